@@ -1,0 +1,45 @@
+# Two commands set everything up on a machine that has Python 3.11 or newer, pip and make:
+#   make demo   trains a Bayesian SDE network on handwritten digits and draws what it knows and does not know
+#   make test   the whole gate, as CI runs it
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One thread a test worker: thread pools that fight over the cores are slower than none.
+TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	XLA_FLAGS="--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+.PHONY: demo test format docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/sdebnn demo --output runs/demo
+
+test: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs serve
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,plots,tensorboard]'
+	touch $@
+
+# PyTorch first and by its exact version: a plain `torch` would bring gigabytes of CUDA libraries.
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,torch,plots,tensorboard,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site

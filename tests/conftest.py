@@ -1,0 +1,29 @@
+"""The strict lane: errors for implicit promotion, one CPU that JAX sees as two devices, one thread a worker."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> pathlib.Path:
+    """The folder of real data sets that SDEBNN_DATA names; a test that needs it is skipped without it."""
+    folder = os.environ.get("SDEBNN_DATA")
+    if not folder:
+        pytest.skip("real data sets are needed: set SDEBNN_DATA to a folder that holds them")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture
+def x64():
+    """Runs one test in double precision."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
