@@ -1,0 +1,9 @@
+"""What a training run is, for both frameworks: its choices, folder, checkpoints, log and progress bar."""
+
+from sdebnn.runs import checkpoint
+from sdebnn.runs.config import PRESETS, TrainConfig
+from sdebnn.runs.folder import RunFolder
+from sdebnn.runs.log import MetricsLog
+from sdebnn.runs.progress import Progress
+
+__all__ = ["PRESETS", "MetricsLog", "Progress", "RunFolder", "TrainConfig", "checkpoint"]

@@ -1,0 +1,147 @@
+"""Checkpoints: named arrays in safetensors, and beside them a JSON file that says what they are.
+
+A checkpoint `folder/step-00000469` is the pair `step-00000469.safetensors` and `step-00000469.json`. The JSON file is
+written last and holds the SHA-256 digest of the other, so that a checkpoint exists once its JSON does, and a torn or
+altered pair is refused. Nothing is pickled.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from sdebnn.errors import InputError
+from sdebnn.runs import atomic
+
+
+def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Path:
+    """Writes a checkpoint, whole or not at all.
+
+    **Arguments:**
+
+    - `folder`: where to; made if missing.
+    - `name`: such as `step-00000469`. Digits are padded, so that names in order are checkpoints in order.
+    - `arrays`: by name; floats (bfloat16 too), integers and booleans keep their dtype and shape.
+    - `meta`: what JSON can hold. NaN and infinity come back as text; see `atomic.json_text`.
+
+    **Returns:** what `load` takes: `folder / name`, without a suffix.
+    """
+    path = folder / name
+    # safetensors copies memory as it lies, so a transposed array has to be laid out first.
+    tensors = safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    record = {"meta": dict(meta), "sha256": hashlib.sha256(tensors).hexdigest(), "versions": _versions()}
+    sidecar = (atomic.json_text(record, indent=2) + "\n").encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write(_tensors_file(path), tensors)
+    atomic.write(_sidecar_file(path), sidecar)
+    return path
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads the checkpoint that `save` wrote.
+
+    **Arguments:**
+
+    - `path`: of `save` or `latest`, without a suffix.
+
+    **Returns:** the arrays, writable, and `meta`.
+
+    **Raises:** `InputError`, naming the file, when one of the pair is missing, truncated or altered.
+    """
+    tensors_file, sidecar_file = _tensors_file(path), _sidecar_file(path)
+    sidecar = _read(sidecar_file)
+    tensors = _read(tensors_file)
+    try:
+        record = json.loads(sidecar)
+        digest, meta = record["sha256"], record["meta"]
+        if not isinstance(digest, str) or not isinstance(meta, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(
+            f"{sidecar_file} is not the record of a checkpoint: it was truncated or altered; use another checkpoint."
+        ) from None
+    if hashlib.sha256(tensors).hexdigest() != digest:
+        raise InputError(
+            f"{tensors_file} is not what {sidecar_file.name} describes: it was truncated or altered; "
+            "use another checkpoint."
+        )
+    try:
+        arrays = {name: _to_numpy(tensor) for name, tensor in safetensors.deserialize(tensors)}
+    except (safetensors.SafetensorError, KeyError):
+        raise InputError(
+            f"{tensors_file} is not a safetensors file that numpy can hold; use another checkpoint."
+        ) from None
+    return arrays, meta
+
+
+def latest(folder: Path) -> Path:
+    """The last whole checkpoint `step-...` in a folder, by name, as `load` takes it.
+
+    **Raises:** `InputError` when there is none.
+    """
+    paths = [sidecar.with_suffix("") for sidecar in folder.glob("step-*.json")]
+    whole = [path for path in paths if _tensors_file(path).exists()]
+    if not whole:
+        raise InputError(f"{folder} has no checkpoint; the run did not get as far as writing one.")
+    return max(whole, key=lambda path: path.name)
+
+
+def _tensors_file(path: Path) -> Path:
+    return path.with_name(path.name + ".safetensors")
+
+
+def _sidecar_file(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"The checkpoint's file {file} can't be read ({error.strerror}).") from None
+
+
+def _to_numpy(tensor: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(bytearray(tensor["data"]), dtype=_dtype(tensor["dtype"])).reshape(tensor["shape"])
+
+
+def _dtype(name: str) -> np.dtype:
+    if name == "BF16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(_DTYPES[name])
+
+
+_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "U16": "<u2",
+    "U32": "<u4",
+    "U64": "<u8",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+} | {
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("sdebnn", "numpy", "safetensors", "jax", "torch"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

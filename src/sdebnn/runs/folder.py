@@ -1,0 +1,112 @@
+"""The folder of one training run."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdebnn.errors import InputError
+from sdebnn.runs import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what it writes.
+
+    Made by `RunFolder.create` for a new run and by `RunFolder.open` for one that is there.
+    """
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The choices of the run, as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The log: one JSON object a line; see `MetricsLog`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints; see `sdebnn.runs.checkpoint`."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder to give to `tensorboard --logdir`."""
+        return self.path / "tensorboard"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of PNG pictures."""
+        return self.path / "pictures"
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Makes the folder of a new run, with its parents.
+
+        **Raises:** `InputError` when `path` is a file, holds files already or can't be written; nothing is left behind
+        then.
+        """
+        run = cls(path)
+        subfolders = (run.checkpoints, run.tensorboard, run.pictures)
+        made: list[Path] = []
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"The run folder {path} is a file; choose another folder for the output.")
+            if run.config_file.exists():
+                raise InputError(
+                    f"The folder {path} holds a run already; choose another folder for the output, or remove this one."
+                )
+            found = next((entry for entry in path.rglob("*") if not entry.is_dir()), None)
+            if found is not None:
+                raise InputError(
+                    f"The folder {path} is not empty (it holds {found.relative_to(path)}); "
+                    "choose a new or empty one for the output."
+                )
+            made = [folder for folder in (*subfolders, path, *path.parents) if not folder.exists()]
+            for folder in subfolders:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise InputError(
+                f"The run folder {path} can't be made ({error.strerror}); choose a folder that can be written."
+            ) from None
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of a run that was started before. **Raises:** `InputError` when it has no `config.json`."""
+        run = cls(path)
+        if not run.config_file.is_file():
+            raise InputError(
+                f"{path} is not the folder of a run: it has no config.json; give the folder that training wrote."
+            )
+        return run
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the choices of the run, whole or not at all."""
+        atomic.write(self.config_file, (atomic.json_text(config, indent=2) + "\n").encode())
+
+    def read_config(self) -> dict[str, Any]:
+        """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
+        try:
+            config = json.loads(self.config_file.read_bytes())
+        except OSError as error:
+            raise InputError(f"{self.config_file} can't be read ({error.strerror}).") from None
+        except (ValueError, RecursionError):
+            raise InputError(
+                f"{self.config_file} is not JSON: it was truncated or altered; restore it or train again."
+            ) from None
+        if not isinstance(config, dict):
+            raise InputError(
+                f"{self.config_file} holds a JSON {type(config).__name__}; "
+                "a run's configuration is an object of names and values."
+            )
+        return config

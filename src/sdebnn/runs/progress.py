@@ -1,0 +1,75 @@
+"""What a person sees of a run while it trains: how far it is, how well it does, how long it will take."""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import SupportsFloat
+
+from tqdm import tqdm
+
+SHOWN = ("loss", "accuracy", "rmse")
+
+
+class Progress:
+    """A bar with loss, accuracy and time left on a terminal; elsewhere a line now and then, so that logs stay readable.
+
+    Both go to standard error.
+
+    **Arguments:**
+
+    - `total_steps`: gradient steps of the whole run.
+    - `every`: seconds between two lines where standard error is no terminal.
+    """
+
+    def __init__(self, total_steps: int, *, every: float = 30.0) -> None:
+        self._stream = sys.stderr
+        self._total = total_steps
+        self._started = time.monotonic()
+        self._first: tuple[int, float] | None = None
+        self._bar: tqdm | None = None
+        self._interval = every
+        self._shown_at = self._started
+        if self._stream.isatty():
+            self._bar = tqdm(total=total_steps, file=self._stream, unit="step", mininterval=0, dynamic_ncols=True)
+            self._interval = 0.2
+
+    def update(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+        """Shows the step if it is time to. `values` are read only then: reading one waits for the device.
+
+        **Arguments:**
+
+        - `step`: gradient steps taken so far.
+        - `values`: by name; `loss`, `accuracy` and `rmse` are shown where given.
+        """
+        now = time.monotonic()
+        # The first step compiles, so the pace is taken from its end on.
+        if self._first is None:
+            self._first = (step, now)
+        if now - self._shown_at < self._interval and step < self._total:
+            return
+        self._shown_at = now
+        scores = ", ".join(f"{name} {float(values[name]):.4g}" for name in SHOWN if name in values)
+        if self._bar is not None:
+            self._bar.set_postfix_str(scores, refresh=False)
+            self._bar.update(step - self._bar.n)
+            return
+        self._stream.write(f"step {step}/{self._total}, {scores}, {self._time_left(step, now)}\n")
+        self._stream.flush()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _time_left(self, step: int, now: float) -> str:
+        if step >= self._total:
+            return f"done in {tqdm.format_interval(now - self._started)}"
+        first_step, first_time = self._first or (step, now)
+        if step == first_step:
+            return "time left unknown"
+        return f"{tqdm.format_interval((now - first_time) / (step - first_step) * (self._total - step))} left"

@@ -1,0 +1,85 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sdebnn.errors import InputError
+from sdebnn.runs import RunFolder
+
+
+def test_a_new_folder_has_every_part_and_keeps_the_choices(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "a" / "run")
+    assert run.checkpoints.is_dir()
+    assert run.tensorboard.is_dir()
+    assert run.pictures.is_dir()
+    config = {"sigma": 0.1, "blocks": [2, 2], "data": "digits"}
+    run.write_config(config)
+    assert RunFolder.open(run.path).read_config() == config
+    assert json.loads(run.config_file.read_text()) == config
+
+
+def test_a_folder_whose_run_never_started_can_be_used_again(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run")
+    assert RunFolder.create(tmp_path / "run").path == tmp_path / "run"
+
+
+def test_refuses_another_run(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path).write_config({})
+    with pytest.raises(InputError, match="holds a run already; choose another"):
+        RunFolder.create(tmp_path)
+
+
+def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"not empty \(it holds deep/thesis\.tex\)"):
+        RunFolder.create(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["deep"]
+
+
+@pytest.mark.parametrize("inside", ["", "run", "a/b/run"])
+def test_refuses_a_file_and_what_would_lie_in_one(tmp_path: Path, inside: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(InputError, match=r"is a file|can't be made"):
+        RunFolder.create(file / inside)
+    assert file.read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def full_disk(path: Path, *args: object, **kwargs: object) -> None:
+        if path.name == "pictures":
+            raise OSError(28, "No space left on device")
+        mkdir(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", full_disk)
+    with pytest.raises(InputError, match=r"can't be made \(No space left on device\)"):
+        RunFolder.create(tmp_path / "a" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_refuses_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"):
+        RunFolder.create(tmp_path / "run")
+
+
+def test_open_refuses_what_is_no_run(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=r"no config\.json"):
+            RunFolder.open(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b'{"sigma": 0', "not JSON"), (b"\xff\xfe", "not JSON"), (b"[" * 100_000, "not JSON"), (b"[1]", "JSON list")],
+)
+def test_a_damaged_config_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.config_file.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        run.read_config()
