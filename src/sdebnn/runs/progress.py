@@ -1,5 +1,6 @@
 """What a person sees of a run while it trains: how far it is, how well it does, how long it will take."""
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -31,7 +32,9 @@ class Progress:
         self._interval = every
         self._shown_at = self._started
         if self._stream.isatty():
-            self._bar = tqdm(total=total_steps, file=self._stream, unit="step", mininterval=0, dynamic_ncols=True)
+            # A terminal that does not tell its size would leave tqdm no room at all.
+            columns = shutil.get_terminal_size().columns
+            self._bar = tqdm(total=total_steps, file=self._stream, unit="step", mininterval=0, ncols=columns)
             self._interval = 0.2
 
     def update(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
