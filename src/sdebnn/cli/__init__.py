@@ -1,1 +1,5 @@
-"""The command `sdebnn`."""
+"""The command `sdebnn`: `train`, `evaluate` and `demo`."""
+
+from sdebnn.cli.main import main
+
+__all__ = ["main"]

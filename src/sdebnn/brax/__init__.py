@@ -1,0 +1,26 @@
+"""Bayesian SDE layers in JAX, as (init, apply) pairs in the manner of `jax.example_libraries.stax`."""
+
+from sdebnn.brax import diffeq_layers
+from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
+from sdebnn.brax.likelihoods import Categorical, Gaussian
+from sdebnn.brax.mean_field import MeanField
+from sdebnn.brax.ode_block import ODEBlock
+from sdebnn.brax.sdebnn_block import SDEBNN
+from sdebnn.brax.shape_layers import Augment, Squeeze
+from sdebnn.brax.weight_process import WeightProcess, drift_network
+
+__all__ = [
+    "SDEBNN",
+    "Augment",
+    "BayesianLayer",
+    "Categorical",
+    "Gaussian",
+    "Layer",
+    "MeanField",
+    "ODEBlock",
+    "Squeeze",
+    "WeightProcess",
+    "bnn_serial",
+    "diffeq_layers",
+    "drift_network",
+]

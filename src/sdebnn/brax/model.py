@@ -1,0 +1,69 @@
+"""A network with its likelihood: what is trained, saved and asked for predictions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from sdebnn.brax.bayesian import BayesianLayer, Params
+from sdebnn.brax.likelihoods import Categorical, Gaussian, Likelihood
+from sdebnn.brax.networks import build_network
+from sdebnn.data import Dataset, to_float
+from sdebnn.runs import TrainConfig
+
+BATCH = 500
+
+
+class Model(NamedTuple):
+    """`network` gives outputs and KL; `likelihood` says what the outputs mean; `input_shape` is that of one example."""
+
+    network: BayesianLayer
+    likelihood: Likelihood
+    input_shape: tuple[int, ...]
+
+    def init(self, rng: PRNGKeyArray) -> Params:
+        """Parameters at the start of training, `{"network", "likelihood"}`."""
+        return {"network": self.network.init(rng, (-1, *self.input_shape))[1], "likelihood": self.likelihood.init()}
+
+    def sampler(self, samples: int) -> Callable[[Params, Any, PRNGKeyArray], Float[np.ndarray, "samples n o"]]:
+        """Makes the function `(params, x, rng) -> outputs` that runs the network on `x` once for each of `samples`
+        posterior samples.
+
+        A posterior sample is one function of its input: every batch of `x` sees the same weight paths. Inputs are
+        taken in batches of one size, so that memory does not grow with `x` and the network is compiled once.
+        """
+
+        @jax.jit
+        def of_batch(params: Params, x: Float[Array, "n ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
+            return jax.lax.map(
+                lambda key: self.network.apply(params["network"], x, rng=key)[0], jax.random.split(rng, samples)
+            )
+
+        def sample(params: Params, x: Any, rng: PRNGKeyArray) -> Float[np.ndarray, "samples n o"]:
+            batch = min(BATCH, len(x))
+            outputs = []
+            for start in range(0, len(x), batch):
+                part = to_float(x[start : start + batch])
+                padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+                outputs.append(np.asarray(of_batch(params, padded, rng))[:, : len(part)])
+            return np.concatenate(outputs, axis=1)
+
+        return sample
+
+
+def build_model(config: TrainConfig, dataset: Dataset) -> Model:
+    """The model that `config` describes, for data of this shape: labels are categorical, real targets have Gaussian
+    noise that is learned.
+
+    **Raises:** `InputError` when the configuration does not fit the data.
+    """
+    likelihood: Likelihood = Gaussian(dataset.y_train.shape[1])
+    if dataset.num_classes is not None:
+        likelihood = Categorical(dataset.num_classes)
+    input_shape = tuple(dataset.x_train.shape[1:])
+    model = Model(build_network(config, input_shape, likelihood.outputs()), likelihood, input_shape)
+    # Shapes that do not fit are refused here, before a folder is written or a number is drawn.
+    jax.eval_shape(model.init, jax.random.key(0))
+    return model

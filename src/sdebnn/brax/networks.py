@@ -1,0 +1,63 @@
+"""Whole networks, built from a run's configuration."""
+
+from typing import Any
+
+from jax.example_libraries import stax
+
+from sdebnn.brax.bayesian import BayesianLayer, Shape, bnn_serial
+from sdebnn.brax.mean_field import MeanField
+from sdebnn.brax.ode_block import ODEBlock
+from sdebnn.brax.sdebnn_block import SDEBNN
+from sdebnn.brax.shape_layers import Augment, Squeeze
+from sdebnn.brax.weight_process import WeightProcess
+from sdebnn.runs.config import TrainConfig
+
+
+def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> BayesianLayer:
+    """The network that `config` describes: zero channels appended, groups of blocks with space-to-depth between them,
+    a dense layer.
+
+    **Arguments:**
+
+    - `config`: see `sdebnn.runs.TrainConfig`.
+    - `input_shape`: of one example: (height, width, channels) for images, (d,) for a table's rows.
+    - `outputs`: how many numbers the likelihood needs for one example.
+
+    **Raises:** `InputError` for images that cannot be halved as often as asked, and for names of layers or activations
+    that do not exist.
+    """
+    images = len(input_shape) == 3
+    layers: list[Any] = [Squeeze()] * config.squeeze + [Augment(config.augment)]
+    for group, blocks in enumerate(config.blocks):
+        if group > 0:
+            layers.append(Squeeze())
+        layers += [_block(config, images) for _ in range(blocks)]
+    if images:
+        layers.append(stax.Flatten)
+    head = stax.Dense(outputs)
+    layers.append(MeanField(head) if config.model == "meanfield" else head)
+    return bnn_serial(*layers)
+
+
+def weight_process(config: TrainConfig) -> WeightProcess:
+    """The prior and the posterior of every block's weights."""
+    return WeightProcess(
+        drift=drift_network(config.drift_widths),
+        sigma=config.sigma,
+        sigma_scale=config.sigma_scale,  # type: ignore[arg-type]
+        rate=config.ou_rate,
+        centre=config.ou_centre,  # type: ignore[arg-type]
+    )
+
+
+def _block(config: TrainConfig, images: bool) -> Any:
+    if config.model == "sdebnn":
+        return SDEBNN(
+            _fx(config, images),
+            weight_process(config),
+            steps=config.steps,
+            method=config.method,
+            kl_estimator=config.kl_estimator,
+        )
+    block = ODEBlock(_fx(config, images), steps=config.steps, method=config.method)
+    return MeanField(block) if config.model == "meanfield" else block

@@ -1,0 +1,36 @@
+"""`sdebnn evaluate`: scores of a finished run, from its checkpoint."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.cli.table import print_scores
+
+CHANGEABLE = ("test_samples", "steps", "method")
+
+
+def add_to(subcommands: Any) -> None:
+    """Adds the subcommand."""
+    parser = subcommands.add_parser(
+        "evaluate",
+        help="score a finished run on its test data; without further flags, the numbers that training printed",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
+    )
+    add_choices(parser, names=CHANGEABLE)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the scores of the run's last checkpoint."""
+    from sdebnn.brax.restore import restore
+
+    restored = restore(options.folder, data_dir=options.data_dir, changes=choices_given(options))
+    print_scores({restored.config.model: restored.score()})

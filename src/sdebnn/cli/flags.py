@@ -1,0 +1,56 @@
+"""Command-line flags read off the record of a run's choices, so that each is described once."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from sdebnn.errors import InputError
+from sdebnn.runs.config import PRESETS, TrainConfig
+
+
+def add_choices(parser: argparse.ArgumentParser, *, names: tuple[str, ...] | None = None) -> None:
+    """Adds a flag for every choice of `TrainConfig` (or for those in `names`). A flag that is not given leaves the
+    default to `for_data`.
+    """
+    for field in dataclasses.fields(TrainConfig):
+        if names is not None and field.name not in names:
+            continue
+        default = "-".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        presets = "; ".join(
+            f"{data}: {choices[field.name]}" for data, choices in PRESETS.items() if field.name in choices
+        )
+        help = f"{field.metadata['help']}{_allowed(field)} (default {default}{'; ' + presets if presets else ''})"
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            metavar=_METAVARS[field.type],
+            help=help.replace("%", "%%"),
+        )
+
+
+def choices_given(options: argparse.Namespace) -> dict[str, Any]:
+    """The choices that were given as flags, in their own types. **Raises:** `InputError` for text that is not of the
+    type.
+    """
+    given = vars(options)
+    return {
+        field.name: _parse(field, given[field.name]) for field in dataclasses.fields(TrainConfig) if field.name in given
+    }
+
+
+_METAVARS = {int: "N", float: "X", str: "NAME", tuple[int, ...]: "N-N-N"}
+
+
+def _allowed(field: dataclasses.Field[Any]) -> str:
+    choices = field.metadata.get("choices")
+    return f" [{', '.join(choices)}]" if choices else ""
+
+
+def _parse(field: dataclasses.Field[Any], text: str) -> Any:
+    try:
+        if field.type == tuple[int, ...]:
+            return tuple(int(part) for part in text.split("-"))
+        return field.type(text)  # type: ignore[operator]
+    except ValueError:
+        kinds = {int: "a whole number", float: "a number", tuple[int, ...]: "whole numbers joined by '-', like 2-2-2"}
+        raise InputError(f"--{field.name.replace('_', '-')} got {text!r}; it takes {kinds[field.type]}.") from None  # type: ignore[index]

@@ -1,0 +1,148 @@
+"""What a training run is: one record of every choice, checked before any work, written to the run folder as JSON.
+
+The command line's flags, their help and their checks are read off this record, so that a choice is described in one
+place.
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sdebnn.errors import InputError
+
+
+def _choice(default: Any, help: str, **limits: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Every choice of a training run. Each field's help is what `sdebnn train --help` prints.
+
+    **Raises:** `InputError`, one sentence, for a value that is not allowed.
+    """
+
+    data: str = _choice("digits", "data set: a name or a path to an .npz file with x and y")
+    model: str = _choice(
+        "sdebnn",
+        "sdebnn: weights follow an SDE through depth; odenet: the same network with deterministic weights; "
+        "meanfield: the ODE network with an independent Gaussian for every weight",
+        choices=("sdebnn", "odenet", "meanfield"),
+    )
+    seed: int = _choice(
+        0, "seed of all randomness: the same seed gives the same numbers on the same machine", low=0, high=2**32 - 1
+    )
+
+    epochs: int = _choice(40, "passes over the training data", low=1)
+    batch_size: int = _choice(64, "examples in a gradient step", low=1)
+    learning_rate: float = _choice(3e-3, "peak step size of Adam; a short warm-up, then a cosine to zero", above=0)
+    kl_coef: float = _choice(
+        1e-3, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0
+    )
+    kl_estimator: str = _choice(
+        "stl",
+        "unbiased estimator of the path KL; stl has the least variance near the posterior",
+        choices=("stl", "full_mc", "analytic"),
+    )
+    train_samples: int = _choice(1, "weight paths drawn for a gradient step", low=1)
+    test_samples: int = _choice(16, "weight paths whose predictive probabilities are averaged", low=1)
+    ema: float = _choice(
+        0.99, "decay of the parameter average that predictions use; 0 takes the last parameters", low=0, below=1
+    )
+    evaluate_every: int = _choice(
+        0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
+    )
+    max_steps: int = _choice(0, "stop after so many gradient steps; 0 is no limit", low=0)
+
+    steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1)
+    method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
+    sigma: float = _choice(0.1, "diffusion of the weights, in the unit that sigma_scale names", above=0)
+    sigma_scale: str = _choice(
+        "fan_in",
+        "fan_in: sigma counts in standard deviations of the usual initialisation, so the prior's "
+        "stationary standard deviation is "
+        "sigma / sqrt(fan_in); constant: sigma is the diffusion itself, for every weight",
+        choices=("fan_in", "constant"),
+    )
+    ou_rate: float = _choice(1.0, "rate at which the prior pulls weights to its centre", above=0)
+    ou_centre: str = _choice("w0", "centre of the prior: zero, or the learned initial weights", choices=("w0", "zero"))
+    drift_widths: tuple[int, ...] = _choice(
+        (2, 64, 2), "hidden widths of the network that corrects the prior's drift", low=1
+    )
+
+    blocks: tuple[int, ...] = _choice(
+        (1,), "continuous-depth blocks in each group; images are halved by space-to-depth between groups", low=1
+    )
+    squeeze: int = _choice(0, "times the images are halved by space-to-depth before the first block", low=0)
+    augment: int = _choice(4, "channels of zeros appended before the blocks", low=0)
+    width: int = _choice(32, "hidden width of the network f_x that moves the hidden state", low=1)
+    layer: str = _choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
+    activation: str = _choice("softplus", "activation inside f_x")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON-ready values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":
+        """The record that `to_json` wrote. **Raises:** `InputError` for a name that is not a choice or a value that is
+        not allowed.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in record:
+            if name not in names:
+                raise InputError(
+                    f"The configuration has {name!r}, which is not a choice of a run{_nearest(name, names)}."
+                )
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+
+    @classmethod
+    def for_data(cls, data: str, **choices: Any) -> "TrainConfig":
+        """The defaults that were found to work on the data set, with `choices` in place of them where given."""
+        return cls(**{"data": data, **PRESETS.get(data, {}), **choices})
+
+
+PRESETS: dict[str, dict[str, Any]] = {}
+"""Choices that differ from `TrainConfig`'s defaults, by data set."""
+
+
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    limits = field.metadata
+    expected = field.type
+    parts = value if expected == tuple[int, ...] and isinstance(value, tuple) else (value,)
+    kind = int if expected in (int, tuple[int, ...]) else expected
+    if not parts or any(
+        isinstance(p, bool) or not isinstance(p, (int, float) if kind is float else kind) for p in parts
+    ):  # type: ignore[arg-type]
+        name = {int: "a whole number", float: "a number", str: "text"}[kind]  # type: ignore[index]
+        several = " or several" if expected == tuple[int, ...] else ""
+        raise InputError(f"{field.name}={value!r} is not allowed: it takes {name}{several}.")
+    for part in parts:
+        choices = limits.get("choices")
+        if choices is not None and part not in choices:
+            raise InputError(
+                f"{field.name}={part!r} is not allowed: it takes {', '.join(choices)}{_nearest(part, choices)}."
+            )
+        if isinstance(part, float) and not math.isfinite(part):
+            raise InputError(f"{field.name}={part} is not allowed: it takes a finite number.")
+        if "low" in limits and part < limits["low"]:
+            raise InputError(f"{field.name}={part} is not allowed: it takes {limits['low']} or more.")
+        if "above" in limits and part <= limits["above"]:
+            raise InputError(f"{field.name}={part} is not allowed: it takes a number above {limits['above']}.")
+        if "high" in limits and part > limits["high"]:
+            raise InputError(f"{field.name}={part} is not allowed: it takes at most {limits['high']}.")
+        if "below" in limits and part >= limits["below"]:
+            raise InputError(f"{field.name}={part} is not allowed: it takes a number below {limits['below']}.")
+
+
+def _nearest(value: str, allowed: Any) -> str:
+    close = difflib.get_close_matches(str(value), list(allowed), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

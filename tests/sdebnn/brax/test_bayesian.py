@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.example_libraries import stax
+
+from sdebnn.brax import BayesianLayer, MeanField, bnn_serial
+from sdebnn.errors import InputError
+
+
+def constant_kl(value: float) -> BayesianLayer:
+    return BayesianLayer(lambda rng, shape: (shape, ()), lambda params, x, rng, **kwargs: (x, jnp.asarray(value)))
+
+
+def test_bnn_serial_is_stax_serial_where_no_layer_is_bayesian() -> None:
+    layers = [stax.Dense(5), stax.Tanh, stax.Dense(2)]
+    init, apply = bnn_serial(*layers)
+    key, x = jax.random.key(0), jnp.linspace(-1, 1, 6).reshape(2, 3)
+    output_shape, params = init(key, (-1, 3))
+    outputs, kl = apply(params, x, rng=key)
+    assert output_shape == (-1, 2)
+    np.testing.assert_allclose(outputs, stax.serial(*layers)[1](params, x), rtol=1e-6)
+    assert kl == 0
+
+
+def test_bnn_serial_adds_up_the_kl_of_bayesian_layers_and_nests() -> None:
+    init, apply = bnn_serial(constant_kl(1.0), stax.Relu, bnn_serial(constant_kl(2.0), constant_kl(4.0)))
+    key = jax.random.key(0)
+    _, params = init(key, (-1, 3))
+    assert apply(params, jnp.ones((2, 3)), rng=key)[1] == 7
+
+
+def test_bayesian_layers_in_a_chain_draw_independent_weights() -> None:
+    noise = MeanField((lambda rng, shape: (shape, jnp.zeros(())), lambda w, x, **kwargs: x + w), initial_std=1.0)
+    init, apply = bnn_serial(noise, noise)
+    _, params = init(jax.random.key(0), (-1,))
+    draws = jax.vmap(lambda key: apply(params, jnp.zeros(()), rng=key)[0])(jax.random.split(jax.random.key(1), 20_000))
+    assert np.var(draws) == pytest.approx(2.0, rel=0.05)
+
+
+def test_mean_field_kl_is_that_between_gaussians() -> None:
+    init, apply = MeanField(stax.Dense(2), prior_std=0.7, initial_std=0.3)
+    key = jax.random.key(0)
+    _, params = init(key, (-1, 3))
+    _, kl = apply(params, jnp.ones((4, 3)), rng=key)
+    mean = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params["mean"])])
+    expected = np.sum(np.log(0.7 / 0.3) + (0.3**2 + mean**2) / (2 * 0.7**2) - 0.5)
+    assert kl == pytest.approx(expected, rel=1e-5)
+
+
+def test_mean_field_weights_follow_their_gaussian() -> None:
+    init, apply = MeanField(stax.Dense(1), initial_std=0.5)
+    _, params = init(jax.random.key(0), (-1, 1))
+    outputs = jax.vmap(lambda key: apply(params, jnp.zeros((1, 1)), rng=key)[0])(
+        jax.random.split(jax.random.key(1), 20_000)
+    )
+    bias = params["mean"][1]
+    assert np.mean(outputs) == pytest.approx(float(bias[0]), abs=0.02)
+    assert np.std(outputs) == pytest.approx(0.5, rel=0.02)
+
+
+def test_disabled_mean_field_is_the_deterministic_layer() -> None:
+    init, apply = MeanField(stax.Dense(2), disable=True)
+    key, x = jax.random.key(0), jnp.ones((4, 3))
+    _, params = init(key, (-1, 3))
+    outputs, kl = apply(params, x, rng=key)
+    np.testing.assert_array_equal(outputs, stax.Dense(2)[1](params["mean"], x))
+    assert kl == 0
+
+
+@pytest.mark.parametrize("name", ["prior_std", "initial_std"])
+def test_mean_field_refuses_a_standard_deviation_that_is_not_positive(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}=0.*positive"):
+        MeanField(stax.Dense(2), **{name: 0.0})

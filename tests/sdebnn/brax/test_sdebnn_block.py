@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.example_libraries import stax
+
+from sdebnn.brax import SDEBNN, Layer, ODEBlock, WeightProcess, drift_network
+from sdebnn.errors import InputError
+
+KEY = jax.random.key(0)
+FX = Layer(*stax.serial(stax.Dense(4), stax.Tanh, stax.Dense(3)))
+
+
+def block(**choices):
+    sigma = choices.pop("sigma", 0.2)
+    return SDEBNN(FX, WeightProcess(drift_network((2, 8)), sigma=sigma), **{"steps": 4, **choices})
+
+
+def test_shape_kl_and_randomness() -> None:
+    init, apply = block()
+    output_shape, params = init(KEY, (-1, 3))
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    a, kl = apply(params, x, rng=jax.random.key(1))
+    b, _ = apply(params, x, rng=jax.random.key(2))
+    assert output_shape == (-1, 3)
+    assert a.shape == (2, 3)
+    assert kl == 0
+    assert not np.allclose(a, b)
+    np.testing.assert_array_equal(a, apply(params, x, rng=jax.random.key(1))[0])
+
+
+def test_the_whole_batch_shares_one_weight_path() -> None:
+    init, apply = block()
+    _, params = init(KEY, (-1, 3))
+    x = jnp.linspace(-1, 1, 15).reshape(5, 3)
+    together, _ = apply(params, x, rng=KEY)
+    apart = jnp.concatenate([apply(params, row[None], rng=KEY)[0] for row in x])
+    np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
+
+
+def test_without_noise_it_is_the_ode_block() -> None:
+    """With the prior centred at w_0 and next to no diffusion the weights stand still."""
+    init, apply = block(sigma=1e-7)
+    _, params = init(KEY, (-1, 3))
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    np.testing.assert_allclose(
+        apply(params, x, rng=KEY)[0], ODEBlock(FX, steps=4).apply(params["w0"], x), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_ode_block_converges_to_the_matrix_exponential() -> None:
+    linear = Layer(lambda rng, shape: (shape, jnp.asarray([[0.0, 1.0], [-1.0, 0.0]])), lambda a, x, t: x @ a)
+    x = jnp.asarray([[1.0, 0.0]])
+    exact = np.asarray([[np.cos(1.0), np.sin(1.0)]])
+    errors = [
+        float(np.abs(ODEBlock(linear, steps=n).apply(linear.init(KEY, (-1, 2))[1], x) - exact).max()) for n in (50, 100)
+    ]
+    assert errors[0] < 0.02
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.05)
+
+
+def test_gradient_matches_finite_differences(x64) -> None:
+    # Not stl: it stops a gradient on purpose. Away from the fresh network, where the KL and its gradient are zero.
+    init, apply = block(kl_estimator="full_mc")
+    flat, unravel = jax.flatten_util.ravel_pytree(
+        jax.tree.map(lambda leaf: leaf.astype(jnp.float64), init(KEY, (-1, 3))[1])
+    )
+    flat += 0.1 * jax.random.normal(jax.random.key(3), flat.shape, jnp.float64)
+    x = jnp.linspace(-1, 1, 6, dtype=jnp.float64).reshape(2, 3)
+
+    @jax.jit
+    def loss(flat):
+        outputs, kl = apply(unravel(flat), x, rng=KEY)
+        return jnp.sum(outputs**2) + 0.1 * kl
+
+    direction, step = jax.random.normal(jax.random.key(4), flat.shape, jnp.float64), 1e-6
+    difference = (loss(flat + step * direction) - loss(flat - step * direction)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(loss)(flat) @ direction, difference, rtol=1e-6)
+
+
+def test_f_x_that_changes_the_shape_is_refused() -> None:
+    wide = Layer(*stax.Dense(5))
+    process = WeightProcess(drift_network((2,)))
+    for layer in (SDEBNN(wide, process), ODEBlock(wide)):
+        with pytest.raises(InputError, match=r"\(-1, 3\) to \(-1, 5\)"):
+            layer.init(KEY, (-1, 3))
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_steps_must_be_positive(steps: int) -> None:
+    with pytest.raises(InputError, match=f"steps={steps}"):
+        block(steps=steps)
+    with pytest.raises(InputError, match=f"steps={steps}"):
+        ODEBlock(FX, steps=steps)

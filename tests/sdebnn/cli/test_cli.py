@@ -1,0 +1,164 @@
+"""The command line as a person meets it: what it writes, what it refuses, and that it repeats itself."""
+
+import gzip
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from sdebnn.cli import main
+
+QUICK = [
+    "--epochs",
+    "1",
+    "--max-steps",
+    "3",
+    "--batch-size",
+    "8",
+    "--width",
+    "4",
+    "--steps",
+    "2",
+    "--test-samples",
+    "2",
+    "--drift-widths",
+    "2",
+]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def scores(folder: pathlib.Path) -> dict[str, float]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
+
+
+def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys) -> None:
+    code, printed, _ = run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)
+    assert code == 0
+    code, again, _ = run(capsys, "evaluate", str(tmp_path / "run"))
+    assert code == 0
+    accuracy_row = printed.splitlines()[1].split()[:6]
+    assert again.splitlines()[1].split()[:6] == accuracy_row
+    code, _, _ = run(capsys, "evaluate", str(tmp_path / "run"), "--steps", "3", "--test-samples", "1")
+    assert code == 0
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, capsys) -> None:
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run(capsys, "train", "--output", str(tmp_path / name), "--seed", seed, *QUICK)[0] == 0
+    a, b, c = (scores(tmp_path / name) for name in "abc")
+    for record in (a, b, c):
+        del record["time"]
+    assert a == b
+    assert a != c
+
+
+@pytest.mark.parametrize("model", ["odenet", "meanfield"])
+def test_the_baselines_train_too(model: str, tmp_path, capsys) -> None:
+    assert run(capsys, "train", "--model", model, "--output", str(tmp_path / "run"), *QUICK)[0] == 0
+    assert 0 <= scores(tmp_path / "run")["accuracy"] <= 1
+
+
+def test_a_table_of_one_s_own_with_real_targets(tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] + 0.1 * rng.normal(size=60)).astype(np.float32))
+    assert run(capsys, "train", "--data", str(tmp_path / "mine.npz"), "--output", str(tmp_path / "run"), *QUICK)[0] == 0
+    assert np.isfinite(scores(tmp_path / "run")["rmse"])
+
+
+def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--data", "mnits"], "did you mean mnist"),
+        (["--model", "sdebn"], "did you mean sdebnn"),
+        (["--epochs", "0"], "1 or more"),
+        (["--epochs", "two"], "a whole number"),
+        (["--sigma", "-1"], "above 0"),
+        (["--blocks", "2-x"], "whole numbers joined by '-'"),
+        (["--method", "eulr"], "euler_maruyama"),
+        (["--layer", "concate"], "concat"),
+        (["--activation", "sotfplus"], "softplus"),
+        (["--squeeze", "4"], "divisible by 2"),
+        (["--epoch-count", "3"], "--epoch-count"),
+    ],
+)
+def test_bad_flags_are_one_line_exit_code_2_and_leave_nothing(flags, says, tmp_path, capsys) -> None:
+    code, out, err = run(capsys, "train", "--output", str(tmp_path / "run"), *flags)
+    assert (code, out) == (2, "")
+    assert err.startswith("sdebnn: error: ")
+    assert err.count("\n") == 1
+    assert says in err
+    assert not (tmp_path / "run").exists()
+
+
+IMAGES = np.zeros((12, 8, 8), np.float32)
+LABELS = np.arange(12) % 3
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (IMAGES[:, None, None], LABELS, "shape"),
+        (IMAGES, LABELS - 1, "-1"),
+        (np.where(np.arange(12)[:, None, None] == 5, np.nan, IMAGES), LABELS, "NaN"),
+        (IMAGES, LABELS[:7], "7"),
+        (IMAGES.astype(object), LABELS, "x"),
+    ],
+)
+def test_bad_data_are_one_line_exit_code_2_and_leave_nothing(x, y, says, tmp_path, capsys) -> None:
+    path = save(tmp_path / "bad.npz", x=x, y=y)
+    code, _, err = run(capsys, "train", "--data", path, "--output", str(tmp_path / "run"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert says in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_cannot_be_written_or_holds_another_run_is_refused(tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, err = run(capsys, "train", "--output", str(tmp_path / "file" / "run"), *QUICK)
+    assert code == 2
+    assert str(tmp_path / "file") in err
+    assert run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)[0] == 0
+    code, _, err = run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)
+    assert code == 2
+    assert str(tmp_path / "run") in err
+
+
+def test_evaluate_refuses_what_is_not_a_run(tmp_path, capsys) -> None:
+    code, _, err = run(capsys, "evaluate", str(tmp_path))
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_a_truncated_data_file_is_refused_by_name(tmp_path, capsys, data_dir) -> None:
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for file in (data_dir / "mnist").glob("*.gz"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    labels = folder / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:-100])
+    code, _, err = run(
+        capsys, "train", "--data", "mnist", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "run")
+    )
+    assert code == 2
+    assert labels.name in err
+    assert not (tmp_path / "run").exists()
+    labels.write_bytes(gzip.compress(b"altered"))
+    assert (
+        labels.name
+        in run(
+            capsys, "train", "--data", "mnist", "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "run")
+        )[2]
+    )
