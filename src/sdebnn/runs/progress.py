@@ -33,8 +33,10 @@ class Progress:
         self._shown_at = self._started
         if self._stream.isatty():
             # A terminal that does not tell its size would leave tqdm no room at all.
-            columns = shutil.get_terminal_size().columns
-            self._bar = tqdm(total=total_steps, file=self._stream, unit="step", mininterval=0, ncols=columns)
+            columns, rows = shutil.get_terminal_size()
+            self._bar = tqdm(
+                total=total_steps, file=self._stream, unit="step", mininterval=0, ncols=columns, nrows=rows
+            )
             self._interval = 0.2
 
     def update(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
