@@ -1,0 +1,45 @@
+"""Scores of predictions: accuracy, proper scores, calibration, uncertainty and regression. Numpy in, numbers out."""
+
+from sdebnn.metrics.calibration import (
+    ReliabilityBins,
+    expected_calibration_error,
+    maximum_calibration_error,
+    reliability_bins,
+)
+from sdebnn.metrics.ood import auroc, fpr95
+from sdebnn.metrics.regression import (
+    crps_gaussian,
+    crps_samples,
+    gaussian_log_likelihood,
+    interval_coverage,
+    mixture_cdf,
+    mixture_log_likelihood,
+    rmse,
+)
+from sdebnn.metrics.report import classification_report, regression_report
+from sdebnn.metrics.scores import accuracy, brier, nll
+from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
+
+__all__ = [
+    "ReliabilityBins",
+    "accuracy",
+    "auroc",
+    "brier",
+    "classification_report",
+    "crps_gaussian",
+    "crps_samples",
+    "entropy",
+    "expected_calibration_error",
+    "fpr95",
+    "gaussian_log_likelihood",
+    "interval_coverage",
+    "maximum_calibration_error",
+    "mixture_cdf",
+    "mixture_log_likelihood",
+    "mutual_information",
+    "nll",
+    "regression_report",
+    "reliability_bins",
+    "risk_coverage_area",
+    "rmse",
+]

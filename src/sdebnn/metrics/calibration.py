@@ -1,0 +1,71 @@
+"""Calibration: does a confidence of 80 % mean to be right in 80 % of cases?"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sdebnn.errors import InputError
+from sdebnn.metrics.contract import Labels, Probabilities, check_predictions
+
+
+class ReliabilityBins(NamedTuple):
+    """Examples grouped by confidence, the probability of the predicted class. An empty group has NaN and counts 0."""
+
+    confidence: Float[np.ndarray, " bins"]
+    accuracy: Float[np.ndarray, " bins"]
+    counts: Int[np.ndarray, " bins"]
+
+
+def reliability_bins(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> ReliabilityBins:
+    """Mean confidence, accuracy and number of examples in each group of confidence: what a reliability diagram draws.
+
+    **Arguments:**
+
+    - `probs`: probabilities (n, classes), averaged over posterior samples.
+    - `labels`: (n,), from 0 to classes - 1.
+    - `bins`: how many groups.
+    - `scheme`: `width` cuts (0, 1] into intervals of one length, each closed on the right; `mass` puts the same number
+      of examples in each, but never parts equal confidences, so that the order of the examples does not matter.
+
+    Guo et al., On calibration of modern neural networks, 2017; Nguyen and O'Connor, Posterior calibration and
+    exploratory analysis for natural language processing models, 2015 (equal mass).
+    """
+    if bins < 1:
+        raise InputError(f"bins={bins} is not allowed: it takes 1 or more.")
+    p, y = check_predictions(probs, labels)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    if scheme == "width":
+        upper = np.arange(1, bins) / bins
+    elif scheme == "mass":
+        last = -(-np.arange(1, bins) * len(y) // bins) - 1
+        upper = np.sort(confidence)[np.maximum(last, 0)]
+    else:
+        raise InputError(f"scheme={scheme!r} is not allowed: it takes width or mass.")
+    group = np.searchsorted(upper, confidence, side="left")
+    counts = np.bincount(group, minlength=bins)
+    divisor = np.where(counts == 0, np.nan, counts)
+    return ReliabilityBins(
+        confidence=np.bincount(group, weights=confidence, minlength=bins) / divisor,
+        accuracy=np.bincount(group, weights=right, minlength=bins) / divisor,
+        counts=counts,
+    )
+
+
+def expected_calibration_error(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> float:
+    """Mean distance between confidence and accuracy over the groups, weighted by their size, as a fraction.
+
+    Arguments as for `reliability_bins`.
+    """
+    groups = reliability_bins(probs, labels, bins=bins, scheme=scheme)
+    gaps = np.abs(groups.accuracy - groups.confidence)
+    return float(np.nansum(gaps * groups.counts) / groups.counts.sum())
+
+
+def maximum_calibration_error(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> float:
+    """The largest distance between confidence and accuracy among the groups that have examples, as a fraction.
+
+    Arguments as for `reliability_bins`. A group of one example counts as much as a group of thousands.
+    """
+    groups = reliability_bins(probs, labels, bins=bins, scheme=scheme)
+    return float(np.nanmax(np.abs(groups.accuracy - groups.confidence)))

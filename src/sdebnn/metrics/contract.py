@@ -1,0 +1,68 @@
+"""What every score asks of its input, checked in one place."""
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from sdebnn.errors import InputError
+
+# Shapes and ranges are left to the checks below, whose sentences help more than a type error.
+Probabilities = Float[np.ndarray, "..."]
+Labels = Num[np.ndarray, "..."]
+Values = Num[np.ndarray, "..."]
+
+ROW_SUM_TOLERANCE = 1e-4
+
+
+def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
+    """Probabilities over the last axis, in double precision. **Raises:** `InputError` when they are none."""
+    if probs.ndim == 0 or probs.size == 0:
+        raise InputError(f"Probabilities have shape {probs.shape}; at least one row of one class is needed.")
+    p = probs.astype(np.float64)
+    if not np.isfinite(p).all():
+        raise InputError("Probabilities hold NaN or infinity; the prediction broke down before it was scored.")
+    sums = p.sum(axis=-1)
+    if p.min() < 0 or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
+        raise InputError(
+            f"Probabilities lie in {p.min():.4g} to {p.max():.4g} and their rows sum to {sums.min():.6g} to "
+            f"{sums.max():.6g}; they must be >= 0 and sum to 1 within {ROW_SUM_TOLERANCE}. If these are logits, pass their softmax."
+        )
+    return p
+
+
+def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.ndarray, "n c"], Labels]:
+    """Probabilities (n, classes) in double precision and labels (n,) in range. **Raises:** `InputError`."""
+    if probs.ndim != 2:
+        raise InputError(
+            f"Probabilities have shape {probs.shape}; (examples, classes) is needed: average posterior samples first."
+        )
+    if labels.shape != probs.shape[:1]:
+        raise InputError(
+            f"There are {probs.shape[0]} rows of probabilities but labels of shape {labels.shape}; one each."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"Labels are {labels.dtype}; class numbers, of an integer type, are needed.")
+    p = check_probabilities(probs)
+    if labels.min() < 0 or labels.max() >= p.shape[1]:
+        raise InputError(
+            f"Labels lie in {labels.min()} to {labels.max()}; "
+            f"with {p.shape[1]} classes they must lie in 0 to {p.shape[1] - 1}."
+        )
+    return p, labels
+
+
+def check_values(name: str, values: Values) -> Float[np.ndarray, "..."]:
+    """Finite numbers, at least one, in double precision. **Raises:** `InputError` naming them by `name`."""
+    if values.size == 0:
+        raise InputError(f"{name} is empty; at least one number is needed.")
+    v = values.astype(np.float64)
+    if not np.isfinite(v).all():
+        raise InputError(f"{name} holds NaN or infinity; only finite numbers can be scored.")
+    return v
+
+
+def check_same_shape(expected_name: str, expected: Values, name: str, values: Values) -> None:
+    """**Raises:** `InputError` when the shapes differ: numpy would make (n, 1) and (n,) an (n, n) in silence."""
+    if expected.shape != values.shape:
+        raise InputError(
+            f"{name} has shape {values.shape} but {expected_name} has {expected.shape}; they must be equal."
+        )

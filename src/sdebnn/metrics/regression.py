@@ -1,0 +1,132 @@
+"""Scores of predictions of real numbers. Targets are (n,), or (n, d) for d numbers an example."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn.errors import InputError
+from sdebnn.metrics.contract import Values, check_same_shape, check_values
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def rmse(y: Values, mean: Values) -> float:
+    """Root of the mean squared error, in the targets' unit.
+
+    **Arguments:**
+
+    - `y`: targets.
+    - `mean`: predicted means, of the same shape.
+    """
+    targets, means = _pair(y, mean)
+    return float(np.sqrt(np.mean((targets - means) ** 2)))
+
+
+def gaussian_log_likelihood(y: Values, mean: Values, std: Values) -> float:
+    """Log-density of an example's targets under independent Gaussians, in nats: summed over d, mean over examples.
+
+    **Arguments:**
+
+    - `y`: targets.
+    - `mean`: of the same shape.
+    - `std`: above 0, in the targets' unit, of a shape that broadcasts to theirs.
+    """
+    return mixture_log_likelihood(y, mean[None], std)
+
+
+def mixture_log_likelihood(y: Values, means: Values, std: Values) -> float:
+    """Log-density of an example's targets under the mean of several Gaussian predictions, in nats, mean over examples.
+
+    **Arguments:**
+
+    - `y`: targets.
+    - `means`: (samples, *shape of y): one prediction of each posterior sample.
+    - `std`: as for `gaussian_log_likelihood`.
+    """
+    targets, samples, deviations = _mixture(y, means, std)
+    z = (targets[None] - samples) / deviations[None]
+    log_density = -0.5 * z**2 - np.log(deviations)[None] - 0.5 * math.log(2 * math.pi)
+    of_example = log_density.reshape(*log_density.shape[:2], -1).sum(axis=2)
+    return float(np.mean(np.logaddexp.reduce(of_example, axis=0) - math.log(len(samples))))
+
+
+def mixture_cdf(y: Values, means: Values, std: Values) -> Float[np.ndarray, "..."]:
+    """Probability that the mean of several Gaussian predictions gives to values up to `y`, of `y`'s shape.
+
+    Arguments as for `mixture_log_likelihood`. A calibrated prediction makes it uniform in [0, 1].
+    """
+    targets, samples, deviations = _mixture(y, means, std)
+    return np.mean(_normal_cdf((targets[None] - samples) / deviations[None]), axis=0)
+
+
+def interval_coverage(y: Values, lower: Values, upper: Values) -> float:
+    """Share of targets that lie in their predicted interval, ends included.
+
+    **Arguments:**
+
+    - `y`: targets.
+    - `lower`, `upper`: ends of the intervals, each of the shape of `y`.
+    """
+    targets, low = _pair(y, lower, "lower")
+    _, high = _pair(y, upper, "upper")
+    if (low > high).any():
+        raise InputError("lower is above upper in at least one interval; the ends may have been swapped.")
+    return float(np.mean((low <= targets) & (targets <= high)))
+
+
+def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
+    """Continuous ranked probability score of Gaussian predictions, in the targets' unit, mean over targets; 0 is best.
+
+    Arguments as for `gaussian_log_likelihood`.
+
+    Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation, 2007, section 4.2.
+    """
+    targets, samples, deviations = _mixture(y, mean[None], std)
+    z = (targets - samples[0]) / deviations
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    return float(np.mean(deviations * (z * (2 * _normal_cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))))
+
+
+def crps_samples(y: Values, samples: Values) -> float:
+    """Continuous ranked probability score of samples' empirical distribution, in the targets' unit, mean over targets.
+
+    The integral over x of (share of samples <= x, minus 1 where x >= y) squared.
+
+    **Arguments:**
+
+    - `y`: targets.
+    - `samples`: (samples, *shape of y).
+    """
+    targets, drawn, _ = _mixture(y, samples, np.ones(1))
+    count = len(drawn)
+    # Half the mean distance of two samples, from the sorted ones: no array of all pairs.
+    weights = (2.0 * np.arange(1, count + 1) - count - 1).reshape(-1, *[1] * targets.ndim)
+    spread = np.sum(weights * np.sort(drawn, axis=0), axis=0) / count**2
+    return float(np.mean(np.mean(np.abs(drawn - targets[None]), axis=0) - spread))
+
+
+def _pair(y: Values, other: Values, name: str = "mean") -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    check_same_shape("y", y, name, other)
+    return check_values("y", y), check_values(name, other)
+
+
+def _mixture(
+    y: Values, means: Values, std: Values
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "samples ..."], Float[np.ndarray, "..."]]:
+    if y.ndim not in (1, 2):
+        raise InputError(f"y has shape {y.shape}; (examples,) or (examples, targets) is needed.")
+    if means.ndim != y.ndim + 1 or means.shape[1:] != y.shape:
+        raise InputError(f"Predictions have shape {means.shape[1:]} a sample but y has {y.shape}; they must be equal.")
+    deviations = check_values("std", std)
+    if deviations.min() <= 0:
+        raise InputError(f"std goes down to {deviations.min():.4g}; it must be above 0.")
+    try:
+        deviations = np.broadcast_to(deviations, y.shape)
+    except ValueError:
+        raise InputError(f"std has shape {std.shape}, which does not broadcast to y's {y.shape}.") from None
+    return check_values("y", y), check_values("predictions", means), deviations
+
+
+def _normal_cdf(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return 0.5 * (1 + _erf(z / math.sqrt(2)))

@@ -1,0 +1,51 @@
+"""The scores that training, evaluation and the demo show: one list, so that they are the same everywhere."""
+
+import numpy as np
+
+from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
+from sdebnn.metrics.contract import Labels, Probabilities, Values
+from sdebnn.metrics.regression import mixture_cdf, mixture_log_likelihood, rmse
+from sdebnn.metrics.scores import accuracy, brier, nll
+from sdebnn.metrics.uncertainty import risk_coverage_area
+
+
+def classification_report(probs: Probabilities, labels: Labels) -> dict[str, float]:
+    """The scores of predicted class probabilities.
+
+    **Arguments:**
+
+    - `probs`: probabilities (n, classes), averaged over posterior samples.
+    - `labels`: (n,), from 0 to classes - 1.
+
+    **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce` and `aurc`, none in per
+    cent.
+    """
+    return {
+        "accuracy": accuracy(probs, labels),
+        "nll": nll(probs, labels),
+        "ece": expected_calibration_error(probs, labels),
+        "brier": brier(probs, labels),
+        "mce": maximum_calibration_error(probs, labels),
+        "aurc": risk_coverage_area(probs, labels),
+    }
+
+
+def regression_report(y: Values, sample_means: Values, noise_std: Values) -> dict[str, float]:
+    """The scores of the mean of several Gaussian predictions.
+
+    **Arguments:**
+
+    - `y`: targets (n,) or (n, d).
+    - `sample_means`: (samples, *shape of y): the prediction of each posterior sample.
+    - `noise_std`: standard deviation of the observation noise, of a shape that broadcasts to that of `y`.
+
+    **Returns:** `rmse` of the mean prediction, `log_likelihood` (nats) and `coverage_95`, the share of targets in the
+    central 95 % interval.
+    """
+    log_likelihood = mixture_log_likelihood(y, sample_means, noise_std)
+    cdf = mixture_cdf(y, sample_means, noise_std)
+    return {
+        "rmse": rmse(y, sample_means.mean(axis=0)),
+        "log_likelihood": log_likelihood,
+        "coverage_95": float(np.mean((cdf >= 0.025) & (cdf <= 0.975))),
+    }

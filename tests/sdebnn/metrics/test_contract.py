@@ -1,0 +1,48 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sdebnn import metrics
+from sdebnn.errors import InputError
+
+HALF = np.full((3, 2), 0.5)
+LABELS = np.array([0, 1, 0])
+
+SCORES: list[Callable[..., object]] = [
+    metrics.accuracy,
+    metrics.nll,
+    metrics.brier,
+    metrics.reliability_bins,
+    metrics.expected_calibration_error,
+    metrics.maximum_calibration_error,
+    metrics.risk_coverage_area,
+    metrics.classification_report,
+]
+BAD: list[tuple[np.ndarray, np.ndarray, str]] = [
+    (np.array([[2.0, -1.0]] * 3), LABELS, "If these are logits, pass their softmax"),
+    (np.log(HALF), LABELS, "If these are logits, pass their softmax"),
+    (HALF * 1.0003, LABELS, "sum to 1 within 0.0001"),
+    (np.array([[0.5, np.nan]] * 3), LABELS, "NaN or infinity"),
+    (HALF, np.array([0, 1]), r"3 rows of probabilities but labels of shape \(2,\)"),
+    (HALF, LABELS[:, None], r"labels of shape \(3, 1\)"),
+    (HALF, np.array([0, 1, 2]), "Labels lie in 0 to 2; with 2 classes they must lie in 0 to 1"),
+    (HALF, np.array([0, -1, 1]), "Labels lie in -1 to 1"),
+    (HALF, np.array([0.0, 1.0, 1.0]), "Labels are float64; class numbers"),
+    (HALF[None], LABELS, "average posterior samples first"),
+    (np.zeros((0, 2)), np.zeros(0, int), "at least one row"),
+]
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(("probs", "labels", "message"), BAD)
+def test_every_score_refuses_bad_predictions(
+    score: Callable[..., object], probs: np.ndarray, labels: np.ndarray, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        score(probs, labels)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_every_score_takes_what_rounding_left(score: Callable[..., object]) -> None:
+    score((HALF * 1.00009).astype(np.float32), LABELS.astype(np.uint8))

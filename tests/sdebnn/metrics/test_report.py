@@ -1,0 +1,31 @@
+import math
+
+import numpy as np
+import pytest
+
+from sdebnn import metrics
+
+
+def test_the_classification_report_is_made_of_the_scores() -> None:
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet(np.ones(3), size=50), rng.integers(3, size=50)
+    assert metrics.classification_report(probs, labels) == {
+        "accuracy": metrics.accuracy(probs, labels),
+        "nll": metrics.nll(probs, labels),
+        "ece": metrics.expected_calibration_error(probs, labels, bins=15, scheme="width"),
+        "brier": metrics.brier(probs, labels),
+        "mce": metrics.maximum_calibration_error(probs, labels),
+        "aurc": metrics.risk_coverage_area(probs, labels),
+    }
+
+
+def test_the_regression_report_of_true_predictions() -> None:
+    rng = np.random.default_rng(1)
+    mean, noise = rng.normal(size=(4000, 1)), 0.3
+    y = mean + noise * rng.normal(size=(4000, 1))
+    report = metrics.regression_report(y, np.stack([mean, mean]), np.array([noise]))
+    # Four standard deviations of each mean over 4,000 draws.
+    assert report["rmse"] == pytest.approx(noise, abs=4 * noise / math.sqrt(2 * 4000))
+    entropy = 0.5 * math.log(2 * math.pi * math.e * noise**2)
+    assert report["log_likelihood"] == pytest.approx(-entropy, abs=4 * math.sqrt(0.5 / 4000))
+    assert report["coverage_95"] == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))

@@ -1,0 +1,41 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss
+
+from sdebnn import metrics
+
+
+def predictions(n: int = 200, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(classes), size=n).astype(np.float32), rng.integers(classes, size=n)
+
+
+def test_accuracy_nll_and_brier_agree_with_scikit_learn() -> None:
+    probs, labels = predictions()
+    double = probs.astype(np.float64)
+    double /= double.sum(axis=1, keepdims=True)
+    assert metrics.accuracy(double, labels) == accuracy_score(labels, double.argmax(axis=1))
+    assert metrics.nll(double, labels) == pytest.approx(log_loss(labels, double, labels=range(4)), rel=1e-12)
+    assert metrics.brier(double, labels) == pytest.approx(np.mean(np.sum((double - np.eye(4)[labels]) ** 2, axis=1)))
+    assert metrics.nll(probs, labels) == pytest.approx(metrics.nll(double, labels), rel=1e-6)
+
+
+def test_worked_example() -> None:
+    probs, labels = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]), np.array([0, 1])
+    assert metrics.accuracy(probs, labels) == 0.5
+    assert metrics.nll(probs, labels) == pytest.approx(-(math.log(0.7) + math.log(0.3)) / 2)
+    assert metrics.brier(probs, labels) == pytest.approx((0.09 + 0.04 + 0.01 + 0.01 + 0.49 + 0.36) / 2)
+
+
+def test_the_extremes_of_one_example() -> None:
+    certain = np.array([[1.0, 0.0]])
+    right, wrong = np.array([0]), np.array([1])
+    assert (metrics.accuracy(certain, right), metrics.nll(certain, right), metrics.brier(certain, right)) == (1, 0, 0)
+    assert (metrics.accuracy(certain, wrong), metrics.brier(certain, wrong)) == (0, 2)
+    assert metrics.nll(certain, wrong) == pytest.approx(708.4, abs=0.1)
+
+
+def test_among_equal_classes_the_first_counts() -> None:
+    assert metrics.accuracy(np.full((2, 4), 0.25), np.array([0, 1])) == 0.5
