@@ -2,12 +2,13 @@
 
 from sdebnn.brax import diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
+from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.likelihoods import Categorical, Gaussian
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import ODEBlock
 from sdebnn.brax.sdebnn_block import SDEBNN
 from sdebnn.brax.shape_layers import Augment, Squeeze
-from sdebnn.brax.weight_process import WeightProcess, drift_network
+from sdebnn.brax.weight_process import WeightProcess
 
 __all__ = [
     "SDEBNN",

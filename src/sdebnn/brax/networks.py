@@ -3,8 +3,11 @@
 from typing import Any
 
 from jax.example_libraries import stax
+from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.bayesian import BayesianLayer, Shape, bnn_serial
+from sdebnn.brax import diffeq_layers
+from sdebnn.brax.bayesian import BayesianLayer, Layer, Shape, bnn_serial
+from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import ODEBlock
 from sdebnn.brax.sdebnn_block import SDEBNN
@@ -34,7 +37,7 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
         layers += [_block(config, images) for _ in range(blocks)]
     if images:
         layers.append(stax.Flatten)
-    head = stax.Dense(outputs)
+    head = diffeq_layers.dense("ignore", outputs)
     layers.append(MeanField(head) if config.model == "meanfield" else head)
     return bnn_serial(*layers)
 
@@ -61,3 +64,27 @@ def _block(config: TrainConfig, images: bool) -> Any:
         )
     block = ODEBlock(_fx(config, images), steps=config.steps, method=config.method)
     return MeanField(block) if config.model == "meanfield" else block
+
+
+def _fx(config: TrainConfig, images: bool) -> Layer:
+    """Two hidden layers and one that restores the shape of the hidden state."""
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Any]:
+        return network(input_shape)[0](rng, input_shape)
+
+    def apply(params: Any, inputs: Any, **kwargs: Any) -> Any:
+        return network(inputs.shape)[1](params, inputs, **kwargs)
+
+    def network(shape: Shape) -> Any:
+        layer = diffeq_layers.conv if images else diffeq_layers.dense
+        activation = diffeq_layers.Activation(config.activation)
+        width = config.width
+        return stax.serial(
+            layer(config.layer, width),
+            activation,
+            layer(config.layer, width),
+            activation,
+            layer(config.layer, shape[-1]),
+        )
+
+    return Layer(init, apply)

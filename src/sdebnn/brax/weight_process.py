@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxsde import brownian_increments, path_kl, sdeint_ito_fixed_grid
 from sdebnn.brax.bayesian import Layer, Params
-from sdebnn.brax.diffeq_layers.fan_in import fan_in
+from sdebnn.brax.diffeq_layers import fan_in
 from sdebnn.errors import InputError
 
 Weights = Float[Array, " p"]
@@ -123,8 +123,3 @@ class WeightProcess:
         drift = self.prior_drift if prior else self.posterior_drift
         w0 = ravel_pytree(params["w0"])[0]
         return sdeint_ito_fixed_grid(drift, lambda w, t, p: sigma, w0, ts, rng, params, method, noise="additive")
-
-
-def drift_network(widths: tuple[int, ...], activation: str = "softplus") -> Layer:
-    """NN(w, t): a multilayer perceptron of the weights and the time, whose last layer starts at zero."""
-    raise NotImplementedError

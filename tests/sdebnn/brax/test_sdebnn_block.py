@@ -5,10 +5,11 @@ import pytest
 from jax.example_libraries import stax
 
 from sdebnn.brax import SDEBNN, Layer, ODEBlock, WeightProcess, drift_network
+from sdebnn.brax.diffeq_layers import dense
 from sdebnn.errors import InputError
 
 KEY = jax.random.key(0)
-FX = Layer(*stax.serial(stax.Dense(4), stax.Tanh, stax.Dense(3)))
+FX = Layer(*stax.serial(dense("ignore", 4), stax.Tanh, dense("ignore", 3)))
 
 
 def block(**choices):
@@ -79,7 +80,7 @@ def test_gradient_matches_finite_differences(x64) -> None:
 
 
 def test_f_x_that_changes_the_shape_is_refused() -> None:
-    wide = Layer(*stax.Dense(5))
+    wide = dense("ignore", 5)
     process = WeightProcess(drift_network((2,)))
     for layer in (SDEBNN(wide, process), ODEBlock(wide)):
         with pytest.raises(InputError, match=r"\(-1, 3\) to \(-1, 5\)"):

@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.example_libraries import stax
 from scipy import stats
 
 from sdebnn.brax import Layer, WeightProcess, drift_network
+from sdebnn.brax.diffeq_layers import dense
 from sdebnn.errors import InputError
 
 KEY = jax.random.key(0)
@@ -140,6 +140,5 @@ def test_what_is_not_a_process_is_refused(choice: dict, message: str) -> None:
 
 
 def test_a_drift_of_another_length_is_refused() -> None:
-    init, apply = stax.Dense(3)
     with pytest.raises(InputError, match="one number for each weight"):
-        WeightProcess(Layer(init, apply)).init(KEY, jnp.ones((4,)))
+        WeightProcess(dense("ignore", 3)).init(KEY, jnp.ones((4,)))
