@@ -2,6 +2,7 @@
 
 from jaxtyping import Array, Float
 
+from sdebnn.brax.bayesian import Shape
 from sdebnn.brax.fast_convolution import Window, convolve
 from sdebnn.errors import InputError
 
@@ -56,7 +57,7 @@ def conv2d_transpose(
     return convolve(x, kernel, Window((pads[0], pads[1]), x_dilation=stride))
 
 
-def conv2d_shape(x: tuple[int, ...], kernel: tuple[int, ...], *, stride: int, padding: str) -> tuple[int, ...]:
+def conv2d_shape(x: Shape, kernel: Shape, *, stride: int, padding: str) -> Shape:
     """The shape that `conv2d` gives for these shapes. **Raises:** `InputError` when they do not fit."""
     _check_shapes(x, kernel, stride, padding)
     if padding == "SAME":
@@ -69,16 +70,14 @@ def conv2d_shape(x: tuple[int, ...], kernel: tuple[int, ...], *, stride: int, pa
     return (x[0], (x[1] - kernel[0]) // stride + 1, (x[2] - kernel[1]) // stride + 1, kernel[3])
 
 
-def conv2d_transpose_shape(
-    x: tuple[int, ...], kernel: tuple[int, ...], *, stride: int, padding: str
-) -> tuple[int, ...]:
+def conv2d_transpose_shape(x: Shape, kernel: Shape, *, stride: int, padding: str) -> Shape:
     """The shape that `conv2d_transpose` gives for these shapes. **Raises:** `InputError` when they do not fit."""
     _check_shapes(x, kernel, stride, padding)
     extra = [max(size - stride, 0) if padding == "VALID" else 0 for size in kernel[:2]]
     return (x[0], x[1] * stride + extra[0], x[2] * stride + extra[1], kernel[3])
 
 
-def _check_shapes(x: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding: str) -> None:
+def _check_shapes(x: Shape, kernel: Shape, stride: int, padding: str) -> None:
     if len(x) != 4 or len(kernel) != 4:
         raise InputError(
             f"A convolution got images of shape {tuple(x)} and a kernel of shape {tuple(kernel)}; it takes images "
