@@ -1,0 +1,118 @@
+"""What a data set is, and the one check that every data set passes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+
+from sdebnn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples to learn from and examples to be judged by. It checks itself when it is made.
+
+    **Arguments:**
+
+    - `name`: what to call it.
+    - `task`: `"classification"` or `"regression"`.
+    - `x_train`, `x_test`: images (n, height, width, channels), uint8 or float32, or tables (n, d), float32; both alike.
+    - `y_train`, `y_test`: labels (n,), int32, in 0..num_classes-1; or targets (n, d_out), float32.
+    - `num_classes`: how many classes there are; `None` for regression.
+
+    **Raises:** `InputError` for an array of another shape or dtype, different numbers of examples and answers, no
+    examples, NaN or infinity, and labels out of range.
+    """
+
+    name: str
+    task: Literal["classification", "regression"]
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    num_classes: int | None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            _check_inputs(f"x_{part} of {self.name}", x)
+            if len(x) != len(y):
+                raise InputError(
+                    f"x_{part} of {self.name} has {len(x)} examples but y_{part} has {len(y)} answers; "
+                    "give one answer for each example."
+                )
+            if self.task == "classification":
+                _check_labels(f"y_{part} of {self.name}", y, self.num_classes)
+            else:
+                _check_targets(f"y_{part} of {self.name}", y, self.num_classes)
+        if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
+            raise _unlike(self.name, "x", self.x_train, self.x_test)
+        if self.y_train.shape[1:] != self.y_test.shape[1:]:
+            raise _unlike(self.name, "y", self.y_train, self.y_test)
+
+
+def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Inputs as a network takes them: uint8 pixels divided by 255, in [0, 1]; float32 as they are.
+
+    **Raises:** `InputError` for another dtype.
+    """
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255)
+    if x.dtype == np.float32:
+        return x
+    raise InputError(f"Inputs are uint8 pixels or float32, but these are {x.dtype}; write x.astype(np.float32).")
+
+
+def _check_inputs(what: str, x: np.ndarray) -> None:
+    image = x.ndim == 4 and x.dtype in (np.uint8, np.float32)
+    table = x.ndim == 2 and x.dtype == np.float32
+    if not (image or table):
+        raise InputError(
+            f"{what} is {_kind(x)}, but inputs are images (n, height, width, channels) of uint8 or float32, "
+            "or tables (n, d) of float32."
+        )
+    if x.size == 0:
+        raise InputError(f"{what} is empty, of shape {x.shape}; give at least one example with at least one number.")
+    _check_finite(what, x)
+
+
+def _check_labels(what: str, y: np.ndarray, num_classes: int | None) -> None:
+    if num_classes is None or num_classes < 2:
+        raise InputError(f"Classification needs num_classes of 2 or more, but for {what} it is {num_classes}.")
+    if y.ndim != 1 or y.dtype != np.int32:
+        raise InputError(f"{what} is {_kind(y)}, but labels are int32 of shape (n,); write y.astype(np.int32).")
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= num_classes:
+        raise InputError(
+            f"{what} has labels from {low} to {high}, but with {num_classes} classes they are 0 to {num_classes - 1}."
+        )
+
+
+def _check_targets(what: str, y: np.ndarray, num_classes: int | None) -> None:
+    if num_classes is not None:
+        raise InputError(f"Regression has no classes, but for {what} num_classes is {num_classes}; give None.")
+    if y.ndim != 2 or y.dtype != np.float32 or y.shape[1] == 0:
+        raise InputError(f"{what} is {_kind(y)}, but targets are float32 of shape (n, d_out); write y[:, None].")
+    _check_finite(what, y)
+
+
+def _check_finite(what: str, values: Float32[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"{what} has {values.size - int(finite.sum())} values that are NaN or infinite, the first at {where}; "
+            "remove or replace those examples."
+        )
+
+
+def _unlike(name: str, letter: str, train: np.ndarray, test: np.ndarray) -> InputError:
+    return InputError(
+        f"{letter}_train of {name} is {_kind(train)} but {letter}_test is {_kind(test)}; "
+        "an example must have the same shape and dtype in both."
+    )
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {array.shape}"

@@ -1,0 +1,56 @@
+"""Holding examples out: the same ones for the same seed, in the same proportions of each class."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from sdebnn.data.dataset import Dataset
+from sdebnn.errors import InputError
+
+Indices = Int[np.ndarray, "_"]
+
+
+def train_validation_split(
+    dataset: Dataset, fraction: float, seed: int
+) -> tuple[Dataset, Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]:
+    """Takes validation examples away from the training examples; the test examples stay as they are.
+
+    **Arguments:**
+
+    - `dataset`: to split.
+    - `fraction`: of the training examples to hold out, in (0, 1).
+    - `seed`: the same seed holds out the same examples. Classes keep their proportions, to within one example.
+
+    **Returns:** the data set with fewer training examples, then x and y of the validation examples.
+
+    **Raises:** `InputError` when no example would be left on one of the sides.
+    """
+    keep, held = hold_out(len(dataset.x_train), fraction, seed, labels(dataset))
+    rest = replace(dataset, x_train=dataset.x_train[keep], y_train=dataset.y_train[keep])
+    return rest, dataset.x_train[held], dataset.y_train[held]
+
+
+def labels(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
+    """The training labels, or `None` for regression, whose targets have no classes to keep in proportion."""
+    return dataset.y_train if dataset.task == "classification" else None
+
+
+def hold_out(n: int, fraction: float, seed: int, classes: Int[np.ndarray, " n"] | None) -> tuple[Indices, Indices]:
+    """Which of n examples to keep and which to hold out, both in increasing order.
+
+    The examples are shuffled and then sorted by class, and the held-out ones are taken at even distances, so each class
+    gives its share to within one example.
+    """
+    count = round(n * fraction) if 0 < fraction < 1 else 0
+    if not 0 < count < n:
+        raise InputError(
+            f"A fraction of {fraction} of {n} examples leaves nothing on one side; give a fraction between 0 and 1 "
+            "that holds out at least one example and keeps at least one."
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]
+    held = np.zeros(n, bool)
+    held[order[(2 * np.arange(count) + 1) * n // (2 * count)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

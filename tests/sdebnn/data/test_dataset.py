@@ -1,0 +1,85 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdebnn.data import Dataset, to_float
+from sdebnn.errors import InputError
+
+IMAGES = np.zeros((4, 3, 3, 1), np.uint8)
+LABELS = np.array([0, 1, 2, 1], np.int32)
+TABLE = np.zeros((4, 2), np.float32)
+TARGETS = np.ones((4, 1), np.float32)
+
+
+def classification(**parts: Any) -> Dataset:
+    fields = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS, "num_classes": 3}
+    return Dataset("mine", "classification", **(fields | parts))
+
+
+def regression(**parts: Any) -> Dataset:
+    fields = {"x_train": TABLE, "y_train": TARGETS, "x_test": TABLE, "y_test": TARGETS, "num_classes": None}
+    return Dataset("mine", "regression", **(fields | parts))
+
+
+def with_value(array: np.ndarray, value: float) -> np.ndarray:
+    array = array.copy()
+    array[2, 0] = value
+    return array
+
+
+def test_images_and_tables_are_accepted() -> None:
+    assert classification().num_classes == 3
+    assert classification(x_train=TABLE, x_test=TABLE).x_train.shape == (4, 2)
+    assert regression().y_train.shape == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"x_train": IMAGES[..., 0]}, r"x_train of mine is uint8 of shape \(4, 3, 3\), but inputs are images"),
+        ({"x_train": IMAGES.astype(np.float64)}, "float64"),
+        ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, "x_train of mine is empty"),
+        ({"x_train": IMAGES[:3]}, "3 examples but y_train has 4 answers"),
+        ({"x_test": np.zeros((4, 3, 5, 1), np.uint8)}, "x_train of mine is .* but x_test is"),
+        ({"x_test": IMAGES.astype(np.float32)}, "same shape and dtype"),
+        ({"y_train": LABELS.astype(np.int64)}, "y.astype"),
+        ({"y_train": LABELS[:, None]}, r"shape \(n,\)"),
+        ({"y_test": LABELS + 1}, "y_test of mine has labels from 1 to 3, but with 3 classes they are 0 to 2"),
+        ({"y_test": LABELS - 1}, "labels from -1 to 1"),
+        ({"num_classes": None}, "num_classes of 2 or more"),
+        ({"num_classes": 1}, "num_classes of 2 or more"),
+    ],
+)
+def test_unusable_classification_is_refused(parts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        classification(**parts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"x_train": with_value(TABLE, np.nan)}, r"1 values that are NaN or infinite, the first at \(2, 0\)"),
+        ({"y_test": with_value(TARGETS, -np.inf)}, "y_test of mine has 1 values that are NaN or infinite"),
+        ({"y_train": TARGETS[:, 0]}, "y\\[:, None\\]"),
+        ({"y_train": TARGETS.astype(np.float64)}, "float32"),
+        ({"y_train": np.ones((4, 2), np.float32)}, "y_train of mine is .* but y_test is"),
+        ({"num_classes": 3}, "Regression has no classes"),
+    ],
+)
+def test_unusable_regression_is_refused(parts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        regression(**parts)
+
+
+def test_a_changed_copy_is_checked_again() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        replace(regression(), x_test=with_value(TABLE, np.nan))
+
+
+def test_pixels_become_floats_in_the_unit_interval() -> None:
+    np.testing.assert_array_equal(to_float(np.array([0, 51, 255], np.uint8)), np.array([0, 0.2, 1], np.float32))
+    assert to_float(TABLE) is TABLE
+    with pytest.raises(InputError, match="int64"):
+        to_float(np.arange(3))
