@@ -24,7 +24,8 @@ def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
     if p.min() < 0 or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
         raise InputError(
             f"Probabilities lie in {p.min():.4g} to {p.max():.4g} and their rows sum to {sums.min():.6g} to "
-            f"{sums.max():.6g}; they must be >= 0 and sum to 1 within {ROW_SUM_TOLERANCE}. If these are logits, pass their softmax."
+            f"{sums.max():.6g}; they must be >= 0 and sum to 1 within {ROW_SUM_TOLERANCE}. "
+            "If these are logits, pass their softmax."
         )
     return p
 

@@ -1,0 +1,15 @@
+"""Pictures of what a model knows and does not know, as PNG files; needs `pip install 'sdebnn[plots]'`."""
+
+from sdebnn.plots.predictive_bands import draw_predictive_bands
+from sdebnn.plots.predictive_entropy import draw_predictive_entropy
+from sdebnn.plots.reliability_diagram import draw_reliability_diagram
+from sdebnn.plots.training_curves import draw_training_curves
+from sdebnn.plots.weight_paths import draw_weight_paths
+
+__all__ = [
+    "draw_predictive_bands",
+    "draw_predictive_entropy",
+    "draw_reliability_diagram",
+    "draw_training_curves",
+    "draw_weight_paths",
+]
