@@ -1,6 +1,4 @@
-"""How good a model is on data that it has not seen: the same numbers in training, on the command line and in the
-demo.
-"""
+"""How good a model is on data that it has not seen: the same numbers in training, on the command line and in the demo."""
 
 from typing import Any
 
@@ -14,11 +12,9 @@ from sdebnn.brax.likelihoods import Categorical
 from sdebnn.brax.model import Model
 
 
-def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "samples n c"]:
-    """The probabilities that each posterior sample gives. A prediction is their mean over samples, never that of their
-    logarithms.
-    """
-    return np.asarray(jax.nn.softmax(outputs, axis=-1))
+def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "n c"]:
+    """The predicted probabilities: the mean of those that the posterior samples give, never that of their logarithms."""
+    return np.asarray(jax.nn.softmax(outputs, axis=-1)).mean(axis=0)
 
 
 def report(model: Model, params: Params, outputs: Float[np.ndarray, "samples n o"], y: Any) -> dict[str, float]:
@@ -33,6 +29,6 @@ def report(model: Model, params: Params, outputs: Float[np.ndarray, "samples n o
     `metrics.regression_report`.
     """
     if isinstance(model.likelihood, Categorical):
-        return metrics.classification_report(class_probabilities(outputs).mean(axis=0), y)
+        return metrics.classification_report(class_probabilities(outputs), y)
     noise_std = np.exp(np.asarray(params["likelihood"]["log_std"]))
     return metrics.regression_report(y, outputs, noise_std)

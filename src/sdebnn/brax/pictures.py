@@ -1,41 +1,57 @@
-"""What a trained classifier knows, drawn: calibration, learning, weight paths, and surprise at strange inputs."""
+"""What a run has learned, drawn into its folder."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from sdebnn import plots
+from sdebnn import metrics, plots
+from sdebnn.brax.bayesian import Params
+from sdebnn.brax.evaluation import class_probabilities
 from sdebnn.brax.networks import weight_process
-from sdebnn.brax.training import Trained
+from sdebnn.brax.training import DRAW, Trained
+from sdebnn.data import Dataset
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
 
-PATHS, WEIGHTS = 6, 4
-DRAW = 3
+PATHS = 8
+WEIGHTS = 4
+TIMES = 101
 
 
-def draw_training(run: RunFolder) -> None:
-    """The curves of the run's log, in `training_curves.png`."""
-    plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
-
-
-def draw_weight_paths(config: TrainConfig, trained: Trained, run: RunFolder) -> None:
-    """Sampled paths of a few weights of the first SDEBNN block over depth, in `weight_paths.png`, with the prior's 95
-    % band.
+def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, trained: Trained) -> None:
+    """Every picture that one run's results allow: training curves; for labels the reliability diagram; for an SDE-BNN its
+    weight paths.
     """
+    plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
+    if dataset.task == "classification":
+        predictions = {config.model: (class_probabilities(trained.test_outputs), dataset.y_test)}
+        plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
+    if config.model == "sdebnn":
+        draw_weight_paths(run, config, trained.params)
+
+
+def draw_weight_paths(run: RunFolder, config: TrainConfig, params: Params) -> None:
+    """Paths of a few weights of the first SDEBNN block, and the prior's 95 % band: `weight_paths.png`."""
     process = weight_process(config)
-    block = next(params for params in trained.params["network"] if isinstance(params, dict) and "drift" in params)
-    ts = jnp.linspace(0.0, 1.0, max(config.steps, 50) + 1)
+    block = next(layer for layer in params["network"] if isinstance(layer, dict) and "drift" in layer)
+    ts = jnp.linspace(0.0, 1.0, TIMES)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), DRAW), PATHS)
     paths = np.asarray(jax.vmap(lambda key: process.sample(key, block, ts))(keys))
     chosen = np.linspace(0, paths.shape[2] - 1, WEIGHTS).astype(int)
-    plots.draw_weight_paths(np.asarray(ts), paths[:, :, chosen], run.pictures / "weight_paths.png")
+    mean, std = process.prior_moments(block, np.asarray(ts))
+    plots.draw_weight_paths(
+        np.asarray(ts), paths[:, :, chosen], run.pictures / "weight_paths.png", prior=(mean[:, chosen], std[:, chosen])
+    )
 
 
-def draw_reliability(probabilities: Mapping[str, Any], labels: Any, run: RunFolder) -> None:
-    """Accuracy against confidence for each model, in `reliability.png`."""
-    plots.draw_reliability_diagram(
-        {name: (p, labels) for name, p in probabilities.items()}, run.pictures / "reliability.png"
+def draw_entropy(
+    run: RunFolder, familiar: Float[np.ndarray, "n c"], strange: Mapping[str, Float[np.ndarray, "m c"]]
+) -> None:
+    """Entropy of the predictions for test inputs and for inputs from elsewhere: `predictive_entropy.png`."""
+    plots.draw_predictive_entropy(
+        metrics.entropy(familiar),
+        {name: metrics.entropy(probs) for name, probs in strange.items()},
+        run.pictures / "predictive_entropy.png",
     )

@@ -23,7 +23,7 @@ from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
 
 LOG_EVERY = 10
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
-INIT, STEP, EVALUATE = range(3)
+INIT, STEP, EVALUATE, DRAW = range(4)
 
 
 class TrainState(NamedTuple):
@@ -111,9 +111,8 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
             "gradient_norm": optax.global_norm(gradient),
         }
 
-    def score(params: Params) -> dict[str, float]:
-        outputs = sampler(params, dataset.x_test, jax.random.fold_in(rng, EVALUATE))
-        return report(model, params, outputs, dataset.y_test)
+    def outputs_on_test_data(params: Params) -> Float[np.ndarray, "samples n o"]:
+        return sampler(params, dataset.x_test, jax.random.fold_in(rng, EVALUATE))
 
     params = model.init(jax.random.fold_in(rng, INIT))
     state = TrainState(params, params, optimiser.init(params))
@@ -139,8 +138,10 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
                 progress.update(step, values)
             seconds += time.perf_counter() - started
             if config.evaluate_every and (epoch + 1) % config.evaluate_every == 0 and step < total:
-                log.write(step, score(state.average), split="test")
-        scores = score(state.average)
+                outputs = outputs_on_test_data(state.average)
+                log.write(step, report(model, state.average, outputs, dataset.y_test), split="test")
+        outputs = outputs_on_test_data(state.average)
+        scores = report(model, state.average, outputs, dataset.y_test)
         log.write(step, scores, split="test")
     checkpoint.save(
         run.checkpoints,
@@ -148,4 +149,4 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
         to_named_arrays(state._asdict()),
         {"step": step, "config": config.to_json(), "scores": scores},
     )
-    return Trained(model, state.average, scores, seconds)
+    return Trained(state.average, outputs, scores, seconds)

@@ -123,3 +123,13 @@ class WeightProcess:
         drift = self.prior_drift if prior else self.posterior_drift
         w0 = ravel_pytree(params["w0"])[0]
         return sdeint_ito_fixed_grid(drift, lambda w, t, p: sigma, w0, ts, rng, params, method, noise="additive")
+
+    def prior_moments(
+        self, params: Params, ts: Float[np.ndarray, " times"]
+    ) -> tuple[Float[np.ndarray, "times p"], Float[np.ndarray, "times p"]]:
+        """Mean and standard deviation of every weight under the prior at the depths `ts`: the OU process's own."""
+        w0 = np.asarray(ravel_pytree(params["w0"])[0])[None]
+        centre = w0 if self.centre == "w0" else np.zeros_like(w0)
+        decay = np.exp(-self.rate * ts)[:, None]
+        spread = np.sqrt((1 - decay**2) / (2 * self.rate))
+        return centre + (w0 - centre) * decay, spread * self.diffusion(params)[None]

@@ -4,21 +4,47 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sdebnn.cli.table import print_scores
+from sdebnn.runs import TrainConfig
+
+MODELS = ("sdebnn", "odenet")
+SCORES = ("accuracy", "nll", "ece", "brier")
+
 
 def add_to(subcommands: Any) -> None:
     """Adds the subcommand."""
     parser = subcommands.add_parser(
-        "demo", help="train an SDE-BNN and an ODE network on digits; print their scores and draw what they know"
+        "demo", help="train an SDE-BNN and an ODE network on digits; print their scores, draw what they know"
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("runs/demo"),
-        metavar="RUN",
-        help="folder for the two runs (default: runs/demo)",
+        metavar="DIR",
+        help="folder for the two run folders, sdebnn and odenet (default: runs/demo)",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains both networks, prints the table and draws the pictures into the SDE-BNN's run folder."""
+    from sdebnn import plots
+    from sdebnn.brax import pictures
+    from sdebnn.brax.evaluation import class_probabilities
+    from sdebnn.brax.run import restore, start_run
+    from sdebnn.data import ood_images
+
+    rows, predictions = {}, {}
+    for model in MODELS:
+        print(f"Training {model} on scikit-learn's handwritten digits.", flush=True)
+        done = start_run(TrainConfig.for_data("digits", model=model), options.output / model)
+        rows[model] = {name: done.trained.scores[name] for name in SCORES} | {"training (s)": done.trained.seconds}
+        predictions[model] = (class_probabilities(done.trained.test_outputs), done.dataset.y_test)
+    folder = options.output / "sdebnn"
+    restored = restore(folder)
+    strange = {name: class_probabilities(restored.outputs(x)) for name, x in ood_images(restored.dataset).items()}
+    pictures.draw_entropy(done.folder, predictions["sdebnn"][0], strange)
+    plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
+    print()
+    print_scores(rows)
+    print(f"\nThe runs are in {options.output}; the pictures are in {folder / 'pictures'}.")

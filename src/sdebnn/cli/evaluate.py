@@ -30,7 +30,7 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the scores of the run's last checkpoint."""
-    from sdebnn.brax.restore import restore
+    from sdebnn.brax.run import restore
 
     restored = restore(options.folder, data_dir=options.data_dir, changes=choices_given(options))
     print_scores({restored.config.model: restored.score()})

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, choices_given
 from sdebnn.cli.table import print_scores
+from sdebnn.runs import TrainConfig
 
 
 def add_to(subcommands: Any) -> None:
@@ -26,18 +27,11 @@ def add_to(subcommands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Trains as the options say and prints the test scores."""
-    from sdebnn import data
-    from sdebnn.brax.model import build_model
-    from sdebnn.brax.training import train
-    from sdebnn.runs import RunFolder, TrainConfig
+    """Trains as the options say, draws what was learned and prints the test scores."""
+    from sdebnn.brax.run import start_run
 
     choices = choices_given(options)
     config = TrainConfig.for_data(choices.pop("data", "digits"), **choices)
-    dataset = data.load(config.data, options.data_dir)
-    model = build_model(config, dataset)
-    folder = RunFolder.create(options.output)
-    folder.write_config(config.to_json())
-    trained = train(config, dataset, folder, model)
-    print_scores({config.model: trained.scores | {"training time (s)": trained.seconds}})
+    run = start_run(config, options.output, data_dir=options.data_dir)
+    print_scores({config.model: run.trained.scores | {"training (s)": run.trained.seconds}})
     print(f"The run is in {options.output}")
