@@ -37,12 +37,12 @@ class TrainState(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A finished run: the model, the averaged parameters, the scores on the test data, and the seconds that training
-    took.
+    """A finished run: the averaged parameters, the outputs of posterior samples for the test data and their scores, and
+    the seconds that training took without them.
     """
 
-    model: Model
     params: Params
+    test_outputs: Float[np.ndarray, "samples n o"]
     scores: dict[str, float]
     seconds: float
 

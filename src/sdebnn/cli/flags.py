@@ -38,7 +38,7 @@ def choices_given(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-_METAVARS = {int: "N", float: "X", str: "NAME", tuple[int, ...]: "N-N-N"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", tuple[int, ...]: "N-N-N"}
 
 
 def _allowed(field: dataclasses.Field[Any]) -> str:

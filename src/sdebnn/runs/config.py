@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 from sdebnn.errors import InputError
 
@@ -17,6 +17,8 @@ def _choice(default: Any, help: str, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **limits})
 
 
+# Values come from files and command lines: `_check` answers for their types, in sentences.
+@no_type_check
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Every choice of a training run. Each field's help is what `sdebnn train --help` prints.
@@ -102,7 +104,8 @@ class TrainConfig:
                 raise InputError(
                     f"The configuration has {name!r}, which is not a choice of a run{_nearest(name, names)}."
                 )
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+        return cls(**values)
 
     @classmethod
     def for_data(cls, data: str, **choices: Any) -> "TrainConfig":
@@ -114,17 +117,20 @@ PRESETS: dict[str, dict[str, Any]] = {}
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
 
+_KINDS: dict[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "text"),
+    tuple[int, ...]: (int, "whole numbers"),
+}
+
+
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     limits = field.metadata
-    expected = field.type
-    parts = value if expected == tuple[int, ...] and isinstance(value, tuple) else (value,)
-    kind = int if expected in (int, tuple[int, ...]) else expected
-    if not parts or any(
-        isinstance(p, bool) or not isinstance(p, (int, float) if kind is float else kind) for p in parts
-    ):  # type: ignore[arg-type]
-        name = {int: "a whole number", float: "a number", str: "text"}[kind]  # type: ignore[index]
-        several = " or several" if expected == tuple[int, ...] else ""
-        raise InputError(f"{field.name}={value!r} is not allowed: it takes {name}{several}.")
+    kind, name = _KINDS[field.type]
+    parts = value if field.type == tuple[int, ...] and isinstance(value, tuple) else (value,)
+    if not parts or any(isinstance(part, bool) or not isinstance(part, kind) for part in parts):
+        raise InputError(f"{field.name}={value!r} is not allowed: it takes {name}.")
     for part in parts:
         choices = limits.get("choices")
         if choices is not None and part not in choices:
