@@ -6,7 +6,24 @@
 from sdebnn.data.batches import batches
 from sdebnn.data.dataset import Dataset, to_float
 from sdebnn.data.files import data_home
+from sdebnn.data.images import IMAGE_SETS, load_images
+from sdebnn.data.npz import load_npz
+from sdebnn.data.ood import ood_images
 from sdebnn.data.registry import NAMES, load
 from sdebnn.data.split import train_validation_split
+from sdebnn.data.uci import load_uci
 
-__all__ = ["NAMES", "Dataset", "batches", "data_home", "load", "to_float", "train_validation_split"]
+__all__ = [
+    "IMAGE_SETS",
+    "NAMES",
+    "Dataset",
+    "batches",
+    "data_home",
+    "load",
+    "load_images",
+    "load_npz",
+    "load_uci",
+    "ood_images",
+    "to_float",
+    "train_validation_split",
+]

@@ -35,25 +35,29 @@ def read_published(file: PublishedFile, home: Path) -> bytes:
 
     **Raises:** `InputError` when the file is not the published one, or is missing and cannot be downloaded.
     """
-    path = home / file.path
-    content = read_if_there(path)
+    content = read_if_there(file, home)
     if content is None:
-        content = download(file.url, file.md5, path)
-        write(path, content)
-    elif (got := md5(content)) != file.md5:
+        content = download(file.url, file.md5, home / file.path)
+        write(home / file.path, content)
+    return content
+
+
+def read_if_there(file: PublishedFile, home: Path) -> bytes | None:
+    """The content of a published file, or `None` where it is not in `home`.
+
+    **Raises:** `InputError` when there is a file that cannot be read, or is not the published one.
+    """
+    path = home / file.path
+    try:
+        content = path.read_bytes() if path.exists() else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); make it a file that can.") from error
+    if content is not None and (got := md5(content)) != file.md5:
         raise InputError(
             f"{path} is truncated or altered: its {len(content)} bytes have md5 {got}, but the published file has "
             f"{file.md5}; delete it and get it again from {file.url}."
         )
     return content
-
-
-def read_if_there(path: Path) -> bytes | None:
-    """The content of a file, or `None` where there is none. **Raises:** `InputError` when it cannot be read."""
-    try:
-        return path.read_bytes() if path.exists() else None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); make it a file that can.") from error
 
 
 def download(url: str, expected_md5: str, missing: Path) -> bytes:

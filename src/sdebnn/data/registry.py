@@ -1,15 +1,17 @@
 """Data sets by name."""
 
-import difflib
 from pathlib import Path
 
+from sdebnn.data.cifar import load_cifar10
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home
 from sdebnn.data.mnist import load_mnist
-from sdebnn.errors import InputError
+from sdebnn.data.names import refuse_unknown
+from sdebnn.data.npz import load_npz
+from sdebnn.data.toy import TOYS, load_toy
 
-NAMES = ("digits", "mnist", "fashion_mnist")
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
@@ -17,19 +19,17 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
 
     **Arguments:**
 
-    - `name`: one of `NAMES`.
-    - `data_dir`: the folder of data sets; see `data_home`.
+    - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`).
+    - `data_dir`: the folder of data sets (see `data_home`) for those that are published files.
 
     **Raises:** `InputError` for an unknown name, and for files that are missing, truncated, altered or wrong.
     """
+    if name.endswith(".npz"):
+        return load_npz(Path(name).expanduser())
+    refuse_unknown(name, (*NAMES, "a path that ends in .npz"), "a data set")
     if name == "digits":
         return load_digits()
-    if name in ("mnist", "fashion_mnist"):
-        return load_mnist(name, data_home(data_dir))
-    raise InputError(f"{name!r} is not a data set{nearest(name, NAMES)}; allowed are {', '.join(NAMES)}.")
-
-
-def nearest(name: str, allowed: tuple[str, ...]) -> str:
-    """A hint for an error: the allowed name that was likely meant, if any is near."""
-    near = difflib.get_close_matches(name, allowed, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    if name in TOYS:
+        return load_toy(name)
+    home = data_home(data_dir)
+    return load_cifar10(home) if name == "cifar10" else load_mnist(name, home)

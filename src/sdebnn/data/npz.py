@@ -1,0 +1,95 @@
+"""One's own data: a .npz file of arrays x and y, and x_test and y_test where there is a test set."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int, Shaped, UInt8
+
+from sdebnn.data.dataset import Dataset
+from sdebnn.data.split import hold_out
+from sdebnn.errors import InputError
+
+TEST_FRACTION = 1 / 3
+
+
+def load_npz(path: Path) -> Dataset:
+    """The data set in a .npz file, named after the file. Pickled objects in it are never read.
+
+    - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). uint8 images stay as they are, other
+      numbers become float32.
+    - `y`: whole numbers (n,) are labels 0 to K-1, K being the largest label of training and test plus one;
+      floating-point numbers (n,) or (n, d_out) are targets of a regression.
+    - `x_test`, `y_test`: the same for the test set. Without them a third of the examples, always the same, is held out,
+      with each class in proportion.
+
+    **Raises:** `InputError` when the file is not such a file, and for all that `Dataset` refuses.
+    """
+    arrays = read_arrays(path)
+    missing = [key for key in ("x", "y") if key not in arrays]
+    if "x_test" in arrays or "y_test" in arrays:
+        missing += [key for key in ("x_test", "y_test") if key not in arrays]
+    if missing:
+        raise InputError(
+            f"{path} has no array {missing[0]!r} (it has {', '.join(sorted(arrays)) or 'none'}); it needs x and y, and "
+            "either both or none of x_test and y_test."
+        )
+    x, y = _inputs(arrays["x"], f"x in {path}"), _answers(arrays["y"], f"y in {path}")
+    if "x_test" in arrays:
+        x_test, y_test = _inputs(arrays["x_test"], f"x_test in {path}"), _answers(arrays["y_test"], f"y_test in {path}")
+    else:
+        if len(x) != len(y):
+            raise InputError(f"x in {path} has {len(x)} examples but y has {len(y)}; give one answer for each example.")
+        keep, held = hold_out(len(x), TEST_FRACTION, 0, y if y.dtype == np.int32 else None)
+        x, x_test, y, y_test = x[keep], x[held], y[keep], y[held]
+    if y.dtype != y_test.dtype:
+        raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")
+    if y.dtype == np.float32:
+        return Dataset(path.stem, "regression", x, y, x_test, y_test, None)
+    highest = max((int(part.max()) for part in (y, y_test) if part.size), default=0)
+    return Dataset(path.stem, "classification", x, y, x_test, y_test, max(highest + 1, 2))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file by name. **Raises:** `InputError` when it is not one, or holds anything but arrays."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of a .npz file with arrays x and y.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: np.asarray(file[key]) for key in file.files}
+    except Exception as error:  # damaged zip, header or data: zipfile, zlib, struct, ast and numpy each raise their own
+        raise InputError(
+            f"{path} cannot be read as a .npz file of plain arrays ({str(error) or type(error).__name__}); write it "
+            "with numpy.savez(path, x=x, y=y), with no object arrays."
+        ) from error
+
+
+def _inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
+    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
+        raise InputError(
+            f"{what} is {x.dtype} of shape {x.shape}, but it must hold numbers of shape (n, d), (n, h, w) or "
+            "(n, h, w, channels)."
+        )
+    if x.ndim == 3:
+        x = x[..., None]
+    return x if x.ndim == 4 and x.dtype == np.uint8 else _to_float32(x, what)
+
+
+def _answers(y: np.ndarray, what: str) -> Int[np.ndarray, " n"] | Float32[np.ndarray, "n d_out"]:
+    if y.dtype.kind in "ui" and y.ndim == 1:
+        if y.size and not 0 <= int(y.min()) <= int(y.max()) < np.iinfo(np.int32).max:
+            raise InputError(f"{what} has labels from {y.min()} to {y.max()}, but labels are 0 to K-1 for K classes.")
+        return y.astype(np.int32)
+    if y.dtype.kind == "f" and y.ndim in (1, 2):
+        return _to_float32(y.reshape(len(y), -1) if y.ndim == 1 else y, what)
+    raise InputError(
+        f"{what} is {y.dtype} of shape {y.shape}, but it must hold whole numbers of shape (n,), which are labels, or "
+        "floating-point numbers of shape (n,) or (n, d_out), which are targets."
+    )
+
+
+def _to_float32(values: Shaped[np.ndarray, "*shape"], what: str) -> Float32[np.ndarray, "*shape"]:
+    with np.errstate(over="ignore"):
+        converted = values.astype(np.float32)
+    if values.dtype.kind == "f" and (np.isinf(converted) & np.isfinite(values)).any():
+        raise InputError(f"{what} has numbers beyond 3.4e38, the range of float32; scale it.")
+    return converted
