@@ -54,12 +54,18 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of a .npz file with arrays x and y.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: np.asarray(file[key]) for key in file.files}
+        # numpy leaves a file that it opened itself, and that is not a zip, open.
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array without a name")
+            with arrays:
+                return {key: np.asarray(arrays[key]) for key in arrays.files}
     except Exception as error:  # damaged zip, header or data: zipfile, zlib, struct, ast and numpy each raise their own
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read as a .npz file of plain arrays ({str(error) or type(error).__name__}); write it "
-            "with numpy.savez(path, x=x, y=y), with no object arrays."
+            f"{path} cannot be read as a .npz file of plain arrays ({reason}); write it with "
+            "numpy.savez(path, x=x, y=y), with no object arrays."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Images of no class, to see whether a network knows that it does not know them. Nothing is downloaded."""
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
 from sdebnn.data.dataset import Dataset
 from sdebnn.errors import InputError
@@ -45,15 +45,19 @@ def shuffled_pixels(x: Shaped[np.ndarray, "n h w c"], seed: int) -> Shaped[np.nd
 def smooth_textures(n: int, shape: tuple[int, int, int], seed: int) -> Float32[np.ndarray, "n h w c"]:
     """Random cloudy images (n, height, width, channels): neighbouring pixels are alike, but there is no object.
 
-    Gaussian noise, smoothed so that pixels at a distance of d image sides have a correlation of exp(-(4 d)^2), wrapping
-    around at the edges; then each image is stretched to [0, 1].
+    `smooth_noise`, each image stretched to [0, 1].
     """
+    noise = smooth_noise(n, shape, seed)
+    noise -= noise.min(axis=(1, 2, 3), keepdims=True)
+    return (noise / noise.max(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+
+
+def smooth_noise(n: int, shape: tuple[int, int, int], seed: int) -> Float[np.ndarray, "n h w c"]:
+    """Gaussian noise whose pixels at a distance of d image sides have a correlation of exp(-(4 d)^2), edges wrapped."""
     height, width, _ = shape
     noise = np.random.default_rng(seed).standard_normal((n, *shape))
     # The correlation is the Fourier transform of the squared filter: exp(-(pi s f)^2), f in cycles an image side,
     # becomes exp(-(d / s)^2).
     rows, columns = (np.fft.fftfreq(size, 1 / size) for size in (height, width))
     damping = np.exp(-((np.pi / 4) ** 2) * (rows[:, None] ** 2 + columns[None, :] ** 2) / 2)
-    smooth = np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) * damping[..., None], axes=(1, 2)).real
-    smooth -= smooth.min(axis=(1, 2, 3), keepdims=True)
-    return (smooth / smooth.max(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+    return np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) * damping[..., None], axes=(1, 2)).real

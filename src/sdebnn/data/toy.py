@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from sdebnn.data.dataset import Dataset
 
@@ -92,15 +92,12 @@ def load_toy(name: str) -> Dataset:
     y_train = [b.function(x) + toy.noise * noise.randn(len(x)) for b, x in zip(toy.branches, x_train, strict=True)]
     x_test = [grid for _ in toy.branches]
     y_test = [branch.function(grid) for branch in toy.branches]
-    scale = _scaled if toy.scaled else _column
+    if toy.scaled:
+        x_train, x_test = [(x - 4) / 4 for x in x_train], [(x - 4) / 4 for x in x_test]
     return Dataset(
-        name, "regression", scale(x_train), _column(y_train), scale(x_test), _column(y_test), num_classes=None
+        name, "regression", _column(x_train), _column(y_train), _column(x_test), _column(y_test), num_classes=None
     )
 
 
-def _column(parts: list[Points]) -> Float[np.ndarray, "n 1"]:
+def _column(parts: list[np.ndarray]) -> Float32[np.ndarray, "n 1"]:
     return np.concatenate(parts).astype(np.float32)[:, None]
-
-
-def _scaled(parts: list[Points]) -> Float[np.ndarray, "n 1"]:
-    return _column([(part - 4) / 4 for part in parts])

@@ -1,0 +1,151 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sdebnn.data import load, load_npz
+from sdebnn.errors import InputError
+
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+X = np.arange(18, dtype=np.float64).reshape(9, 2)
+LABELS = np.repeat(np.arange(3), 3)
+TARGETS = np.linspace(0, 1, 9)
+
+
+def saved(folder: Path, **arrays: Any) -> Path:
+    path = folder / "mine.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def test_whole_numbers_are_labels_and_a_third_is_held_out_class_by_class(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=X, y=LABELS)
+    dataset = load(str(path))
+    assert (dataset.name, dataset.task, dataset.num_classes) == ("mine", "classification", 3)
+    assert dataset.x_train.dtype == np.float32
+    assert np.bincount(dataset.y_train).tolist() == [2, 2, 2]
+    assert np.bincount(dataset.y_test).tolist() == [1, 1, 1]
+    rows = np.concatenate([dataset.x_train, dataset.x_test])
+    np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], X)
+    np.testing.assert_array_equal(load_npz(path).x_test, dataset.x_test)
+
+
+def test_floating_point_answers_are_targets(tmp_path: Path) -> None:
+    dataset = load_npz(saved(tmp_path, x=X, y=TARGETS))
+    assert (dataset.task, dataset.num_classes) == ("regression", None)
+    assert dataset.y_train.shape == (6, 1)
+    np.testing.assert_allclose(dataset.y_test[:, 0], dataset.x_test[:, 0] / 16, rtol=1e-6)
+    assert load_npz(saved(tmp_path, x=X, y=np.ones((9, 4)))).y_test.shape == (3, 4)
+
+
+def test_a_test_set_is_taken_as_given_and_its_classes_count(tmp_path: Path) -> None:
+    dataset = load_npz(saved(tmp_path, x=X, y=LABELS, x_test=X[:2], y_test=np.array([0, 5])))
+    assert dataset.num_classes == 6
+    np.testing.assert_array_equal(dataset.x_train, X)
+    np.testing.assert_array_equal(dataset.y_test, [0, 5])
+
+
+@pytest.mark.parametrize("shape", [(9, 4, 5), (9, 4, 5, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
+    dataset = load_npz(saved(tmp_path, x=np.ones(shape, dtype), y=LABELS))
+    assert dataset.x_train.shape == (6, 4, 5, 1)
+    assert dataset.x_train.dtype == (np.uint8 if dtype is np.uint8 else np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"x": X}, "no array 'y' \\(it has x\\)"),
+        ({"a": X}, "no array 'x'"),
+        ({"x": X, "y": LABELS, "x_test": X}, "no array 'y_test'"),
+        ({"x": X, "y": LABELS[:8]}, "has 9 examples but y has 8"),
+        ({"x": X[:, 0], "y": LABELS}, r"float64 of shape \(9,\)"),
+        ({"x": X.astype(str), "y": LABELS}, "must hold numbers"),
+        ({"x": X + 1j, "y": LABELS}, "complex128"),
+        ({"x": X * 1e300, "y": LABELS}, "beyond 3.4e38"),
+        ({"x": np.where(X == 4, np.nan, X), "y": LABELS}, "1 values that are NaN or infinite"),
+        ({"x": X, "y": np.where(TARGETS > 0.9, np.inf, TARGETS)}, "NaN or infinite"),
+        ({"x": X, "y": LABELS - 1}, "labels from -1 to 1"),
+        ({"x": X, "y": LABELS.astype(np.uint64) + np.uint64(2**40)}, "labels are 0 to K-1"),
+        ({"x": X, "y": LABELS[:, None]}, "whole numbers of shape"),
+        ({"x": X, "y": LABELS.astype(bool)}, "bool of shape"),
+        ({"x": X, "y": LABELS, "x_test": X, "y_test": TARGETS}, "labels or targets in both"),
+        ({"x": X, "y": LABELS, "x_test": X[:, :1], "y_test": LABELS}, "same shape and dtype"),
+        ({"x": X[:0], "y": LABELS[:0]}, "leaves nothing on one side"),
+        ({"x": X, "y": LABELS, "x_test": X[:0], "y_test": LABELS[:0]}, "x_test of mine is empty"),
+        ({"x": X[:0], "y": LABELS[:0], "x_test": X, "y_test": LABELS}, "x_train of mine is empty"),
+    ],
+)
+def test_unusable_arrays_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load_npz(saved(tmp_path, **arrays))
+
+
+class Trap:
+    """Unpickling it writes a file: the sign that a pickle was read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_no_pickle_is_ever_read(tmp_path: Path) -> None:
+    sign = tmp_path / "a pickle was read"
+    path = saved(tmp_path, x=np.array([Trap(sign)] * 9, object), y=LABELS)
+    with pytest.raises(InputError, match="plain arrays"):
+        load_npz(path)
+    np.array([Trap(sign)], object).dump(path)
+    with pytest.raises(InputError, match="plain arrays"):
+        load_npz(path)
+    assert not sign.exists()
+    np.load(path, allow_pickle=True)
+    assert sign.exists()  # the trap works
+
+
+def test_what_is_not_a_npz_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a file"):
+        load(str(tmp_path / "none.npz"))
+    with pytest.raises(InputError, match="is not a file"):
+        load_npz(tmp_path)
+    single = io.BytesIO()
+    np.save(single, X)
+    (tmp_path / "single.npz").write_bytes(single.getvalue())
+    with pytest.raises(InputError, match="it is a single array without a name"):
+        load_npz(tmp_path / "single.npz")
+
+
+@quick
+@given(st.data())
+def test_any_bytes_and_any_damage_give_a_data_set_or_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
+    whole = saved(tmp_path, x=X, y=LABELS).read_bytes()
+    kind = data.draw(st.sampled_from(["any", "cut", "flip"]))
+    if kind == "any":
+        content = data.draw(st.binary(max_size=60))
+    elif kind == "cut":
+        content = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        at, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+        content = whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(content)
+    try:
+        dataset = load_npz(path)
+    except InputError as error:
+        [sentence] = str(error).splitlines()
+        assert "damaged" in sentence
+        return
+    # The checksums of zip hold: what is read from a flipped file is what was written.
+    np.testing.assert_array_equal(np.sort(np.concatenate([dataset.x_train, dataset.x_test]), axis=0), X)

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdebnn.data import load_uci
+from sdebnn.data.uci import FOLDERS, SPLITS
+from sdebnn.errors import InputError
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "uci" / "yacht" / "data"
+    folder.mkdir(parents=True)
+    (folder / "data.txt").write_text("".join(f" {i}.5\t{2 * i}  {3 * i}e0 \n" for i in range(20)) + "\n")
+    (folder / "index_features.txt").write_text("0\n2.000e+00\n")
+    (folder / "index_target.txt").write_text("1\n")
+    return tmp_path
+
+
+def test_columns_go_where_the_index_files_say(home: Path) -> None:
+    dataset = load_uci("yacht", 3, home)
+    assert dataset.x_train.shape == (18, 2)
+    assert dataset.y_test.shape == (2, 1)
+    i = dataset.y_train[:, 0] / 2
+    np.testing.assert_array_equal(dataset.x_train, np.stack([i + np.float32(0.5), 3 * i], axis=1))
+    assert len({*dataset.y_train[:, 0], *dataset.y_test[:, 0]}) == 20
+    assert not np.array_equal(load_uci("yacht", 4, home).y_test, dataset.y_test)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_splits_are_the_published_ones(data_dir: Path, name: str) -> None:
+    folder = data_dir / "uci" / FOLDERS[name] / "data"
+    table = np.loadtxt(folder / "data.txt", dtype=np.float32)
+    target = int(np.loadtxt(folder / "index_target.txt"))
+    for split in (0, SPLITS[name] - 1):
+        dataset = load_uci(name, split, data_dir)
+        for part, y in (("train", dataset.y_train), ("test", dataset.y_test)):
+            rows = np.loadtxt(folder / f"index_{part}_{split}.txt").astype(int)
+            np.testing.assert_array_equal(y[:, 0], table[rows, target])
+
+
+def test_unknown_names_and_splits_are_refused(home: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'yacht'"):
+        load_uci("yachts", 0, home)
+    with pytest.raises(InputError, match="protein has the splits 0 to 4, but split 5"):
+        load_uci("protein", 5, home)
+    with pytest.raises(InputError, match="yacht has the splits 0 to 19, but split -1"):
+        load_uci("yacht", -1, home)
+
+
+def test_missing_files_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"wine-quality-red/data/data\.txt is missing.*--data-dir"):
+        load_uci("wine", 0, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3\n4 5\n", "1 2 three\n", "\udcff"])
+def test_what_is_not_a_table_is_refused_by_name(home: Path, text: str) -> None:
+    (home / "uci" / "yacht" / "data" / "data.txt").write_text(text, errors="surrogateescape")
+    with pytest.raises(InputError, match=r"data\.txt is not a table of numbers"):
+        load_uci("yacht", 0, home)
+
+
+@pytest.mark.parametrize("column", ["3", "-1", "0.5", "nan"])
+def test_columns_that_are_not_there_are_refused(home: Path, column: str) -> None:
+    (home / "uci" / "yacht" / "data" / "index_target.txt").write_text(column)
+    with pytest.raises(InputError, match=r"index_target\.txt names columns"):
+        load_uci("yacht", 0, home)
