@@ -45,8 +45,13 @@ def load_npz(path: Path) -> Dataset:
         raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")
     if y.dtype == np.float32:
         return Dataset(path.stem, "regression", x, y, x_test, y_test, None)
-    highest = max((int(part.max()) for part in (y, y_test) if part.size), default=0)
-    return Dataset(path.stem, "classification", x, y, x_test, y_test, max(highest + 1, 2))
+    num_classes = 1 + max((int(part.max()) for part in (y, y_test) if part.size), default=1)
+    if num_classes > len(y) + len(y_test):
+        raise InputError(
+            f"y in {path} has {len(y) + len(y_test)} labels for {num_classes} classes; number the classes 0 to K-1, or "
+            "give floating-point numbers if they are targets of a regression."
+        )
+    return Dataset(path.stem, "classification", x, y, x_test, y_test, max(num_classes, 2))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

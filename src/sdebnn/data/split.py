@@ -24,7 +24,7 @@ def train_validation_split(
 
     **Returns:** the data set with fewer training examples, then x and y of the validation examples.
 
-    **Raises:** `InputError` when no example would be left on one of the sides.
+    **Raises:** `InputError` when no example would be left on one of the sides, and for a negative seed.
     """
     keep, held = hold_out(len(dataset.x_train), fraction, seed, labels(dataset))
     rest = replace(dataset, x_train=dataset.x_train[keep], y_train=dataset.y_train[keep])
@@ -48,6 +48,8 @@ def hold_out(n: int, fraction: float, seed: int, classes: Int[np.ndarray, " n"] 
             f"A fraction of {fraction} of {n} examples leaves nothing on one side; give a fraction between 0 and 1 "
             "that holds out at least one example and keeps at least one."
         )
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, but it is {seed}.")
     order = np.random.default_rng(seed).permutation(n)
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]

@@ -1,5 +1,9 @@
 import hashlib
 import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -108,3 +112,29 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
     os.makedirs(tmp_path / FILE.path)
     with pytest.raises(InputError, match="cannot be read"):
         read_published(FILE, tmp_path)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a web server on this machine that has file.bin."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "file.bin").write_bytes(CONTENT)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "mirror"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_brings_what_the_server_has(tmp_path: Path, mirror: str) -> None:
+    assert read_published(PublishedFile(FILE.path, FILE.md5, mirror + "file.bin"), tmp_path / "home") == CONTENT
+    with pytest.raises(InputError, match="could not be downloaded"):
+        read_published(PublishedFile("other", FILE.md5, mirror + "other"), tmp_path / "home")
+    assert left_in(tmp_path / "home") == ["file.bin"]

@@ -78,6 +78,7 @@ def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...]
         ({"x": X, "y": np.where(TARGETS > 0.9, np.inf, TARGETS)}, "NaN or infinite"),
         ({"x": X, "y": LABELS - 1}, "labels from -1 to 1"),
         ({"x": X, "y": LABELS.astype(np.uint64) + np.uint64(2**40)}, "labels are 0 to K-1"),
+        ({"x": X, "y": LABELS + 1990}, "9 labels for 1993 classes; .* floating-point"),
         ({"x": X, "y": LABELS[:, None]}, "whole numbers of shape"),
         ({"x": X, "y": LABELS.astype(bool)}, "bool of shape"),
         ({"x": X, "y": LABELS, "x_test": X, "y_test": TARGETS}, "labels or targets in both"),

@@ -46,3 +46,8 @@ def test_a_validation_split_parts_the_training_examples(labels: bool) -> None:
 def test_a_split_with_an_empty_side_is_refused(fraction: float) -> None:
     with pytest.raises(InputError, match="leaves nothing on one side"):
         train_validation_split(table(50, labels=True), fraction, 0)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seed must be 0 or more"):
+        train_validation_split(table(50, labels=True), 0.5, -1)
