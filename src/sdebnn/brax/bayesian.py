@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Shape = tuple[int, ...]
+# NumPy's integers too: the convolutions of stax give such shapes.
+Shape = tuple[int | np.integer, ...]
 Params = Any
 Init = Callable[..., tuple[Shape, Params]]
 

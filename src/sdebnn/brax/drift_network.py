@@ -33,7 +33,7 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
         return stax.serial(*hidden, diffeq_layers.dense("ignore", size, w_init=jax.nn.initializers.zeros))
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        return network(input_shape[-1])[0](rng, input_shape)
+        return network(int(input_shape[-1]))[0](rng, input_shape)
 
     def apply(params: Params, w: Float[Array, " p"], *, t: Any, **kwargs: Any) -> Float[Array, " p"]:
         return network(w.shape[-1])[1](params, w, t=t)

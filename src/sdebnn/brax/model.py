@@ -11,6 +11,7 @@ from sdebnn.brax.bayesian import BayesianLayer, Params
 from sdebnn.brax.likelihoods import Categorical, Gaussian, Likelihood
 from sdebnn.brax.networks import build_network
 from sdebnn.data import Dataset, to_float
+from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 
 BATCH = 500
@@ -66,6 +67,12 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
         likelihood = Categorical(dataset.num_classes)
     input_shape = tuple(dataset.x_train.shape[1:])
     model = Model(build_network(config, input_shape, likelihood.outputs()), likelihood, input_shape)
-    # Shapes that do not fit are refused here, before a folder is written or a number is drawn.
-    jax.eval_shape(model.init, jax.random.key(0))
+    # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
+    key, example = jax.random.key(0), jax.ShapeDtypeStruct((1, *input_shape), np.float32)
+    try:
+        jax.eval_shape(lambda x: model.network.apply(model.init(key)["network"], x, rng=key), example)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The network cannot be evaluated: {error}") from error
     return model

@@ -47,9 +47,9 @@ def weight_process(config: TrainConfig) -> WeightProcess:
     return WeightProcess(
         drift=drift_network(config.drift_widths),
         sigma=config.sigma,
-        sigma_scale=config.sigma_scale,  # type: ignore[arg-type]
+        sigma_scale=config.sigma_scale,
         rate=config.ou_rate,
-        centre=config.ou_centre,  # type: ignore[arg-type]
+        centre=config.ou_centre,
     )
 
 
@@ -84,7 +84,7 @@ def _fx(config: TrainConfig, images: bool) -> Layer:
             activation,
             layer(config.layer, width),
             activation,
-            layer(config.layer, shape[-1]),
+            layer(config.layer, int(shape[-1])),
         )
 
     return Layer(init, apply)

@@ -108,7 +108,7 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
         return TrainState(params, average, opt_state), {
             "loss": value,
             **parts,
-            "gradient_norm": optax.global_norm(gradient),
+            "gradient_norm": optax.tree.norm(gradient),
         }
 
     def outputs_on_test_data(params: Params) -> Float[np.ndarray, "samples n o"]:

@@ -43,9 +43,9 @@ class WeightProcess:
 
     drift: Layer
     sigma: float = 0.1
-    sigma_scale: Literal["fan_in", "constant"] = "fan_in"
+    sigma_scale: str = "fan_in"
     rate: float = 1.0
-    centre: Literal["w0", "zero"] = "w0"
+    centre: str = "w0"
 
     def __post_init__(self) -> None:
         for name in ("sigma", "rate"):

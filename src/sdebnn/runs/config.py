@@ -39,9 +39,9 @@ class TrainConfig:
 
     epochs: int = _choice(40, "passes over the training data", low=1)
     batch_size: int = _choice(64, "examples in a gradient step", low=1)
-    learning_rate: float = _choice(3e-3, "peak step size of Adam; a short warm-up, then a cosine to zero", above=0)
+    learning_rate: float = _choice(4e-3, "peak step size of Adam; a short warm-up, then a cosine to zero", above=0)
     kl_coef: float = _choice(
-        1e-3, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0
+        1.0, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0
     )
     kl_estimator: str = _choice(
         "stl",
@@ -60,7 +60,7 @@ class TrainConfig:
 
     steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1)
     method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
-    sigma: float = _choice(0.1, "diffusion of the weights, in the unit that sigma_scale names", above=0)
+    sigma: float = _choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
     sigma_scale: str = _choice(
         "fan_in",
         "fan_in: sigma counts in standard deviations of the usual initialisation, so the prior's "
@@ -81,7 +81,7 @@ class TrainConfig:
     augment: int = _choice(4, "channels of zeros appended before the blocks", low=0)
     width: int = _choice(32, "hidden width of the network f_x that moves the hidden state", low=1)
     layer: str = _choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
-    activation: str = _choice("softplus", "activation inside f_x")
+    activation: str = _choice("swish", "activation inside f_x: a name in sdebnn.brax.diffeq_layers")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -113,7 +113,13 @@ class TrainConfig:
         return cls(**{"data": data, **PRESETS.get(data, {}), **choices})
 
 
-PRESETS: dict[str, dict[str, Any]] = {}
+_MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
+PRESETS: dict[str, dict[str, Any]] = {
+    "digits": {"augment": 7},
+    "mnist": _MNIST,
+    "fashion_mnist": _MNIST,
+    "cifar10": {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100},
+}
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
 

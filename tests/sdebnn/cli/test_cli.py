@@ -4,6 +4,7 @@ import gzip
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -25,6 +26,13 @@ QUICK = [
     "--drift-widths",
     "2",
 ]
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -80,7 +88,7 @@ def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--data", "mnits"], "did you mean mnist"),
+        (["--data", "mnits"], "did you mean 'mnist'"),
         (["--model", "sdebn"], "did you mean sdebnn"),
         (["--epochs", "0"], "1 or more"),
         (["--epochs", "two"], "a whole number"),

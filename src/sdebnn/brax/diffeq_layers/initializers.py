@@ -19,4 +19,4 @@ def fan_in_normal(rng: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
     So the variance of an output is the mean square of its inputs. A last layer that starts at zero takes
     `jax.nn.initializers.zeros` in its place.
     """
-    return jax.random.normal(rng, shape) / math.sqrt(math.prod(shape[:-1]))
+    return jax.random.normal(rng, tuple(map(int, shape))) / math.sqrt(math.prod(shape[:-1]))
