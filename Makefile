@@ -11,6 +11,7 @@ TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache OMP
 .PHONY: demo test format docs clean
 
 demo: $(VENV)/.demo
+	rm -rf runs/demo
 	$(BIN)/sdebnn demo --output runs/demo
 
 test: $(VENV)/.dev

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn.cli.table import print_scores
-from sdebnn.runs import TrainConfig
+from sdebnn.runs import RunFolder, TrainConfig
 
 MODELS = ("sdebnn", "odenet")
 SCORES = ("accuracy", "nll", "ece", "brier")
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     folder = options.output / "sdebnn"
     restored = restore(folder)
     strange = {name: class_probabilities(restored.outputs(x)) for name, x in ood_images(restored.dataset).items()}
-    pictures.draw_entropy(done.folder, predictions["sdebnn"][0], strange)
+    pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][0], strange)
     plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
     print()
     print_scores(rows)

@@ -115,7 +115,7 @@ class TrainConfig:
 
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
 PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {"augment": 7},
+    "digits": {"augment": 7, "evaluate_every": 5},
     "mnist": _MNIST,
     "fashion_mnist": _MNIST,
     "cifar10": {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100},
