@@ -1,7 +1,8 @@
 """What does a neural SDE cost beyond a plain scan, and what do other libraries take for it?
 
-An MLP drift of 64-64 (tanh) and constant-rate diagonal noise, state 32, batch 256, 100 fixed steps, float32: the forward solve, and the value
-and gradient of a quadratic loss of the last state. Every row solves the same equation with noise of its own drawing.
+An MLP drift of 64-64 (tanh) and constant-rate diagonal noise, state 32, batch 256, 100 fixed steps, float32: the
+forward solve, and the value and gradient of a quadratic loss of the last state. Every row solves the same equation
+with noise of its own drawing.
 
     python benchmarks/neural_sde.py
 """
@@ -68,9 +69,7 @@ class TorchSDE(torch.nn.Module):
         super().__init__()
         self.sde_type = sde_type
         linear, tanh = torch.nn.Linear, torch.nn.Tanh
-        self.net = torch.nn.Sequential(
-            linear(STATE, WIDTH), tanh(), linear(WIDTH, WIDTH), tanh(), linear(WIDTH, STATE)
-        )
+        self.net = torch.nn.Sequential(linear(STATE, WIDTH), tanh(), linear(WIDTH, WIDTH), tanh(), linear(WIDTH, STATE))
 
     def f(self, t: Any, y: Any) -> Any:
         return self.net(y)

@@ -10,7 +10,8 @@ import numpy as np
 def medians(calls: Mapping[str, Callable[[], Any]], *, rounds: int = 15) -> dict[str, float]:
     """Median seconds of each call. A call has to wait for its own result.
 
-    Calls take turns, so that a noisy neighbour slows all of them alike; the first round, which compiles, is not counted.
+    Calls take turns, so that a noisy neighbour slows all of them alike; the first round, which compiles, is not
+    counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):

@@ -1,4 +1,6 @@
-"""How good a model is on data that it has not seen: the same numbers in training, on the command line and in the demo."""
+"""How good a model is on data that it has not seen: the same numbers in training, on the command line and in the
+demo.
+"""
 
 from typing import Any
 
@@ -13,7 +15,9 @@ from sdebnn.brax.model import Model
 
 
 def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "n c"]:
-    """The predicted probabilities: the mean of those that the posterior samples give, never that of their logarithms."""
+    """The predicted probabilities: the mean of those that the posterior samples give, never that of their
+    logarithms.
+    """
     return np.asarray(jax.nn.softmax(outputs, axis=-1)).mean(axis=0)
 
 

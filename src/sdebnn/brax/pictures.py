@@ -21,8 +21,8 @@ TIMES = 101
 
 
 def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, trained: Trained) -> None:
-    """Every picture that one run's results allow: training curves; for labels the reliability diagram; for an SDE-BNN its
-    weight paths.
+    """Every picture that one run's results allow: training curves; for labels the reliability diagram; for an SDE-BNN
+    its weight paths.
     """
     plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
     if dataset.task == "classification":

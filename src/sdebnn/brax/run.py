@@ -40,7 +40,9 @@ class Restored(NamedTuple):
     params: Params
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        """The outputs of `test_samples` posterior samples for inputs `x`; the same samples as at the end of training."""
+        """The outputs of `test_samples` posterior samples for inputs `x`; the same samples as at the end of
+        training.
+        """
         rng = jax.random.fold_in(jax.random.key(self.config.seed), EVALUATE)
         return self.model.sampler(self.config.test_samples)(self.params, x, rng)
 
@@ -54,8 +56,8 @@ def start_run(config: TrainConfig, output: Path, *, data_dir: Path | None = None
 
     Data, model and folder are checked before anything is written.
 
-    **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training breaks
-    down.
+    **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
+    breaks down.
     """
     dataset = data.load(config.data, data_dir)
     model = build_model(config, dataset)

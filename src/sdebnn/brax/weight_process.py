@@ -8,7 +8,6 @@ sigma. The last layer of NN starts at zero: training starts at the prior, with K
 """
 
 import dataclasses
-from typing import Literal
 
 import jax
 import numpy as np
