@@ -61,10 +61,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     **Raises:** `InputError` when the configuration does not fit the data.
     """
     likelihood: Likelihood
-    if dataset.num_classes is None:
-        likelihood = Gaussian(dataset.y_train.shape[1])
-    else:
-        likelihood = Categorical(dataset.num_classes)
+    likelihood = Gaussian(dataset.y_train.shape[1]) if dataset.num_classes is None else Categorical(dataset.num_classes)
     input_shape = tuple(dataset.x_train.shape[1:])
     model = Model(build_network(config, input_shape, likelihood.outputs()), likelihood, input_shape)
     # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
