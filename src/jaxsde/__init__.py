@@ -1,0 +1,21 @@
+"""Differentiable solvers for stochastic differential equations in JAX."""
+
+from jaxsde.adjoints import ADJOINTS
+from jaxsde.brownian import CounterPath, ReplayedPath, brownian_increments
+from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
+from jaxsde.methods import METHODS
+from jaxsde.path_kl import path_kl, relative_drift
+
+__all__ = [
+    "ADJOINTS",
+    "METHODS",
+    "CounterPath",
+    "ReplayedPath",
+    "brownian_increments",
+    "path_kl",
+    "relative_drift",
+    "sdeint_ito",
+    "sdeint_ito_fixed_grid",
+    "sdeint_strat",
+    "sdeint_strat_fixed_grid",
+]

@@ -1,0 +1,71 @@
+"""The Brownian path of a fixed grid: increment k is a function of the key and of k alone."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.sde import Leaves, precision
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CounterPath:
+    """A Brownian path whose k-th increment is `sqrt(|h_k|) * normal(fold_in(rng, k))`.
+
+    It stores nothing, costs one draw a step, and can be walked backwards. With several leaves of noise the folded
+    key is split, one key a leaf. The increments belong to a grid: another number of steps is another path.
+
+    **Arguments:**
+
+    - `rng`: a JAX key.
+    - `cholesky`: for correlated noise, a matrix L, (m, m), applied to the last axis of every increment, so that their
+      covariance is h L L^T.
+    """
+
+    rng: Any
+    cholesky: Any = None
+    sliced: ClassVar[bool] = False
+    has_space_time: ClassVar[bool] = True
+
+    def increment(self, k: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+        if all(x is None for x in like):
+            return Increment(like, like if space_time else None)
+        key = jax.random.fold_in(self.rng, k)
+        dW = self._draw(key, jnp.sqrt(jnp.abs(h)), like)
+        H = self._draw(jax.random.fold_in(key, 0), jnp.sqrt(jnp.abs(h) / 12), like) if space_time else None
+        return Increment(dW, H)
+
+    def _draw(self, key: Any, deviation: Any, like: Leaves) -> Leaves:
+        noisy = [x for x in like if x is not None]
+        keys = iter([key] if len(noisy) == 1 else jax.random.split(key, max(len(noisy), 1)))
+        return tuple(None if x is None else self._normal(next(keys), deviation, x) for x in like)
+
+    def _normal(self, key: Any, deviation: Any, like: Any) -> Any:
+        z = jax.random.normal(key, like.shape, like.dtype)
+        if self.cholesky is not None:
+            z = z @ jnp.asarray(self.cholesky, like.dtype).T
+        return jnp.asarray(deviation, like.dtype) * z
+
+
+def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
+    """The increments that a solve on the fixed grid `ts` draws from `rng`, all at once.
+
+    For whoever needs the noise as well as the solution: draw once, solve with `brownian=ReplayedPath(increments)`, and
+    hand the same increments to `path_kl`.
+
+    **Arguments:**
+
+    - `rng`: a JAX key.
+    - `ts`: the grid, (n + 1,).
+    - `like`: a pytree with the shapes and dtypes of the noise; a `None` in it draws nothing.
+
+    **Returns:** a pytree like `like`, with a leading axis of n steps. Increments are in the square root of time.
+    """
+    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, like))
+    h = jnp.diff(jnp.asarray(ts, precision(leaves)))
+    path = CounterPath(rng)
+    draws = jax.vmap(lambda k, h: path.increment(k, h, tuple(leaves)).dW)(jnp.arange(h.size), h)
+    return jax.tree.unflatten(treedef, draws)

@@ -1,0 +1,33 @@
+"""A Brownian path given by its increments."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.sde import Leaves
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ReplayedPath:
+    """Brownian increments that are given: those of an earlier solve, of a coarser grid, or of another library.
+
+    **Arguments:**
+
+    - `increments`: a pytree like the noise (with diagonal and additive noise like y, `None` where g gives `None`; with
+      scalar noise an array of n numbers; with general noise (n, m)), each leaf with a leading axis of n steps.
+    - `space_time`: the space-time Levy areas H, shaped alike, for a method that needs them.
+    """
+
+    increments: Any
+    space_time: Any = None
+    sliced: ClassVar[bool] = True
+
+    @property
+    def has_space_time(self) -> bool:
+        return self.space_time is not None
+
+    def increment(self, k: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+        return Increment(self.increments, self.space_time if space_time else None)

@@ -1,0 +1,21 @@
+"""Euler-Maruyama: y1 = y + f h + g dW. Maruyama, 1955."""
+
+from typing import Any
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.methods.method import Method
+from jaxsde.sde import SDE, Leaves, add, scale
+
+
+def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+    return add(y, scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
+
+
+EULER_MARUYAMA = Method(
+    name="euler_maruyama",
+    sde_types=("ito",),
+    strong_order={"diagonal": 0.5, "additive": 1.0, "scalar": 0.5, "general": 0.5},
+    weak_order=1.0,
+    evaluations=1,
+    step=step,
+)

@@ -1,0 +1,41 @@
+"""What a method declares: facts that the contract check reads, and a pure step."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxsde.sde import SDEType
+
+
+def _start(sde: Any, y: Any, t: Any, args: Any) -> Any:
+    return y
+
+
+def _state(carry: Any) -> Any:
+    return carry
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A solver for one step of an SDE.
+
+    - `sde_types`: the calculus whose solution it converges to. With additive noise the two agree and both are offered.
+    - `strong_order`: strong order of convergence, by noise type. A noise type that is not there is not offered.
+    - `weak_order`: for general noise or the noise it offers.
+    - `evaluations`: of the drift, a step.
+    - `step`: `(sde, carry, t, h, increment, args) -> carry`.
+    - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
+    - `inverse`: the step's algebraic inverse, `(sde, carry1, t, h, increment, args) -> carry0`, if it has one.
+    - `space_time`: whether the step needs space-time Levy areas of the path.
+    """
+
+    name: str
+    sde_types: tuple[SDEType, ...]
+    strong_order: Mapping[str, float]
+    weak_order: float
+    evaluations: int
+    step: Callable[..., Any]
+    init: Callable[..., Any] = _start
+    state: Callable[..., Any] = _state
+    inverse: Callable[..., Any] | None = None
+    space_time: bool = False

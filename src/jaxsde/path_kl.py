@@ -1,0 +1,108 @@
+"""The KL divergence between two SDEs that share a diffusion, read off a solved path.
+
+q: dy = f_q dt + g dB and p: dy = f_p dt + g dB, from the same start. With u = (f_q - f_p) / g, Girsanov's theorem gives
+log dq/dp = ∫ 1/2 |u|^2 dt + ∫ u . dB along a path of q. The second integral is Ito's: u at the left end of each step,
+with the very increment that moved the path. On the grid of an Euler-Maruyama solve the sum is exactly the log ratio of
+the two discrete chains.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxsde.sde import precision
+
+Estimator = Literal["analytic", "full_mc", "stl"]
+ESTIMATORS = ("analytic", "full_mc", "stl")
+
+
+def path_kl(
+    u: Callable[[Any, Any, Any], Any],
+    ys: Any,
+    ts: Any,
+    increments: Any = None,
+    args: Any = None,
+    *,
+    estimator: str = "analytic",
+) -> Float[Array, ""]:
+    """An unbiased estimate of KL(q || p), in nats, from one path of q.
+
+    **Arguments:**
+
+    - `u`: `u(y, t, args)`, the difference of the drifts in units of the diffusion, like the noise; a `None` in it is a
+      part without noise. See `relative_drift`.
+    - `ys`: the path at all of `ts`: a pytree with a leading axis of n + 1 times.
+    - `ts`: the grid that the path was solved on, (n + 1,).
+    - `increments`: the Brownian increments that moved the path, a pytree like `u` with a leading axis of n steps; see
+      `brownian_increments`. `"analytic"` does not need them.
+    - `args`: the parameters of `u`.
+    - `estimator`: `"analytic"`: ∫ 1/2 |u|^2 dt; `"full_mc"`: that plus ∫ u . dB; `"stl"`, sticking the landing: the
+      same value as `"full_mc"`, with the gradient stopped at `args` in ∫ u . dB. Its gradient flows through the path
+      all the same, and its variance vanishes as q approaches the posterior (Xu et al., 2021).
+
+    **Returns:** a scalar.
+
+    **Raises:** `ValueError` for an unknown estimator, increments that are missing or do not fit, or a path that is not
+    on `ts`.
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"path_kl got estimator={estimator!r}; it takes {', '.join(map(repr, ESTIMATORS))}.")
+    if increments is None and estimator != "analytic":
+        raise ValueError(
+            f"path_kl with estimator={estimator!r} needs the Brownian increments that moved the path; draw them with "
+            "brownian_increments, solve with ReplayedPath(increments), and pass them here."
+        )
+    times = {leaf.shape[0] for leaf in jax.tree.leaves(ys)}
+    if times != {jnp.shape(ts)[0]}:
+        raise ValueError(
+            f"path_kl got a path of {sorted(times)} times on a grid of {jnp.shape(ts)[0]}; it needs the solution at "
+            "every step of the grid."
+        )
+    left = jax.tree.map(lambda y: y[:-1], ys)
+    ts = jnp.asarray(ts, precision(ys))
+    drifts = jax.vmap(u, (0, 0, None))(left, ts[:-1], args)
+    h = jnp.abs(jnp.diff(ts))
+    kl = 0.5 * _total(jnp.sum(jnp.sum(jnp.square(x).reshape(h.size, -1), 1) * h) for x in jax.tree.leaves(drifts))
+    if estimator == "analytic":
+        return kl
+    if estimator == "stl":
+        drifts = jax.vmap(u, (0, 0, None))(left, ts[:-1], jax.lax.stop_gradient(args))
+    found, needed = jax.tree.map(jnp.shape, increments), jax.tree.map(jnp.shape, drifts)
+    if found != needed:
+        raise ValueError(f"path_kl got increments of shape {found}; u has shape {needed}, and they have to be alike.")
+    sign = jnp.sign(ts[-1] - ts[0])
+    return kl + sign * _total(
+        jnp.sum(x * dB) for x, dB in zip(jax.tree.leaves(drifts), jax.tree.leaves(increments), strict=True)
+    )
+
+
+def _total(terms: Iterable[Array]) -> Array:
+    return functools.reduce(jnp.add, terms)
+
+
+def relative_drift(
+    f_q: Callable[[Any, Any, Any], Any], f_p: Callable[[Any, Any, Any], Any], g: Callable[[Any, Any, Any], Any]
+) -> Callable[[Any, Any, Any], Any]:
+    """`u = (f_q - f_p) / g` for `path_kl`, with diagonal or additive noise; all three functions share `args`.
+
+    Where g is zero the drifts have to agree: u is zero there if they do, and infinite if they do not. Where g gives
+    `None` the state has no noise and u is `None`.
+    """
+
+    def ratio(sigma: Any, q: Any, p: Any) -> Any:
+        if sigma is None:
+            return None
+        difference = q - p
+        silent = sigma == 0
+        safe = difference / jnp.where(silent, jnp.ones_like(sigma), sigma)
+        return jnp.where(silent, jnp.where(difference == 0, 0.0, jnp.inf).astype(safe.dtype), safe)
+
+    def u(y: Any, t: Any, args: Any) -> Any:
+        sigma = g(y, t, args)
+        return jax.tree.map(ratio, sigma, f_q(y, t, args), f_p(y, t, args), is_leaf=lambda x: x is None)
+
+    return u

@@ -1,0 +1,197 @@
+"""The contract of every entry point, checked before any integration."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsde.methods import METHODS, Method
+from jaxsde.sde import SDE, Leaves, aligned, precision
+
+NOISES = ("diagonal", "additive", "scalar", "general")
+
+
+def one_of(name: str, got: object, allowed: Iterable[str]) -> None:
+    """Refuses a name that is not allowed, and suggests the nearest that is."""
+    allowed = list(allowed)
+    if got in allowed:
+        return
+    near = difflib.get_close_matches(str(got), allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} is {got!r}; allowed are {', '.join(map(repr, allowed))}.{hint}")
+
+
+def check_method(name: str, sde_type: str, noise: str) -> Method:
+    """The method, if it converges to the solution of that type for that noise."""
+    one_of("method", name, METHODS)
+    one_of("noise", noise, NOISES)
+    method = METHODS[name]
+    offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise)]
+    if not _offers(method, sde_type, noise):
+        if noise in method.strong_order:
+            reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
+            convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
+            more = f" To use it, convert the drift with jaxsde.{convert} and call the other solver."
+        else:
+            reason, more = f"it is for {' and '.join(method.strong_order)} noise", ""
+        raise ValueError(
+            f"method {name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
+            f"Offered are {', '.join(map(repr, offered))}.{more}"
+        )
+    return method
+
+
+def _offers(method: Method, sde_type: str, noise: str) -> bool:
+    return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
+
+
+def check_state(y0: Any) -> Any:
+    """y0 as a pytree of floating-point arrays."""
+    leaves = jax.tree.leaves(y0)
+    if not leaves:
+        raise ValueError("y0 has no arrays; pass an array or a pytree of arrays.")
+    for leaf in leaves:
+        dtype = jnp.asarray(leaf).dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of floating point: convert it first.")
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
+
+
+def check_times(ts: Any, y0: Any) -> Any:
+    """The output times in the precision of y0, single at least. Values are checked where they are known."""
+    if jnp.ndim(ts) != 1 or jnp.shape(ts)[0] < 2:
+        raise ValueError(f"ts has shape {jnp.shape(ts)}; it is a vector of two or more times, the first that of y0.")
+    dtype = precision(y0)
+    if not isinstance(ts, jax.core.Tracer):
+        values = np.asarray(ts, np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"ts has a time that is not finite: {values}.")
+        steps = np.diff(np.asarray(values, dtype))
+        if not ((steps > 0).all() or (steps < 0).all()):
+            at = int(np.argmax(steps * np.sign(values[-1] - values[0]) <= 0))
+            raise ValueError(
+                f"ts goes from {values[at]} to {values[at + 1]} at entries {at} and {at + 1} (in {dtype}); times "
+                "strictly increase or strictly decrease: sort them and drop repeats."
+            )
+    return jnp.asarray(ts, dtype)
+
+
+def check_key(rng: Any) -> None:
+    """Refuses what is neither a typed key nor a legacy one."""
+    typed = hasattr(rng, "dtype") and jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
+    legacy = hasattr(rng, "dtype") and rng.dtype == jnp.uint32 and rng.ndim == 1
+    if not (typed and rng.ndim == 0) and not legacy:
+        raise TypeError(
+            f"rng is {type(rng).__name__} {getattr(rng, 'shape', '')} {getattr(rng, 'dtype', rng)}; the noise needs "
+            "one JAX key, such as jax.random.key(0)."
+        )
+
+
+def check_equation(
+    f: Callable[..., Any],
+    g: Callable[..., Any] | None,
+    y0: Any,
+    t0: Any,
+    args: Any,
+    sde_type: Any,
+    noise: Any,
+    noise_shape: tuple[int, ...] | None,
+) -> SDE:
+    """The equation, once f and g give what fits y0."""
+    like = jax.eval_shape(lambda y: y, y0)
+    t = jax.ShapeDtypeStruct((), t0.dtype)
+    if noise_shape is not None and noise != "general":
+        raise ValueError(f"noise_shape={noise_shape} is for general noise that is matrix-free; the noise is {noise}.")
+    drift = jax.eval_shape(f, like, t, args)
+    _fits("f", drift, like, "")
+    if g is None:
+        return SDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
+    leaves = jax.tree.leaves(like)
+    dtype = np.result_type(*(leaf.dtype for leaf in leaves))
+    if noise_shape is not None:
+        dW = jax.ShapeDtypeStruct(tuple(noise_shape), dtype)
+        if not callable(_evaluate(g, like, t, args)):
+            raise TypeError(
+                "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
+            )
+        _fits(
+            "the function that g returns", jax.eval_shape(lambda y, t, a, v: g(y, t, a)(v), like, t, args, dW), like, ""
+        )
+        return SDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
+    diffusion = jax.eval_shape(g, like, t, args)
+    if noise == "general":
+        columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
+        m = columns.pop() if len(columns) == 1 else ("m",)
+        _fits("g", diffusion, like, " with a last axis for the noise, the same in all leaves,", extra=m)
+        return SDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
+    _fits("g", diffusion, like, " (a leaf without noise of its own is None)")
+    if noise == "scalar":
+        return SDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
+    noisy = tuple(None if d is None else x for d, x in zip(aligned(diffusion, like), leaves, strict=True))
+    return SDE(f, g, sde_type, noise, like, noisy)
+
+
+def _evaluate(g: Callable[..., Any], like: Any, t: Any, args: Any) -> Any:
+    found = []
+    jax.eval_shape(lambda y, t, a: found.append(g(y, t, a)), like, t, args)
+    return found[0]
+
+
+def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ()) -> None:
+    """Refuses values of f or g that are not like the state."""
+    shapes = jax.tree.map(lambda x: x.shape, got), jax.tree.map(lambda x: (*x.shape, *extra), like)
+    try:
+        leaves = aligned(got, like)
+    except ValueError:
+        leaves = ()
+    if name == "f" and any(leaf is None for leaf in leaves):
+        leaves = ()
+    if len(leaves) != len(jax.tree.leaves(like)) or any(
+        a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)
+    ):
+        raise ValueError(f"{name} gives shape {shapes[0]}; for this y0 it has to give {shapes[1]}{how}.")
+    for leaf in leaves:
+        if leaf is not None and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
+
+
+def check_path(path: Any, sde: SDE, method: Method, steps: int, args: Any) -> Any:
+    """The path in terms of leaves, once its increments fit the noise and the grid."""
+    if method.space_time and not path.has_space_time:
+        raise ValueError(
+            f"method {method.name!r} needs the space-time areas of the path: pass ReplayedPath(increments, space_time)."
+        )
+    if not path.sliced:
+        _check_cholesky(path.cholesky, sde.noise_like)
+        return path
+    return type(path)(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
+
+
+def _given(increments: Any, sde: SDE, steps: int) -> Leaves:
+    like = sde.noise_like
+    needed = tuple(None if x is None else (steps, *x.shape) for x in like)
+    try:
+        single = sde.noise in ("scalar", "general")
+        leaves = (increments,) if single else aligned(increments, sde.like)
+        found = tuple(None if x is None else jnp.shape(x) for x in leaves)
+    except (TypeError, ValueError):
+        leaves, found = (), jax.tree.map(jnp.shape, increments)
+    if found != needed:
+        raise ValueError(
+            f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
+        )
+    return tuple(None if x is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+
+
+def _check_cholesky(cholesky: Any, like: Leaves) -> None:
+    if cholesky is None:
+        return
+    for x in like:
+        if x is not None and (x.ndim == 0 or jnp.shape(cholesky) != (x.shape[-1], x.shape[-1])):
+            raise ValueError(
+                f"cholesky has shape {jnp.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
+                "axis."
+            )
