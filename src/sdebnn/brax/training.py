@@ -111,8 +111,10 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
             "gradient_norm": optax.tree.norm(gradient),
         }
 
-    def outputs_on_test_data(params: Params) -> Float[np.ndarray, "samples n o"]:
-        return sampler(params, dataset.x_test, jax.random.fold_in(rng, EVALUATE))
+    def score(step: int, average: Params) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
+        outputs = sampler(average, dataset.x_test, jax.random.fold_in(rng, EVALUATE))
+        _check_finite("The network's outputs", outputs, step, config)
+        return outputs, report(model, average, outputs, dataset.y_test)
 
     params = model.init(jax.random.fold_in(rng, INIT))
     state = TrainState(params, params, optimiser.init(params))
@@ -127,21 +129,13 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
                 state, values = gradient_step(state, x, y, np.uint32(step))
                 step += 1
                 if step % LOG_EVERY == 0 or step == total:
-                    record = {name: float(value) for name, value in values.items()}
-                    if not np.isfinite(record["loss"]):
-                        raise FloatingPointError(
-                            f"The loss became {record['loss']} within the {LOG_EVERY} steps before step {step}: "
-                            "lower learning_rate "
-                            f"(now {config.learning_rate}) or sigma (now {config.sigma})."
-                        )
-                    log.write(step, record, split="train")
+                    _check_finite("The loss", values["loss"], step, config)
+                    log.write(step, values, split="train")
                 progress.update(step, values)
             seconds += time.perf_counter() - started
             if config.evaluate_every and (epoch + 1) % config.evaluate_every == 0 and step < total:
-                outputs = outputs_on_test_data(state.average)
-                log.write(step, report(model, state.average, outputs, dataset.y_test), split="test")
-        outputs = outputs_on_test_data(state.average)
-        scores = report(model, state.average, outputs, dataset.y_test)
+                log.write(step, score(step, state.average)[1], split="test")
+        outputs, scores = score(step, state.average)
         log.write(step, scores, split="test")
     checkpoint.save(
         run.checkpoints,
@@ -150,3 +144,11 @@ def train(config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model) -
         {"step": step, "config": config.to_json(), "scores": scores},
     )
     return Trained(state.average, outputs, scores, seconds)
+
+
+def _check_finite(what: str, values: Any, step: int, config: TrainConfig) -> None:
+    if not np.isfinite(values).all():
+        raise FloatingPointError(
+            f"{what} became NaN or infinite by step {step}; lower learning_rate (now {config.learning_rate}) or sigma "
+            f"(now {config.sigma})."
+        )
