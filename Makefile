@@ -8,13 +8,20 @@ BIN := $(VENV)/bin
 TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
+# Real data sets, for the tests that need them: in the folder that SDEBNN_DATA names, or laid out from ../shared where that is.
+LAY_OUT_DATA := $(wildcard ../shared/tools/data_home.py)
+ifeq ($(SDEBNN_DATA)$(LAY_OUT_DATA),$(LAY_OUT_DATA))
+DATA := $(if $(LAY_OUT_DATA),.data/.complete)
+TEST_ENV += $(if $(LAY_OUT_DATA),SDEBNN_DATA=$(CURDIR)/.data)
+endif
+
 .PHONY: demo test format docs clean
 
 demo: $(VENV)/.demo
 	rm -rf runs/demo
 	$(BIN)/sdebnn demo --output runs/demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(DATA)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -42,5 +49,9 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,torch,plots,tensorboard,dev]'
 	touch $@
 
+.data/.complete: $(VENV)/.dev
+	$(BIN)/python $(LAY_OUT_DATA) .data
+	touch $@
+
 clean:
-	rm -rf $(VENV) .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site
+	rm -rf $(VENV) .data .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site
