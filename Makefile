@@ -51,6 +51,7 @@ $(VENV)/.dev: $(VENV)/.demo
 
 .data/.complete: $(VENV)/.dev
 	$(BIN)/python $(LAY_OUT_DATA) .data
+	chmod -R u+w .data
 	touch $@
 
 clean:

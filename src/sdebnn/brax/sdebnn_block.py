@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxsde.brownian import ReplayedPath
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxsde import sdeint_ito_fixed_grid
+from jaxsde.brownian import ReplayedPath
 from sdebnn.brax.bayesian import BayesianLayer, Layer, Params, Shape
 from sdebnn.brax.ode_block import keeps_shape
 from sdebnn.brax.weight_process import WeightProcess
