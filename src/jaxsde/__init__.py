@@ -2,6 +2,7 @@
 
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, ReplayedPath, brownian_increments
+from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift
@@ -12,10 +13,13 @@ __all__ = [
     "CounterPath",
     "ReplayedPath",
     "brownian_increments",
+    "g_dg",
+    "ito_to_stratonovich",
     "path_kl",
     "relative_drift",
     "sdeint_ito",
     "sdeint_ito_fixed_grid",
     "sdeint_strat",
     "sdeint_strat_fixed_grid",
+    "stratonovich_to_ito",
 ]

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxsde.methods.method import Method
+from jaxsde.brownian import Increment
+from jaxsde.methods import Method
 from jaxsde.sde import SDE
 
 
 class Interval(NamedTuple):
-    """One interval of the output grid: where it starts, its step, its number, and what the path is sliced to."""
+    """One interval of the output grid: its number, its start, its step, and what the path is sliced to there."""
 
     index: Any
     t: Any
@@ -20,31 +21,55 @@ class Interval(NamedTuple):
 
 
 class Scheme(NamedTuple):
-    """A method on an equation, stepping `substeps` times an output interval; `save` says what is kept of y."""
+    """A method on an equation: what the loop, and every gradient through it, consists of.
 
-    sde: SDE
-    method: Method
+    - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an algebraic inverse.
+    - `output`: `(carry, args)` to what is kept at an output time; `restart`: back again, where that loses nothing.
+    - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
+      where the interval has the path's slice.
+    - `substeps`: steps an interval.
+    - `additive`: whether the diffusion does not depend on the state.
+    """
+
+    step: Callable[..., Any]
+    inverse: Callable[..., Any] | None
+    output: Callable[[Any, Any], Any]
+    restart: Callable[[Any], Any] | None
+    locate: Callable[[Any, Interval, Any], tuple[Any, Any, Increment]]
     substeps: int
-    save: Callable[[Any], Any]
+    additive: bool
 
-    def output(self, carry: Any) -> Any:
-        return self.save(self.sde.unflatten(self.method.state(carry)))
 
-    def step(self, carry: Any, args: Any, path: Any, interval: Interval, j: Any) -> Any:
-        """Step j of an interval. `path` is `None` where the interval has the path's slice."""
-        return self.method.step(self.sde, carry, *self.at(path, interval, j), args)
+def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
+    def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+        return method.step(sde, carry, t, h, increment, args)
 
-    def inverse(self, carry: Any, args: Any, path: Any, interval: Interval, j: Any) -> Any:
-        assert self.method.inverse is not None
-        return self.method.inverse(self.sde, carry, *self.at(path, interval, j), args)
+    def inverse(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+        assert method.inverse is not None
+        return method.inverse(sde, carry, t, h, increment, args)
 
-    def at(self, path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Any]:
-        """Time, length and Brownian increment of step j of an interval."""
+    def output(carry: Any, args: Any) -> Any:
+        y = sde.unflatten(method.state(carry))
+        return y if save is None else save(y)
+
+    def restart(output: Any) -> Any:
+        return tuple(jax.tree.leaves(output))
+
+    def locate(path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Increment]:
         index, t, h, sliced = interval
-        increment = (sliced if path is None else path).increment(
-            index * self.substeps + j, h, self.sde.noise_like, self.method.space_time
-        )
+        chosen = sliced if path is None else path
+        increment = chosen.increment(index * substeps + j, h, sde.noise_like, method.space_time)
         return t + jnp.asarray(j, t.dtype) * h, h, increment
+
+    return Scheme(
+        step,
+        None if method.inverse is None else inverse,
+        output,
+        restart if save is None and method.carries_state_alone else None,
+        locate,
+        substeps,
+        sde.noise == "additive" or sde.g is None,
+    )
 
 
 def intervals(ts: Any, substeps: int, path: Any) -> tuple[Interval, Any]:
@@ -53,23 +78,29 @@ def intervals(ts: Any, substeps: int, path: Any) -> tuple[Interval, Any]:
     sliced, rest = (path, None) if path.sliced else (None, path)
     if substeps > 1:
         sliced = jax.tree.map(lambda x: x.reshape(n, substeps, *x.shape[1:]), sliced)
-    return Interval(jnp.arange(n), ts[:-1], jnp.diff(ts) / substeps, sliced), rest
+    return Interval(jnp.arange(n, dtype=jnp.int32), ts[:-1], jnp.diff(ts) / substeps, sliced), rest
 
 
-def solve(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> tuple[Any, Any]:
+def solve(
+    scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval, scan: Callable[..., Any] = jax.lax.scan
+) -> tuple[Any, Any]:
     """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first."""
-    step = scheme.step
+
+    def step(carry: Any, x: Interval, j: Any) -> Any:
+        return scheme.step(carry, args, *scheme.locate(path, x, j))
 
     def interval(carry: Any, x: Interval) -> tuple[Any, Any]:
         if scheme.substeps == 1:
-            carry = step(carry, args, path, x, 0)
+            carry = step(carry, x, 0)
         else:
-            (_, carry), _ = jax.lax.scan(
-                lambda jc, p: ((jc[0] + 1, step(jc[1], args, path, x._replace(path=p), jc[0])), None),
-                (jnp.zeros((), jnp.int32), carry), x.path, scheme.substeps,
-            )  # fmt: skip
-        return carry, scheme.output(carry)
 
-    first = scheme.output(carry)
-    carry, outputs = jax.lax.scan(interval, carry, xs)
+            def substep(carry: Any, p: Any) -> tuple[Any, None]:
+                j, inner = carry
+                return (j + 1, step(inner, x._replace(path=p), j)), None
+
+            (_, carry), _ = scan(substep, (jnp.zeros((), jnp.int32), carry), x.path, scheme.substeps)
+        return carry, scheme.output(carry, args)
+
+    first = scheme.output(carry, args)
+    carry, outputs = scan(interval, carry, xs, xs.t.shape[0])
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b]), first, outputs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath
-from jaxsde.engine import Scheme, intervals
+from jaxsde.engine import intervals, scheme
 from jaxsde.problem import (
     check_equation,
     check_key,
@@ -166,8 +166,4 @@ def _solve(
     path = check_path(brownian, sde, chosen, (ts.shape[0] - 1) * substeps, args)
     carry = chosen.init(sde, tuple(jax.tree.leaves(y0)), ts[0], args)
     xs, path = intervals(ts, substeps, path)
-    return ADJOINTS[adjoint](Scheme(sde, chosen, substeps, save or _all), carry, args, path, xs)
-
-
-def _all(y: Any) -> Any:
-    return y
+    return ADJOINTS[adjoint](scheme(sde, chosen, substeps, save), carry, args, path, xs)

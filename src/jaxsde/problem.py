@@ -105,7 +105,7 @@ def check_equation(
     t = jax.ShapeDtypeStruct((), t0.dtype)
     if noise_shape is not None and noise != "general":
         raise ValueError(f"noise_shape={noise_shape} is for general noise that is matrix-free; the noise is {noise}.")
-    drift = jax.eval_shape(f, like, t, args)
+    drift = jax.eval_shape(lambda y, t: f(y, t, args), like, t)
     _fits("f", drift, like, "")
     if g is None:
         return SDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
@@ -117,11 +117,9 @@ def check_equation(
             raise TypeError(
                 "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
             )
-        _fits(
-            "the function that g returns", jax.eval_shape(lambda y, t, a, v: g(y, t, a)(v), like, t, args, dW), like, ""
-        )
+        _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
         return SDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
-    diffusion = jax.eval_shape(g, like, t, args)
+    diffusion = jax.eval_shape(lambda y, t: g(y, t, args), like, t)
     if noise == "general":
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
         m = columns.pop() if len(columns) == 1 else ("m",)
@@ -136,7 +134,7 @@ def check_equation(
 
 def _evaluate(g: Callable[..., Any], like: Any, t: Any, args: Any) -> Any:
     found = []
-    jax.eval_shape(lambda y, t, a: found.append(g(y, t, a)), like, t, args)
+    jax.eval_shape(lambda y, t: found.append(g(y, t, args)), like, t)
     return found[0]
 
 

@@ -1,13 +1,16 @@
 """The methods, by name."""
 
+from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
+from jaxsde.methods.heun import HEUN
 from jaxsde.methods.method import Method
+from jaxsde.methods.midpoint import MIDPOINT
+from jaxsde.methods.milstein import MILSTEIN
+from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
+from jaxsde.methods.sra1 import SRA1
 
 METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        EULER_MARUYAMA,
-    )
-}  # fmt: skip
+    method.name: method for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, REVERSIBLE_HEUN, SRA1)
+}
 
 __all__ = ["METHODS", "Method"]

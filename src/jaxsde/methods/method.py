@@ -7,7 +7,7 @@ from typing import Any
 from jaxsde.sde import SDEType
 
 
-def _start(sde: Any, y: Any, t: Any, args: Any) -> Any:
+def _y_alone(sde: Any, y: Any, t: Any, args: Any) -> Any:
     return y
 
 
@@ -35,7 +35,12 @@ class Method:
     weak_order: float
     evaluations: int
     step: Callable[..., Any]
-    init: Callable[..., Any] = _start
+    init: Callable[..., Any] = _y_alone
     state: Callable[..., Any] = _state
     inverse: Callable[..., Any] | None = None
     space_time: bool = False
+
+    @property
+    def carries_state_alone(self) -> bool:
+        """Whether the carry is y itself."""
+        return self.init is _y_alone

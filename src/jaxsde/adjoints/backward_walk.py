@@ -1,0 +1,141 @@
+"""The gradient of a solve from its last state alone: the steps are undone, one by one, over the same Brownian path.
+
+At each step, from the last to the first: the state at its start is recovered from that at its end, and the cotangent
+is pulled back by the derivative of the scheme's own step there. So memory does not grow with the number of steps, every
+output time contributes its cotangent as it is passed, and the noise is drawn again from its key. How a step is undone
+is what tells the reversible adjoint from the stochastic one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsde.engine import Interval, Scheme, solve
+
+Undo = Callable[[Scheme, Any, Any, Any], Any]
+
+
+def walk_back(undo: Undo, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+    """The outputs of the solve. `undo(scheme, carry1, args, (t, h, increment))` is the carry at a step's start."""
+    arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
+    scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, path, xs)
+    solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs)[1])
+
+    def forward(carry: Any, theta: Any, path: Any, xs: Any) -> tuple[Any, Any]:
+        last, outputs = solve(scheme, carry, theta, path, xs)
+        # With the outputs kept as they are, they are the states at their times, free of the error of undoing steps.
+        return outputs, (last, outputs if scheme.restart else None, carry, theta, path, xs)
+
+    def backward(residuals: Any, cotangents: Any) -> Any:
+        return _backward(undo, scheme, residuals, cotangents)
+
+    solver.defvjp(forward, backward)
+    return solver(carry, (arrays, hoisted), path, xs)
+
+
+def _convert(
+    scheme: Scheme, carry: Any, args: Any, arrays: Any, with_arrays: Callable[[Any], Any], path: Any, xs: Interval
+) -> tuple[Scheme, Any]:
+    """The scheme as functions of all that they differentiate: what f, g and save close over becomes an argument."""
+    interval = jax.tree.map(lambda x: x[0], xs)
+    if scheme.substeps > 1:
+        interval = interval._replace(path=jax.tree.map(lambda x: x[0], interval.path))
+    where = scheme.locate(path, interval, 0)
+    step, for_step = jax.closure_convert(
+        lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where
+    )
+    output, for_output = jax.closure_convert(lambda c: scheme.output(c, args), carry)
+    inverse: Callable[..., Any] | None = None
+    for_inverse: list[Any] = []
+    if scheme.inverse is not None:
+        algebraic = scheme.inverse
+        converted, for_inverse = jax.closure_convert(
+            lambda c, a, *where: algebraic(c, with_arrays(a), *where), carry, arrays, *where
+        )
+
+        def inverse(c: Any, theta: Any, *where: Any) -> Any:
+            return converted(c, theta[0], *where, *theta[1][2])
+
+    explicit = scheme._replace(
+        step=lambda c, theta, *where: step(c, theta[0], *where, *theta[1][0]),
+        inverse=inverse,
+        output=lambda c, theta: output(c, *theta[1][1]),
+    )
+    return explicit, (for_step, for_output, for_inverse)
+
+
+def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> Any:
+    last, outputs, carry0, theta, path, xs = residuals
+    parameters, with_parameters = _select((theta, path), _is_floating)
+
+    def step(carry1: Any, a: Any, a_parameters: Any, x: Interval, j: Any, known: Any) -> Any:
+        """Through one step: the carry at its start and the cotangents of that, of the parameters and of x."""
+        (t, h, path_) = x.t, x.h, x.path
+        where, pull_where = jax.vjp(
+            lambda p, t, h, s: scheme.locate(with_parameters(p)[1], Interval(x.index, t, h, s), j),
+            parameters,
+            t,
+            h,
+            path_,
+        )
+        start = undo(scheme, carry1, theta, where) if known is None else known
+        _, pull = jax.vjp(lambda c, p, where: scheme.step(c, with_parameters(p)[0], *where), start, parameters, where)
+        a, from_step, a_where = pull(a)
+        from_where, a_t, a_h, a_path = pull_where(a_where)
+        return start, a, _add(a_parameters, from_step, from_where), a_t, a_h, a_path
+
+    def interval(state: Any, scanned: Any) -> Any:
+        carry, a, a_parameters = state
+        x, cotangent, before = scanned
+        _, pull = jax.vjp(lambda c, p: scheme.output(c, with_parameters(p)[0]), carry, parameters)
+        from_output, a_from_output = pull(cotangent)
+        a, a_parameters = _add(a, from_output), _add(a_parameters, a_from_output)
+        known = scheme.restart(before) if scheme.restart else None
+        if scheme.substeps == 1:
+            carry, a, a_parameters, a_t, a_h, a_path = step(carry, a, a_parameters, x, 0, known)
+        else:
+
+            def substep(inner: Any, p: Any) -> Any:
+                j, carry, a, a_parameters, sum_t, sum_h = inner
+                carry, a, a_parameters, a_t, a_h, a_path = step(carry, a, a_parameters, x._replace(path=p), j, None)
+                return (j - 1, carry, a, a_parameters, sum_t + a_t, sum_h + a_h), a_path
+
+            start = (jnp.asarray(scheme.substeps - 1, jnp.int32), carry, a, a_parameters, 0 * x.t, 0 * x.h)
+            (_, carry, a, a_parameters, a_t, a_h), a_path = jax.lax.scan(
+                substep, start, x.path, scheme.substeps, reverse=True
+            )
+            carry = carry if known is None else known
+        return (carry, a, a_parameters), (a_t, a_h, a_path)
+
+    before = jax.tree.map(lambda y: y[:-1], outputs)
+    state = (last, *jax.tree.map(jnp.zeros_like, (last, parameters)))
+    later = jax.tree.map(lambda c: c[1:], cotangents)
+    (_, a, a_parameters), (a_t, a_h, a_path) = jax.lax.scan(interval, state, (xs, later, before), reverse=True)
+    _, pull = jax.vjp(lambda c, p: scheme.output(c, with_parameters(p)[0]), carry0, parameters)
+    from_output, a_from_output = pull(jax.tree.map(lambda c: c[0], cotangents))
+    # Integers and keys have no cotangent: None.
+    a_theta, a_path_ = with_parameters(_add(a_parameters, a_from_output), others=None)
+    return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path)
+
+
+def _is_floating(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def _select(tree: Any, chosen: Callable[[Any], bool]) -> tuple[list[Any], Callable[..., Any]]:
+    """The chosen leaves of a tree, and the function that puts such leaves back among the others."""
+    leaves, treedef = jax.tree.flatten(tree)
+    mask = [chosen(x) for x in leaves]
+
+    def put_back(selected: list[Any], **replaced: Any) -> Any:
+        new, rest = iter(selected), [replaced.get("others", x) for x in leaves]
+        return jax.tree.unflatten(treedef, [next(new) if m else x for m, x in zip(mask, rest, strict=True)])
+
+    return [jnp.asarray(x) for x, m in zip(leaves, mask, strict=True) if m], put_back
+
+
+def _add(*trees: Any) -> Any:
+    return jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *trees)

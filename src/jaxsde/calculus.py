@@ -1,0 +1,76 @@
+"""From one calculus to the other: dy = f dt + g dB (Ito) is dy = (f - 1/2 g . dg) dt + g o dB (Stratonovich).
+
+g . dg, the sum over Brownian motions j of (dg_j / dy) g_j, is the derivative of each column of g along itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxsde.problem import NOISES, one_of
+from jaxsde.sde import aligned
+
+Function = Callable[[Any, Any, Any], Any]
+
+
+def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | None = None) -> Function:
+    """The product `(y, t, args) -> g . dg`, like y.
+
+    **Arguments:**
+
+    - `g`: the diffusion, as the solvers take it. With diagonal noise, g_i depends on y_i alone, and the product is one
+      Jacobian-vector product, as with scalar noise; with general noise it is one for each Brownian motion.
+    - `noise`: the noise type; `noise_shape`: for general noise that is matrix-free.
+    """
+    one_of("noise", noise, NOISES)
+
+    def along_itself(column: Callable[[Any], Any], y: Any) -> Any:
+        direction = _filled(column(y), y)
+        return jax.jvp(lambda y: _filled(column(y), y), (y,), (direction,))[1]
+
+    def product(y: Any, t: Any, args: Any) -> Any:
+        if noise == "additive":
+            return jax.tree.map(jnp.zeros_like, y)
+        if noise != "general":
+            return along_itself(lambda y: g(y, t, args), y)
+        shape = noise_shape or jax.tree.leaves(jax.eval_shape(g, y, t, args))[0].shape[-1:]
+        size = int(jnp.prod(jnp.asarray(shape)))
+        basis = jnp.eye(size, dtype=jax.tree.leaves(y)[0].dtype).reshape(size, *shape)
+
+        def times(v: Any) -> Callable[[Any], Any]:
+            if noise_shape is not None:
+                return lambda y: g(y, t, args)(v)
+            return lambda y: jax.tree.map(lambda x: jnp.tensordot(x, v, 1), g(y, t, args))
+
+        return jax.tree.map(lambda x: x.sum(0), jax.vmap(lambda v: along_itself(times(v), y))(basis))
+
+    return product
+
+
+def _filled(tree: Any, y: Any) -> Any:
+    """A tree like y, with zeros where `tree` has None."""
+    leaves = zip(aligned(tree, y), jax.tree.leaves(y), strict=True)
+    return jax.tree.unflatten(jax.tree.structure(y), [jnp.zeros_like(b) if a is None else a for a, b in leaves])
+
+
+def ito_to_stratonovich(
+    f: Function, g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | None = None
+) -> Function:
+    """The drift f - 1/2 g . dg, with which Stratonovich's calculus gives the Ito solution of f and g."""
+    return _shifted(f, g_dg(g, noise, noise_shape), -0.5)
+
+
+def stratonovich_to_ito(
+    f: Function, g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | None = None
+) -> Function:
+    """The drift f + 1/2 g . dg, with which Ito's calculus gives the Stratonovich solution of f and g."""
+    return _shifted(f, g_dg(g, noise, noise_shape), 0.5)
+
+
+def _shifted(f: Function, product: Function, factor: float) -> Function:
+    def drift(y: Any, t: Any, args: Any) -> Any:
+        return jax.tree.map(lambda a, b: a + factor * b, f(y, t, args), product(y, t, args))
+
+    return drift

@@ -1,0 +1,23 @@
+"""Euler-Heun: Euler for the drift, the trapezoidal rule for the noise. Kloeden and Platen, 1992."""
+
+from typing import Any
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.methods.method import Method
+from jaxsde.sde import SDE, Leaves, add, scale
+
+
+def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+    start = sde.noise_term(y, t, args, increment.dW)
+    end = sde.noise_term(add(y, start), t + h, args, increment.dW)
+    return add(y, scale(h, sde.drift(y, t, args)), scale(0.5, add(start, end)))
+
+
+EULER_HEUN = Method(
+    name="euler_heun",
+    sde_types=("stratonovich",),
+    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
+    weak_order=1.0,
+    evaluations=1,
+    step=step,
+)

@@ -1,0 +1,24 @@
+"""Heun: the trapezoidal rule with an Euler predictor. Rümelin, 1982."""
+
+from typing import Any
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.methods.method import Method
+from jaxsde.sde import SDE, Leaves, add, scale
+
+
+def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+    start = add(scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
+    predicted = add(y, start)
+    end = add(scale(h, sde.drift(predicted, t + h, args)), sde.noise_term(predicted, t + h, args, increment.dW))
+    return add(y, scale(0.5, add(start, end)))
+
+
+HEUN = Method(
+    name="heun",
+    sde_types=("stratonovich",),
+    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
+    weak_order=1.0,
+    evaluations=2,
+    step=step,
+)

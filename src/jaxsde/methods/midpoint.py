@@ -1,0 +1,23 @@
+"""The explicit midpoint rule."""
+
+from typing import Any
+
+from jaxsde.brownian.increment import Increment
+from jaxsde.methods.method import Method
+from jaxsde.sde import SDE, Leaves, add, scale
+
+
+def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+    start = add(scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
+    half, middle = add(y, scale(0.5, start)), t + 0.5 * h
+    return add(y, scale(h, sde.drift(half, middle, args)), sde.noise_term(half, middle, args, increment.dW))
+
+
+MIDPOINT = Method(
+    name="midpoint",
+    sde_types=("stratonovich",),
+    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
+    weak_order=1.0,
+    evaluations=2,
+    step=step,
+)

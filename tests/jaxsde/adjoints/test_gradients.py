@@ -1,0 +1,189 @@
+"""Gradients against backprop of the same scheme, for what each adjoint is offered."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import (
+    METHODS,
+    CounterPath,
+    ReplayedPath,
+    sdeint_ito,
+    sdeint_ito_fixed_grid,
+    sdeint_strat,
+    sdeint_strat_fixed_grid,
+)
+
+KEY = jax.random.key(0)
+SOLVERS = {"ito": sdeint_ito, "stratonovich": sdeint_strat}
+
+
+def f(y, t, args):
+    return jnp.tanh(args["w"] @ y) - y * jnp.cos(t)
+
+
+def diagonal(y, t, args):
+    return 0.3 * jax.nn.sigmoid(args["s"] * y)
+
+
+NOISES = {
+    "diagonal": diagonal,
+    "additive": lambda y, t, args: 0.3 * args["s"] * (1 + 0.1 * t),
+    "scalar": diagonal,
+    "general": lambda y, t, args: 0.3 * jnp.sin(y[:, None] * args["m"]),
+}
+OFFERED = [
+    (method.name, sde_type, noise)
+    for method in METHODS.values()
+    for noise in method.strong_order
+    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+]
+
+
+def problem():
+    k = jax.random.split(jax.random.key(7), 3)
+    args = {
+        "w": 0.5 * jax.random.normal(k[0], (4, 4)),
+        "s": 1 + 0.1 * jax.random.normal(k[1], (4,)),
+        "m": jax.random.normal(k[2], (4, 2)),
+    }
+    return jnp.linspace(-1, 1, 4), args
+
+
+def gradient(solve, noise, method, adjoint, ts, y0, args, **options):
+    """With respect to y0 and args, of a loss that all output times enter."""
+
+    def loss(y0, args):
+        ys = solve(f, NOISES[noise], y0, ts, KEY, args, method, noise=noise, adjoint=adjoint, **options)
+        return jnp.sum(jnp.sin(ys) * jnp.arange(1, 1 + len(ts))[:, None].astype(ys.dtype))
+
+    return jax.jit(jax.grad(loss, (0, 1)))(y0, args)
+
+
+def distance(a, b):
+    """Relative, in the norm of the whole gradient."""
+    a, b = (jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)]) for tree in (a, b))
+    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+@pytest.mark.parametrize("steps", [64, 1024])
+def test_checkpoint_and_reversible_equal_backprop(x64, steps):
+    y0, args = problem()
+    ts = np.linspace(0, 1, 5)
+    for noise in ("diagonal", "general"):
+        exact = gradient(sdeint_strat, noise, "reversible_heun", "backprop", ts, y0, args, dt=1 / steps)
+        for adjoint in ("checkpoint", "reversible", "stochastic"):
+            got = gradient(sdeint_strat, noise, "reversible_heun", adjoint, ts, y0, args, dt=1 / steps)
+            assert distance(got, exact) < 1e-10, (noise, adjoint)
+
+
+@pytest.mark.parametrize(("method", "sde_type", "noise"), OFFERED)
+def test_stochastic_is_within_a_per_cent_at_64_steps(x64, method, sde_type, noise):
+    y0, args = problem()
+    solve, ts = SOLVERS[sde_type], np.asarray([0.0, 0.5, 1.0])
+    exact = gradient(solve, noise, method, "backprop", ts, y0, args, dt=1 / 64)
+    assert distance(gradient(solve, noise, method, "stochastic", ts, y0, args, dt=1 / 64), exact) < 0.01
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "milstein"])
+def test_stochastic_converges_to_backprop_at_first_order(x64, method):
+    y0, args = problem()
+    ts, sizes, errors = np.asarray([0.0, 1.0]), [16, 32, 64, 128, 256], []
+    for n in sizes:
+        pair = [
+            gradient(sdeint_ito, "diagonal", method, adjoint, ts, y0, args, dt=1 / n)
+            for adjoint in ("stochastic", "backprop")
+        ]
+        errors.append(distance(*pair))
+    assert -np.polyfit(np.log(sizes), np.log(errors), 1)[0] > 0.9
+
+
+@pytest.mark.parametrize("adjoint", ["checkpoint", "reversible", "stochastic"])
+def test_what_f_and_g_close_over_and_the_times_have_gradients(x64, adjoint):
+    y0, args = problem()
+    ts, key = jnp.linspace(0.0, 1.0, 8), jax.random.key(3)
+
+    def loss(y0, args, ts, cholesky, adjoint):
+        ys = sdeint_strat_fixed_grid(
+            lambda y, t, _: f(y, t, args), lambda y, t, _: diagonal(y, t, args), y0, ts, None, None, "reversible_heun",
+            brownian=CounterPath(key, cholesky), adjoint=adjoint, save=lambda y: y * args["s"],
+        )  # fmt: skip
+        return jnp.sum(ys**2)
+
+    cholesky = jnp.eye(4) + 0.1
+    expected = jax.grad(loss, (0, 1, 2, 3))(y0, args, ts, cholesky, "backprop")
+    assert distance(jax.grad(loss, (0, 1, 2, 3))(y0, args, ts, cholesky, adjoint), expected) < 1e-10
+
+
+@pytest.mark.parametrize("adjoint", ["reversible", "stochastic"])
+def test_increments_have_gradients(x64, adjoint):
+    y0, args = problem()
+
+    def loss(increments, adjoint):
+        ys = sdeint_strat(
+            f, diagonal, y0, np.linspace(0, 1, 3), None, args, "reversible_heun", dt=0.125,
+            brownian=ReplayedPath(increments), adjoint=adjoint,
+        )  # fmt: skip
+        return jnp.sum(ys**2)
+
+    increments = 0.3 * jax.random.normal(KEY, (8, 4))
+    expected = jax.grad(loss)(increments, "backprop")
+    assert distance(jax.grad(loss)(increments, adjoint), expected) < 1e-10
+
+
+@pytest.mark.parametrize("adjoint", ["checkpoint", "reversible", "stochastic"])
+def test_no_adjoint_changes_the_solution_and_vmap_works_both_ways(adjoint):
+    y0, args = problem()
+    y0s, keys = jnp.stack([y0, -y0, 2 * y0]), jax.random.split(KEY, 3)
+
+    def solve(y0, key, args, adjoint):
+        return sdeint_strat(
+            f, diagonal, y0, np.linspace(1, 0, 3), key, {**args, "label": "not an array"}, "reversible_heun",
+            dt=0.1, adjoint=adjoint,
+        )  # fmt: skip
+
+    np.testing.assert_allclose(solve(y0, KEY, args, adjoint), solve(y0, KEY, args, "backprop"), rtol=1e-6)
+
+    def loss(args, adjoint):
+        return jnp.mean(jax.vmap(lambda y, k: solve(y, k, args, adjoint))(y0s, keys) ** 2)
+
+    outside = jax.grad(loss)(args, adjoint)
+    inside = jax.vmap(lambda y, k: jax.grad(lambda a: jnp.mean(solve(y, k, a, adjoint) ** 2))(args))(y0s, keys)
+    np.testing.assert_allclose(outside["w"], inside["w"].mean(0), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(outside["w"], jax.grad(loss)(args, "backprop")["w"], rtol=1e-4, atol=1e-6)
+
+
+def test_the_fixed_grid_has_an_exact_stochastic_adjoint_where_it_keeps_all_states(x64):
+    y0, args = problem()
+    ts = np.linspace(0, 1, 9)
+    pair = [
+        gradient(sdeint_ito_fixed_grid, "diagonal", "milstein", adjoint, ts, y0, args)
+        for adjoint in ("stochastic", "backprop")
+    ]
+    assert distance(*pair) < 1e-12
+
+
+def test_reversible_is_refused_for_a_method_without_an_inverse():
+    y0, args = problem()
+    with pytest.raises(ValueError, match="reversible_heun"):
+        sdeint_ito(f, diagonal, y0, np.linspace(0, 1, 3), KEY, args, adjoint="reversible")
+
+
+@pytest.mark.parametrize(
+    ("method", "adjoint", "growth"),
+    [("reversible_heun", "reversible", 1.05), ("midpoint", "stochastic", 1.05), ("midpoint", "checkpoint", 8.0)],
+)
+def test_memory_of_the_gradient_over_64_and_4096_steps(method, adjoint, growth):
+    def temporary(steps):
+        def loss(y0):
+            ys = sdeint_strat(
+                lambda y, t, a: jnp.tanh(y), lambda y, t, a: 0.1 * y, y0, np.asarray([0.0, 1.0]), KEY, None, method,
+                dt=1 / steps, adjoint=adjoint,
+            )  # fmt: skip
+            return jnp.sum(ys**2)
+
+        compiled = jax.jit(jax.grad(loss)).lower(jnp.ones(4096)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(4096) <= growth * temporary(64)
