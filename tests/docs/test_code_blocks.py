@@ -1,0 +1,51 @@
+"""Every Python block of the documentation runs as a reader would run it, and what it asserts holds."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = sorted(page for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text()))
+
+
+def script(page):
+    """The blocks of a page in their order, on the lines that they have there."""
+    text, lines = page.read_text(), []
+    for block in BLOCK.finditer(text):
+        info, code = block.group(1).strip(), block.group(2)
+        if info:
+            # A block that cannot run says why: ```python notest: reason
+            assert re.fullmatch(r"notest: .+", info), f"{page.name} has a block marked {info!r}; write 'notest: reason'"
+            continue
+        lines += [""] * (text[: block.start(2)].count("\n") - len(lines)) + code.splitlines()
+    return "\n".join(lines)
+
+
+def test_there_are_pages_to_test():
+    assert len(PAGES) >= 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_blocks_run_in_order(page, tmp_path):
+    (tmp_path / page.with_suffix(".py").name).write_text(script(page))
+    command = [sys.executable, "-W", "error", page.with_suffix(".py").name]
+    # A reader does not work in this suite's strict lane, and stax does not pass it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_block_is_left_out_silently(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Text.\n```python\nx = 1\n```\n```python notest: it is long\nx = 2\n```\n```python\nassert x == 1\n```\n"
+    )
+    assert script(page) == "\n\nx = 1\n\n\n\n\n\nassert x == 1"
+    page.write_text("```python skip\nx = 1\n```\n")
+    with pytest.raises(AssertionError, match="notest"):
+        script(page)
