@@ -1,5 +1,6 @@
 """The entry points: dy = f dt + g dB (Ito) and dy = f dt + g o dB (Stratonovich)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +108,20 @@ def sdeint_ito(
       number of equal steps, which has to be known: `ts` and `dt` are concrete (numpy arrays, say), not traced.
     """
     return _solve(
-        "ito", f, g, y0, ts, rng, args, method, noise, noise_shape, brownian, adjoint, save, _substeps(ts, dt)
+        "ito",
+        f,
+        g,
+        y0,
+        ts,
+        rng,
+        args,
+        method,
+        noise,
+        noise_shape,
+        brownian,
+        adjoint,
+        save,
+        functools.partial(_substeps, dt=dt),
     )
 
 
@@ -129,41 +143,53 @@ def sdeint_strat(
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich, by steps of at most `dt`; otherwise as `sdeint_ito`."""
     return _solve(
-        "stratonovich", f, g, y0, ts, rng, args, method, noise, noise_shape, brownian, adjoint, save, _substeps(ts, dt)
+        "stratonovich",
+        f,
+        g,
+        y0,
+        ts,
+        rng,
+        args,
+        method,
+        noise,
+        noise_shape,
+        brownian,
+        adjoint,
+        save,
+        functools.partial(_substeps, dt=dt),
     )
 
 
 def _substeps(ts: Any, dt: Any) -> int:
     """Steps an interval, so that none is longer than dt."""
-    try:
-        times = np.asarray(ts, np.float64)
-        longest = np.abs(np.diff(times)).max(initial=0.0)
-        dt = np.abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
-    except jax.errors.ConcretizationTypeError as error:
+    if isinstance(ts, jax.core.Tracer) or isinstance(dt, jax.core.Tracer):
         raise TypeError(
-            "ts and dt are traced, so the number of steps is not known; pass them as concrete numbers (numpy), or step "
-            "exactly on ts with the fixed-grid solver."
-        ) from error
+            "ts or dt is traced, so the number of steps is not known; pass concrete numbers (numpy), or step exactly "
+            "on ts with the fixed-grid solver."
+        )
+    times = np.asarray(ts, np.float64)
+    dt = np.abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
     if not dt > 0 or not np.isfinite(dt):
         raise ValueError(f"dt is {dt}; it is the longest step, a positive, finite number, also where ts decreases.")
     # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    return max(1, int(np.ceil(longest / dt * (1 - 1e-6))))
+    return max(1, int(np.ceil(np.abs(np.diff(times)).max() / dt * (1 - 1e-6))))
 
 
 def _solve(
     sde_type: str, f: Any, g: Any, y0: Any, ts: Any, rng: Any, args: Any, method: str,
-    noise: str, noise_shape: Any, brownian: Any, adjoint: str, save: Any, substeps: int = 1,
+    noise: str, noise_shape: Any, brownian: Any, adjoint: str, save: Any, divide: Any = None,
 ) -> Any:  # fmt: skip
     chosen = check_method(method, sde_type, noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
-    ts = check_times(ts, y0)
-    sde = check_equation(f, g, y0, ts, args, sde_type, noise, noise_shape)
+    times = check_times(ts, y0)
+    substeps = divide(ts) if divide else 1
+    sde = check_equation(f, g, y0, times, args, sde_type, noise, noise_shape)
     if brownian is None:
         if g is not None:
             check_key(rng)
         brownian = CounterPath(rng)
-    path = check_path(brownian, sde, chosen, (ts.shape[0] - 1) * substeps, args)
-    carry = chosen.init(sde, tuple(jax.tree.leaves(y0)), ts[0], args)
-    xs, path = intervals(ts, substeps, path)
+    path = check_path(brownian, sde, chosen, (times.shape[0] - 1) * substeps)
+    carry = chosen.init(sde, tuple(jax.tree.leaves(y0)), times[0], args)
+    xs, path = intervals(times, substeps, path)
     return ADJOINTS[adjoint](scheme(sde, chosen, substeps, save), carry, args, path, xs)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsde.brownian import CounterPath, ReplayedPath
 from jaxsde.methods import METHODS, Method
 from jaxsde.sde import SDE, Leaves, aligned, precision
 
@@ -156,16 +157,18 @@ def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ())
             raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
 
 
-def check_path(path: Any, sde: SDE, method: Method, steps: int, args: Any) -> Any:
+def check_path(path: Any, sde: SDE, method: Method, steps: int) -> Any:
     """The path in terms of leaves, once its increments fit the noise and the grid."""
+    if not isinstance(path, CounterPath | ReplayedPath):
+        raise TypeError(f"brownian is {type(path).__name__}; a fixed grid takes a CounterPath or a ReplayedPath.")
     if method.space_time and not path.has_space_time:
         raise ValueError(
             f"method {method.name!r} needs the space-time areas of the path: pass ReplayedPath(increments, space_time)."
         )
-    if not path.sliced:
+    if isinstance(path, CounterPath):
         _check_cholesky(path.cholesky, sde.noise_like)
         return path
-    return type(path)(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
+    return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
 
 
 def _given(increments: Any, sde: SDE, steps: int) -> Leaves:

@@ -1,0 +1,146 @@
+"""Strong order by regression over nested grids on the same path, towards a limit that is known independently."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import METHODS, ReplayedPath, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid
+
+PATHS, FINE = 300, 2048
+SOLVERS = {"ito": sdeint_ito_fixed_grid, "stratonovich": sdeint_strat_fixed_grid}
+OFFERED = [
+    (method.name, sde_type, noise)
+    for method in METHODS.values()
+    for noise in method.strong_order
+    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+]
+# Two matrices that do not commute and whose squares are zero: both calculi have the same drift.
+A, B = np.asarray([[0.0, 0.6], [0.0, 0.0]]), np.asarray([[0.0, 0.0], [0.6, 0.0]])
+
+
+def setup(noise):
+    """Drift, diffusion, y0 and the shape of the noise."""
+    if noise == "additive":
+        return lambda y, t, a: 0.5 - jnp.exp(y), lambda y, t, a: jnp.ones_like(y), jnp.zeros(1), (1,)
+    if noise == "scalar":
+        return lambda y, t, a: 0.3 * y, lambda y, t, a: 0.6 * y, jnp.ones(1), ()
+    if noise == "diagonal":
+        return lambda y, t, a: 0.3 * y, lambda y, t, a: 0.6 * y, jnp.ones(1), (1,)
+    return lambda y, t, a: 0.3 * y, lambda y, t, a: jnp.stack([A @ y, B @ y], -1), jnp.ones(2), (2,)
+
+
+def log_logistic(dW, H):
+    """dX = X (1 - X) dt + X dB has X = E / (1 + integral of E), E = exp(t / 2 + B), and log X has additive noise.
+
+    The integral over a fine step is the trapezoidal rule and the part of the space-time area.
+    """
+    E = jnp.exp(0.5 * (np.arange(1, FINE + 1) / FINE)[:, None] + jnp.cumsum(dW, 0))
+    left = jnp.concatenate([jnp.ones((1, PATHS)), E[:-1]])
+    return jnp.log(E[-1] / (1 + jnp.sum((left + E) / 2 + left * H, 0) / FINE))
+
+
+def products_of_exponentials(dW):
+    """dy = 0.3 y dt + A y dB1 + B y dB2 by matrix exponentials of the increments, on the finest grid."""
+
+    def step(y, w):
+        return jax.scipy.linalg.expm(0.3 / FINE * np.eye(2) + w[0] * A + w[1] * B, max_squarings=1) @ y, None
+
+    return jax.vmap(lambda w: jax.lax.scan(step, jnp.ones(2), w)[0], 1)(dW)
+
+
+def solution(sde_type, noise, dW, H):
+    """At time 1, from the fine path."""
+    if noise == "additive":
+        return log_logistic(dW[..., 0], H[..., 0])[:, None]
+    if noise == "general":
+        return products_of_exponentials(dW)
+    W = dW.reshape(FINE, PATHS).sum(0)
+    return jnp.exp(0.3 - (0.18 if sde_type == "ito" else 0.0) + 0.6 * W)[:, None]
+
+
+def draw(shape):
+    """Fine increments and their space-time areas, which are independent."""
+    keys = jax.random.split(jax.random.key(0))
+    dW, H = (jax.random.normal(key, (FINE, PATHS, *shape)) / FINE**0.5 for key in keys)
+    return dW, H / 12**0.5
+
+
+def coarsened(dW, H, n):
+    """The same path in n steps: its increments, and its average over a step less half of the increment."""
+    dW, H = (x.reshape(n, FINE // n, *x.shape[1:]) for x in (dW, H))
+    W = jnp.cumsum(dW, 1)
+    return W[:, -1], (W - dW / 2 + H).mean(1) - W[:, -1] / 2
+
+
+@pytest.mark.parametrize(("method", "sde_type", "noise"), OFFERED)
+def test_order(x64, method, sde_type, noise):
+    f, g, y0, shape = setup(noise)
+    fine = draw(shape)
+    exact = solution(sde_type, noise, *fine)
+    errors, sizes = [], np.asarray([8, 16, 32, 64, 128])
+    if METHODS[method].space_time:  # Its error of order 2 is the larger one on the coarsest grid.
+        sizes = 2 * sizes
+    for n in sizes:
+        dW, H = coarsened(*fine, n)
+
+        def solve(dW, H, n=n):
+            path = ReplayedPath(dW, H)
+            ts = np.linspace(0, 1, n + 1)
+            ys = SOLVERS[sde_type](f, g, y0, ts, None, None, method, noise=noise, brownian=path, save=lambda y: y)
+            return ys[-1]
+
+        ys = jax.jit(jax.vmap(solve, 1))(dW, H)
+        errors.append(float(jnp.sqrt(jnp.mean(jnp.sum((ys - exact) ** 2, -1)))))
+    order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert abs(order - METHODS[method].strong_order[noise]) < 0.15, (order, errors)
+    assert errors[-1] < 0.1
+
+
+ORACLES = {
+    "euler_maruyama": ("ito", diffrax.Euler()),
+    "milstein": ("ito", diffrax.ItoMilstein()),
+    "heun": ("stratonovich", diffrax.Heun()),
+    "euler_heun": ("stratonovich", diffrax.EulerHeun()),
+    "reversible_heun": ("stratonovich", diffrax.ReversibleHeun()),
+    "midpoint": ("stratonovich", diffrax.Midpoint()),
+}
+
+
+class Replayed(diffrax.AbstractBrownianPath):
+    """The same increments, as diffrax asks for them."""
+
+    W: jax.Array
+    t0 = 0.0
+    t1 = 1.0
+    levy_area = diffrax.BrownianIncrement
+
+    def evaluate(self, t0, t1=None, left=True, use_levy=False):
+        n = self.W.shape[0] - 1
+        at = [jnp.rint(t * n).astype(jnp.int32) for t in (t0, t1)]
+        dW = self.W[at[1]] - self.W[at[0]]
+        return diffrax.BrownianIncrement(dt=jnp.asarray(t1 - t0), W=dW) if use_levy else dW
+
+
+@pytest.mark.parametrize("method", ORACLES)
+def test_diffrax_takes_the_same_steps(x64, method):
+    sde_type, solver = ORACLES[method]
+    n, dim = 16, 3
+    dW = jax.random.normal(jax.random.key(2), (n, dim)) / n**0.5
+    W = jnp.concatenate([jnp.zeros((1, dim)), jnp.cumsum(dW, 0)])
+
+    def f(y, t, args):
+        return jnp.sin(y) - y
+
+    def g(y, t, args):
+        return 0.5 * jnp.cos(y)
+
+    ys = SOLVERS[sde_type](f, g, jnp.ones(dim), np.linspace(0, 1, n + 1), None, None, method, brownian=ReplayedPath(dW))
+    with jax.numpy_dtype_promotion("standard"):
+        terms = diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, y, a: f(y, t, a)),
+            diffrax.ControlTerm(lambda t, y, a: jnp.diag(g(y, t, a)), Replayed(W)),
+        )
+        peer = diffrax.diffeqsolve(terms, solver, 0.0, 1.0, 1 / n, jnp.ones(dim)).ys[-1]
+    np.testing.assert_allclose(ys[-1], peer, rtol=1e-5)

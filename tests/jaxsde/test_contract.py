@@ -1,0 +1,102 @@
+"""What is refused, before any integration, in a sentence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import (
+    CounterPath,
+    ReplayedPath,
+    sdeint_ito,
+    sdeint_ito_fixed_grid,
+    sdeint_strat,
+    sdeint_strat_fixed_grid,
+)
+
+KEY = jax.random.key(0)
+TS = np.linspace(0, 1, 4)
+
+
+def f(y, t, args):
+    return -y
+
+
+@pytest.mark.parametrize("solve", [sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid])
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"y0": jnp.arange(3)}, TypeError, "int32"),
+        ({"y0": ()}, ValueError, "no arrays"),
+        ({"ts": TS[:, None]}, ValueError, r"\(4, 1\)"),
+        ({"ts": TS[:1]}, ValueError, r"\(1,\)"),
+        ({"ts": np.asarray([0.0, 0.5, 0.5])}, ValueError, "from 0.5 to 0.5 at entries 1 and 2"),
+        ({"ts": np.asarray([0.0, 1.0, 0.5])}, ValueError, "from 1.0 to 0.5"),
+        ({"ts": np.asarray([1.0, 0.5, 0.7])}, ValueError, "from 0.5 to 0.7"),
+        ({"ts": np.asarray([0.0, np.nan])}, ValueError, "not finite"),
+        ({"f": lambda y, t, a: y[:2]}, ValueError, r"f gives shape \(2,\); .* \(3,\)"),
+        ({"f": lambda y, t, a: None}, ValueError, "f gives"),
+        ({"g": lambda y, t, a: (y, y)}, ValueError, "g gives"),
+        ({"g": lambda y, t, a: jnp.eye(3)}, ValueError, r"g gives shape \(3, 3\)"),
+        ({"g": f, "noise": "general"}, ValueError, "last axis"),
+        ({"noise_shape": (2,)}, ValueError, "matrix-free"),
+        ({"noise_shape": (2,), "noise": "general"}, TypeError, "a function"),
+        ({"g": lambda y, t, a: y > 0}, TypeError, "bool"),
+        ({"method": "midpont"}, ValueError, "Did you mean 'midpoint'"),
+        ({"noise": "diag"}, ValueError, "'diagonal', 'additive'"),
+        ({"adjoint": "backprob"}, ValueError, "Did you mean 'backprop'"),
+        ({"rng": 0}, TypeError, "jax.random.key"),
+        ({"rng": None}, TypeError, "jax.random.key"),
+        ({"rng": jax.random.split(KEY)}, TypeError, "one JAX key"),
+        ({"brownian": ReplayedPath(np.zeros((2, 3)))}, ValueError, r"\(2, 3\)"),
+        ({"brownian": ReplayedPath({"w": np.zeros((3, 3))})}, ValueError, "ReplayedPath"),
+        ({"brownian": CounterPath(KEY, np.eye(2))}, ValueError, "square"),
+        ({"brownian": KEY}, TypeError, "CounterPath"),
+    ],
+)
+def test_refusals(solve, change, error, says):
+    call = {"f": f, "g": f, "y0": jnp.ones(3), "ts": TS, "rng": KEY} | change
+    with pytest.raises(error, match=says):
+        solve(**call)
+
+
+@pytest.mark.parametrize(
+    ("solve", "method", "noise", "says"),
+    [
+        (sdeint_strat_fixed_grid, "euler_maruyama", "diagonal", "converges to the Ito solution.*stratonovich_to_ito"),
+        (sdeint_ito_fixed_grid, "heun", "diagonal", "'euler_maruyama', 'milstein'.*ito_to_stratonovich"),
+        (sdeint_ito_fixed_grid, "milstein", "general", "it is for diagonal and additive and scalar noise"),
+        (sdeint_ito_fixed_grid, "sra1", "diagonal", "it is for additive noise"),
+    ],
+)
+def test_a_method_is_refused_by_name_where_it_does_not_converge(solve, method, noise, says):
+    with pytest.raises(ValueError, match=says):
+        solve(f, f, jnp.ones(3), TS, KEY, None, method, noise=noise)
+
+
+@pytest.mark.parametrize("dt", [0.0, -0.1, np.nan, np.inf])
+def test_dt(dt):
+    with pytest.raises(ValueError, match=f"dt is {dt}"):
+        sdeint_ito(f, f, jnp.ones(3), TS, KEY, dt=dt)
+
+
+def test_traced_times_need_the_fixed_grid():
+    with pytest.raises(TypeError, match="fixed-grid"):
+        jax.jit(lambda ts: sdeint_ito(f, f, jnp.ones(3), ts, KEY))(TS)
+    ys = jax.jit(lambda ts: sdeint_ito_fixed_grid(f, f, jnp.ones(3), ts, KEY))(TS)
+    assert ys.shape == (4, 3)
+
+
+def test_space_time_areas_are_asked_for():
+    path = ReplayedPath(np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="space_time"):
+        sdeint_ito_fixed_grid(f, f, jnp.ones(3), TS, None, None, "sra1", noise="additive", brownian=path)
+
+
+def test_legacy_keys_and_an_ode_without_a_key():
+    legacy = jax.random.PRNGKey(0)
+    np.testing.assert_array_equal(
+        sdeint_ito_fixed_grid(f, f, jnp.ones(3), TS, legacy), sdeint_ito_fixed_grid(f, f, jnp.ones(3), TS, KEY)
+    )
+    ys = sdeint_strat(f, None, jnp.ones(3), TS, None, method="heun")
+    np.testing.assert_allclose(ys[-1], np.exp(-1.0), rtol=1e-4)
