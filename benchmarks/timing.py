@@ -1,10 +1,15 @@
 """How the benchmarks time: peers in turns in one process, medians, and ratios to the first."""
 
+import datetime
+import importlib.metadata
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+CORES = len(os.sched_getaffinity(0))
 
 
 def medians(calls: Mapping[str, Callable[[], Any]], *, rounds: int = 15) -> dict[str, float]:
@@ -23,10 +28,23 @@ def medians(calls: Mapping[str, Callable[[], Any]], *, rounds: int = 15) -> dict
     return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
+def print_conditions(*packages: str) -> None:
+    """Prints the day, the cores, and the versions of what is compared."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    print(f"{datetime.date.today()}, {CORES} CPU core{'s' * (CORES > 1)}, {versions}.")
+
+
 def print_table(title: str, seconds: Mapping[str, float]) -> None:
     """Prints milliseconds and the ratio to the first row, as a Markdown table."""
     reference = next(iter(seconds.values()))
-    width = max(len(name) for name in seconds)
-    print(f"\n{title}\n\n| {'':<{width}} |       ms | ratio |\n|{'-' * (width + 2)}|---------:|------:|")
-    for name, value in seconds.items():
-        print(f"| {name:<{width}} | {1000 * value:8.1f} | {value / reference:5.2f} |")
+    rows = {name: (f"{1000 * value:.2f}", f"{value / reference:.2f}") for name, value in seconds.items()}
+    print_rows(title, ("ms", "ratio"), rows)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
+    """Prints a Markdown table of named rows."""
+    name_width, width = max(map(len, rows)), max(len(cell) for row in (columns, *rows.values()) for cell in row)
+    print(f"\n**{title}**\n\n| {'':<{name_width}} | {' | '.join(f'{c:>{width}}' for c in columns)} |")
+    print(f"|{'-' * (name_width + 2)}|{(('-' * (width + 1)) + ':|') * len(columns)}")
+    for name, cells in rows.items():
+        print(f"| {name:<{name_width}} | {' | '.join(f'{c:>{width}}' for c in cells)} |")
