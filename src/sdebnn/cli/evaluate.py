@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
 
 CHANGEABLE = ("test_samples", "steps", "method")
@@ -17,13 +17,7 @@ def add_to(subcommands: Any) -> None:
         help="score a finished run on its test data; without further flags, the numbers that training printed",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
-    )
+    add_data_dir(parser)
     add_choices(parser, names=CHANGEABLE)
     parser.set_defaults(run=run)
 

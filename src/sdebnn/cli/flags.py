@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from sdebnn.errors import InputError
@@ -26,6 +27,17 @@ def add_choices(parser: argparse.ArgumentParser, *, names: tuple[str, ...] | Non
             metavar=_METAVARS[field.type],
             help=help.replace("%", "%%"),
         )
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Adds `--data-dir`."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
+    )
 
 
 def choices_given(options: argparse.Namespace) -> dict[str, Any]:

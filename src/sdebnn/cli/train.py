@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
 from sdebnn.runs import TrainConfig
 
@@ -15,13 +15,7 @@ def add_to(subcommands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="RUN", help="run folder to make; it must be new or empty"
     )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
-    )
+    add_data_dir(parser)
     add_choices(parser)
     parser.set_defaults(run=run)
 
