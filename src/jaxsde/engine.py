@@ -58,8 +58,8 @@ def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] |
     def locate(path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Increment]:
         index, t, h, sliced = interval
         chosen = sliced if path is None else path
-        increment = chosen.increment(index * substeps + j, h, sde.noise_like, method.space_time)
-        return t + jnp.asarray(j, t.dtype) * h, h, increment
+        t = t + jnp.asarray(j, t.dtype) * h
+        return t, h, chosen.increment(index * substeps + j, t, h, sde.noise_like, method.space_time)
 
     return Scheme(
         step,

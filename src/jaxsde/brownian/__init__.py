@@ -3,5 +3,6 @@
 from jaxsde.brownian.counter_path import CounterPath, brownian_increments
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.replayed_path import ReplayedPath
+from jaxsde.brownian.virtual_tree import VirtualTree
 
-__all__ = ["CounterPath", "Increment", "ReplayedPath", "brownian_increments"]
+__all__ = ["CounterPath", "Increment", "ReplayedPath", "VirtualTree", "brownian_increments"]

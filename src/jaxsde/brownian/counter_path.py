@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.sde import Leaves, precision
+from jaxsde.brownian.normals import normals
+from jaxsde.sde import Leaves, precision, scale
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +31,7 @@ class CounterPath:
     sliced: ClassVar[bool] = False
     has_space_time: ClassVar[bool] = True
 
-    def increment(self, k: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+    def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
         if all(x is None for x in like):
             return Increment(like, like if space_time else None)
         key = jax.random.fold_in(self.rng, k)
@@ -39,15 +40,10 @@ class CounterPath:
         return Increment(dW, H)
 
     def _draw(self, key: Any, deviation: Any, like: Leaves) -> Leaves:
-        noisy = [x for x in like if x is not None]
-        keys = iter([key] if len(noisy) == 1 else jax.random.split(key, max(len(noisy), 1)))
-        return tuple(None if x is None else self._normal(next(keys), deviation, x) for x in like)
-
-    def _normal(self, key: Any, deviation: Any, like: Any) -> Any:
-        z = jax.random.normal(key, like.shape, like.dtype)
+        z = normals(key, like)
         if self.cholesky is not None:
-            z = z @ jnp.asarray(self.cholesky, like.dtype).T
-        return jnp.asarray(deviation, like.dtype) * z
+            z = tuple(None if x is None else x @ jnp.asarray(self.cholesky, x.dtype).T for x in z)
+        return scale(deviation, z)
 
 
 def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
@@ -67,5 +63,5 @@ def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
     leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, like))
     h = jnp.diff(jnp.asarray(ts, precision(leaves)))
     path = CounterPath(rng)
-    draws = jax.vmap(lambda k, h: path.increment(k, h, tuple(leaves)).dW)(jnp.arange(h.size), h)
+    draws = jax.vmap(lambda k, h: path.increment(k, None, h, tuple(leaves)).dW)(jnp.arange(h.size), h)
     return jax.tree.unflatten(treedef, draws)

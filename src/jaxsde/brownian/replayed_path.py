@@ -29,5 +29,5 @@ class ReplayedPath:
     def has_space_time(self) -> bool:
         return self.space_time is not None
 
-    def increment(self, k: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+    def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
         return Increment(self.increments, self.space_time if space_time else None)
