@@ -15,14 +15,15 @@ CORES = len(os.sched_getaffinity(0))
 def medians(calls: Mapping[str, Callable[[], Any]], *, rounds: int = 15) -> dict[str, float]:
     """Median seconds of each call. A call has to wait for its own result.
 
-    Calls take turns, so that a noisy neighbour slows all of them alike; the first round, which compiles, is not
-    counted.
+    Calls take turns, so that a noisy neighbour slows all of them alike, and in an order that changes: whoever comes
+    after a library whose idle threads still spin pays for them. The first round, which compiles, is not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order = np.random.default_rng(0)
     for turn in range(rounds + 1):
-        for name, call in calls.items():
+        for name in order.permutation(list(calls)):
             started = time.perf_counter()
-            call()
+            calls[name]()
             if turn > 0:
                 seconds[name].append(time.perf_counter() - started)
     return {name: float(np.median(times)) for name, times in seconds.items()}
