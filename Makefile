@@ -26,7 +26,7 @@ test: $(VENV)/.dev $(DATA)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2
 
 format: $(VENV)/.dev
