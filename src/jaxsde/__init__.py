@@ -1,8 +1,9 @@
 """Differentiable solvers for stochastic differential equations in JAX."""
 
 from jaxsde.adjoints import ADJOINTS
-from jaxsde.brownian import CounterPath, ReplayedPath, brownian_increments
+from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
+from jaxsde.diffrax_terms import to_diffrax
 from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift
@@ -12,6 +13,7 @@ __all__ = [
     "METHODS",
     "CounterPath",
     "ReplayedPath",
+    "VirtualTree",
     "brownian_increments",
     "g_dg",
     "ito_to_stratonovich",
@@ -22,4 +24,5 @@ __all__ = [
     "sdeint_strat",
     "sdeint_strat_fixed_grid",
     "stratonovich_to_ito",
+    "to_diffrax",
 ]

@@ -1,16 +1,19 @@
 """The entry points: dy = f dt + g dB (Ito) and dy = f dt + g o dB (Stratonovich)."""
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxsde.adaptive import Tolerance, find_grid
 from jaxsde.adjoints import ADJOINTS
-from jaxsde.brownian import CounterPath
+from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.engine import intervals, scheme
+from jaxsde.methods import Method
 from jaxsde.problem import (
+    check_adaptive,
     check_equation,
     check_key,
     check_method,
@@ -19,6 +22,8 @@ from jaxsde.problem import (
     check_times,
     one_of,
 )
+from jaxsde.reports import report_nonfinite, report_unfinished
+from jaxsde.sde import SDE
 
 Function = Callable[..., Any]
 
@@ -37,6 +42,7 @@ def sdeint_ito_fixed_grid(
     brownian: Any = None,
     adjoint: str = "backprop",
     save: Function | None = None,
+    check_finite: bool = False,
 ) -> Any:
     """Solves dy = f dt + g dB in the sense of Ito, with one step between each two of the times `ts`.
 
@@ -56,13 +62,15 @@ def sdeint_ito_fixed_grid(
     - `brownian`: the path: `CounterPath(rng)` unless given; see `jaxsde.brownian`.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`.
     - `save`: a function of y; what to keep at every time. All of y unless given.
+    - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was.
 
     **Returns:** the solution at all of `ts`: a pytree like y0 (or like `save(y0)`) with a leading axis of n + 1, the
     first entry being y0.
 
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
     """
-    return _solve("ito", f, g, y0, ts, rng, args, method, noise, noise_shape, brownian, adjoint, save)
+    posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
+    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, check_finite)
 
 
 def sdeint_strat_fixed_grid(
@@ -79,9 +87,11 @@ def sdeint_strat_fixed_grid(
     brownian: Any = None,
     adjoint: str = "backprop",
     save: Function | None = None,
+    check_finite: bool = False,
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich; otherwise as `sdeint_ito_fixed_grid`."""
-    return _solve("stratonovich", f, g, y0, ts, rng, args, method, noise, noise_shape, brownian, adjoint, save)
+    posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
+    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, check_finite)
 
 
 def sdeint_ito(
@@ -97,8 +107,14 @@ def sdeint_ito(
     noise: str = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
     brownian: Any = None,
-    adjoint: str = "backprop",
+    adjoint: str = "stochastic",
     save: Function | None = None,
+    check_finite: bool = False,
+    adaptive: bool = False,
+    rtol: float = 1e-3,
+    atol: float = 1e-5,
+    max_steps: int = 4096,
+    stats: bool = False,
 ) -> Any:
     """Solves dy = f dt + g dB in the sense of Ito, by steps of at most `dt`; otherwise as `sdeint_ito_fixed_grid`.
 
@@ -106,23 +122,18 @@ def sdeint_ito(
 
     - `dt`: the longest step; a hundredth of the span unless given. All intervals of `ts` are divided into the same
       number of equal steps, which has to be known: `ts` and `dt` are concrete (numpy arrays, say), not traced.
+    - `adjoint`: the stochastic adjoint unless given, which has no forward mode: for `jax.jvp` take `"backprop"`.
+    - `adaptive`: whether to choose steps so that each has an error of at most `atol + rtol |y|`, starting from `dt`.
+      The noise is then a `VirtualTree`, and the method of strong order one at least: one of lower order may converge to
+      another equation's solution (Gaines and Lyons, 1997).
+    - `max_steps`: the most adaptive steps tried. Memory is that of `2 max_steps` states. If they do not suffice, a
+      warning says so and the solution is NaN after the last output time that was reached.
+    - `stats`: whether to return `(ys, stats)`, where stats has `steps` and `tried_steps`, and `evaluations` of the
+      drift to find the grid and to step on it once.
     """
-    return _solve(
-        "ito",
-        f,
-        g,
-        y0,
-        ts,
-        rng,
-        args,
-        method,
-        noise,
-        noise_shape,
-        brownian,
-        adjoint,
-        save,
-        functools.partial(_substeps, dt=dt),
-    )
+    tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
+    posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
+    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, check_finite, tolerance, stats)
 
 
 def sdeint_strat(
@@ -138,58 +149,109 @@ def sdeint_strat(
     noise: str = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
     brownian: Any = None,
-    adjoint: str = "backprop",
+    adjoint: str = "stochastic",
     save: Function | None = None,
+    check_finite: bool = False,
+    adaptive: bool = False,
+    rtol: float = 1e-3,
+    atol: float = 1e-5,
+    max_steps: int = 4096,
+    stats: bool = False,
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich, by steps of at most `dt`; otherwise as `sdeint_ito`."""
-    return _solve(
-        "stratonovich",
-        f,
-        g,
-        y0,
-        ts,
-        rng,
-        args,
-        method,
-        noise,
-        noise_shape,
-        brownian,
-        adjoint,
-        save,
-        functools.partial(_substeps, dt=dt),
-    )
+    tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
+    posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
+    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, check_finite, tolerance, stats)
 
 
 def _substeps(ts: Any, dt: Any) -> int:
     """Steps an interval, so that none is longer than dt."""
+    _check_known(ts, dt)
+    times = np.asarray(ts, np.float64)
+    # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
+    longest = np.abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
+    return max(1, int(np.ceil(np.abs(np.diff(times)).max() / longest * (1 - 1e-6))))
+
+
+def _check_known(ts: Any, dt: Any) -> None:
     if isinstance(ts, jax.core.Tracer) or isinstance(dt, jax.core.Tracer):
         raise TypeError(
             "ts or dt is traced, so the number of steps is not known; pass concrete numbers (numpy), or step exactly "
             "on ts with the fixed-grid solver."
         )
-    times = np.asarray(ts, np.float64)
-    dt = np.abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
-    if not dt > 0 or not np.isfinite(dt):
+    if dt is not None and not 0 < float(dt) < np.inf:
         raise ValueError(f"dt is {dt}; it is the longest step, a positive, finite number, also where ts decreases.")
-    # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    return max(1, int(np.ceil(np.abs(np.diff(times)).max() / dt * (1 - 1e-6))))
 
 
-def _solve(
-    sde_type: str, f: Any, g: Any, y0: Any, ts: Any, rng: Any, args: Any, method: str,
-    noise: str, noise_shape: Any, brownian: Any, adjoint: str, save: Any, divide: Any = None,
-) -> Any:  # fmt: skip
+class _Posed(NamedTuple):
+    """A problem that passed the contract check."""
+
+    sde: SDE
+    method: Method
+    y0: Any
+    times: Any
+    args: Any
+    noisy: bool
+
+
+def _pose(
+    sde_type: str, f: Any, g: Any, y0: Any, ts: Any, args: Any, method: str, noise: str, noise_shape: Any, adjoint: str
+) -> _Posed:
     chosen = check_method(method, sde_type, noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
     times = check_times(ts, y0)
-    substeps = divide(ts) if divide else 1
     sde = check_equation(f, g, y0, times, args, sde_type, noise, noise_shape)
-    if brownian is None:
-        if g is not None:
-            check_key(rng)
-        brownian = CounterPath(rng)
-    path = check_path(brownian, sde, chosen, (times.shape[0] - 1) * substeps)
-    carry = chosen.init(sde, tuple(jax.tree.leaves(y0)), times[0], args)
+    return _Posed(sde, chosen, tuple(jax.tree.leaves(y0)), times, args, g is not None)
+
+
+def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any]) -> Any:
+    if brownian is not None:
+        return brownian
+    if not posed.noisy:
+        return CounterPath(None)
+    check_key(rng)
+    return default(rng)
+
+
+def _on_grid(posed: _Posed, brownian: Any, substeps: int, adjoint: str, save: Any, check_finite: bool) -> Any:
+    sde, method, y0, times, args, _ = posed
+    path = check_path(brownian, sde, method, (times.shape[0] - 1) * substeps)
+    carry = method.init(sde, y0, times[0], args)
     xs, path = intervals(times, substeps, path)
-    return ADJOINTS[adjoint](scheme(sde, chosen, substeps, save), carry, args, path, xs)
+    ys = ADJOINTS[adjoint](scheme(sde, method, substeps, save), carry, args, path, xs)
+    if check_finite:
+        report_nonfinite(ys, times)
+    return ys
+
+
+def _by_steps(
+    posed: _Posed, ts: Any, dt: Any, rng: Any, brownian: Any, adjoint: str, save: Any, check_finite: bool,
+    tolerance: Tolerance | None, stats: bool,
+) -> Any:  # fmt: skip
+    times, evaluations = posed.times, posed.method.evaluations
+    if tolerance is not None:
+        check_adaptive(posed.sde, posed.method, brownian, tolerance)
+        _check_known(ts, dt)
+        start, end = sorted((float(ts[0]), float(ts[-1])))
+        span = end - start
+        tree = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, span * 2.0**-18))
+        first = span / 100 if dt is None else dt
+        grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
+        report_unfinished(grid.outputs, times, tolerance.max_steps)
+        ys = _on_grid(posed._replace(times=grid.times), tree, 1, adjoint, save, False)
+        ys = jax.tree.map(
+            lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
+        )
+        if check_finite:
+            report_nonfinite(ys, times)
+        found = {
+            "steps": 2 * grid.accepted,
+            "tried_steps": grid.tried,
+            "evaluations": evaluations * (3 * grid.tried + 2 * grid.accepted),
+        }
+        return (ys, found) if stats else ys
+    substeps = _substeps(ts, dt)
+    ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), substeps, adjoint, save, check_finite)
+    steps = (times.shape[0] - 1) * substeps
+    return (ys, {"steps": steps, "tried_steps": steps, "evaluations": evaluations * steps}) if stats else ys

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsde.brownian import CounterPath, ReplayedPath
+from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
 from jaxsde.methods import METHODS, Method
 from jaxsde.sde import SDE, Leaves, aligned, precision
 
@@ -159,12 +159,18 @@ def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ())
 
 def check_path(path: Any, sde: SDE, method: Method, steps: int) -> Any:
     """The path in terms of leaves, once its increments fit the noise and the grid."""
-    if not isinstance(path, CounterPath | ReplayedPath):
-        raise TypeError(f"brownian is {type(path).__name__}; a fixed grid takes a CounterPath or a ReplayedPath.")
+    if not isinstance(path, CounterPath | ReplayedPath | VirtualTree):
+        raise TypeError(
+            f"brownian is {type(path).__name__}; it is a CounterPath, a ReplayedPath or a "
+            "VirtualTree of jaxsde.brownian."
+        )
     if method.space_time and not path.has_space_time:
         raise ValueError(
-            f"method {method.name!r} needs the space-time areas of the path: pass ReplayedPath(increments, space_time)."
+            f"method {method.name!r} needs the space-time areas of the path: pass "
+            "ReplayedPath(increments, space_time) or leave the path to the solver."
         )
+    if isinstance(path, VirtualTree):
+        return path
     if isinstance(path, CounterPath):
         _check_cholesky(path.cholesky, sde.noise_like)
         return path
@@ -196,3 +202,25 @@ def _check_cholesky(cholesky: Any, like: Leaves) -> None:
                 f"cholesky has shape {jnp.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
                 "axis."
             )
+
+
+def check_adaptive(sde: SDE, method: Method, brownian: Any, tolerance: Any) -> None:
+    """Refuses what adaptive steps do not converge for."""
+    if method.strong_order[sde.noise] < 1 and sde.g is not None:
+        raise ValueError(
+            f"adaptive=True with method {method.name!r} and {sde.noise} noise: strong order "
+            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes "
+            "order 1: milstein (diagonal, scalar), heun, midpoint, euler_heun, or fixed steps."
+        )
+    if method.space_time:
+        raise ValueError(
+            f"adaptive=True with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; take "
+            "heun, or fixed steps."
+        )
+    if brownian is not None and not isinstance(brownian, VirtualTree):
+        raise TypeError(f"adaptive=True takes a VirtualTree for brownian, not a {type(brownian).__name__}.")
+    if not (tolerance.rtol >= 0 and tolerance.atol > 0 and tolerance.max_steps >= 1):
+        raise ValueError(
+            f"rtol={tolerance.rtol}, atol={tolerance.atol}, max_steps={tolerance.max_steps}; adaptive steps take "
+            "rtol of zero or more, a positive atol and one step or more."
+        )

@@ -1,0 +1,147 @@
+"""Adaptive steps: which grid keeps the error of each step within a tolerance.
+
+A step is taken once whole and once in two halves over the same virtual tree; the difference estimates its error. The
+length of the next step follows from the last three errors by a PID controller (Söderlind, 2003). Rejected steps do not
+bias the noise, since the tree answers for the same path again. The halves make up the grid that is found, and the
+solution and its gradient are those of a solve on that grid: the grid itself is not differentiated.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxsde.brownian import CounterPath, VirtualTree
+from jaxsde.methods import Method
+from jaxsde.sde import SDE
+
+PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
+SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
+
+
+class Tolerance(NamedTuple):
+    """An error of `atol + rtol |y|` a step is allowed; `max_steps` bounds the steps tried, rejected ones among them."""
+
+    rtol: float
+    atol: float
+    max_steps: int
+
+
+class Grid(NamedTuple):
+    """Times, (2 max_steps + 1,), padded with the last one; where the output times are among them; and what it took."""
+
+    times: Any
+    outputs: Any
+    accepted: Any
+    tried: Any
+
+
+class _State(NamedTuple):
+    carry: Any
+    t: Any
+    h: Any
+    errors: tuple[Any, Any]
+    times: Any
+    outputs: Any
+    target: Any
+    accepted: Any
+    tried: Any
+
+
+def find_grid(
+    sde: SDE,
+    method: Method,
+    y0: Any,
+    ts: Any,
+    args: Any,
+    path: VirtualTree | CounterPath,
+    dt: Any,
+    tolerance: Tolerance,
+) -> Grid:
+    """The grid, from a first step of `dt`. Output times that are not reached have the index -1."""
+
+    def search(y0: Any, ts: Any, path: Any, dt: Any) -> Grid:
+        return _search(sde, method, y0, ts, args, path, dt, tolerance)
+
+    inputs = (y0, ts, path, jnp.asarray(dt, ts.dtype))
+    # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
+    search_, closed_over = jax.closure_convert(search, *inputs)
+    return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+
+
+def _search(
+    sde: SDE,
+    method: Method,
+    y0: Any,
+    ts: Any,
+    args: Any,
+    path: VirtualTree | CounterPath,
+    dt: Any,
+    tolerance: Tolerance,
+) -> Grid:
+    order = method.strong_order[sde.noise] + 0.5
+    sign = jnp.sign(ts[-1] - ts[0])
+
+    def step(carry: Any, t0: Any, t1: Any) -> Any:
+        return method.step(sde, carry, t0, t1 - t0, path.increment(0, t0, t1 - t0, sde.noise_like), args)
+
+    def body(s: _State) -> _State:
+        target = ts[s.target]
+        arrives = s.h >= jnp.abs(target - s.t) * (1 - 1e-4)
+        t1 = jnp.where(arrives, target, s.t + sign * s.h)
+        middle = 0.5 * (s.t + t1)
+        whole = step(s.carry, s.t, t1)
+        halves = step(step(s.carry, s.t, middle), middle, t1)
+        error = _error(method.state(s.carry), method.state(whole), method.state(halves), tolerance)
+        accept = error <= 1
+        last, before = s.errors
+        factor = SAFETY * (
+            error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / order)
+            * last ** ((PROPORTIONAL + 2 * DERIVATIVE) / order)
+            * before ** (-DERIVATIVE / order)
+        )
+        factor = jnp.clip(jnp.where(jnp.isfinite(factor), factor, SHRINK_MOST), SHRINK_MOST, GROW_MOST)
+        tried = jnp.abs(t1 - s.t)
+        # A step that was cut short to arrive says nothing against the longer one.
+        h = jnp.where(accept, jnp.maximum(tried * factor, jnp.where(arrives, s.h, 0)), tried * jnp.minimum(factor, 0.9))
+        at = 2 * s.accepted
+        times = jnp.where(accept & (jnp.arange(s.times.size, dtype=jnp.int32) > at), t1, s.times)
+        times = times.at[at + 1].set(jnp.where(accept, middle, times[at + 1]))
+        reached = accept & arrives
+        return _State(
+            jax.tree.map(lambda a, b: jnp.where(accept, a, b), halves, s.carry),
+            jnp.where(accept, t1, s.t),
+            h,
+            (jnp.where(accept, error, last), jnp.where(accept, last, before)),
+            times,
+            s.outputs.at[s.target].set(jnp.where(reached, at + 2, s.outputs[s.target])),
+            s.target + reached.astype(jnp.int32),
+            s.accepted + accept.astype(jnp.int32),
+            s.tried + 1,
+        )
+
+    one, zero = jnp.ones_like(ts[0]), jnp.zeros((), jnp.int32)
+    start = _State(
+        method.init(sde, y0, ts[0], args),
+        ts[0],
+        dt,
+        (one, one),
+        jnp.full((2 * tolerance.max_steps + 1,), ts[0]),
+        jnp.full(ts.shape, -1, jnp.int32).at[0].set(0),
+        zero + 1,
+        zero,
+        zero,
+    )
+    end = jax.lax.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
+    return Grid(end.times, end.outputs, end.accepted, end.tried)
+
+
+def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:
+    """Root mean square of the error in units of what is allowed."""
+    squares, count = [], 0
+    for a, b, c in zip(y, whole, halves, strict=True):
+        allowed = tolerance.atol + tolerance.rtol * jnp.maximum(jnp.abs(a), jnp.abs(c))
+        squares.append(jnp.sum(jnp.square((b - c) / allowed)))
+        count += a.size
+    # The floor keeps a step without error from an infinite factor.
+    return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / count), 1e-6)

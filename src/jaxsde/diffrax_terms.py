@@ -1,0 +1,36 @@
+"""The same equation for diffrax."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxsde.problem import NOISES, one_of
+
+
+def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: str = "diagonal") -> Any:
+    """The terms with which `diffrax.diffeqsolve` solves dy = f dt + g dB.
+
+    **Arguments:**
+
+    - `f`, `g`: as the solvers here take them, y being one array where noise is diagonal or additive.
+    - `path`: a diffrax Brownian path: `shape` like y with diagonal and additive noise, `()` with scalar noise, `(m,)`
+      with general noise.
+    - `noise`: the noise type; general noise by matrices.
+
+    **Returns:** a `diffrax.MultiTerm`. Which calculus it means, diffrax leaves to its solver.
+
+    **Raises:** `ImportError` without diffrax.
+    """
+    one_of("noise", noise, NOISES)
+    try:
+        import diffrax
+        import lineax  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ImportError("to_diffrax needs diffrax; install it with `pip install diffrax`.") from error
+
+    def control(t: Any, y: Any, args: Any) -> Any:
+        value = g(y, t, args)
+        return lineax.DiagonalLinearOperator(value) if noise in ("diagonal", "additive") else jnp.asarray(value)
+
+    return diffrax.MultiTerm(diffrax.ODETerm(lambda t, y, args: f(y, t, args)), diffrax.ControlTerm(control, path))

@@ -1,0 +1,130 @@
+"""Adaptive steps: accuracy, gradients, and what happens when the steps run out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import ReplayedPath, VirtualTree, sdeint_ito, sdeint_strat
+
+TS = np.asarray([0.0, 0.3, 1.0])
+
+
+def f(y, t, args):
+    return args * y
+
+
+def g(y, t, args):
+    return 0.8 * y
+
+
+def solve(key, rtol, args=0.5, solver=sdeint_ito, method="milstein", **options):
+    return solver(
+        f, g, jnp.ones(2), TS, key, jnp.asarray(args), method,
+        adaptive=True, rtol=rtol, atol=rtol, max_steps=1000, stats=True, **options,
+    )  # fmt: skip
+
+
+def test_tighter_tolerance_less_error_more_evaluations(x64):
+    keys = jax.random.split(jax.random.key(0), 20)
+    like = (jax.ShapeDtypeStruct((2,), jnp.float64),)
+    W = jax.vmap(lambda k: VirtualTree(k, 0.0, 1.0, 2.0**-18).value(jnp.asarray(1.0), like)[0])(keys)
+    exact = jnp.exp(0.5 - 0.32 + 0.8 * W)
+    errors, evaluations = [], []
+    for rtol in (1e-2, 1e-3, 1e-4):
+        ys, stats = jax.jit(jax.vmap(lambda k, rtol=rtol: solve(k, rtol)))(keys)
+        errors.append(float(jnp.sqrt(jnp.mean((ys[:, -1] - exact) ** 2))))
+        evaluations.append(float(stats["evaluations"].mean()))
+        np.testing.assert_array_equal(stats["evaluations"], 3 * stats["tried_steps"] + stats["steps"])
+    # A step's error is of order 3/2 and the solution's of order 1, so that theory has 100^(-2/3) = 0.05.
+    assert errors[2] < 0.1 * errors[0]
+    assert errors[2] < 0.005
+    assert evaluations[0] < evaluations[1] < evaluations[2]
+
+
+def test_an_ode_in_either_direction(x64):
+    for span in ((0.0, 2.0), (2.0, 0.0)):
+        ys, stats = sdeint_strat(
+            lambda y, t, a: jnp.cos(5 * t) * y, None, jnp.ones(1), np.asarray(span), None, None, "heun",
+            adaptive=True, rtol=1e-6, atol=1e-6, stats=True,
+        )  # fmt: skip
+        primitive = [np.sin(5 * t) / 5 for t in span]
+        np.testing.assert_allclose(ys[-1], np.exp(primitive[1] - primitive[0]), rtol=1e-5)
+        assert stats["steps"] < 4000
+
+
+@pytest.mark.parametrize("adjoint", ["backprop", "stochastic"])
+def test_gradient_on_the_grid_that_was_found(x64, adjoint):
+    key = jax.random.key(1)
+
+    def loss(args):
+        drift = lambda y, t, _: args * y  # noqa: E731
+        ys = sdeint_strat(
+            drift,
+            g,
+            jnp.ones(2),
+            TS,
+            key,
+            None,
+            "heun",
+            adaptive=True,
+            rtol=1e-5,
+            atol=1e-5,
+            max_steps=1000,
+            adjoint=adjoint,
+        )
+        return ys[1:].sum()
+
+    # y = exp(a t + 0.8 W), so its derivative by a is t y.
+    ys, _ = solve(key, 1e-5, solver=sdeint_strat, method="heun")
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(0.5), (TS[:, None] * ys).sum(), rtol=1e-3)
+
+
+def test_too_few_steps_are_reported():
+    with pytest.warns(RuntimeWarning, match="max_steps=10 adaptive steps came no further than the output time 0.0"):  # noqa: PT031
+        ys = sdeint_strat(
+            f,
+            g,
+            jnp.ones(2),
+            TS,
+            jax.random.key(0),
+            jnp.asarray(0.5),
+            adaptive=True,
+            rtol=1e-7,
+            atol=1e-7,
+            max_steps=10,
+        )
+        jax.effects_barrier()
+    assert jnp.isfinite(ys[0]).all()
+    assert jnp.isnan(ys[1:]).all()
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.grad])
+def test_a_solution_that_stops_being_finite_says_when(transform):
+    def end(y0):
+        ys = sdeint_ito(
+            lambda y, t, a: jnp.where(t > 0.5, jnp.nan, 1.0) * y, g, y0, np.linspace(0, 1, 6), jax.random.key(0),
+            check_finite=True,
+        )  # fmt: skip
+        return ys[-1]
+
+    with pytest.warns(RuntimeWarning, match="between t = 0.4.* and t = 0.6"):  # noqa: PT031
+        jax.block_until_ready(transform(end)(jnp.asarray(1.0)))
+        jax.effects_barrier()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"method": "euler_maruyama"}, ValueError, "strong order 0.5 is too low"),
+        ({"method": "sra1", "noise": "additive"}, ValueError, "space-time areas"),
+        ({"brownian": ReplayedPath(np.zeros((2, 2)))}, TypeError, "VirtualTree"),
+        ({"atol": 0.0}, ValueError, "atol=0.0"),
+        ({"max_steps": 0}, ValueError, "max_steps=0"),
+        ({"dt": -1.0}, ValueError, "dt is -1.0"),
+    ],
+)
+def test_refusals(change, error, says):
+    call = {"method": "milstein", "adaptive": True} | change
+    with pytest.raises(error, match=says):
+        sdeint_ito(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
