@@ -214,8 +214,8 @@ def check_adaptive(sde: SDE, method: Method, brownian: Any, tolerance: Any) -> N
         )
     if method.space_time:
         raise ValueError(
-            f"adaptive=True with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; take "
-            "heun, or fixed steps."
+            f"adaptive=True with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
+            "take heun, or fixed steps."
         )
     if brownian is not None and not isinstance(brownian, VirtualTree):
         raise TypeError(f"adaptive=True takes a VirtualTree for brownian, not a {type(brownian).__name__}.")

@@ -37,7 +37,7 @@ OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
     for noise in method.strong_order
-    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+    for sde_type in (method.sde_types[:1] if noise == "additive" else method.sde_types)
 ]
 
 
@@ -89,7 +89,7 @@ def test_stochastic_is_within_a_per_cent_at_64_steps(x64, method, sde_type, nois
 @pytest.mark.parametrize("method", ["euler_maruyama", "milstein"])
 def test_stochastic_converges_to_backprop_at_first_order(x64, method):
     y0, args = problem()
-    ts, sizes, errors = np.asarray([0.0, 1.0]), [16, 32, 64, 128, 256], []
+    ts, sizes, errors = np.asarray([0.0, 1.0]), [16, 64, 256], []
     for n in sizes:
         pair = [
             gradient(sdeint_ito, "diagonal", method, adjoint, ts, y0, args, dt=1 / n)
