@@ -7,13 +7,12 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
-import lineax
 import numpy as np
 import torch
 import torchsde
 from timing import CORES, medians, print_conditions, print_table
 
-from jaxsde import sdeint_ito, sdeint_strat
+from jaxsde import sdeint_ito, sdeint_strat, to_diffrax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,19 +42,16 @@ class Equation:
         ts, dt = np.asarray([0.0, 1.0], np.float32), 1 / self.steps
         return lambda y0, key, params: solve(f, g, y0, ts, key, params, method, dt=dt, adjoint=adjoint)[-1]
 
-    def diffrax(self, solver: Any, adjoint: Any = None) -> Callable[..., Any]:
+    def diffrax(self, solver: Any) -> Callable[..., Any]:
         grid = diffrax.StepTo(ts=np.linspace(0, 1, self.steps + 1, dtype=np.float32))
-        adjoint = adjoint or diffrax.RecursiveCheckpointAdjoint()
 
         def solve(y0: Any, key: Any, params: Any) -> Any:
             # The coarsest tree that tells the steps apart: the cheapest.
             path = diffrax.VirtualBrownianTree(0.0, 1.0, tol=0.5 / self.steps, shape=y0.shape, key=key)
-            drift = diffrax.ODETerm(lambda t, y, p: self.drift(y, p))
-            noise = diffrax.ControlTerm(lambda t, y, p: lineax.DiagonalLinearOperator(self.diffusion(y, p)), path)
-            terms = diffrax.MultiTerm(drift, noise)
+            terms = to_diffrax(lambda y, t, p: self.drift(y, p), lambda y, t, p: self.diffusion(y, p), path)
             solution = diffrax.diffeqsolve(
                 terms, solver, 0.0, 1.0, None, y0, params,
-                stepsize_controller=grid, adjoint=adjoint, max_steps=self.steps,
+                stepsize_controller=grid, adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=self.steps,
             )  # fmt: skip
             return solution.ys[-1]
 

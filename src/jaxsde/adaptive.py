@@ -6,6 +6,8 @@ bias the noise, since the tree answers for the same path again. The halves make 
 solution and its gradient are those of a solve on that grid: the grid itself is not differentiated.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +69,19 @@ def find_grid(
     # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
     search_, closed_over = jax.closure_convert(search, *inputs)
     return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+
+
+def without_padding(method: Method) -> Method:
+    """The method, with nothing computed in the steps of no length that pad a grid."""
+
+    def skip(move: Callable[..., Any]) -> Callable[..., Any]:
+        def moved(sde: SDE, carry: Any, t: Any, h: Any, increment: Any, args: Any) -> Any:
+            return jax.lax.cond(h == 0, lambda c: c, lambda c: move(sde, c, t, h, increment, args), carry)
+
+        return moved
+
+    inverse = None if method.inverse is None else skip(method.inverse)
+    return dataclasses.replace(method, step=skip(method.step), inverse=inverse)
 
 
 def _search(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsde.adaptive import Tolerance, find_grid
+from jaxsde.adaptive import Tolerance, find_grid, without_padding
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.engine import intervals, scheme
@@ -216,7 +216,7 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
 
 def _on_grid(posed: _Posed, brownian: Any, substeps: int, adjoint: str, save: Any, check_finite: bool) -> Any:
     sde, method, y0, times, args, _ = posed
-    path = check_path(brownian, sde, method, (times.shape[0] - 1) * substeps)
+    path = check_path(brownian, sde, method, times, (times.shape[0] - 1) * substeps)
     carry = method.init(sde, y0, times[0], args)
     xs, path = intervals(times, substeps, path)
     ys = ADJOINTS[adjoint](scheme(sde, method, substeps, save), carry, args, path, xs)
@@ -239,7 +239,8 @@ def _by_steps(
         first = span / 100 if dt is None else dt
         grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
         report_unfinished(grid.outputs, times, tolerance.max_steps)
-        ys = _on_grid(posed._replace(times=grid.times), tree, 1, adjoint, save, False)
+        on_grid = posed._replace(times=grid.times, method=without_padding(posed.method))
+        ys = _on_grid(on_grid, tree, 1, adjoint, save, False)
         ys = jax.tree.map(
             lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
         )

@@ -157,7 +157,7 @@ def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ())
             raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
 
 
-def check_path(path: Any, sde: SDE, method: Method, steps: int) -> Any:
+def check_path(path: Any, sde: SDE, method: Method, times: Any, steps: int) -> Any:
     """The path in terms of leaves, once its increments fit the noise and the grid."""
     if not isinstance(path, CounterPath | ReplayedPath | VirtualTree):
         raise TypeError(
@@ -170,6 +170,7 @@ def check_path(path: Any, sde: SDE, method: Method, steps: int) -> Any:
             "ReplayedPath(increments, space_time) or leave the path to the solver."
         )
     if isinstance(path, VirtualTree):
+        _check_span(path, times)
         return path
     if isinstance(path, CounterPath):
         _check_cholesky(path.cholesky, sde.noise_like)
@@ -191,6 +192,18 @@ def _given(increments: Any, sde: SDE, steps: int) -> Leaves:
             f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
         )
     return tuple(None if x is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+
+
+def _check_span(tree: VirtualTree, times: Any) -> None:
+    if isinstance(times, jax.core.Tracer):
+        return
+    first, last = float(times.min()), float(times.max())
+    rounding = 8 * float(jnp.finfo(times.dtype).eps) * (tree.t1 - tree.t0)
+    if first < tree.t0 - rounding or last > tree.t1 + rounding:
+        raise ValueError(
+            f"brownian is a VirtualTree from {tree.t0} to {tree.t1} and ts runs between {first} and {last}; the tree "
+            "has to cover all of ts."
+        )
 
 
 def _check_cholesky(cholesky: Any, like: Leaves) -> None:

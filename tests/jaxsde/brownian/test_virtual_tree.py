@@ -144,3 +144,12 @@ def test_space_time_areas_are_left_to_other_paths():
             lambda y, t, a: y, lambda y, t, a: y, jnp.ones(2), np.linspace(0, 1, 3), None, None, "sra1",
             noise="additive", brownian=tree,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", [(0.1, 1.0), (0.0, 0.9)])
+def test_a_tree_has_to_cover_the_times(ends):
+    with pytest.raises(ValueError, match=r"between 0.0 and 1.0; the tree has to cover"):
+        sdeint_ito_fixed_grid(
+            lambda y, t, a: y, lambda y, t, a: y, jnp.ones(2), np.linspace(1, 0, 3), None,
+            brownian=VirtualTree(jax.random.key(0), *ends, TOL),
+        )  # fmt: skip

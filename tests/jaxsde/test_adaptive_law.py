@@ -1,0 +1,64 @@
+"""What adaptive steps must not change: the law of the solution, and what is said to have been computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import jaxsde.integrate
+from jaxsde import VirtualTree, sdeint_ito, sdeint_strat
+
+SIGNIFICANCE = 1e-3
+TS = np.asarray([0.0, 1.0])
+SIGMA = 0.8
+KEYS = jax.random.split(jax.random.key(1), 1000)
+
+
+def solve(solver, method, rtol):
+    """log y(1) / y(0) of dy = SIGMA y dB on the tree of each key, and W(1) there."""
+    like = (jax.ShapeDtypeStruct((), jnp.float32),)
+
+    def one(key):
+        tree = VirtualTree(key, 0.0, 1.0, 2.0**-18)
+        ys, stats = solver(
+            lambda y, t, a: 0 * y, lambda y, t, a: SIGMA * y, jnp.ones(()), TS, None, None, method, brownian=tree,
+            adaptive=True, rtol=rtol, atol=rtol, max_steps=128, stats=True, adjoint="backprop",
+        )  # fmt: skip
+        return jnp.log(ys[-1]), tree.value(jnp.asarray(1.0), like)[0], stats["tried_steps"], stats["steps"]
+
+    return jax.jit(jax.vmap(one))(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("solver", "method", "drift"), [(sdeint_ito, "milstein", -(SIGMA**2) / 2), (sdeint_strat, "heun", 0.0)]
+)
+def test_rejected_steps_do_not_change_the_law(solver, method, drift):
+    log, W, tried, steps = solve(solver, method, 3e-3)
+    assert (tried > steps // 2).mean() > 0.5
+    assert scipy.stats.kstest((np.asarray(log) - drift) / SIGMA, "norm").pvalue > SIGNIFICANCE
+    assert np.sqrt(np.mean((log - drift - SIGMA * W) ** 2)) < 0.03
+
+
+def test_euler_maruyama_would_converge_to_another_solution(monkeypatch):
+    # Steps are rejected where dB is large, and what order 1/2 leaves to averaging, dB^2 - h, no longer averages out.
+    monkeypatch.setattr(jaxsde.integrate, "check_adaptive", lambda *checked: None)
+    log, W, _, _ = solve(sdeint_ito, "euler_maruyama", 1e-2)
+    error = np.asarray(log - SIGMA * W + SIGMA**2 / 2)
+    assert error.mean() > 10 * error.std() / np.sqrt(len(KEYS))
+
+
+@pytest.mark.parametrize("adjoint", ["backprop", "stochastic"])
+def test_the_drift_is_evaluated_as_often_as_is_said(adjoint):
+    calls = []
+
+    def f(y, t, args):
+        jax.debug.callback(lambda: calls.append(1))
+        return -y
+
+    _, stats = sdeint_strat(
+        f, lambda y, t, a: 0.3 * y, jnp.ones(2), np.asarray([1.0, 0.4, 0.0]), jax.random.key(0), method="heun",
+        adaptive=True, rtol=1e-2, max_steps=200, stats=True, adjoint=adjoint,
+    )  # fmt: skip
+    jax.effects_barrier()
+    assert len(calls) == stats["evaluations"]
