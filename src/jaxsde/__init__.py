@@ -6,7 +6,7 @@ from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
 from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
 from jaxsde.methods import METHODS
-from jaxsde.path_kl import path_kl, relative_drift
+from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
 
 __all__ = [
     "ADJOINTS",
@@ -19,6 +19,7 @@ __all__ = [
     "ito_to_stratonovich",
     "path_kl",
     "relative_drift",
+    "running_path_kl",
     "sdeint_ito",
     "sdeint_ito_fixed_grid",
     "sdeint_strat",

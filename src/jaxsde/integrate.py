@@ -23,6 +23,7 @@ from jaxsde.problem import (
     one_of,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
+from jaxsde.running import add_running
 from jaxsde.sde import SDE
 
 Function = Callable[..., Any]
@@ -42,6 +43,7 @@ def sdeint_ito_fixed_grid(
     brownian: Any = None,
     adjoint: str = "backprop",
     save: Function | None = None,
+    running: Function | None = None,
     check_finite: bool = False,
 ) -> Any:
     """Solves dy = f dt + g dB in the sense of Ito, with one step between each two of the times `ts`.
@@ -62,15 +64,18 @@ def sdeint_ito_fixed_grid(
     - `brownian`: the path: `CounterPath(rng)` unless given; see `jaxsde.brownian`.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`.
     - `save`: a function of y; what to keep at every time. All of y unless given.
+    - `running`: a function `running(y, t, h, dW, args)` of the start of a step, its length (negative where ts
+      decreases) and its Brownian increment, to be added up over the steps. Unlike `ys` it sees every step, and no
+      state is kept for it; see `running_path_kl`.
     - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was.
 
     **Returns:** the solution at all of `ts`: a pytree like y0 (or like `save(y0)`) with a leading axis of n + 1, the
-    first entry being y0.
+    first entry being y0. With `running`, `(ys, sums)`: the sums from `ts[0]` to every one of `ts`, the first being 0.
 
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
     """
     posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, check_finite)
+    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, running, check_finite)
 
 
 def sdeint_strat_fixed_grid(
@@ -87,11 +92,12 @@ def sdeint_strat_fixed_grid(
     brownian: Any = None,
     adjoint: str = "backprop",
     save: Function | None = None,
+    running: Function | None = None,
     check_finite: bool = False,
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich; otherwise as `sdeint_ito_fixed_grid`."""
     posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, check_finite)
+    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, running, check_finite)
 
 
 def sdeint_ito(
@@ -109,6 +115,7 @@ def sdeint_ito(
     brownian: Any = None,
     adjoint: str = "stochastic",
     save: Function | None = None,
+    running: Function | None = None,
     check_finite: bool = False,
     adaptive: bool = False,
     rtol: float = 1e-3,
@@ -133,7 +140,7 @@ def sdeint_ito(
     """
     tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
     posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, check_finite, tolerance, stats)
+    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
 
 def sdeint_strat(
@@ -151,6 +158,7 @@ def sdeint_strat(
     brownian: Any = None,
     adjoint: str = "stochastic",
     save: Function | None = None,
+    running: Function | None = None,
     check_finite: bool = False,
     adaptive: bool = False,
     rtol: float = 1e-3,
@@ -161,7 +169,7 @@ def sdeint_strat(
     """Solves dy = f dt + g o dB in the sense of Stratonovich, by steps of at most `dt`; otherwise as `sdeint_ito`."""
     tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
     posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, check_finite, tolerance, stats)
+    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
 
 def _substeps(ts: Any, dt: Any) -> int:
@@ -214,20 +222,25 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
     return default(rng)
 
 
-def _on_grid(posed: _Posed, brownian: Any, substeps: int, adjoint: str, save: Any, check_finite: bool) -> Any:
+def _on_grid(
+    posed: _Posed, brownian: Any, substeps: int, adjoint: str, save: Any, running: Any, check_finite: bool
+) -> Any:
     sde, method, y0, times, args, _ = posed
     path = check_path(brownian, sde, method, times, (times.shape[0] - 1) * substeps)
     carry = method.init(sde, y0, times[0], args)
     xs, path = intervals(times, substeps, path)
-    ys = ADJOINTS[adjoint](scheme(sde, method, substeps, save), carry, args, path, xs)
+    steps = scheme(sde, method, substeps, save)
+    if running is not None:
+        steps, carry = add_running(steps, sde, method, running, carry, args, times[0])
+    ys = ADJOINTS[adjoint](steps, carry, args, path, xs)
     if check_finite:
         report_nonfinite(ys, times)
     return ys
 
 
 def _by_steps(
-    posed: _Posed, ts: Any, dt: Any, rng: Any, brownian: Any, adjoint: str, save: Any, check_finite: bool,
-    tolerance: Tolerance | None, stats: bool,
+    posed: _Posed, ts: Any, dt: Any, rng: Any, brownian: Any, adjoint: str, save: Any, running: Any,
+    check_finite: bool, tolerance: Tolerance | None, stats: bool,
 ) -> Any:  # fmt: skip
     times, evaluations = posed.times, posed.method.evaluations
     if tolerance is not None:
@@ -240,7 +253,7 @@ def _by_steps(
         grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
         report_unfinished(grid.outputs, times, tolerance.max_steps)
         on_grid = posed._replace(times=grid.times, method=without_padding(posed.method))
-        ys = _on_grid(on_grid, tree, 1, adjoint, save, False)
+        ys = _on_grid(on_grid, tree, 1, adjoint, save, running, False)
         ys = jax.tree.map(
             lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
         )
@@ -253,6 +266,6 @@ def _by_steps(
         }
         return (ys, found) if stats else ys
     substeps = _substeps(ts, dt)
-    ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), substeps, adjoint, save, check_finite)
+    ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), substeps, adjoint, save, running, check_finite)
     steps = (times.shape[0] - 1) * substeps
     return (ys, {"steps": steps, "tried_steps": steps, "evaluations": evaluations * steps}) if stats else ys

@@ -6,8 +6,7 @@ with the very increment that moved the path. On the grid of an Euler-Maruyama so
 the two discrete chains.
 """
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -49,8 +48,7 @@ def path_kl(
     **Raises:** `ValueError` for an unknown estimator, increments that are missing or do not fit, or a path that is not
     on `ts`.
     """
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"path_kl got estimator={estimator!r}; it takes {', '.join(map(repr, ESTIMATORS))}.")
+    of_step = running_path_kl(u, estimator)
     if increments is None and estimator != "analytic":
         raise ValueError(
             f"path_kl with estimator={estimator!r} needs the Brownian increments that moved the path; draw them with "
@@ -64,24 +62,43 @@ def path_kl(
         )
     left = jax.tree.map(lambda y: y[:-1], ys)
     ts = jnp.asarray(ts, precision(ys))
-    drifts = jax.vmap(u, (0, 0, None))(left, ts[:-1], args)
-    h = jnp.abs(jnp.diff(ts))
-    kl = 0.5 * _total(jnp.sum(jnp.sum(jnp.square(x).reshape(h.size, -1), 1) * h) for x in jax.tree.leaves(drifts))
-    if estimator == "analytic":
-        return kl
-    if estimator == "stl":
-        drifts = jax.vmap(u, (0, 0, None))(left, ts[:-1], jax.lax.stop_gradient(args))
-    found, needed = jax.tree.map(jnp.shape, increments), jax.tree.map(jnp.shape, drifts)
-    if found != needed:
-        raise ValueError(f"path_kl got increments of shape {found}; u has shape {needed}, and they have to be alike.")
-    sign = jnp.sign(ts[-1] - ts[0])
-    return kl + sign * _total(
-        jnp.sum(x * dB) for x, dB in zip(jax.tree.leaves(drifts), jax.tree.leaves(increments), strict=True)
-    )
+    if estimator != "analytic":
+        needed = jax.tree.map(jnp.shape, jax.eval_shape(jax.vmap(u, (0, 0, None)), left, ts[:-1], args))
+        found = jax.tree.map(jnp.shape, increments)
+        if found != needed:
+            raise ValueError(
+                f"path_kl got increments of shape {found}; u has shape {needed}, and they have to be alike."
+            )
+    return jnp.sum(jax.vmap(of_step, (0, 0, 0, 0, None))(left, ts[:-1], jnp.diff(ts), increments, args))
 
 
-def _total(terms: Iterable[Array]) -> Array:
-    return functools.reduce(jnp.add, terms)
+def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analytic") -> Callable[..., Float[Array, ""]]:
+    """What `path_kl` adds up, as the `running` of a solve: the same number without the path being kept.
+
+        ys, kl = sdeint_ito(f_q, g, y0, ts, rng, args, running=running_path_kl(u, "stl"))
+
+    **Arguments:** `u` and `estimator` of `path_kl`.
+
+    **Returns:** `(y, t, h, dW, args) -> kl` of one step, in nats.
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"The path KL got estimator={estimator!r}; it takes {', '.join(map(repr, ESTIMATORS))}.")
+
+    def of_step(y: Any, t: Any, h: Any, dW: Any, args: Any) -> Float[Array, ""]:
+        drift = u(y, t, args)
+        kl = 0.5 * jnp.abs(h) * _dot(drift, drift, h.dtype)
+        if estimator == "analytic":
+            return kl
+        if estimator == "stl":
+            drift = u(y, t, jax.lax.stop_gradient(args))
+        return kl + jnp.sign(h) * _dot(drift, dW, h.dtype)
+
+    return of_step
+
+
+def _dot(a: Any, b: Any, dtype: Any) -> Float[Array, ""]:
+    products = [jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return sum((jnp.asarray(x, dtype) for x in products), start=jnp.zeros((), dtype))
 
 
 def relative_drift(

@@ -1,0 +1,44 @@
+"""Sums over the steps of a solve, added up on the way, so that the path itself need not be kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxsde.brownian import Increment
+from jaxsde.engine import Scheme
+from jaxsde.methods import Method
+from jaxsde.sde import SDE
+
+
+def add_running(
+    scheme: Scheme, sde: SDE, method: Method, running: Callable[..., Any], carry: Any, args: Any, t0: Any
+) -> tuple[Scheme, Any]:
+    """The scheme whose carry holds beside that of `scheme` the sums of `running(y, t, h, dW, args)`, and its first
+    carry.
+
+    The sums move nothing, so undoing a step leaves them as they are: no gradient reads their value.
+    """
+
+    def value(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+        dW = increment.dW
+        noise = sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
+        return running(sde.unflatten(method.state(carry)), t, h, noise, args)
+
+    def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+        inner, sums = carry
+        sums = jax.tree.map(jnp.add, sums, value(inner, args, t, h, increment))
+        return scheme.step(inner, args, t, h, increment), sums
+
+    inverse = scheme.inverse
+    restart = scheme.restart
+    extended = scheme._replace(
+        step=step,
+        inverse=inverse and (lambda carry, *where: (inverse(carry[0], *where), carry[1])),
+        output=lambda carry, args: (scheme.output(carry[0], args), carry[1]),
+        restart=restart and (lambda output: (restart(output[0]), output[1])),
+    )
+    nothing = Increment(tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in sde.noise_like), None)
+    shapes = jax.eval_shape(lambda carry, args: value(carry, args, t0, t0, nothing), carry, args)
+    return extended, (carry, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
