@@ -3,11 +3,14 @@
 from sdebnn.brax import diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
 from sdebnn.brax.drift_network import drift_network
+from sdebnn.brax.independent_paths import independent_paths
 from sdebnn.brax.likelihoods import Categorical, Gaussian
 from sdebnn.brax.mean_field import MeanField
-from sdebnn.brax.ode_block import ODEBlock
+from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.brax.resnet import ResNet32
 from sdebnn.brax.sdebnn_block import SDEBNN
 from sdebnn.brax.shape_layers import Augment, Squeeze
+from sdebnn.brax.weight_path import draw_path
 from sdebnn.brax.weight_process import WeightProcess
 
 __all__ = [
@@ -16,12 +19,16 @@ __all__ = [
     "BayesianLayer",
     "Categorical",
     "Gaussian",
+    "HyperODEBlock",
     "Layer",
     "MeanField",
     "ODEBlock",
+    "ResNet32",
     "Squeeze",
     "WeightProcess",
     "bnn_serial",
     "diffeq_layers",
+    "draw_path",
     "drift_network",
+    "independent_paths",
 ]

@@ -26,7 +26,8 @@ def MeanField(
     - `initial_std`: standard deviation of every weight under the posterior at the start of training.
     - `disable`: use the means alone, with KL zero: the deterministic layer with the same parameters.
 
-    **Returns:** a `BayesianLayer` with params `{"mean", "log_std"}`, each shaped as the layer's params.
+    **Returns:** a `BayesianLayer` with params `{"mean", "log_std"}`, each shaped as the layer's params, whose `apply`
+    also takes `prior=True` to draw from the prior.
 
     **Raises:** `InputError` unless both standard deviations are positive.
     """
@@ -42,13 +43,18 @@ def MeanField(
             "log_std": jax.tree.map(lambda m: jnp.full_like(m, jnp.log(initial_std)), mean),
         }
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> tuple[Any, Float[Array, ""]]:
+    def apply(
+        params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any
+    ) -> tuple[Any, Float[Array, ""]]:
         mean, unravel = ravel_pytree(params["mean"])
         if disable:
             return layer_apply(params["mean"], inputs, rng=rng, **kwargs), jnp.zeros(())
         log_std, _ = ravel_pytree(params["log_std"])
         weight_key, layer_key = jax.random.split(rng)
-        weights = unravel(mean + jnp.exp(log_std) * jax.random.normal(weight_key, mean.shape, mean.dtype))
+        noise = jax.random.normal(weight_key, mean.shape, mean.dtype)
+        if prior:
+            return layer_apply(unravel(prior_std * noise), inputs, rng=layer_key, **kwargs), jnp.zeros(())
+        weights = unravel(mean + jnp.exp(log_std) * noise)
         log_ratio = log_std - jnp.log(prior_std)
         kl = jnp.sum(0.5 * (jnp.exp(2 * log_ratio) + jnp.square(mean / prior_std) - 1) - log_ratio)
         return layer_apply(weights, inputs, rng=layer_key, **kwargs), kl

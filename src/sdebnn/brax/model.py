@@ -1,5 +1,6 @@
 """A network with its likelihood: what is trained, saved and asked for predictions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from sdebnn.brax.bayesian import BayesianLayer, Params
+from sdebnn.brax.independent_paths import independent_paths
 from sdebnn.brax.likelihoods import Categorical, Gaussian, Likelihood
 from sdebnn.brax.networks import build_network
 from sdebnn.data import Dataset, to_float
@@ -18,9 +20,12 @@ BATCH = 500
 
 
 class Model(NamedTuple):
-    """`network` gives outputs and KL; `likelihood` says what the outputs mean; `input_shape` is that of one example."""
+    """`network` gives outputs and KL in training; `predictor`, with the same params, is what predictions use;
+    `likelihood` says what the outputs mean; `input_shape` is that of one example.
+    """
 
     network: BayesianLayer
+    predictor: BayesianLayer
     likelihood: Likelihood
     input_shape: tuple[int, ...]
 
@@ -39,7 +44,7 @@ class Model(NamedTuple):
         @jax.jit
         def of_batch(params: Params, x: Float[Array, "n ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
             return jax.lax.map(
-                lambda key: self.network.apply(params["network"], x, rng=key)[0], jax.random.split(rng, samples)
+                lambda key: self.predictor.apply(params["network"], x, rng=key)[0], jax.random.split(rng, samples)
             )
 
         def sample(params: Params, x: Any, rng: PRNGKeyArray) -> Float[np.ndarray, "samples n o"]:
@@ -63,11 +68,20 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     likelihood: Likelihood
     likelihood = Gaussian(dataset.y_train.shape[1]) if dataset.num_classes is None else Categorical(dataset.num_classes)
     input_shape = tuple(dataset.x_train.shape[1:])
-    model = Model(build_network(config, input_shape, likelihood.outputs()), likelihood, input_shape)
+    predicting = dataclasses.replace(
+        config, steps=config.test_steps or config.steps, method=config.test_method or config.method, adjoint="backprop"
+    )
+    network = build_network(config, input_shape, likelihood.outputs())
+    if config.batch_paths != 1:
+        network = independent_paths(network, config.batch_paths or None)
+    model = Model(network, build_network(predicting, input_shape, likelihood.outputs()), likelihood, input_shape)
     # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
-    key, example = jax.random.key(0), jax.ShapeDtypeStruct((1, *input_shape), np.float32)
+    key = jax.random.key(0)
+    batch_size = min(config.batch_size, len(dataset.x_train))
+    example = jax.ShapeDtypeStruct((batch_size, *input_shape), np.float32)
     try:
-        jax.eval_shape(lambda x: model.network.apply(model.init(key)["network"], x, rng=key), example)
+        for network in (model.network, model.predictor):
+            jax.eval_shape(lambda x, network=network: network.apply(model.init(key)["network"], x, rng=key), example)
     except InputError:
         raise
     except (ValueError, TypeError) as error:

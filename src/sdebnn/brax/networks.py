@@ -9,16 +9,18 @@ from sdebnn.brax import diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, Shape, bnn_serial
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.mean_field import MeanField
-from sdebnn.brax.ode_block import ODEBlock
+from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.brax.resnet import ResNet32
 from sdebnn.brax.sdebnn_block import SDEBNN
 from sdebnn.brax.shape_layers import Augment, Squeeze
 from sdebnn.brax.weight_process import WeightProcess
+from sdebnn.errors import InputError
 from sdebnn.runs.config import TrainConfig
 
 
 def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> BayesianLayer:
     """The network that `config` describes: zero channels appended, groups of blocks with space-to-depth between them,
-    a dense layer.
+    a dense layer; or a residual network.
 
     **Arguments:**
 
@@ -26,20 +28,28 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
     - `input_shape`: of one example: (height, width, channels) for images, (d,) for a table's rows.
     - `outputs`: how many numbers the likelihood needs for one example.
 
-    **Raises:** `InputError` for images that cannot be halved as often as asked, and for names of layers or activations
-    that do not exist.
+    **Raises:** `InputError` for images that cannot be halved as often as asked, for names of layers or activations
+    that do not exist, and for a residual network of anything but images.
     """
     images = len(input_shape) == 3
-    layers: list[Any] = [Squeeze()] * config.squeeze + [Augment(config.augment)]
-    for group, blocks in enumerate(config.blocks):
-        if group > 0:
-            layers.append(Squeeze())
-        layers += [_block(config, images) for _ in range(blocks)]
-    if images:
-        layers.append(stax.Flatten)
-    head = diffeq_layers.dense("ignore", outputs)
-    layers.append(MeanField(head) if config.model == "meanfield" else head)
-    return bnn_serial(*layers)
+    model = config.model.removeprefix("meanfield_")
+    mean_field = model != config.model
+    if model == "resnet32":
+        if not images:
+            raise InputError(
+                f"model='{config.model}' got inputs of shape {input_shape}; it takes images, (height, width, channels)."
+            )
+        layers: list[Any] = [ResNet32(outputs)]
+    else:
+        layers = [Squeeze()] * config.squeeze + [Augment(config.augment)]
+        for group, blocks in enumerate(config.blocks):
+            if group > 0:
+                layers.append(Squeeze())
+            layers += [_block(model, config, images) for _ in range(blocks)]
+        if images:
+            layers.append(stax.Flatten)
+        layers.append(diffeq_layers.dense("ignore", outputs))
+    return bnn_serial(MeanField(stax.serial(*layers))) if mean_field else bnn_serial(*layers)
 
 
 def weight_process(config: TrainConfig) -> WeightProcess:
@@ -50,24 +60,25 @@ def weight_process(config: TrainConfig) -> WeightProcess:
         sigma_scale=config.sigma_scale,
         rate=config.ou_rate,
         centre=config.ou_centre,
+        start=config.start,
+        noisy_weights=config.noisy_weights,
+        noisy_depth=(config.noisy_from, config.noisy_until),
     )
 
 
-def _block(config: TrainConfig, images: bool) -> Any:
-    if config.model == "sdebnn":
-        return SDEBNN(
-            _fx(config, images),
-            weight_process(config),
-            steps=config.steps,
-            method=config.method,
-            kl_estimator=config.kl_estimator,
-        )
-    block = ODEBlock(_fx(config, images), steps=config.steps, method=config.method)
-    return MeanField(block) if config.model == "meanfield" else block
+def _block(model: str, config: TrainConfig, images: bool) -> Any:
+    fx = _fx(config, images)
+    solver: dict[str, Any] = {"steps": config.steps, "method": config.method, "adjoint": config.adjoint}
+    if model == "sdebnn":
+        return SDEBNN(fx, weight_process(config), kl_estimator=config.kl_estimator, **solver)
+    if model == "hyperodenet":
+        return HyperODEBlock(fx, drift_network(config.drift_widths), **solver)
+    return ODEBlock(fx, **solver)
 
 
 def _fx(config: TrainConfig, images: bool) -> Layer:
     """Two hidden layers and one that restores the shape of the hidden state."""
+    strided = images and config.fx == "strided"
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Any]:
         return network(input_shape)[0](rng, input_shape)
@@ -78,13 +89,15 @@ def _fx(config: TrainConfig, images: bool) -> Layer:
     def network(shape: Shape) -> Any:
         layer = diffeq_layers.conv if images else diffeq_layers.dense
         activation = diffeq_layers.Activation(config.activation)
-        width = config.width
+        width, channels = config.width, int(shape[-1])
         return stax.serial(
-            layer(config.layer, width),
+            diffeq_layers.conv(config.layer, width, stride=2) if strided else layer(config.layer, width),
             activation,
             layer(config.layer, width),
             activation,
-            layer(config.layer, int(shape[-1])),
+            diffeq_layers.conv_transpose(config.layer, channels, stride=2)
+            if strided
+            else layer(config.layer, channels),
         )
 
     return Layer(init, apply)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -12,6 +11,7 @@ from sdebnn.brax.bayesian import Params
 from sdebnn.brax.evaluation import class_probabilities
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.training import DRAW, Trained
+from sdebnn.brax.weight_path import draw_path
 from sdebnn.data import Dataset
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
 
@@ -36,14 +36,16 @@ def draw_weight_paths(run: RunFolder, config: TrainConfig, params: Params) -> No
     """Paths of a few weights of the first SDEBNN block, and the prior's 95 % band: `weight_paths.png`."""
     process = weight_process(config)
     block = next(layer for layer in params["network"] if isinstance(layer, dict) and "drift" in layer)
-    ts = jnp.linspace(0.0, 1.0, TIMES)
+    ts = np.linspace(0.0, 1.0, TIMES)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), DRAW), PATHS)
-    paths = np.asarray(jax.vmap(lambda key: process.sample(key, block, ts))(keys))
+    draw = jax.vmap(lambda key: draw_path(process, block, key, ts, steps=TIMES - 1)[0])
+    paths = np.asarray(draw(keys))
     chosen = np.linspace(0, paths.shape[2] - 1, WEIGHTS).astype(int)
-    mean, std = process.prior_moments(block, np.asarray(ts))
-    plots.draw_weight_paths(
-        np.asarray(ts), paths[:, :, chosen], run.pictures / "weight_paths.png", prior=(mean[:, chosen], std[:, chosen])
-    )
+    prior = None
+    if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
+        mean, std = process.prior_moments(block, ts)
+        prior = (mean[:, chosen], std[:, chosen])
+    plots.draw_weight_paths(ts, paths[:, :, chosen], run.pictures / "weight_paths.png", prior=prior)
 
 
 def draw_entropy(

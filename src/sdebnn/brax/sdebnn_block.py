@@ -3,21 +3,20 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxsde import sdeint_ito_fixed_grid
-from jaxsde.brownian import ReplayedPath
-from sdebnn.brax.bayesian import BayesianLayer, Layer, Params, Shape
-from sdebnn.brax.ode_block import keeps_shape
+from sdebnn.brax.bayesian import BayesianLayer, Init, Layer, Params, Shape
+from sdebnn.brax.ode_block import check_steps, keeps_shape
+from sdebnn.brax.weight_path import draw_path
 from sdebnn.brax.weight_process import WeightProcess
-from sdebnn.errors import InputError
+
+DEPTHS = np.array([0.0, 1.0])
 
 
 def SDEBNN(
-    fx: Layer,
+    fx: tuple[Init, Any],
     process: WeightProcess,
     *,
     steps: int = 20,
@@ -28,7 +27,8 @@ def SDEBNN(
     """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
 
     The hidden state has no noise of its own and the weights do not depend on it: one weight path is drawn for a call
-    and shared by the whole batch. Several posterior samples are several calls with different keys.
+    and shared by the whole batch. Several posterior samples are several calls with different keys; for a path an
+    example, see `independent_paths`.
 
     **Arguments:**
 
@@ -38,40 +38,32 @@ def SDEBNN(
     - `steps`: equal steps of the solver over depth 0 to 1.
     - `method`: a solver of `jaxsde` for additive noise.
     - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `jaxsde.path_kl`.
-    - `adjoint`: how gradients are computed; see `jaxsde`.
+    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
+      `2 sqrt(steps)` depths; `"stochastic"`, and `"reversible"` with the method of that name, keep two.
 
-    **Returns:** a `BayesianLayer`. Its params are `{"w0", "drift"}`: the initial weights, shaped as the params of
-    `fx`, and those of the drift.
+    **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
+    of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.
 
     **Raises:** `InputError` when `fx` changes the shape of its input or `steps` is not positive.
     """
-    if steps < 1:
-        raise InputError(f"SDEBNN got steps={steps}; the solver takes 1 step or more over depth 0 to 1.")
-    ts = np.linspace(0, 1, steps + 1)
+    check_steps("SDEBNN", steps)
+    f_x = Layer(*fx)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         fx_key, drift_key = jax.random.split(rng)
-        output_shape, w0 = fx.init(fx_key, input_shape)
+        output_shape, w0 = f_x.init(fx_key, input_shape)
         keeps_shape(input_shape, output_shape)
         return output_shape, process.init(drift_key, w0)
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> tuple[Any, Float[Array, ""]]:
-        w0, unravel = ravel_pytree(params["w0"])
-        times = jnp.asarray(ts, w0.dtype)
-        sigma = process.diffusion(params)
-        increments = process.increments(rng, times, params)
-
-        def drift(y: Any, t: Float[Array, ""], params: Params) -> Any:
-            w, x = y
-            return process.posterior_drift(w, t, params), fx.apply(unravel(w), x, t=t)
-
-        def diffusion(y: Any, t: Float[Array, ""], params: Params) -> Any:
-            return sigma, None
-
-        ws, xs = sdeint_ito_fixed_grid(
-            drift, diffusion, (w0, inputs), times, None, params, method,
-            noise="additive", brownian=ReplayedPath((increments, None)), adjoint=adjoint,
+    def apply(
+        params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any
+    ) -> tuple[Any, Float[Array, ""]]:
+        unravel = ravel_pytree(params["w0"])[1]
+        _, xs, kl = draw_path(
+            process, params, rng, DEPTHS, steps=steps, hidden=inputs,
+            hidden_drift=lambda w, x, t: f_x.apply(unravel(w), x, t=t),
+            method=method, adjoint=adjoint, kl_estimator=kl_estimator, prior=prior,
         )  # fmt: skip
-        return jax.tree.map(lambda x: x[-1], xs), process.kl(params, ws, times, increments, kl_estimator)
+        return jax.tree.map(lambda x: x[-1], xs), kl
 
     return BayesianLayer(init, apply)

@@ -29,9 +29,18 @@ class TrainConfig:
     data: str = _choice("digits", "data set: a name or a path to an .npz file with x and y")
     model: str = _choice(
         "sdebnn",
-        "sdebnn: weights follow an SDE through depth; odenet: the same network with deterministic weights; "
-        "meanfield: the ODE network with an independent Gaussian for every weight",
-        choices=("sdebnn", "odenet", "meanfield"),
+        "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
+        "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
+        "network with an independent Gaussian for every weight",
+        choices=(
+            "sdebnn",
+            "odenet",
+            "hyperodenet",
+            "resnet32",
+            "meanfield_odenet",
+            "meanfield_hyperodenet",
+            "meanfield_resnet32",
+        ),
     )
     seed: int = _choice(
         0, "seed of all randomness: the same seed gives the same numbers on the same machine", low=0, high=2**32 - 1
@@ -48,7 +57,10 @@ class TrainConfig:
         "unbiased estimator of the path KL; stl has the least variance near the posterior",
         choices=("stl", "full_mc", "analytic"),
     )
-    train_samples: int = _choice(1, "weight paths drawn for a gradient step", low=1)
+    train_samples: int = _choice(1, "weight paths drawn for a gradient step, each seen by the whole batch", low=1)
+    batch_paths: int = _choice(
+        1, "weight paths that share a batch, each seen by an equal part of it; 0 is one an example", low=0
+    )
     test_samples: int = _choice(16, "weight paths whose predictive probabilities are averaged", low=1)
     ema: float = _choice(
         0.99, "decay of the parameter average that predictions use; 0 takes the last parameters", low=0, below=1
@@ -60,6 +72,14 @@ class TrainConfig:
 
     steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1)
     method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
+    test_steps: int = _choice(0, "steps of the solver for predictions; 0 is as in training", low=0)
+    test_method: str = _choice("", "solver for predictions; empty is as in training")
+    adjoint: str = _choice(
+        "backprop",
+        "how gradients are computed: backprop keeps every step, checkpoint few of them and computes the others again, "
+        "reversible (with the method reversible_heun) and stochastic none",
+        choices=("backprop", "checkpoint", "reversible", "stochastic"),
+    )
     sigma: float = _choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
     sigma_scale: str = _choice(
         "fan_in",
@@ -68,8 +88,20 @@ class TrainConfig:
         "sigma / sqrt(fan_in); constant: sigma is the diffusion itself, for every weight",
         choices=("fan_in", "constant"),
     )
-    ou_rate: float = _choice(1.0, "rate at which the prior pulls weights to its centre", above=0)
+    ou_rate: float = _choice(
+        1.0, "rate at which the prior pulls weights to its centre; 0 is a prior without drift", low=0
+    )
     ou_centre: str = _choice("w0", "centre of the prior: zero, or the learned initial weights", choices=("w0", "zero"))
+    start: str = _choice(
+        "learned",
+        "initial weights: learned as a point, or gaussian under prior and posterior",
+        choices=("learned", "gaussian"),
+    )
+    noisy_weights: float = _choice(
+        1.0, "share of every block's weights that have noise; the others follow an ODE", above=0, high=1
+    )
+    noisy_from: float = _choice(0.0, "depth from which weights have noise; before, they follow an ODE", low=0, high=1)
+    noisy_until: float = _choice(1.0, "depth until which weights have noise", low=0, high=1)
     drift_widths: tuple[int, ...] = _choice(
         (2, 64, 2), "hidden widths of the network that corrects the prior's drift", low=1
     )
@@ -80,6 +112,12 @@ class TrainConfig:
     squeeze: int = _choice(0, "times the images are halved by space-to-depth before the first block", low=0)
     augment: int = _choice(4, "channels of zeros appended before the blocks", low=0)
     width: int = _choice(32, "hidden width of the network f_x that moves the hidden state", low=1)
+    fx: str = _choice(
+        "same",
+        "network f_x: same, three layers at the resolution of the hidden state; strided, the first convolution halves "
+        "it and a transposed one restores it",
+        choices=("same", "strided"),
+    )
     layer: str = _choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
     activation: str = _choice("swish", "activation inside f_x: a name in sdebnn.brax.diffeq_layers")
 

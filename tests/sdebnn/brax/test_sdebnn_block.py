@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from jax.example_libraries import stax
 
-from sdebnn.brax import SDEBNN, Layer, ODEBlock, WeightProcess, drift_network
+from sdebnn.brax import SDEBNN, HyperODEBlock, Layer, ODEBlock, WeightProcess, drift_network, independent_paths
 from sdebnn.brax.diffeq_layers import dense
 from sdebnn.errors import InputError
 
 KEY = jax.random.key(0)
-FX = Layer(*stax.serial(dense("ignore", 4), stax.Tanh, dense("ignore", 3)))
+# A bare pair of functions, as stax gives it.
+FX = stax.serial(dense("ignore", 4), stax.Tanh, dense("ignore", 3))
 
 
 def block(**choices):
@@ -79,10 +80,80 @@ def test_gradient_matches_finite_differences(x64) -> None:
     np.testing.assert_allclose(jax.grad(loss)(flat) @ direction, difference, rtol=1e-6)
 
 
+def test_a_fresh_block_draws_from_its_prior_and_a_trained_one_does_not() -> None:
+    init, apply = block()
+    _, params = init(KEY, (-1, 3))
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    prior, kl = apply(params, x, rng=KEY, prior=True)
+    assert kl == 0
+    np.testing.assert_allclose(prior, apply(params, x, rng=KEY)[0], rtol=1e-6)
+    moved = params | {"drift": jax.tree.map(lambda leaf: leaf + 0.5, params["drift"])}
+    posterior, kl = apply(moved, x, rng=KEY)
+    assert kl != 0
+    assert not np.allclose(prior, posterior)
+    np.testing.assert_allclose(apply(moved, x, rng=KEY, prior=True)[0], prior, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("adjoint", "method", "tolerance"),
+    [
+        ("checkpoint", "midpoint", 1e-12),
+        ("reversible", "reversible_heun", 1e-10),
+        ("stochastic", "euler_maruyama", 5e-3),
+    ],
+)
+def test_every_adjoint_gives_the_gradient_of_backprop(adjoint: str, method: str, tolerance: float) -> None:
+    x = jnp.linspace(-1, 1, 6, dtype=jnp.float64).reshape(2, 3)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) + 0.1, block()[0](KEY, (-1, 3))[1])
+
+    def gradient(adjoint: str) -> jax.Array:
+        _, apply = block(steps=16, method=method, adjoint=adjoint)
+        both = jax.grad(lambda p: sum(jnp.sum(part) for part in apply(p, x, rng=KEY)))(params)
+        return jax.flatten_util.ravel_pytree(both)[0]
+
+    exact = gradient("backprop")
+    np.testing.assert_allclose(gradient(adjoint), exact, rtol=tolerance, atol=tolerance * float(jnp.abs(exact).max()))
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "midpoint"])
+def test_the_hyper_ode_block_is_the_sdebnn_block_without_noise(method: str) -> None:
+    drift = drift_network((2, 8))
+    hyper = HyperODEBlock(FX, drift, steps=4, method=method)
+    still = SDEBNN(FX, WeightProcess(drift, noisy_depth=(0, 0)), steps=4, method=method)
+    _, params = still.init(KEY, (-1, 3))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, hyper.init(KEY, (-1, 3))[1]))
+    moved = params | {"drift": jax.tree.map(lambda leaf: leaf + 0.3, params["drift"])}
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    outputs, kl = still.apply(moved, x, rng=KEY)
+    assert kl == 0
+    np.testing.assert_allclose(hyper.apply(moved, x), outputs, rtol=1e-6)
+    assert not np.allclose(outputs, ODEBlock(FX, steps=4, method=method).apply(params["w0"], x), atol=1e-3)
+
+
+def test_independent_paths_are_those_of_their_keys() -> None:
+    layer = block(sigma=1.0)
+    each, pairs = independent_paths(layer), independent_paths(layer, 2)
+    _, params = each.init(KEY, (-1, 3))
+    params = params | {"drift": jax.tree.map(lambda leaf: leaf + 0.5, params["drift"])}
+    x = jnp.broadcast_to(jnp.asarray([0.3, -0.2, 0.1]), (4, 3))
+    outputs, kl = each.apply(params, x, rng=KEY)
+    keys = jax.random.split(KEY, 4)
+    alone = [layer.apply(params, x[:1], rng=key) for key in keys]
+    np.testing.assert_allclose(outputs, jnp.concatenate([out for out, _ in alone]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kl, np.mean([part for _, part in alone]), rtol=1e-5)
+    assert len(np.unique(outputs, axis=0)) == 4
+    assert len(np.unique(pairs.apply(params, x, rng=KEY)[0], axis=0)) == 2
+    with pytest.raises(InputError, match="4 examples cannot be divided into 3"):
+        independent_paths(layer, 3).apply(params, x, rng=KEY)
+    with pytest.raises(InputError, match="groups=0"):
+        independent_paths(layer, 0)
+
+
 def test_f_x_that_changes_the_shape_is_refused() -> None:
     wide = dense("ignore", 5)
     process = WeightProcess(drift_network((2,)))
-    for layer in (SDEBNN(wide, process), ODEBlock(wide)):
+    for layer in (SDEBNN(wide, process), ODEBlock(wide), HyperODEBlock(wide, drift_network((2,)))):
         with pytest.raises(InputError, match=r"\(-1, 3\) to \(-1, 5\)"):
             layer.init(KEY, (-1, 3))
 

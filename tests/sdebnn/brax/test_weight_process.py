@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdebnn.brax import Layer, WeightProcess, drift_network
+from sdebnn.brax import Layer, WeightProcess, draw_path, drift_network
 from sdebnn.brax.diffeq_layers import dense
 from sdebnn.errors import InputError
 
 KEY = jax.random.key(0)
-TS = jnp.linspace(0.0, 1.0, 33)
+STEPS = 32
+TS = np.linspace(0.0, 1.0, STEPS + 1)
 SIGNIFICANCE = 1e-3
 ESTIMATORS = ["analytic", "full_mc", "stl"]
 
@@ -29,9 +30,8 @@ def discrete_moments(rate: float, sigma: float, w0: float, h: float, steps: int)
 
 def paths_and_kl(process, params, estimator, n, seed=1):
     def one(key):
-        increments = process.increments(key, TS, params)
-        ws = process.sample(key, params, TS)
-        return ws, process.kl(params, ws, TS, increments, estimator)
+        ws, _, kl = draw_path(process, params, key, TS, steps=STEPS, kl_estimator=estimator)
+        return ws, kl
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), n))
 
@@ -42,7 +42,9 @@ def test_a_fresh_process_is_its_prior_with_kl_zero(estimator: str) -> None:
     params = process.init(KEY, [jnp.ones((3, 2)), jnp.ones((2,))])
     ws, kl = paths_and_kl(process, params, estimator, 4)
     np.testing.assert_array_equal(kl, np.zeros(4))
-    prior = jax.vmap(lambda key: process.sample(key, params, TS, prior=True))(jax.random.split(jax.random.key(1), 4))
+    prior = jax.vmap(lambda key: draw_path(process, params, key, TS, steps=STEPS, prior=True)[0])(
+        jax.random.split(jax.random.key(1), 4)
+    )
     np.testing.assert_allclose(ws, prior, rtol=1e-6)
 
 
@@ -97,23 +99,89 @@ def test_stl_stops_the_gradient_at_the_parameters_of_u_only() -> None:
     process = WeightProcess(linear_drift, sigma=0.5, sigma_scale="constant", centre="zero")
     params = process.init(KEY, jnp.ones((1,)))
 
-    def of(params, estimator, key):
-        ws = process.sample(key, params, TS)
-        return process.kl(params, ws, TS, process.increments(key, TS, params), estimator)
-
     key = jax.random.key(5)
-    gradients = {name: jax.grad(of)(params, name, key)["drift"] for name in ESTIMATORS}
 
-    def ito_sum_at_fixed_path(kappa):
-        ws = process.sample(key, params, TS)
-        u = -kappa * ws[:-1, 0] / 0.5
-        return jnp.sum(u * process.increments(key, TS, params)[:, 0])
+    def of(params, estimator):
+        return draw_path(process, params, key, TS, steps=STEPS, kl_estimator=estimator)[2]
 
+    gradients = {name: jax.grad(of)(params, name)["drift"] for name in ESTIMATORS}
+    ws = draw_path(process, params, key, TS, steps=STEPS)[0][:, 0]
+    # The increments that moved the path, from its Euler-Maruyama steps.
+    dB = (jnp.diff(ws) + (process.rate + KAPPA) * ws[:-1] / STEPS) / 0.5
+    ito_sum = jax.grad(lambda kappa: jnp.sum(-kappa * ws[:-1] / 0.5 * dB))
     # full_mc differs from stl by exactly the derivative of the Ito sum through the parameters of u along a fixed path.
     np.testing.assert_allclose(
-        gradients["full_mc"] - gradients["stl"], jax.grad(ito_sum_at_fixed_path)(jnp.asarray(KAPPA)), rtol=1e-4
+        gradients["full_mc"] - gradients["stl"], ito_sum(jnp.asarray(KAPPA)), rtol=1e-4, atol=1e-5
     )
     assert gradients["stl"] != pytest.approx(gradients["analytic"])
+
+
+def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
+    rate, sigma, w0, log_ratio = 2.0, 0.7, 0.9, -0.4
+    process = WeightProcess(linear_drift, sigma, "constant", rate=rate, centre="zero", start="gaussian")
+    params = process.init(KEY, jnp.full((1,), w0)) | {"w0_log_ratio": jnp.full((1,), log_ratio)}
+    prior_std = sigma / (2 * rate) ** 0.5
+    std = prior_std * np.exp(log_ratio)
+    draws, kl = jax.vmap(lambda key: process.draw_start(key, params))(jax.random.split(KEY, 2000))
+    assert stats.kstest(np.asarray(draws)[:, 0], stats.norm(w0, std).cdf).pvalue > SIGNIFICANCE
+    expected = np.log(prior_std / std) + (std**2 + w0**2) / (2 * prior_std**2) - 0.5
+    np.testing.assert_allclose(kl, expected, rtol=1e-5)
+    prior, nothing = jax.vmap(lambda key: process.draw_start(key, params, prior=True))(jax.random.split(KEY, 2000))
+    assert stats.kstest(np.asarray(prior)[:, 0], stats.norm(0, prior_std).cdf).pvalue > SIGNIFICANCE
+    assert not nothing.any()
+
+
+def test_a_stationary_prior_stays_what_it_is() -> None:
+    process = WeightProcess(drift_network((2,)), 0.7, "constant", rate=2.0, centre="zero", start="gaussian")
+    params = process.init(KEY, jnp.full((1,), 3.0))
+    draw = jax.jit(jax.vmap(lambda key: draw_path(process, params, key, TS, steps=STEPS, prior=True)[0][:, 0]))
+    ws = np.asarray(draw(jax.random.split(KEY, 4000)), np.float64)
+    mean, std = process.prior_moments(params, TS)
+    # Euler-Maruyama's own stationary law, wider by 1 / (1 - rate h / 2), is reached from the exact one.
+    wider = (1 / (1 - 2.0 / STEPS / 2)) ** 0.5
+    np.testing.assert_allclose(ws.mean(0), mean[:, 0], atol=5 * 0.35 / 4000**0.5)
+    assert 0.95 < ws[:, -1].std() / (std[-1, 0] * wider) < 1.05
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.25, 1.0), (0.0, 0.5), (0.3, 0.8), (0.0, 0.0)])
+def test_outside_the_noisy_depth_weights_follow_an_ode_and_the_kl_counts_the_rest(first: float, last: float) -> None:
+    process = WeightProcess(linear_drift, 0.5, "constant", centre="zero", noisy_depth=(first, last))
+    params = process.init(KEY, jnp.full((3,), 1.2))
+    keys = jax.random.split(jax.random.key(2), 3)
+    ws, _, kl = jax.vmap(lambda key: draw_path(process, params, key, TS, steps=320, kl_estimator="analytic"))(keys)
+    # Before the noise the weights decay by NN alone; after it, so do those that it has left.
+    before, after = first + 1e-9 >= TS, last - 1e-9 <= TS
+    decay = np.broadcast_to(1.2 * np.exp(-KAPPA * TS[before])[None, :, None], (3, before.sum(), 3))
+    np.testing.assert_allclose(ws[:, before], decay, rtol=2e-3)
+    at_end = np.exp(-KAPPA * (TS[after] - TS[after][0]))[None, :, None]
+    np.testing.assert_allclose(ws[:, after], ws[:, after][:, :1] * at_end, rtol=3e-3)
+    u2 = np.sum((KAPPA * np.asarray(ws) / 0.5) ** 2, axis=2)
+    inside = (first <= TS) & (last >= TS)
+    expected = 0.5 * np.trapezoid(u2[:, inside], TS[inside], axis=1)
+    np.testing.assert_allclose(kl, expected, rtol=0.15, atol=1e-6)
+    assert np.all(np.asarray(kl) == 0) == (first == last)
+
+
+def test_a_share_of_the_weights_has_noise_and_the_kl_counts_it_alone() -> None:
+    process = WeightProcess(linear_drift, 0.5, "constant", centre="zero", noisy_weights=0.5)
+    params = process.init(KEY, {"a": jnp.full((2,), 1.0), "b": jnp.full((2,), 1.0)})
+    ws, _, kl = draw_path(process, params, KEY, TS, steps=STEPS, kl_estimator="analytic")
+    np.testing.assert_allclose(ws[:, 2:], np.repeat((1 - KAPPA / STEPS) ** np.arange(33)[:, None], 2, 1), rtol=1e-4)
+    assert np.std(np.diff(ws[:, 0])) > 0.05
+    np.testing.assert_allclose(kl, 0.5 * np.sum((KAPPA * ws[:-1, :2] / 0.5) ** 2) / STEPS, rtol=1e-4)
+    prior = draw_path(process, params, KEY, TS, steps=STEPS, prior=True)[0]
+    np.testing.assert_allclose(prior[:, 2:], ws[:, 2:], rtol=1e-6)
+    assert not np.allclose(prior[:, :2], ws[:, :2])
+
+
+def test_a_prior_without_drift_is_brownian_motion() -> None:
+    process = WeightProcess(drift_network((2,)), sigma=0.4, rate=0.0)
+    params = process.init(KEY, {"kernel": jnp.ones((9, 5))})
+    np.testing.assert_allclose(process.diffusion(params), np.full(45, 0.4 / 3), rtol=1e-6)
+    moves = jax.vmap(lambda key: draw_path(process, params, key, TS, steps=4)[0][-1] - 1)(jax.random.split(KEY, 50))
+    assert stats.kstest(np.asarray(moves).ravel() * 3 / 0.4, stats.norm.cdf).pvalue > SIGNIFICANCE
+    _, std = process.prior_moments(params, TS)
+    np.testing.assert_allclose(std[-1], process.diffusion(params), rtol=1e-6)
 
 
 def test_fan_in_scaling_gives_the_prior_the_stationary_spread_of_the_initialisation() -> None:
@@ -129,7 +197,13 @@ def test_fan_in_scaling_gives_the_prior_the_stationary_spread_of_the_initialisat
         ({"sigma": 0.0}, "sigma=0.0"),
         ({"sigma": -1.0}, "sigma=-1.0"),
         ({"sigma": float("nan")}, "sigma=nan"),
-        ({"rate": 0.0}, "rate=0.0"),
+        ({"rate": -1.0}, "rate=-1.0"),
+        ({"rate": 0.0, "start": "gaussian"}, "no stationary law"),
+        ({"start": "point"}, "'learned' or 'gaussian'"),
+        ({"noisy_weights": 0.0}, "noisy_weights=0.0"),
+        ({"noisy_weights": 1.5}, "noisy_weights=1.5"),
+        ({"noisy_depth": (0.5, 0.2)}, "two depths"),
+        ({"noisy_depth": (0.0, 1.1)}, "two depths"),
         ({"sigma_scale": "fanin"}, "'fan_in' or 'constant'"),
         ({"centre": "one"}, "'w0' or 'zero'"),
     ],

@@ -52,7 +52,7 @@ def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys) -> None:
     assert code == 0
     accuracy_row = printed.splitlines()[1].split()[:6]
     assert again.splitlines()[1].split()[:6] == accuracy_row
-    code, _, _ = run(capsys, "evaluate", str(tmp_path / "run"), "--steps", "3", "--test-samples", "1")
+    code, _, _ = run(capsys, "evaluate", str(tmp_path / "run"), "--test-steps", "3", "--test-samples", "1")
     assert code == 0
 
 
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, cap
     assert a != c
 
 
-@pytest.mark.parametrize("model", ["odenet", "meanfield"])
+@pytest.mark.parametrize("model", ["odenet", "meanfield_odenet"])
 def test_the_baselines_train_too(model: str, tmp_path, capsys) -> None:
     assert run(capsys, "train", "--model", model, "--output", str(tmp_path / "run"), *QUICK)[0] == 0
     assert 0 <= scores(tmp_path / "run")["accuracy"] <= 1

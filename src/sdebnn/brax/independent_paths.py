@@ -1,0 +1,49 @@
+"""A weight path for every example of a batch, or for every few, in place of one for all."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from sdebnn.brax.bayesian import BayesianLayer, Init, Params, Shape
+from sdebnn.errors import InputError
+
+
+def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> BayesianLayer:
+    """Makes equal parts of a batch see weights of their own, each drawn by the Bayesian layer or network `layer`.
+
+    The gradient has less variance than with one draw for the batch, at the price of convolutions and matrix products
+    that differ between the parts.
+
+    **Arguments:**
+
+    - `layer`: a Bayesian (init, apply) pair: a block, or a whole network.
+    - `groups`: the number of parts; one an example unless given.
+
+    **Returns:** a `BayesianLayer` with the same params, whose KL is the mean over the parts.
+
+    **Raises:** `InputError` when the batch cannot be divided into so many equal parts.
+    """
+    layer_init, layer_apply = layer
+    if groups is not None and groups < 1:
+        raise InputError(f"independent_paths got groups={groups}; it takes 1 or more.")
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
+        return layer_init(rng, input_shape)
+
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> tuple[Any, Float[Array, ""]]:
+        batch = inputs.shape[0]
+        parts = batch if groups is None else groups
+        if batch % parts:
+            raise InputError(
+                f"A batch of {batch} examples cannot be divided into {parts} equal parts, each with a weight path of "
+                "its own; take a number that divides it."
+            )
+        divided = inputs.reshape(parts, batch // parts, *inputs.shape[1:])
+        outputs, kl = jax.vmap(lambda x, key: layer_apply(params, x, rng=key, **kwargs))(
+            divided, jax.random.split(rng, parts)
+        )
+        return outputs.reshape(batch, *outputs.shape[2:]), jnp.mean(kl)
+
+    return BayesianLayer(init, apply)

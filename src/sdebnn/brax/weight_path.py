@@ -1,0 +1,90 @@
+"""One draw of the weights over depth, the hidden state that moves along it, and the KL of the draw."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxsde import running_path_kl, sdeint_ito
+from sdebnn.brax.bayesian import Params
+from sdebnn.brax.weight_process import Section, WeightProcess
+
+
+def draw_path(
+    process: WeightProcess,
+    params: Params,
+    rng: PRNGKeyArray,
+    ts: Float[np.ndarray, " times"],
+    *,
+    steps: int,
+    hidden: Any = None,
+    hidden_drift: Callable[..., Any] | None = None,
+    method: str = "euler_maruyama",
+    adjoint: str = "backprop",
+    kl_estimator: str = "stl",
+    prior: bool = False,
+) -> tuple[Float[Array, "times p"], Any, Float[Array, ""]]:
+    """Draws one weight path, from the posterior or from the prior.
+
+    **Arguments:**
+
+    - `params`: of `process.init`.
+    - `ts`: increasing depths from 0 to 1 at which the path is wanted.
+    - `steps`: of the solver over depth 0 to 1: equal steps, at least one between each two of `ts` and a whole number
+      on each stretch of depth with and without noise.
+    - `hidden`, `hidden_drift`: the hidden state at depth 0, and the function `(w, x, t) -> dx/dt` that moves it.
+    - `method`, `adjoint`: of `jaxsde`, for additive noise. `kl_estimator`: see `jaxsde.path_kl`.
+
+    **Returns:** the weights at `ts`; the hidden state there; and the KL of the posterior from the prior on this draw,
+    in nats, which is zero for a draw from the prior.
+    """
+    start_key, path_key = jax.random.split(rng)
+    w, kl = process.draw_start(start_key, params, prior=prior)
+    y = (*process.split(w), hidden)
+    pieces = [jax.tree.map(lambda leaf: leaf[None], y)]
+    for number, section in enumerate(process.sections()):
+        key = jax.random.fold_in(path_key, number)
+        within = ts[(ts > section.start) & (ts < section.end)]
+        depths = np.array([section.start, *within, section.end])
+        ys, section_kl = _solve(
+            process, section, params, key, y, depths, steps, hidden_drift, method, adjoint, kl_estimator, prior
+        )
+        y = jax.tree.map(lambda leaf: leaf[-1], ys)
+        kept = slice(1, None) if section.end in ts else slice(1, -1)
+        pieces.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], ys))
+        kl = kl + section_kl
+    noisy, still, xs = jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
+    return jnp.concatenate([noisy, still], axis=1), xs, kl
+
+
+def _solve(
+    process: WeightProcess, section: Section, params: Params, key: PRNGKeyArray, y: Any, depths: Any, steps: int,
+    hidden_drift: Callable[..., Any] | None, method: str, adjoint: str, kl_estimator: str, prior: bool,
+) -> tuple[Any, Float[Array, ""]]:  # fmt: skip
+    if not section.noisy:
+        weight_drift = process.correction
+    else:
+        weight_drift = process.prior_drift if prior else process.posterior_drift
+    sigma = process.diffusion(params)
+
+    def drift(y: Any, t: Any, params: Params) -> Any:
+        w = jnp.concatenate(y[:2])
+        return *process.split(weight_drift(w, t, params)), hidden_drift and hidden_drift(w, y[2], t)
+
+    def diffusion(y: Any, t: Any, params: Params) -> Any:
+        return sigma, None, None
+
+    def u(y: Any, t: Any, params: Params) -> Any:
+        return process.split(process.correction(jnp.concatenate(y[:2]), t, params))[0] / sigma, None, None
+
+    length = section.end - section.start
+    counts_kl = section.noisy and not prior
+    solved = sdeint_ito(
+        drift, diffusion if section.noisy else None, y, depths, key, params, method,
+        dt=length / max(1, round(steps * length)), noise="additive", adjoint=adjoint,
+        running=running_path_kl(u, kl_estimator) if counts_kl else None,
+    )  # fmt: skip
+    return (solved[0], solved[1][-1]) if counts_kl else (solved, jnp.zeros((), y[0].dtype))
