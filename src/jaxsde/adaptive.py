@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.methods import Method
-from jaxsde.sde import SDE
+from jaxsde.sde import SDE, precision
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
@@ -153,10 +153,10 @@ def _search(
 
 def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:
     """Root mean square of the error in units of what is allowed."""
-    squares, count = [], 0
+    squares, count, dtype = [], 0, precision(y)
     for a, b, c in zip(y, whole, halves, strict=True):
         allowed = tolerance.atol + tolerance.rtol * jnp.maximum(jnp.abs(a), jnp.abs(c))
-        squares.append(jnp.sum(jnp.square((b - c) / allowed)))
+        squares.append(jnp.sum(jnp.square((b - c) / allowed)).astype(dtype))
         count += a.size
     # The floor keeps a step without error from an infinite factor.
     return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / count), 1e-6)

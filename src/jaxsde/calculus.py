@@ -3,6 +3,7 @@
 g . dg, the sum over Brownian motions j of (dg_j / dy) g_j, is the derivative of each column of g along itself.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,13 +37,13 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
         if noise != "general":
             return along_itself(lambda y: g(y, t, args), y)
         shape = noise_shape or jax.tree.leaves(jax.eval_shape(g, y, t, args))[0].shape[-1:]
-        size = int(jnp.prod(jnp.asarray(shape)))
+        size = math.prod(shape)
         basis = jnp.eye(size, dtype=jax.tree.leaves(y)[0].dtype).reshape(size, *shape)
 
         def times(v: Any) -> Callable[[Any], Any]:
             if noise_shape is not None:
                 return lambda y: g(y, t, args)(v)
-            return lambda y: jax.tree.map(lambda x: jnp.tensordot(x, v, 1), g(y, t, args))
+            return lambda y: jax.tree.map(lambda x: jnp.tensordot(x, jnp.asarray(v, x.dtype), 1), g(y, t, args))
 
         return jax.tree.map(lambda x: x.sum(0), jax.vmap(lambda v: along_itself(times(v), y))(basis))
 
@@ -52,7 +53,9 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
 def _filled(tree: Any, y: Any) -> Any:
     """A tree like y, with zeros where `tree` has None."""
     leaves = zip(aligned(tree, y), jax.tree.leaves(y), strict=True)
-    return jax.tree.unflatten(jax.tree.structure(y), [jnp.zeros_like(b) if a is None else a for a, b in leaves])
+    return jax.tree.unflatten(
+        jax.tree.structure(y), [jnp.zeros_like(b) if a is None else jnp.asarray(a, b.dtype) for a, b in leaves]
+    )
 
 
 def ito_to_stratonovich(

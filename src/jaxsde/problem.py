@@ -63,8 +63,8 @@ def check_state(y0: Any) -> Any:
 
 def check_times(ts: Any, y0: Any) -> Any:
     """The output times in the precision of y0, single at least. Values are checked where they are known."""
-    if jnp.ndim(ts) != 1 or jnp.shape(ts)[0] < 2:
-        raise ValueError(f"ts has shape {jnp.shape(ts)}; it is a vector of two or more times, the first that of y0.")
+    if np.ndim(ts) != 1 or np.shape(ts)[0] < 2:
+        raise ValueError(f"ts has shape {np.shape(ts)}; it is a vector of two or more times, the first that of y0.")
     dtype = precision(y0)
     if not isinstance(ts, jax.core.Tracer):
         values = np.asarray(ts, np.float64)
@@ -120,10 +120,12 @@ def check_equation(
             )
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
         return SDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
-    diffusion = jax.eval_shape(lambda y, t: g(y, t, args), like, t)
+    diffusion = jax.eval_shape(lambda y, t: _arrays(g(y, t, args)), like, t)
     if noise == "general":
+        if not jax.tree.leaves(diffusion):
+            raise ValueError("g gives None for all of y; an equation without noise has g=None and no general noise.")
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
-        m = columns.pop() if len(columns) == 1 else ("m",)
+        m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
         _fits("g", diffusion, like, " with a last axis for the noise, the same in all leaves,", extra=m)
         return SDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
     _fits("g", diffusion, like, " (a leaf without noise of its own is None)")
@@ -137,6 +139,15 @@ def _evaluate(g: Callable[..., Any], like: Any, t: Any, args: Any) -> Any:
     found = []
     jax.eval_shape(lambda y, t: found.append(g(y, t, args)), like, t)
     return found[0]
+
+
+def _arrays(value: Any) -> Any:
+    if callable(value):
+        raise TypeError(
+            "g(y, t, args) returns a function; that is for noise='general' with noise_shape, the shape of what the "
+            "function takes."
+        )
+    return value
 
 
 def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ()) -> None:
@@ -164,6 +175,8 @@ def check_path(path: Any, sde: SDE, method: Method, times: Any, steps: int) -> A
             f"brownian is {type(path).__name__}; it is a CounterPath, a ReplayedPath or a "
             "VirtualTree of jaxsde.brownian."
         )
+    if sde.g is not None and not isinstance(path, ReplayedPath):
+        check_key(path.rng)
     if method.space_time and not path.has_space_time:
         raise ValueError(
             f"method {method.name!r} needs the space-time areas of the path: pass "
@@ -210,9 +223,9 @@ def _check_cholesky(cholesky: Any, like: Leaves) -> None:
     if cholesky is None:
         return
     for x in like:
-        if x is not None and (x.ndim == 0 or jnp.shape(cholesky) != (x.shape[-1], x.shape[-1])):
+        if x is not None and (x.ndim == 0 or np.shape(cholesky) != (x.shape[-1], x.shape[-1])):
             raise ValueError(
-                f"cholesky has shape {jnp.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
+                f"cholesky has shape {np.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
                 "axis."
             )
 

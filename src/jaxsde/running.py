@@ -41,4 +41,7 @@ def add_running(
     )
     nothing = Increment(tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in sde.noise_like), None)
     shapes = jax.eval_shape(lambda carry, args: value(carry, args, t0, t0, nothing), carry, args)
+    for s in jax.tree.leaves(shapes):
+        if not jnp.issubdtype(s.dtype, jnp.floating):
+            raise TypeError(f"running gives an array of dtype {s.dtype}; what is added up has to be of floating point.")
     return extended, (carry, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))

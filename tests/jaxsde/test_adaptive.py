@@ -53,6 +53,16 @@ def test_an_ode_in_either_direction(x64):
         assert stats["steps"] < 4000
 
 
+def test_leaves_of_different_precision():
+    y0 = (jnp.ones(2), jnp.ones(3, jnp.bfloat16))
+    ys = sdeint_strat(
+        lambda y, t, a: jax.tree.map(jnp.negative, y), lambda y, t, a: (0.1 * y[0], None), y0, TS, jax.random.key(0),
+        adaptive=True, rtol=0.1, atol=0.1, max_steps=30,
+    )  # fmt: skip
+    assert [y.dtype for y in ys] == [jnp.float32, jnp.bfloat16]
+    np.testing.assert_allclose(ys[1][-1], np.exp(-1.0), rtol=0.05)
+
+
 @pytest.mark.parametrize("adjoint", ["backprop", "stochastic"])
 def test_gradient_on_the_grid_that_was_found(x64, adjoint):
     key = jax.random.key(1)

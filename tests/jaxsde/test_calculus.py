@@ -47,6 +47,18 @@ def test_g_dg(noise, g, shape, expected):
     np.testing.assert_allclose(back(jnp.asarray(Y), 0.0, None), -Y, rtol=1e-4, atol=1e-5)
 
 
+def test_conversion_inside_of_a_solve():
+    def g(y, t, args):
+        return jax.tree.map(lambda x: jnp.stack([x, -x], -1), y)
+
+    y0 = (jnp.ones(3), jnp.ones(2, jnp.bfloat16))
+    drift = ito_to_stratonovich(lambda y, t, a: jax.tree.map(jnp.zeros_like, y), g, "general")
+    # Of each column c y with c = 1 and -1, g . dg is c^2 y.
+    jax.tree.map(lambda x: np.testing.assert_allclose(x, -1.0), jax.jit(drift)(y0, 0.0, None))
+    ys = sdeint_strat_fixed_grid(drift, g, y0, np.linspace(0, 1, 3), jax.random.key(0), noise="general")
+    assert [y.dtype for y in ys] == [jnp.float32, jnp.bfloat16]
+
+
 def test_both_calculi_have_the_same_solution(x64):
     ts = np.linspace(0, 1, 2001)
     path = ReplayedPath(brownian_increments(jax.random.key(0), ts, jnp.zeros(20)))

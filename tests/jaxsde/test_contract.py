@@ -8,6 +8,7 @@ import pytest
 from jaxsde import (
     CounterPath,
     ReplayedPath,
+    VirtualTree,
     sdeint_ito,
     sdeint_ito_fixed_grid,
     sdeint_strat,
@@ -41,6 +42,9 @@ def f(y, t, args):
         ({"g": f, "noise": "general"}, ValueError, "last axis"),
         ({"noise_shape": (2,)}, ValueError, "matrix-free"),
         ({"noise_shape": (2,), "noise": "general"}, TypeError, "a function"),
+        ({"g": lambda y, t, a: lambda v: y, "noise": "general"}, TypeError, "returns a function; .* with noise_shape"),
+        ({"g": lambda y, t, a: None, "noise": "general"}, ValueError, "gives None for all of y"),
+        ({"g": lambda y, t, a: 1.0, "noise": "general"}, ValueError, r"g gives shape \(\)"),
         ({"g": lambda y, t, a: y > 0}, TypeError, "bool"),
         ({"method": "midpont"}, ValueError, "Did you mean 'midpoint'"),
         ({"noise": "diag"}, ValueError, "'diagonal', 'additive'"),
@@ -51,7 +55,10 @@ def f(y, t, args):
         ({"brownian": ReplayedPath(np.zeros((2, 3)))}, ValueError, r"\(2, 3\)"),
         ({"brownian": ReplayedPath({"w": np.zeros((3, 3))})}, ValueError, "ReplayedPath"),
         ({"brownian": CounterPath(KEY, np.eye(2))}, ValueError, "square"),
+        ({"brownian": CounterPath(None)}, TypeError, "rng is NoneType"),
+        ({"brownian": VirtualTree(None, 0.0, 1.0, 0.1)}, TypeError, "rng is NoneType"),
         ({"brownian": KEY}, TypeError, "CounterPath"),
+        ({"running": lambda y, t, h, dW, a: 1}, TypeError, "running gives an array of dtype int32"),
     ],
 )
 def test_refusals(solve, change, error, says):
@@ -100,3 +107,9 @@ def test_legacy_keys_and_an_ode_without_a_key():
     )
     ys = sdeint_strat(f, None, jnp.ones(3), TS, None, method="heun")
     np.testing.assert_allclose(ys[-1], np.exp(-1.0), rtol=1e-4)
+
+
+def test_times_are_a_list_as_well():
+    np.testing.assert_array_equal(
+        sdeint_ito(f, f, jnp.ones(3), [0, 0.5, 1.0], KEY), sdeint_ito(f, f, jnp.ones(3), np.array([0, 0.5, 1.0]), KEY)
+    )

@@ -42,6 +42,8 @@ def test_a_key_gives_the_path_that_its_increments_give():
         drawn, sdeint_ito_fixed_grid(f, g, y0, ts, None, PARAMS, brownian=ReplayedPath(increments)), rtol=1e-6
     )
     assert drawn.shape == (11, 3)
+    like = jax.ShapeDtypeStruct(y0.shape, y0.dtype)
+    np.testing.assert_array_equal(brownian_increments(key, ts, like), increments)
     np.testing.assert_array_equal(drawn[0], y0)
 
 

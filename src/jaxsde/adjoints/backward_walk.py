@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxsde.engine import Interval, Scheme, solve
 
@@ -44,32 +45,51 @@ def _convert(
     if scheme.substeps > 1:
         interval = interval._replace(path=jax.tree.map(lambda x: x[0], interval.path))
     where = scheme.locate(path, interval, 0)
-    step, for_step = jax.closure_convert(
-        lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where
-    )
-    output, for_output = jax.closure_convert(lambda c: scheme.output(c, args), carry)
+    step, for_step = _hoist(lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where)
+    output, for_output = _hoist(lambda c: scheme.output(c, args), carry)
     inverse: Callable[..., Any] | None = None
     for_inverse: list[Any] = []
     if scheme.inverse is not None:
         algebraic = scheme.inverse
-        converted, for_inverse = jax.closure_convert(
+        converted, for_inverse = _hoist(
             lambda c, a, *where: algebraic(c, with_arrays(a), *where), carry, arrays, *where
         )
 
         def inverse(c: Any, theta: Any, *where: Any) -> Any:
-            return converted(c, theta[0], *where, *theta[1][2])
+            return converted(c, theta[0], *where, theta[1][2])
 
     explicit = scheme._replace(
-        step=lambda c, theta, *where: step(c, theta[0], *where, *theta[1][0]),
+        step=lambda c, theta, *where: step(c, theta[0], *where, theta[1][0]),
         inverse=inverse,
-        output=lambda c, theta: output(c, *theta[1][1]),
+        output=lambda c, theta: output(c, theta[1][1]),
     )
     return explicit, (for_step, for_output, for_inverse)
+
+
+def _hoist(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """The function with what it closes over and is traced as one more argument, a list, and that list.
+
+    `jax.closure_convert` leaves integers and legacy keys where they are, and their tracers would leak from a vmap.
+    """
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(*example)
+    traced, with_traced = _select(closed.consts, lambda x: isinstance(x, jax.core.Tracer))
+
+    def hoisted(*inputs: Any) -> Any:
+        *arguments, values = inputs
+        leaves = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, with_traced(values)))(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), leaves)
+
+    return hoisted, traced
 
 
 def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> Any:
     last, outputs, carry0, theta, path, xs = residuals
     parameters, with_parameters = _select((theta, path), _is_floating)
+    # Integers that `save` keeps have no cotangent.
+    kept, _ = _select(cotangents, lambda x: x.dtype != jax.dtypes.float0)
+
+    def output(carry: Any, parameters: list[Any]) -> list[Any]:
+        return _select(scheme.output(carry, with_parameters(parameters)[0]), _is_floating)[0]
 
     def step(carry1: Any, a: Any, a_parameters: Any, x: Interval, j: Any, known: Any) -> Any:
         """Through one step: the carry at its start and the cotangents of that, of the parameters and of x."""
@@ -90,7 +110,7 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
     def interval(state: Any, scanned: Any) -> Any:
         carry, a, a_parameters = state
         x, cotangent, before = scanned
-        _, pull = jax.vjp(lambda c, p: scheme.output(c, with_parameters(p)[0]), carry, parameters)
+        _, pull = jax.vjp(output, carry, parameters)
         from_output, a_from_output = pull(cotangent)
         a, a_parameters = _add(a, from_output), _add(a_parameters, a_from_output)
         known = scheme.restart(before) if scheme.restart else None
@@ -112,10 +132,10 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
 
     before = jax.tree.map(lambda y: y[:-1], outputs)
     state = (last, *jax.tree.map(jnp.zeros_like, (last, parameters)))
-    later = jax.tree.map(lambda c: c[1:], cotangents)
+    later = [c[1:] for c in kept]
     (_, a, a_parameters), (a_t, a_h, a_path) = jax.lax.scan(interval, state, (xs, later, before), reverse=True)
-    _, pull = jax.vjp(lambda c, p: scheme.output(c, with_parameters(p)[0]), carry0, parameters)
-    from_output, a_from_output = pull(jax.tree.map(lambda c: c[0], cotangents))
+    _, pull = jax.vjp(output, carry0, parameters)
+    from_output, a_from_output = pull([c[0] for c in kept])
     # Integers and keys have no cotangent: None.
     a_theta, a_path_ = with_parameters(_add(a_parameters, a_from_output), others=None)
     return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path)

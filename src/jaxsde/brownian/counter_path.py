@@ -56,11 +56,12 @@ def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
 
     - `rng`: a JAX key.
     - `ts`: the grid, (n + 1,).
-    - `like`: a pytree with the shapes and dtypes of the noise; a `None` in it draws nothing.
+    - `like`: a pytree of arrays, or of `jax.ShapeDtypeStruct`, with the shapes and dtypes of the noise; a `None` in
+      it draws nothing.
 
     **Returns:** a pytree like `like`, with a leading axis of n steps. Increments are in the square root of time.
     """
-    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, like))
+    leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda x: x, like))
     h = jnp.diff(jnp.asarray(ts, precision(leaves)))
     path = CounterPath(rng)
     draws = jax.vmap(lambda k, h: path.increment(k, None, h, tuple(leaves)).dW)(jnp.arange(h.size), h)

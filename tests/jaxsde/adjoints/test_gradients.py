@@ -117,6 +117,43 @@ def test_what_f_and_g_close_over_and_the_times_have_gradients(x64, adjoint):
 
 
 @pytest.mark.parametrize("adjoint", ["reversible", "stochastic"])
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
+def test_integers_and_keys_that_f_closes_over_may_be_batched(x64, adjoint, make_key):
+    y0, args = problem()
+
+    def loss(s, adjoint):
+        def end(k, key):
+            mask = jax.random.bernoulli(key, 0.5, (4,)).astype(jnp.float64)
+            ys = sdeint_strat_fixed_grid(
+                lambda y, t, _: -s * y * k.astype(y.dtype) * mask + jax.random.normal(key, (4,)), diagonal, y0,
+                np.linspace(0, 1, 5), KEY, args, "reversible_heun", adjoint=adjoint,
+            )  # fmt: skip
+            return jnp.sum(ys**2)
+
+        return jnp.sum(jax.vmap(end)(jnp.arange(3), jax.random.split(make_key(1), 3)))
+
+    expected = jax.grad(loss)(args["s"], "backprop")
+    assert distance(jax.grad(loss)(args["s"], adjoint), expected) < 1e-10
+
+
+@pytest.mark.parametrize("adjoint", ["reversible", "stochastic"])
+def test_save_may_keep_integers(x64, adjoint):
+    y0, args = problem()
+
+    def loss(y0, adjoint):
+        kept = sdeint_strat(
+            f, diagonal, y0, np.linspace(0, 1, 3), KEY, args, "reversible_heun", dt=0.125, adjoint=adjoint,
+            save=lambda y: {"largest": jnp.argmax(y), "y": jnp.sin(y)},
+        )  # fmt: skip
+        return jnp.sum(kept["y"]), kept["largest"]
+
+    exact, largest = jax.grad(loss, has_aux=True)(y0, "backprop")
+    got, same = jax.grad(loss, has_aux=True)(y0, adjoint)
+    assert distance(got, exact) < 1e-10
+    np.testing.assert_array_equal(same, largest)
+
+
+@pytest.mark.parametrize("adjoint", ["reversible", "stochastic"])
 def test_increments_have_gradients(x64, adjoint):
     y0, args = problem()
 
