@@ -80,3 +80,26 @@ def test_predictive_bands_are_percentiles_in_the_order_of_x(tmp_path: Path) -> N
     assert (min(at_two[0]), max(at_two[0])) == pytest.approx((15.0, 285.0))
     assert (min(at_two[1]), max(at_two[1])) == pytest.approx((75.0, 225.0))
     np.testing.assert_allclose(axis.lines[-1].get_xydata(), [[0, 50], [1, 100], [2, 150]])
+
+
+def test_predictive_percentiles_are_nested_bands_of_each_panel_in_the_order_of_x(tmp_path: Path) -> None:
+    x = np.array([2.0, 0.0, 1.0])
+    samples = np.arange(101.0)[:, None] * np.array([3.0, 1.0, 2.0])
+    data = np.array([0.0, 300.0])
+    figure = plots.draw_predictive_percentiles(
+        x, {"prior": 2 * samples, "posterior": samples}, data, data, tmp_path / "a.png"
+    )
+    prior, posterior = figure.axes
+    assert [prior.get_title(), posterior.get_title()] == ["prior", "posterior"]
+    for axis, factor in ((prior, 2.0), (posterior, 1.0)):
+        *bands, points = axis.collections
+        at_two = [[y for x, y in band.get_paths()[0].vertices if x == 2.0] for band in bands]
+        middle = np.array([(min(ys) + max(ys)) / 2 for ys in at_two])
+        np.testing.assert_allclose(middle, factor * 150)
+        width = [max(ys) - min(ys) for ys in at_two]
+        np.testing.assert_allclose(width, factor * 3 * np.array([95, 80, 65, 50, 35, 20, 5]))
+        np.testing.assert_allclose(
+            axis.lines[-1].get_xydata(), factor * np.array([[0, 4], [1, 8], [2, 12]]) / [factor, 1]
+        )
+        np.testing.assert_allclose(points.get_offsets(), np.stack([data, data], 1))
+        assert axis.get_ylim() == (-300, 600)

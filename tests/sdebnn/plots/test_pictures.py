@@ -68,6 +68,12 @@ PICTURES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         lambda path: plots.draw_predictive_bands(X, RNG.normal(size=(9, 40)), X[::4], X[::4] ** 2, path),
         ["Input x", "Output y"],
     ),
+    "percentiles": (
+        lambda path: plots.draw_predictive_percentiles(
+            X, {"prior": RNG.normal(size=(9, 40)), "posterior": RNG.normal(size=(1, 40))}, X[::4], X[::4] ** 2, path
+        ),
+        ["Input x", "Output y"],
+    ),
 }
 
 
@@ -131,6 +137,10 @@ REFUSED: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: plots.draw_predictive_bands(X, np.zeros((0, 40)), X, X, path), "samples is empty"),
     (lambda path: plots.draw_predictive_bands(X, np.zeros((2, 39)), X, X, path), "39 inputs but x has 40"),
     (lambda path: plots.draw_predictive_bands(X, np.zeros((2, 40)), X, X[1:], path), "40 points but y_train has 39"),
+    (lambda path: plots.draw_predictive_percentiles(X, {}, X, X, path), "predictives is empty"),
+    (lambda path: plots.draw_predictive_percentiles(X, {"a": X}, X, X, path), "predictives.'a'. has shape"),
+    (lambda path: plots.draw_predictive_percentiles(X, {"a": np.zeros((2, 39))}, X, X, path), "39 inputs but x has 40"),
+    (lambda path: plots.draw_predictive_percentiles(X, {"a": np.zeros((2, 40))}, X, X[1:], path), "y_train has 39"),
 ]
 
 
