@@ -138,3 +138,12 @@ def test_refusals(change, error, says):
     call = {"method": "milstein", "adaptive": True} | change
     with pytest.raises(error, match=says):
         sdeint_ito(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
+
+
+def test_a_method_of_which_order_one_is_not_proved_is_refused_and_taken_where_it_is():
+    call = {"method": "reversible_heun", "adaptive": True, "max_steps": 200, "rtol": 1e-2, "atol": 1e-2}
+    with pytest.raises(ValueError, match=r"'reversible_heun' and diagonal noise: strong order 0\.5 is too low.* heun"):
+        sdeint_strat(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
+    sigma = lambda y, t, a: 0.8 * jnp.ones_like(y)  # noqa: E731
+    ys = sdeint_strat(f, sigma, jnp.ones(2), TS, jax.random.key(0), -0.5, noise="additive", **call)
+    assert jnp.isfinite(ys).all()

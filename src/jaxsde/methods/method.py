@@ -20,7 +20,7 @@ class Method:
     """A solver for one step of an SDE.
 
     - `sde_types`: the calculus whose solution it converges to. With additive noise the two agree and both are offered.
-    - `strong_order`: strong order of convergence, by noise type. A noise type that is not there is not offered.
+    - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
     - `weak_order`: for general noise or the noise it offers.
     - `evaluations`: of the drift, a step.
     - `step`: `(sde, carry, t, h, increment, args) -> carry`.

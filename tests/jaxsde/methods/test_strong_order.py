@@ -94,7 +94,11 @@ def test_order(x64, method, sde_type, noise):
         ys = jax.jit(jax.vmap(solve, 1))(dW, H)
         errors.append(float(jnp.sqrt(jnp.mean(jnp.sum((ys - exact) ** 2, -1)))))
     order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    assert abs(order - METHODS[method].strong_order[noise]) < 0.15, (order, errors)
+    declared = METHODS[method].strong_order[noise]
+    assert order > declared - 0.15, (order, errors)
+    # Of reversible Heun no more than 1/2 is proved, also where the noise commutes and more is measured.
+    if method != "reversible_heun" or noise not in ("diagonal", "scalar"):
+        assert order < declared + 0.15, (order, errors)
     assert errors[-1] < 0.1
 
 
