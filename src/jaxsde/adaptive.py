@@ -4,6 +4,10 @@ A step is taken once whole and once in two halves over the same virtual tree; th
 length of the next step follows from the last three errors by a PID controller (Söderlind, 2003). Rejected steps do not
 bias the noise, since the tree answers for the same path again. The halves make up the grid that is found, and the
 solution and its gradient are those of a solve on that grid: the grid itself is not differentiated.
+
+Halves shorter than the tree's tolerance would lie in one of its cells, where increments have the wrong law. So no step
+is shorter than two tolerances, unless output times are nearer to each other; a step that cannot be divided into two of
+that length is taken whatever its error, and reported.
 """
 
 import dataclasses
@@ -13,9 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxsde.brownian import CounterPath, VirtualTree
+from jaxsde.brownian import CounterPath, Increment, VirtualTree
 from jaxsde.methods import Method
-from jaxsde.sde import SDE, precision
+from jaxsde.reports import report_coarse
+from jaxsde.sde import SDE, Leaves, add, precision, scale
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
@@ -30,16 +35,20 @@ class Tolerance(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Times, (2 max_steps + 1,), padded with the last one; where the output times are among them; and what it took."""
+    """Times, (2 max_steps + 1,), padded with the last one; where the output times are among them; what it took; and how
+    many steps came down to the resolution of the path.
+    """
 
     times: Any
     outputs: Any
     accepted: Any
     tried: Any
+    coarse: Any
 
 
 class _State(NamedTuple):
     carry: Any
+    W: Any
     t: Any
     h: Any
     errors: tuple[Any, Any]
@@ -48,6 +57,7 @@ class _State(NamedTuple):
     target: Any
     accepted: Any
     tried: Any
+    coarse: Any
 
 
 def find_grid(
@@ -62,13 +72,20 @@ def find_grid(
 ) -> Grid:
     """The grid, from a first step of `dt`. Output times that are not reached have the index -1."""
 
+    # Both halves of a step as long as the tree's tolerance at least, and times told from each other.
+    shortest = float(jnp.finfo(ts.dtype).eps) * 8 * jnp.maximum(jnp.abs(ts[0]), jnp.abs(ts[-1]))
+    if isinstance(path, VirtualTree):
+        shortest = jnp.maximum(shortest, 2 * path.tol)
+
     def search(y0: Any, ts: Any, path: Any, dt: Any) -> Grid:
-        return _search(sde, method, y0, ts, args, path, dt, tolerance)
+        return _search(sde, method, y0, ts, args, path, dt, shortest, tolerance)
 
     inputs = (y0, ts, path, jnp.asarray(dt, ts.dtype))
     # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
     search_, closed_over = jax.closure_convert(search, *inputs)
-    return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+    grid = search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+    report_coarse(grid.coarse, shortest)
+    return grid
 
 
 def without_padding(method: Method) -> Method:
@@ -92,23 +109,32 @@ def _search(
     args: Any,
     path: VirtualTree | CounterPath,
     dt: Any,
+    shortest: Any,
     tolerance: Tolerance,
 ) -> Grid:
     order = method.strong_order[sde.noise] + 0.5
     sign = jnp.sign(ts[-1] - ts[0])
 
-    def step(carry: Any, t0: Any, t1: Any) -> Any:
-        return method.step(sde, carry, t0, t1 - t0, path.increment(0, t0, t1 - t0, sde.noise_like), args)
+    def W(t: Any) -> Leaves:
+        return path.value(t, sde.noise_like) if isinstance(path, VirtualTree) else sde.noise_like
+
+    def step(carry: Any, t0: Any, t1: Any, W0: Leaves, W1: Leaves) -> Any:
+        return method.step(sde, carry, t0, t1 - t0, Increment(add(W1, scale(-1, W0))), args)
 
     def body(s: _State) -> _State:
         target = ts[s.target]
-        arrives = s.h >= jnp.abs(target - s.t) * (1 - 1e-4)
-        t1 = jnp.where(arrives, target, s.t + sign * s.h)
+        left = jnp.abs(target - s.t)
+        arrives = (s.h >= left * (1 - 1e-4)) | (left < 2 * shortest)
+        t1 = jnp.where(arrives, target, s.t + sign * jnp.minimum(s.h, left - shortest))
         middle = 0.5 * (s.t + t1)
-        whole = step(s.carry, s.t, t1)
-        halves = step(step(s.carry, s.t, middle), middle, t1)
+        W_middle, W1 = W(middle), W(t1)
+        whole = step(s.carry, s.t, t1, s.W, W1)
+        halves = step(step(s.carry, s.t, middle, s.W, W_middle), middle, t1, W_middle, W1)
         error = _error(method.state(s.carry), method.state(whole), method.state(halves), tolerance)
-        accept = error <= 1
+        tried = jnp.abs(t1 - s.t)
+        accept = (error <= 1) | ((tried < 2 * shortest) & jnp.isfinite(error))
+        # Of lengths near the resolution of the times, an eighth may be rounding.
+        coarse = accept & ((error > 1) | (tried < 0.75 * shortest))
         last, before = s.errors
         factor = SAFETY * (
             error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / order)
@@ -116,15 +142,17 @@ def _search(
             * before ** (-DERIVATIVE / order)
         )
         factor = jnp.clip(jnp.where(jnp.isfinite(factor), factor, SHRINK_MOST), SHRINK_MOST, GROW_MOST)
-        tried = jnp.abs(t1 - s.t)
         # A step that was cut short to arrive says nothing against the longer one.
         h = jnp.where(accept, jnp.maximum(tried * factor, jnp.where(arrives, s.h, 0)), tried * jnp.minimum(factor, 0.9))
+        h = jnp.maximum(h, shortest)
         at = 2 * s.accepted
         times = jnp.where(accept & (jnp.arange(s.times.size, dtype=jnp.int32) > at), t1, s.times)
         times = times.at[at + 1].set(jnp.where(accept, middle, times[at + 1]))
         reached = accept & arrives
+        carry, W_reached = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (halves, W1), (s.carry, s.W))
         return _State(
-            jax.tree.map(lambda a, b: jnp.where(accept, a, b), halves, s.carry),
+            carry,
+            W_reached,
             jnp.where(accept, t1, s.t),
             h,
             (jnp.where(accept, error, last), jnp.where(accept, last, before)),
@@ -133,22 +161,25 @@ def _search(
             s.target + reached.astype(jnp.int32),
             s.accepted + accept.astype(jnp.int32),
             s.tried + 1,
+            s.coarse + coarse.astype(jnp.int32),
         )
 
     one, zero = jnp.ones_like(ts[0]), jnp.zeros((), jnp.int32)
     start = _State(
         method.init(sde, y0, ts[0], args),
+        W(ts[0]),
         ts[0],
-        dt,
+        jnp.maximum(dt, shortest),
         (one, one),
         jnp.full((2 * tolerance.max_steps + 1,), ts[0]),
         jnp.full(ts.shape, -1, jnp.int32).at[0].set(0),
         zero + 1,
         zero,
         zero,
+        zero,
     )
     end = jax.lax.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
-    return Grid(end.times, end.outputs, end.accepted, end.tried)
+    return Grid(end.times, end.outputs, end.accepted, end.tried, end.coarse)
 
 
 def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:

@@ -40,3 +40,19 @@ def _warn_unfinished(max_steps: int, outputs: Any, ts: Any) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def report_coarse(coarse: Any, shortest: Any) -> None:
+    """Warns when adaptive steps came down to the shortest length that there is."""
+    jax.debug.callback(_warn_coarse, coarse, shortest)
+
+
+def _warn_coarse(coarse: Any, shortest: Any) -> None:
+    if coarse > 0:
+        warnings.warn(
+            f"{coarse} adaptive steps came down to a length of {shortest:.2g}, the shortest that the Brownian path "
+            "(twice its tol) and the precision of the times allow: their error is above rtol and atol, or output times "
+            "are nearer to each other. Raise rtol and atol, or take a VirtualTree of smaller tol, or double precision.",
+            RuntimeWarning,
+            stacklevel=2,
+        )

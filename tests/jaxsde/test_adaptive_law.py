@@ -40,6 +40,39 @@ def test_rejected_steps_do_not_change_the_law(solver, method, drift):
     assert np.sqrt(np.mean((log - drift - SIGMA * W) ** 2)) < 0.03
 
 
+@pytest.mark.parametrize("tol", [2.0**-5, 0.0297])
+def test_no_step_is_shorter_than_the_resolution_of_the_tree(tol):
+    """Where it were, its halves would share a normal and the squares of the increments would not add up to time."""
+
+    def squares(key):
+        return sdeint_strat(
+            lambda y, t, a: 0 * y, lambda y, t, a: SIGMA * y, jnp.ones(()), np.asarray([1.0, 0.37, 0.0]), None,
+            method="heun", brownian=VirtualTree(key, 0.0, 1.0, tol), adaptive=True, rtol=1e-7, atol=1e-7, max_steps=128,
+            stats=True, running=lambda y, t, h, dW, a: dW**2, adjoint="backprop",
+        )  # fmt: skip
+
+    with pytest.warns(RuntimeWarning, match=r"adaptive steps came down to a length of 0\.0"):  # noqa: PT031
+        (ys, sums), stats = jax.jit(jax.vmap(squares))(KEYS[:300])
+        jax.effects_barrier()
+    steps = np.asarray(stats["steps"])
+    assert np.isfinite(ys).all()
+    assert (steps * tol <= 1.01).all()
+    assert (steps * tol > 0.5).all()
+    # The variance of a sum of squares is 2 / steps.
+    error = (np.asarray(sums)[:, -1] - 1) * np.sqrt(steps / 2)
+    assert abs(error.mean()) < 4 / np.sqrt(300)
+
+
+def test_an_ode_stops_at_the_resolution_of_the_times():
+    with pytest.warns(RuntimeWarning, match="adaptive steps came down to a length of 0.00095"):  # noqa: PT031
+        ys = sdeint_strat(
+            lambda y, t, a: -y, None, jnp.ones(()), np.asarray([1000.0, 1000.05]), None, method="heun", adaptive=True,
+            rtol=1e-12, atol=1e-12, max_steps=100,
+        )  # fmt: skip
+        jax.effects_barrier()
+    np.testing.assert_allclose(ys[-1], np.exp(-0.05), rtol=1e-3)
+
+
 def test_euler_maruyama_would_converge_to_another_solution(monkeypatch):
     # Steps are rejected where dB is large, and what order 1/2 leaves to averaging, dB^2 - h, no longer averages out.
     monkeypatch.setattr(jaxsde.integrate, "check_adaptive", lambda *checked: None)
