@@ -1,6 +1,11 @@
 """From one calculus to the other: dy = f dt + g dB (Ito) is dy = (f - 1/2 g . dg) dt + g o dB (Stratonovich).
 
 g . dg, the sum over Brownian motions j of (dg_j / dy) g_j, is the derivative of each column of g along itself.
+
+That is for increasing time. Where the times of a solve decrease, from t1 down to t0, Ito's sum has g at the start of
+each step as well, which is now its later end. With s = -t the equation is dy = -f ds + g dB in increasing s, whose
+Stratonovich drift is -f - 1/2 g . dg; in terms of dt = -ds this is f + 1/2 g . dg. So the correction changes its sign:
+`stratonovich_to_ito` and `ito_to_stratonovich` change places.
 """
 
 import math
@@ -61,14 +66,20 @@ def _filled(tree: Any, y: Any) -> Any:
 def ito_to_stratonovich(
     f: Function, g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | None = None
 ) -> Function:
-    """The drift f - 1/2 g . dg, with which Stratonovich's calculus gives the Ito solution of f and g."""
+    """The drift f - 1/2 g . dg, with which Stratonovich's calculus gives the Ito solution of f and g.
+
+    For increasing times; where they decrease the sign changes, and `stratonovich_to_ito` is that drift.
+    """
     return _shifted(f, g_dg(g, noise, noise_shape), -0.5)
 
 
 def stratonovich_to_ito(
     f: Function, g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | None = None
 ) -> Function:
-    """The drift f + 1/2 g . dg, with which Ito's calculus gives the Stratonovich solution of f and g."""
+    """The drift f + 1/2 g . dg, with which Ito's calculus gives the Stratonovich solution of f and g.
+
+    For increasing times; where they decrease the sign changes, and `ito_to_stratonovich` is that drift.
+    """
     return _shifted(f, g_dg(g, noise, noise_shape), 0.5)
 
 
