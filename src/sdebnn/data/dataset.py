@@ -64,6 +64,17 @@ def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     raise InputError(f"Inputs are uint8 pixels or float32, but these are {x.dtype}; write x.astype(np.float32).")
 
 
+def check_finite(what: str, values: Float32[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
+    """**Raises:** `InputError` saying how many values are not finite and where the first is."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"{what} has {values.size - int(finite.sum())} values that are NaN or infinite, the first at {where}; "
+            "remove or replace those examples."
+        )
+
+
 def _check_inputs(what: str, x: np.ndarray) -> None:
     image = x.ndim == 4 and x.dtype in (np.uint8, np.float32)
     table = x.ndim == 2 and x.dtype == np.float32
@@ -74,7 +85,7 @@ def _check_inputs(what: str, x: np.ndarray) -> None:
         )
     if x.size == 0:
         raise InputError(f"{what} is empty, of shape {x.shape}; give at least one example with at least one number.")
-    _check_finite(what, x)
+    check_finite(what, x)
 
 
 def _check_labels(what: str, y: np.ndarray, num_classes: int | None) -> None:
@@ -93,18 +104,11 @@ def _check_targets(what: str, y: np.ndarray, num_classes: int | None) -> None:
     if num_classes is not None:
         raise InputError(f"Regression has no classes, but for {what} num_classes is {num_classes}; give None.")
     if y.ndim != 2 or y.dtype != np.float32 or y.shape[1] == 0:
-        raise InputError(f"{what} is {_kind(y)}, but targets are float32 of shape (n, d_out); write y[:, None].")
-    _check_finite(what, y)
-
-
-def _check_finite(what: str, values: Float32[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise InputError(
-            f"{what} has {values.size - int(finite.sum())} values that are NaN or infinite, the first at {where}; "
-            "remove or replace those examples."
+            f"{what} is {_kind(y)}, but targets are float32 of shape (n, d_out), d_out at least 1; "
+            "for one target write y[:, None]."
         )
+    check_finite(what, y)
 
 
 def _unlike(name: str, letter: str, train: np.ndarray, test: np.ndarray) -> InputError:

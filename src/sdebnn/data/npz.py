@@ -1,11 +1,12 @@
 """One's own data: a .npz file of arrays x and y, and x_test and y_test where there is a test set."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped, UInt8
 
-from sdebnn.data.dataset import Dataset
+from sdebnn.data.dataset import Dataset, check_finite
 from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
 
@@ -15,9 +16,9 @@ TEST_FRACTION = 1 / 3
 def load_npz(path: Path) -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
-    - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). uint8 images stay as they are, other
-      numbers become float32.
-    - `y`: whole numbers (n,) are labels 0 to K-1, K being the largest label of training and test plus one;
+    - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). Images of whole numbers are pixels from
+      0 to 255 and become uint8, other numbers float32.
+    - `y`: whole numbers (n,) are labels 0 to K-1, K being the largest label of training and test plus one, at least 2;
       floating-point numbers (n,) or (n, d_out) are targets of a regression.
     - `x_test`, `y_test`: the same for the test set. Without them a third of the examples, always the same, is held out,
       with each class in proportion.
@@ -39,19 +40,30 @@ def load_npz(path: Path) -> Dataset:
     else:
         if len(x) != len(y):
             raise InputError(f"x in {path} has {len(x)} examples but y has {len(y)}; give one answer for each example.")
+        if len(x) < 2:
+            raise InputError(
+                f"x in {path} has {len(x)} examples; give at least 2, so that a third can be held out, "
+                "or x_test and y_test."
+            )
         keep, held = hold_out(len(x), TEST_FRACTION, 0, y if y.dtype == np.int32 else None)
         x, x_test, y, y_test = x[keep], x[held], y[keep], y[held]
     if y.dtype != y_test.dtype:
         raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")
     if y.dtype == np.float32:
         return Dataset(path.stem, "regression", x, y, x_test, y_test, None)
-    num_classes = 1 + max((int(part.max()) for part in (y, y_test) if part.size), default=1)
-    if num_classes > len(y) + len(y_test):
+    seen = np.unique(np.concatenate([y, y_test]))
+    num_classes = int(seen.max(initial=1)) + 1
+    if num_classes > max(len(y) + len(y_test), 2):
         raise InputError(
             f"y in {path} has {len(y) + len(y_test)} labels for {num_classes} classes; number the classes 0 to K-1, or "
             "give floating-point numbers if they are targets of a regression."
         )
-    return Dataset(path.stem, "classification", x, y, x_test, y_test, max(num_classes, 2))
+    if seen.size and (len(seen) < 2 or seen[0] != 0):
+        raise InputError(
+            f"y in {path} has labels from {seen[0]} to {seen[-1]}, but labels are 0 to K-1 for 2 classes or more; "
+            "number them with numpy.unique(y, return_inverse=True)[1]."
+        )
+    return Dataset(path.stem, "classification", x, y, x_test, y_test, num_classes)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -61,6 +73,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         # numpy leaves a file that it opened itself, and that is not a zip, open.
         with path.open("rb") as file:
+            if not (zipfile.is_zipfile(file) or file.seek(0) or file.read(6) == np.lib.format.MAGIC_PREFIX):
+                raise ValueError("it is not an archive")
+            file.seek(0)
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array without a name")
@@ -82,7 +97,14 @@ def _inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np
         )
     if x.ndim == 3:
         x = x[..., None]
-    return x if x.ndim == 4 and x.dtype == np.uint8 else _to_float32(x, what)
+    if x.ndim == 4 and x.dtype.kind in "ui":
+        if x.size and not 0 <= int(x.min()) <= int(x.max()) <= 255:
+            raise InputError(
+                f"{what} has pixels from {x.min()} to {x.max()}, but whole numbers are taken as pixels from 0 to 255; "
+                "scale them to floating-point numbers between 0 and 1."
+            )
+        return x.astype(np.uint8)
+    return _to_float32(x, what)
 
 
 def _answers(y: np.ndarray, what: str) -> Int[np.ndarray, " n"] | Float32[np.ndarray, "n d_out"]:
@@ -103,4 +125,5 @@ def _to_float32(values: Shaped[np.ndarray, "*shape"], what: str) -> Float32[np.n
         converted = values.astype(np.float32)
     if values.dtype.kind == "f" and (np.isinf(converted) & np.isfinite(values)).any():
         raise InputError(f"{what} has numbers beyond 3.4e38, the range of float32; scale it.")
+    check_finite(what, converted)
     return converted

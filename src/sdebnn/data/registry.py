@@ -10,6 +10,7 @@ from sdebnn.data.mnist import load_mnist
 from sdebnn.data.names import refuse_unknown
 from sdebnn.data.npz import load_npz
 from sdebnn.data.toy import TOYS, load_toy
+from sdebnn.errors import InputError
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
 
@@ -26,6 +27,11 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """
     if name.endswith(".npz"):
         return load_npz(Path(name).expanduser())
+    if Path(name).suffix:
+        raise InputError(
+            f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "
+            f"take one of {', '.join(NAMES)}."
+        )
     refuse_unknown(name, (*NAMES, "a path that ends in .npz"), "a data set")
     if name == "digits":
         return load_digits()

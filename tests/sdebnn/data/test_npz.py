@@ -63,6 +63,15 @@ def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...]
     assert dataset.x_train.dtype == (np.uint8 if dtype is np.uint8 else np.float32)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16])
+def test_whole_numbers_in_images_are_pixels_whatever_their_type(tmp_path: Path, dtype: type) -> None:
+    x = np.arange(9 * 4).reshape(9, 2, 2) * 7
+    dataset = load_npz(saved(tmp_path, x=x.astype(dtype), y=LABELS))
+    same = load_npz(saved(tmp_path, x=x.astype(np.uint8), y=LABELS))
+    assert dataset.x_train.dtype == np.uint8
+    np.testing.assert_array_equal(dataset.x_train, same.x_train)
+
+
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
@@ -74,7 +83,10 @@ def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...]
         ({"x": X.astype(str), "y": LABELS}, "must hold numbers"),
         ({"x": X + 1j, "y": LABELS}, "complex128"),
         ({"x": X * 1e300, "y": LABELS}, "beyond 3.4e38"),
-        ({"x": np.where(X == 4, np.nan, X), "y": LABELS}, "1 values that are NaN or infinite"),
+        (
+            {"x": np.where(X == 4, np.nan, X), "y": LABELS},
+            r"x in .*1 values that are NaN or infinite, the first at \(2, 0\)",
+        ),
         ({"x": X, "y": np.where(TARGETS > 0.9, np.inf, TARGETS)}, "NaN or infinite"),
         ({"x": X, "y": LABELS - 1}, "labels from -1 to 1"),
         ({"x": X, "y": LABELS.astype(np.uint64) + np.uint64(2**40)}, "labels are 0 to K-1"),
@@ -83,7 +95,13 @@ def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...]
         ({"x": X, "y": LABELS.astype(bool)}, "bool of shape"),
         ({"x": X, "y": LABELS, "x_test": X, "y_test": TARGETS}, "labels or targets in both"),
         ({"x": X, "y": LABELS, "x_test": X[:, :1], "y_test": LABELS}, "same shape and dtype"),
-        ({"x": X[:0], "y": LABELS[:0]}, "leaves nothing on one side"),
+        ({"x": X, "y": LABELS + 1}, r"labels from 1 to 3, .*numpy\.unique"),
+        ({"x": X, "y": 0 * LABELS}, r"labels from 0 to 0, .*2 classes or more"),
+        ({"x": X[:0], "y": LABELS[:0]}, "x in .* has 0 examples; give at least 2"),
+        ({"x": X[:1], "y": LABELS[:1]}, "x in .* has 1 examples; give at least 2"),
+        ({"x": X, "y": LABELS[:0], "x_test": X, "y_test": LABELS[:0]}, "has 9 examples but y_train has 0"),
+        ({"x": np.full((9, 2, 2), 256), "y": LABELS}, "pixels from 256 to 256, .*0 to 255"),
+        ({"x": np.full((9, 2, 2, 3), -1), "y": LABELS}, "pixels from -1 to -1"),
         ({"x": X, "y": LABELS, "x_test": X[:0], "y_test": LABELS[:0]}, "x_test of mine is empty"),
         ({"x": X[:0], "y": LABELS[:0], "x_test": X, "y_test": LABELS}, "x_train of mine is empty"),
     ],
@@ -126,6 +144,12 @@ def test_what_is_not_a_npz_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "single.npz").write_bytes(single.getvalue())
     with pytest.raises(InputError, match="it is a single array without a name"):
         load_npz(tmp_path / "single.npz")
+    (tmp_path / "text.npz").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match="it is not an archive") as refusal:
+        load_npz(tmp_path / "text.npz")
+    assert "pickle" not in str(refusal.value)
+    with pytest.raises(InputError, match=r"mine.csv is not a .npz file; save arrays x and y"):
+        load(str(tmp_path / "mine.csv"))
 
 
 @quick
