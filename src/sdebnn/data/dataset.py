@@ -1,14 +1,17 @@
 """What a data set is, and the one check that every data set passes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
+from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
 
 
+# Arrays come from a user's own code: the checks below answer for their types, in sentences.
+@no_type_check
 @dataclass(frozen=True)
 class Dataset:
     """Examples to learn from and examples to be judged by. It checks itself when it is made.
@@ -21,8 +24,8 @@ class Dataset:
     - `y_train`, `y_test`: labels (n,), int32, in 0..num_classes-1; or targets (n, d_out), float32.
     - `num_classes`: how many classes there are; `None` for regression.
 
-    **Raises:** `InputError` for an array of another shape or dtype, different numbers of examples and answers, no
-    examples, NaN or infinity, and labels out of range.
+    **Raises:** `InputError` for another task, for what is no array or one of another shape or dtype, different numbers
+    of examples and answers, no examples, NaN or infinity, and labels out of range.
     """
 
     name: str
@@ -34,8 +37,15 @@ class Dataset:
     num_classes: int | None
 
     def __post_init__(self) -> None:
+        refuse_unknown(self.task, ("classification", "regression"), "a task")
         for part in ("train", "test"):
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            for letter, array in (("x", x), ("y", y)):
+                if not isinstance(array, np.ndarray) or array.ndim == 0:
+                    raise InputError(
+                        f"{letter}_{part} of {self.name} is a {type(array).__name__}, but it must be a NumPy array of "
+                        "one row an example; write numpy.asarray(...)."
+                    )
             _check_inputs(f"x_{part} of {self.name}", x)
             if len(x) != len(y):
                 raise InputError(

@@ -15,7 +15,7 @@ from sdebnn.errors import InputError
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
 
 
-def load(name: str, data_dir: str | Path | None = None) -> Dataset:
+def load(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
     """A data set by its name.
 
     **Arguments:**
@@ -25,9 +25,10 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
 
     **Raises:** `InputError` for an unknown name, and for files that are missing, truncated, altered or wrong.
     """
-    if name.endswith(".npz"):
-        return load_npz(Path(name).expanduser())
-    if Path(name).suffix:
+    name, path = str(name), Path(name)
+    if path.suffix == ".npz":
+        return load_npz(path.expanduser())
+    if path.suffix:
         raise InputError(
             f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "
             f"take one of {', '.join(NAMES)}."

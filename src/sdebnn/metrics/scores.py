@@ -25,7 +25,8 @@ def nll(probs: Probabilities, labels: Labels) -> float:
     Probabilities are clipped at the smallest normal double: an impossible label costs 708 nats and not infinity.
     """
     p, y = check_predictions(probs, labels)
-    return float(-np.mean(np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float64).tiny))))
+    # Not -mean, which is -0.0 for perfect predictions.
+    return float(0.0 - np.mean(np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float64).tiny))))
 
 
 def brier(probs: Probabilities, labels: Labels) -> float:

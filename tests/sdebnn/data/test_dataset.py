@@ -50,6 +50,8 @@ def test_images_and_tables_are_accepted() -> None:
         ({"y_test": LABELS - 1}, "labels from -1 to 1"),
         ({"num_classes": None}, "num_classes of 2 or more"),
         ({"num_classes": 1}, "num_classes of 2 or more"),
+        ({"x_train": IMAGES.tolist()}, r"x_train of mine is a list, .*numpy\.asarray"),
+        ({"y_test": np.int32(1)}, "y_test of mine is a int32, .*one row an example"),
     ],
 )
 def test_unusable_classification_is_refused(parts: dict[str, Any], sentence: str) -> None:
@@ -71,6 +73,11 @@ def test_unusable_classification_is_refused(parts: dict[str, Any], sentence: str
 def test_unusable_regression_is_refused(parts: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         regression(**parts)
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'clasification' is not a task \(did you mean 'classification'\?\)"):
+        replace(classification(), task="clasification")
 
 
 def test_a_changed_copy_is_checked_again() -> None:

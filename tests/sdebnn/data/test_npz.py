@@ -38,6 +38,7 @@ def test_whole_numbers_are_labels_and_a_third_is_held_out_class_by_class(tmp_pat
     rows = np.concatenate([dataset.x_train, dataset.x_test])
     np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], X)
     np.testing.assert_array_equal(load_npz(path).x_test, dataset.x_test)
+    np.testing.assert_array_equal(load(path).x_test, dataset.x_test)
 
 
 def test_floating_point_answers_are_targets(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_extremes_of_one_example() -> None:
     certain = np.array([[1.0, 0.0]])
     right, wrong = np.array([0]), np.array([1])
     assert (metrics.accuracy(certain, right), metrics.nll(certain, right), metrics.brier(certain, right)) == (1, 0, 0)
+    assert math.copysign(1, metrics.nll(certain, right)) == 1  # a table would show -0
     assert (metrics.accuracy(certain, wrong), metrics.brier(certain, wrong)) == (0, 2)
     assert metrics.nll(certain, wrong) == pytest.approx(708.4, abs=0.1)
 
