@@ -25,7 +25,11 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.brax.run import start_run
 
     choices = choices_given(options)
-    config = TrainConfig.for_data(choices.pop("data", "digits"), **choices)
+    data = choices.pop("data", "digits")
+    if data.endswith(".npz"):
+        # The run is evaluated from wherever a person happens to be.
+        data = str(Path(data).expanduser().absolute())
+    config = TrainConfig.for_data(data, **choices)
     run = start_run(config, options.output, data_dir=options.data_dir)
     print_scores({config.model: run.trained.scores | {"training (s)": run.trained.seconds}})
     print(f"The run is in {options.output}")

@@ -72,6 +72,16 @@ def test_the_baselines_train_too(model: str, tmp_path, capsys) -> None:
     assert 0 <= scores(tmp_path / "run")["accuracy"] <= 1
 
 
+def test_a_run_is_evaluated_from_another_folder(tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    x = np.linspace(-1, 1, 18).reshape(9, 2)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(9) % 2)
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "train", "--data", "mine.npz", "--output", "run", *QUICK)[0] == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(capsys, "evaluate", "../run")[0] == 0
+
+
 def test_a_table_of_one_s_own_with_real_targets(tmp_path, capsys) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3)).astype(np.float32)
