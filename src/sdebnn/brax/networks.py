@@ -49,7 +49,11 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
         if images:
             layers.append(stax.Flatten)
         layers.append(diffeq_layers.dense("ignore", outputs))
-    return bnn_serial(MeanField(stax.serial(*layers))) if mean_field else bnn_serial(*layers)
+    if mean_field and model == "sdebnn":
+        layers[-1] = MeanField(layers[-1])
+    elif mean_field:
+        layers = [MeanField(stax.serial(*layers))]
+    return bnn_serial(*layers)
 
 
 def weight_process(config: TrainConfig) -> WeightProcess:

@@ -28,7 +28,7 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, trained: Tra
     if dataset.task == "classification":
         predictions = {config.model: (class_probabilities(trained.test_outputs), dataset.y_test)}
         plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
-    if config.model == "sdebnn":
+    if config.model.endswith("sdebnn"):
         draw_weight_paths(run, config, trained.params)
 
 

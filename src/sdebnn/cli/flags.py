@@ -2,19 +2,33 @@
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sdebnn.errors import InputError
 from sdebnn.runs.config import PRESETS, TrainConfig
 
 
-def add_choices(parser: argparse.ArgumentParser, *, names: tuple[str, ...] | None = None) -> None:
+def add_choices(
+    parser: argparse.ArgumentParser,
+    *,
+    names: tuple[str, ...] | None = None,
+    flags: Mapping[str, str | None] = MappingProxyType({}),
+    separator: str = "-",
+) -> None:
     """Adds a flag for every choice of `TrainConfig` (or for those in `names`). A flag that is not given leaves the
     default to `for_data`.
+
+    **Arguments:**
+
+    - `flags`: names for flags that differ from those of their choices; `None` adds none.
+    - `separator`: between the words of a flag.
     """
     for field in dataclasses.fields(TrainConfig):
-        if names is not None and field.name not in names:
+        flag = flags.get(field.name, field.name.replace("_", separator))
+        if flag is None or (names is not None and field.name not in names):
             continue
         default = "-".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         presets = "; ".join(
@@ -22,7 +36,8 @@ def add_choices(parser: argparse.ArgumentParser, *, names: tuple[str, ...] | Non
         )
         help = f"{field.metadata['help']}{_allowed(field)} (default {default}{'; ' + presets if presets else ''})"
         parser.add_argument(
-            "--" + field.name.replace("_", "-"),
+            "--" + flag,
+            dest=field.name,
             default=argparse.SUPPRESS,
             metavar=_METAVARS[field.type],
             help=help.replace("%", "%%"),

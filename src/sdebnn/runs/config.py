@@ -31,12 +31,13 @@ class TrainConfig:
         "sdebnn",
         "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
         "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
-        "network with an independent Gaussian for every weight",
+        "network with an independent Gaussian for every weight outside the SDE",
         choices=(
             "sdebnn",
             "odenet",
             "hyperodenet",
             "resnet32",
+            "meanfield_sdebnn",
             "meanfield_odenet",
             "meanfield_hyperodenet",
             "meanfield_resnet32",

@@ -17,7 +17,8 @@ from sdebnn.runs import TrainConfig
 KEY = jax.random.key(0)
 SMALL = TrainConfig(width=4, augment=1, steps=2, drift_widths=(2,), layer="concat")
 MODELS = [
-    "sdebnn", "odenet", "hyperodenet", "resnet32", "meanfield_odenet", "meanfield_hyperodenet", "meanfield_resnet32",
+    *("sdebnn", "odenet", "hyperodenet", "resnet32"),
+    *("meanfield_sdebnn", "meanfield_odenet", "meanfield_hyperodenet", "meanfield_resnet32"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+"""Classifies images with an SDE-BNN, or with one of its baselines, and writes a run folder.
+
+    python examples/jax/sdebnn_classification.py --output runs/cifar10 --model sdenet --aug 2 --nblocks 2-2-2
+        --diff_coef 0.2 --fx_dim 64 --fw_dims 2-64-2 --nsteps 20 --nsamples 1
+
+The names below are those of the reference; every other choice of `sdebnn train` is a flag too.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sdebnn.brax.run import start_run
+from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
+from sdebnn.cli.table import print_scores
+from sdebnn.errors import InputError
+from sdebnn.runs import TrainConfig
+
+FLAGS = {
+    "data": "ds",
+    "augment": "aug",
+    "blocks": "nblocks",
+    "sigma": "diff_coef",
+    "width": "fx_dim",
+    "drift_widths": "fw_dims",
+    "steps": "nsteps",
+    "train_samples": "nsamples",
+    "batch_size": "bs",
+    "learning_rate": "lr",
+    "epochs": "nepochs",
+}
+MODELS = {"sdenet": "sdebnn", "odenet": "odenet", "hyperodenet": "hyperodenet", "resnet": "resnet32"}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="run folder, new or empty")
+    parser.add_argument("--model", dest="network", choices=MODELS, default="sdenet", help="network (default: sdenet)")
+    parser.add_argument(
+        "--meanfield_sdebnn",
+        action="store_true",
+        help="an independent Gaussian for every weight outside the SDE: with sdenet those of the last layer, with the "
+        "other networks all",
+    )
+    parser.add_argument("--stl", action="store_true", help="sticking the landing: --kl_estimator stl, else analytic")
+    parser.add_argument(
+        "--remat", action="store_true", help="compute states again to save memory: --adjoint checkpoint"
+    )
+    add_data_dir(parser)
+    add_choices(parser, flags={"model": None} | FLAGS, separator="_")
+    return parser.parse_args()
+
+
+def config(options: argparse.Namespace) -> TrainConfig:
+    choices = {"kl_estimator": "stl" if options.stl else "analytic"}
+    if options.remat:
+        choices["adjoint"] = "checkpoint"
+    choices |= choices_given(options)
+    model = ("meanfield_" if options.meanfield_sdebnn else "") + MODELS[options.network]
+    return TrainConfig.for_data(choices.pop("data", "cifar10"), model=model, **choices)
+
+
+def main() -> None:
+    options = parse()
+    run = start_run(config(options), options.output, data_dir=options.data_dir)
+    print_scores({run.config.model: run.trained.scores | {"training (s)": run.trained.seconds}})
+    print(f"The run is in {options.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,43 @@
+"""The commands of the reference documentation, word for word, on few steps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = "examples/jax/sdebnn_classification.py"
+QUICK = ["--max_steps", "2", "--bs", "8", "--test_samples", "1"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SCRIPT, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540, check=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "model"),
+    [
+        (["--model", "sdenet", "--stl", "--remat", "--nsteps", "2", "--fw_dims", "2-4-2"], "sdebnn"),
+        (["--model", "resnet", "--meanfield_sdebnn"], "meanfield_resnet32"),
+    ],
+)
+def test_reference_flags_train_the_network_that_they_name(tmp_path: Path, flags: list[str], model: str) -> None:
+    done = run("--output", str(tmp_path / "run"), "--ds", "digits", "--fx_dim", "4", *QUICK, *flags)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"] == model
+    assert config["width"] == 4
+    assert (config["kl_estimator"], config["adjoint"]) == (
+        ("stl", "checkpoint") if "--stl" in flags else ("analytic", "backprop")
+    )
+    assert model in done.stdout
+
+
+def test_a_wrong_choice_is_one_sentence(tmp_path: Path) -> None:
+    done = run("--output", str(tmp_path / "run"), "--ds", "digits", "--diff_coef", "0")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("sigma=0.0 is not allowed: it takes a number above 0.")
+    assert not (tmp_path / "run").exists()
