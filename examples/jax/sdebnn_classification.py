@@ -56,6 +56,8 @@ def config(options: argparse.Namespace) -> TrainConfig:
     if options.remat:
         choices["adjoint"] = "checkpoint"
     choices |= choices_given(options)
+    # As many posterior samples for predictions as in training, unless told otherwise.
+    choices.setdefault("test_samples", choices.get("train_samples", 1))
     model = ("meanfield_" if options.meanfield_sdebnn else "") + MODELS[options.network]
     return TrainConfig.for_data(choices.pop("data", "cifar10"), model=model, **choices)
 
