@@ -45,7 +45,7 @@ def noisy_bias(kl: float) -> BayesianLayer:
 
 
 def test_the_loss_is_the_mean_nll_and_the_kl_paid_once_for_the_whole_training_set() -> None:
-    model = Model(noisy_bias(kl=50.0), Categorical(2), (2,))
+    model = Model(noisy_bias(kl=50.0), noisy_bias(kl=50.0), Categorical(2), (2,))
     params = model.init(KEY)
     x, y = jnp.asarray([[2.0, 0.0], [0.0, 1.0]]), jnp.asarray([0, 0])
     loss, parts = objective(model, kl_coef=0.1, train_size=1000)(params, x, y, KEY)
@@ -57,7 +57,7 @@ def test_the_loss_is_the_mean_nll_and_the_kl_paid_once_for_the_whole_training_se
 
 
 def test_several_samples_give_the_mean_of_their_losses() -> None:
-    model = Model(noisy_bias(kl=1.0), Categorical(2), (2,))
+    model = Model(noisy_bias(kl=1.0), noisy_bias(kl=1.0), Categorical(2), (2,))
     params, x, y = model.init(KEY), jnp.zeros((2, 2)), jnp.asarray([0, 1])
     loss, _ = objective(model, kl_coef=1.0, train_size=10, samples=4)(params, x, y, KEY)
     biases = np.asarray([jax.random.normal(key) for key in jax.random.split(KEY, 4)])
@@ -75,7 +75,7 @@ def test_gaussian_likelihood_is_the_normal_density() -> None:
 def test_predictions_average_probabilities_not_logarithms() -> None:
     logits = np.log(np.asarray([[[0.9, 0.1]], [[0.1, 0.9]], [[0.1, 0.9]]]))
     np.testing.assert_allclose(class_probabilities(logits), [[1.1 / 3, 1.9 / 3]], rtol=1e-5)
-    model = Model(noisy_bias(0.0), Categorical(2), (2,))
+    model = Model(noisy_bias(0.0), noisy_bias(0.0), Categorical(2), (2,))
     assert report(model, {}, logits, np.asarray([1]))["nll"] == pytest.approx(-math.log(1.9 / 3), rel=1e-5)
 
 
