@@ -1,0 +1,68 @@
+"""The example of figure 3: it draws, can be run again, refuses in sentences, and knows what it has not seen."""
+
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from sdebnn.data import load
+
+pytest.importorskip("matplotlib")
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "jax" / "sdebnn_toy1d.py"
+SPEC = importlib.util.spec_from_file_location("sdebnn_toy1d", SCRIPT)
+example = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(example)
+
+
+SMALL = ["--iters", "3", "--nsteps", "2", "--fx_dim", "4", "--fw_dim", "4", "--num_samples", "3"]
+
+
+@pytest.fixture(autouse=True)
+def as_a_user_runs_it():
+    """Optax does not pass this suite's strict lane."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def test_it_draws_and_the_same_command_can_be_given_again(tmp_path, capsys):
+    command = ["--ds", "cos2", "--output", str(tmp_path / "new"), "--diff_const", "0.2", "--stl", *SMALL]
+    for _ in range(2):
+        assert example.main(command) == 0
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["cos2.png"]
+    assert f"The picture is {tmp_path / 'new' / 'cos2.png'}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_used_is_answered_in_a_sentence(tmp_path, capsys):
+    assert example.main(["--diff_const", "-1", "--output", str(tmp_path), *SMALL]) == 2
+    assert "sigma=-1.0; it takes a positive" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        example.main(["--ds", "sine"])
+    with pytest.raises(SystemExit):
+        example.main(["--iters", "0"])
+    assert "--iters: 0 is not allowed: it takes 1 or more" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_posterior_is_wide_in_the_gap_narrow_on_the_data_and_narrower_than_the_prior():
+    dataset = load("cos")
+    x, predictives = example.fit_and_sample(dataset, example.parse(["--iters", "1000", "--num_samples", "64"]))
+    inputs = dataset.x_train[:, 0]
+    gap = np.abs(x) < 0.3
+    data = (np.abs(x) >= 0.5) & (np.abs(x) <= 1.0)
+    prior, posterior = (predictives[f"Predictive {name}"].std(axis=0) for name in ("prior", "posterior"))
+    assert posterior[gap].mean() > 1.5 * posterior[data].mean()
+    assert posterior[data].mean() < 0.25 * prior[data].mean()
+    error = np.interp(inputs, x, predictives["Predictive posterior"].mean(axis=0)) - dataset.y_train[:, 0]
+    assert np.sqrt(np.mean(error**2)) < 0.25  # Noise is 0.1, and the targets spread by 0.6.
+
+
+def test_the_prior_is_not_learned():
+    """Parameters move the posterior alone: the same key gives the same functions of the prior before and after."""
+    before, after = (
+        example.fit_and_sample(load("b20"), example.parse([*SMALL[2:], "--iters", n]))[1] for n in ("1", "20")
+    )
+    np.testing.assert_allclose(before["Predictive prior"], after["Predictive prior"], rtol=1e-5)
+    assert not np.allclose(before["Predictive posterior"], after["Predictive posterior"], rtol=1e-3)
