@@ -21,7 +21,7 @@ from timing import CORES, medians, print_conditions, print_table
 
 from sdebnn.brax.convolution import conv2d
 from sdebnn.brax.model import Model, build_model
-from sdebnn.brax.training import objective
+from sdebnn.brax.objective import objective
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 

@@ -10,11 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from sdebnn.brax.run import start_run
+from sdebnn.brax import build_learner
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
-from sdebnn.cli.table import print_scores
-from sdebnn.errors import InputError
+from sdebnn.cli.outcome import outcome
+from sdebnn.cli.train import print_run
 from sdebnn.runs import TrainConfig
+from sdebnn.training import start_run
 
 FLAGS = {
     "data": "ds",
@@ -28,6 +29,8 @@ FLAGS = {
     "batch_size": "bs",
     "learning_rate": "lr",
     "epochs": "nepochs",
+    "framework": None,
+    "accumulate": None,
 }
 MODELS = {"sdenet": "sdebnn", "odenet": "odenet", "hyperodenet": "hyperodenet", "resnet": "resnet32"}
 
@@ -45,6 +48,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stl", action="store_true", help="sticking the landing: --kl_estimator stl, else analytic")
     parser.add_argument(
         "--remat", action="store_true", help="compute states again to save memory: --adjoint checkpoint"
+    )
+    parser.add_argument(
+        "--acc_grad",
+        dest="accumulate",
+        nargs="?",
+        const="2",
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="gradient accumulation: slices of a batch that go through the network one after the other, to save memory "
+        "(2 when given without a number)",
     )
     add_data_dir(parser)
     add_choices(parser, flags={"model": None} | FLAGS, separator="_")
@@ -64,13 +77,8 @@ def config(options: argparse.Namespace) -> TrainConfig:
 
 def main() -> None:
     options = parse()
-    run = start_run(config(options), options.output, data_dir=options.data_dir)
-    print_scores({run.config.model: run.trained.scores | {"training (s)": run.trained.seconds}})
-    print(f"The run is in {options.output}")
+    print_run(start_run(build_learner, config(options), options.output, data_dir=options.data_dir))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(outcome("sdebnn_classification", main))

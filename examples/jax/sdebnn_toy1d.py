@@ -23,10 +23,10 @@ from jax.example_libraries import stax
 from sdebnn import plots
 from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_serial, diffeq_layers, drift_network
 from sdebnn.brax.model import Model
-from sdebnn.brax.training import objective
+from sdebnn.brax.objective import objective
+from sdebnn.cli.outcome import outcome
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
-from sdebnn.errors import InputError
 from sdebnn.runs import Progress
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
@@ -152,18 +152,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    try:
-        dataset = load(options.ds)
-        x, predictives = fit_and_sample(dataset, options)
-        picture = options.output / f"{options.ds}.png"
-        plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
-    except (InputError, FloatingPointError) as error:
-        print(f"sdebnn_toy1d: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+def draw(options: argparse.Namespace) -> None:
+    """Fits, and draws the picture."""
+    dataset = load(options.ds)
+    x, predictives = fit_and_sample(dataset, options)
+    picture = options.output / f"{options.ds}.png"
+    plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
     print(f"The picture is {picture}")
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return outcome("sdebnn_toy1d", lambda: draw(parse(arguments)))
 
 
 if __name__ == "__main__":

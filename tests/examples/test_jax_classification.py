@@ -24,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("flags", "model"),
     [
         (["--model", "sdenet", "--stl", "--remat", "--nsteps", "2", "--fw_dims", "2-4-2"], "sdebnn"),
-        (["--model", "resnet", "--meanfield_sdebnn"], "meanfield_resnet32"),
+        (["--model", "resnet", "--meanfield_sdebnn", "--acc_grad"], "meanfield_resnet32"),
     ],
 )
 def test_reference_flags_train_the_network_that_they_name(tmp_path: Path, flags: list[str], model: str) -> None:
@@ -36,11 +36,12 @@ def test_reference_flags_train_the_network_that_they_name(tmp_path: Path, flags:
     assert (config["kl_estimator"], config["adjoint"]) == (
         ("stl", "checkpoint") if "--stl" in flags else ("analytic", "backprop")
     )
+    assert config["accumulate"] == (2 if "--acc_grad" in flags else 1)
     assert model in done.stdout
 
 
 def test_a_wrong_choice_is_one_sentence(tmp_path: Path) -> None:
     done = run("--output", str(tmp_path / "run"), "--ds", "digits", "--diff_coef", "0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.strip().endswith("sigma=0.0 is not allowed: it takes a number above 0.")
     assert not (tmp_path / "run").exists()

@@ -4,7 +4,8 @@ from sdebnn.brax import diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.independent_paths import independent_paths
-from sdebnn.brax.likelihoods import Categorical, Gaussian
+from sdebnn.brax.learner import JaxLearner, build_learner
+from sdebnn.brax.likelihoods import Categorical, Cauchy, Gaussian, Laplace
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.brax.resnet import ResNet32
@@ -18,8 +19,11 @@ __all__ = [
     "Augment",
     "BayesianLayer",
     "Categorical",
+    "Cauchy",
     "Gaussian",
     "HyperODEBlock",
+    "JaxLearner",
+    "Laplace",
     "Layer",
     "MeanField",
     "ODEBlock",
@@ -27,6 +31,7 @@ __all__ = [
     "Squeeze",
     "WeightProcess",
     "bnn_serial",
+    "build_learner",
     "diffeq_layers",
     "draw_path",
     "drift_network",

@@ -1,5 +1,6 @@
 """Pytrees of parameters as named arrays, which is how checkpoints keep them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ def to_named_arrays(tree: Any) -> dict[str, np.ndarray]:
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def from_named_arrays(named: dict[str, np.ndarray], like: Any) -> Any:
+def from_named_arrays(named: Mapping[str, np.ndarray], like: Any) -> Any:
     """The pytree with the structure and the shapes of `like` (arrays or `jax.ShapeDtypeStruct`s) that has these leaves.
 
     **Raises:** `InputError` naming the first array that is missing, left over, or of another shape or dtype.

@@ -1,12 +1,14 @@
 """What a network's outputs say about a target, and how posterior samples of the outputs become one prediction."""
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """p(y | outputs). Log-likelihoods are in nats."""
 
@@ -48,8 +50,61 @@ class Gaussian(NamedTuple):
         return self.dimensions
 
     def init(self) -> dict[str, Float[Array, " d"]]:
-        return {"log_std": jnp.full((self.dimensions,), jnp.log(self.initial_std))}
+        return _log_scale("log_std", self.dimensions, self.initial_std)
 
     def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
-        log_std = jnp.broadcast_to(params["log_std"], outputs.shape)
-        return jnp.sum(jax.scipy.stats.norm.logpdf(targets, outputs, jnp.exp(log_std)), axis=1)
+        return _independent(jax.scipy.stats.norm.logpdf, params["log_std"], outputs, targets)
+
+
+class Laplace(NamedTuple):
+    """Real targets with independent Laplace noise, whose scale, the mean absolute deviation, is learned, one for each
+    target dimension. Outliers count by their distance, not by its square.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+
+    def outputs(self) -> int:
+        return self.dimensions
+
+    def init(self) -> dict[str, Float[Array, " d"]]:
+        return _log_scale("log_scale", self.dimensions, self.initial_scale)
+
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
+        return _independent(jax.scipy.stats.laplace.logpdf, params["log_scale"], outputs, targets)
+
+
+class Cauchy(NamedTuple):
+    """Real targets with independent Cauchy noise, whose scale, half the distance between its quartiles, is learned, one
+    for each target dimension. Outliers, however far, hardly count.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+
+    def outputs(self) -> int:
+        return self.dimensions
+
+    def init(self) -> dict[str, Float[Array, " d"]]:
+        return _log_scale("log_scale", self.dimensions, self.initial_scale)
+
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
+        return _independent(jax.scipy.stats.cauchy.logpdf, params["log_scale"], outputs, targets)
+
+
+LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
+    "categorical": Categorical,
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "cauchy": Cauchy,
+}
+"""By name; each takes the number of classes or of target dimensions."""
+
+
+def _log_scale(name: str, dimensions: int, scale: float) -> dict[str, Float[Array, " d"]]:
+    return {name: jnp.full((dimensions,), jnp.log(scale))}
+
+
+def _independent(logpdf: Callable[..., Any], log_scale: Any, outputs: Any, targets: Any) -> Float[Array, " n"]:
+    scale = jnp.exp(jnp.broadcast_to(log_scale, outputs.shape))
+    return jnp.sum(logpdf(targets, outputs, scale), axis=1)

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from sdebnn.brax.bayesian import BayesianLayer, Params
 from sdebnn.brax.independent_paths import independent_paths
-from sdebnn.brax.likelihoods import Categorical, Gaussian, Likelihood
+from sdebnn.brax.likelihoods import LIKELIHOODS, Likelihood
 from sdebnn.brax.networks import build_network
-from sdebnn.data import Dataset, to_float
+from sdebnn.data import Dataset, check_images, to_float
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.training.predictions import likelihood_of
 
 BATCH = 500
 
@@ -60,14 +61,14 @@ class Model(NamedTuple):
 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:
-    """The model that `config` describes, for data of this shape: labels are categorical, real targets have Gaussian
-    noise that is learned.
+    """The model that `config` describes, for data of this shape.
 
     **Raises:** `InputError` when the configuration does not fit the data.
     """
-    likelihood: Likelihood
-    likelihood = Gaussian(dataset.y_train.shape[1]) if dataset.num_classes is None else Categorical(dataset.num_classes)
+    name = likelihood_of(config, dataset)
+    likelihood = LIKELIHOODS[name](dataset.num_classes or dataset.y_train.shape[1])
     input_shape = tuple(dataset.x_train.shape[1:])
+    check_images(input_shape, config.augmentation)
     predicting = dataclasses.replace(
         config, steps=config.test_steps or config.steps, method=config.test_method or config.method, adjoint="backprop"
     )
@@ -77,8 +78,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     model = Model(network, build_network(predicting, input_shape, likelihood.outputs()), likelihood, input_shape)
     # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
     key = jax.random.key(0)
-    batch_size = min(config.batch_size, len(dataset.x_train))
-    example = jax.ShapeDtypeStruct((batch_size, *input_shape), np.float32)
+    example = jax.ShapeDtypeStruct((config.batch_shape(len(dataset.x_train))[1], *input_shape), np.float32)
     try:
         for network in (model.network, model.predictor):
             jax.eval_shape(lambda x, network=network: network.apply(model.init(key)["network"], x, rng=key), example)

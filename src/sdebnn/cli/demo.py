@@ -29,19 +29,18 @@ def add_to(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains both networks, prints the table and draws the pictures into the SDE-BNN's run folder."""
     from sdebnn import plots
-    from sdebnn.brax import pictures
-    from sdebnn.brax.evaluation import class_probabilities
-    from sdebnn.brax.run import restore, start_run
+    from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import ood_images
+    from sdebnn.training import class_probabilities, pictures, restore, start_run
 
     rows, predictions = {}, {}
     for model in MODELS:
         print(f"Training {model} on scikit-learn's handwritten digits.", flush=True)
-        done = start_run(TrainConfig.for_data("digits", model=model), options.output / model)
-        rows[model] = {name: done.trained.scores[name] for name in SCORES} | {"training (s)": done.trained.seconds}
-        predictions[model] = (class_probabilities(done.trained.test_outputs), done.dataset.y_test)
+        done = start_run(build_learner, TrainConfig.for_data("digits", model=model), options.output / model)
+        rows[model] = {name: done.fitted.scores[name] for name in SCORES} | {"training (s)": done.fitted.seconds}
+        predictions[model] = (class_probabilities(done.fitted.test_outputs), done.dataset.y_test)
     folder = options.output / "sdebnn"
-    restored = restore(folder)
+    restored = restore(build_learner, folder)
     strange = {name: class_probabilities(restored.outputs(x)) for name, x in ood_images(restored.dataset).items()}
     pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][0], strange)
     plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")

@@ -23,8 +23,9 @@ def add_to(subcommands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints the scores of the run's last checkpoint."""
-    from sdebnn.brax.run import restore
+    """Prints the scores of the run's checkpoint."""
+    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.training import restore
 
-    restored = restore(options.folder, data_dir=options.data_dir, changes=choices_given(options))
+    restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     print_scores({restored.config.model: restored.score()})

@@ -1,7 +1,6 @@
 """The command line: subcommands, and errors as one line with exit code 2."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -16,10 +15,9 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line. Returns the exit code: 0, 2 for input that cannot be used, 1 for training that broke
-    down, 130 after Ctrl-C.
-    """
+    """Runs the command line. Returns the exit code; see `outcome`."""
     from sdebnn.cli import demo, evaluate, train
+    from sdebnn.cli.outcome import outcome
 
     parser = _OneLineParser(
         prog="sdebnn",
@@ -28,16 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (train, evaluate, demo):
         command.add_to(subcommands)
-    try:
+
+    def act() -> None:
         options = parser.parse_args(arguments)
         options.run(options)
-    except InputError as error:
-        print(f"sdebnn: error: {error}", file=sys.stderr)
-        return 2
-    except FloatingPointError as error:
-        print(f"sdebnn: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("sdebnn: stopped.", file=sys.stderr)
-        return 130
-    return 0
+
+    return outcome("sdebnn", act)

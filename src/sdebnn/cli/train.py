@@ -6,14 +6,21 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
+from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.training import Run
 
 
 def add_to(subcommands: Any) -> None:
     """Adds the subcommand."""
-    parser = subcommands.add_parser("train", help="train a network and write a run folder")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="RUN", help="run folder to make; it must be new or empty"
+    parser = subcommands.add_parser("train", help="train a network and write a run folder, or go on with one")
+    folder = parser.add_mutually_exclusive_group(required=True)
+    folder.add_argument("--output", type=Path, metavar="RUN", help="run folder to make; it must be new or empty")
+    folder.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="run folder to go on with from its newest checkpoint; its choices are those that it was started with",
     )
     add_data_dir(parser)
     add_choices(parser)
@@ -22,7 +29,18 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains as the options say, draws what was learned and prints the test scores."""
-    from sdebnn.brax.run import start_run
+    print_run(_resume(options) if options.resume else _start(options))
+
+
+def print_run(run: Run) -> None:
+    """Prints the scores of a run that has just ended, and where it is."""
+    print_scores({run.config.model: run.fitted.scores | {"training (s)": run.fitted.seconds}})
+    print(f"The run is in {run.folder.path}")
+
+
+def _start(options: argparse.Namespace) -> Run:
+    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.training import start_run
 
     choices = choices_given(options)
     data = choices.pop("data", "digits")
@@ -30,6 +48,17 @@ def run(options: argparse.Namespace) -> None:
         # The run is evaluated from wherever a person happens to be.
         data = str(Path(data).expanduser().absolute())
     config = TrainConfig.for_data(data, **choices)
-    run = start_run(config, options.output, data_dir=options.data_dir)
-    print_scores({config.model: run.trained.scores | {"training (s)": run.trained.seconds}})
-    print(f"The run is in {options.output}")
+    return start_run(build_learner, config, options.output, data_dir=options.data_dir)
+
+
+def _resume(options: argparse.Namespace) -> Run:
+    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.training import resume_run
+
+    if given := choices_given(options):
+        flag = "--" + next(iter(given)).replace("_", "-")
+        raise InputError(
+            f"--resume goes on with the choices in {options.resume}/config.json, so it takes no {flag}; leave that "
+            "out, or start another run with --output."
+        )
+    return resume_run(build_learner, options.resume, data_dir=options.data_dir)

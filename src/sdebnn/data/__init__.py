@@ -3,6 +3,7 @@
 `load` gives a `Dataset` by name; `batches` gives the order of training; `to_float` makes pixels what a network takes.
 """
 
+from sdebnn.data.augmentation import augment, check_images
 from sdebnn.data.batches import batches
 from sdebnn.data.dataset import Dataset, to_float
 from sdebnn.data.files import data_home
@@ -17,7 +18,9 @@ __all__ = [
     "IMAGE_SETS",
     "NAMES",
     "Dataset",
+    "augment",
     "batches",
+    "check_images",
     "data_home",
     "load",
     "load_images",

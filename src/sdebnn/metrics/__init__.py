@@ -6,6 +6,7 @@ from sdebnn.metrics.calibration import (
     maximum_calibration_error,
     reliability_bins,
 )
+from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.metrics.ood import auroc, fpr95
 from sdebnn.metrics.regression import (
     crps_gaussian,
@@ -21,6 +22,7 @@ from sdebnn.metrics.scores import accuracy, brier, nll
 from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
 
 __all__ = [
+    "NOISE_LAWS",
     "ReliabilityBins",
     "accuracy",
     "auroc",

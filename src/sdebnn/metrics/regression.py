@@ -7,8 +7,7 @@ from jaxtyping import Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, check_same_shape, check_values
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+from sdebnn.metrics.noise_laws import NOISE_LAWS, noise_law
 
 
 def rmse(y: Values, mean: Values) -> float:
@@ -35,29 +34,31 @@ def gaussian_log_likelihood(y: Values, mean: Values, std: Values) -> float:
     return mixture_log_likelihood(y, mean[None], std)
 
 
-def mixture_log_likelihood(y: Values, means: Values, std: Values) -> float:
-    """Log-density of an example's targets under the mean of several Gaussian predictions, in nats, mean over examples.
+def mixture_log_likelihood(y: Values, means: Values, std: Values, *, noise: str = "gaussian") -> float:
+    """Log-density of an example's targets under the mean of several predictions, in nats, mean over examples.
 
     **Arguments:**
 
     - `y`: targets.
-    - `means`: (samples, *shape of y): one prediction of each posterior sample.
-    - `std`: as for `gaussian_log_likelihood`.
+    - `means`: (samples, *shape of y): the centre of each posterior sample's prediction.
+    - `std`: as for `gaussian_log_likelihood`; the scale where the noise is of another law.
+    - `noise`: a name in `NOISE_LAWS`.
     """
+    law = noise_law(noise)
     targets, samples, deviations = _mixture(y, means, std)
-    z = (targets[None] - samples) / deviations[None]
-    log_density = -0.5 * z**2 - np.log(deviations)[None] - 0.5 * math.log(2 * math.pi)
+    log_density = law.log_density((targets[None] - samples) / deviations[None]) - np.log(deviations)[None]
     of_example = log_density.reshape(*log_density.shape[:2], -1).sum(axis=2)
     return float(np.mean(np.logaddexp.reduce(of_example, axis=0) - math.log(len(samples))))
 
 
-def mixture_cdf(y: Values, means: Values, std: Values) -> Float[np.ndarray, "..."]:
-    """Probability that the mean of several Gaussian predictions gives to values up to `y`, of `y`'s shape.
+def mixture_cdf(y: Values, means: Values, std: Values, *, noise: str = "gaussian") -> Float[np.ndarray, "..."]:
+    """Probability that the mean of several predictions gives to values up to `y`, of `y`'s shape.
 
     Arguments as for `mixture_log_likelihood`. A calibrated prediction makes it uniform in [0, 1].
     """
+    law = noise_law(noise)
     targets, samples, deviations = _mixture(y, means, std)
-    return np.mean(_normal_cdf((targets[None] - samples) / deviations[None]), axis=0)
+    return np.mean(law.cdf((targets[None] - samples) / deviations[None]), axis=0)
 
 
 def interval_coverage(y: Values, lower: Values, upper: Values) -> float:
@@ -85,7 +86,9 @@ def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
     targets, samples, deviations = _mixture(y, mean[None], std)
     z = (targets - samples[0]) / deviations
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    return float(np.mean(deviations * (z * (2 * _normal_cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))))
+    return float(
+        np.mean(deviations * (z * (2 * NOISE_LAWS["gaussian"].cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi)))
+    )
 
 
 def crps_samples(y: Values, samples: Values) -> float:
@@ -126,7 +129,3 @@ def _mixture(
     except ValueError:
         raise InputError(f"std has shape {std.shape}, which does not broadcast to y's {y.shape}.") from None
     return check_values("y", y), check_values("predictions", means), deviations
-
-
-def _normal_cdf(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    return 0.5 * (1 + _erf(z / math.sqrt(2)))

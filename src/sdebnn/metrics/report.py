@@ -30,20 +30,24 @@ def classification_report(probs: Probabilities, labels: Labels) -> dict[str, flo
     }
 
 
-def regression_report(y: Values, sample_means: Values, noise_std: Values) -> dict[str, float]:
-    """The scores of the mean of several Gaussian predictions.
+def regression_report(
+    y: Values, sample_means: Values, noise_std: Values, *, noise: str = "gaussian"
+) -> dict[str, float]:
+    """The scores of the mean of several predictions with noise of one law.
 
     **Arguments:**
 
     - `y`: targets (n,) or (n, d).
     - `sample_means`: (samples, *shape of y): the prediction of each posterior sample.
-    - `noise_std`: standard deviation of the observation noise, of a shape that broadcasts to that of `y`.
+    - `noise_std`: standard deviation of the observation noise, or its scale where it is of another law; of a shape that
+      broadcasts to that of `y`.
+    - `noise`: a name in `NOISE_LAWS`.
 
     **Returns:** `rmse` of the mean prediction, `log_likelihood` (nats) and `coverage_95`, the share of targets in the
     central 95 % interval.
     """
-    log_likelihood = mixture_log_likelihood(y, sample_means, noise_std)
-    cdf = mixture_cdf(y, sample_means, noise_std)
+    log_likelihood = mixture_log_likelihood(y, sample_means, noise_std, noise=noise)
+    cdf = mixture_cdf(y, sample_means, noise_std, noise=noise)
     return {
         "rmse": rmse(y, sample_means.mean(axis=0)),
         "log_likelihood": log_likelihood,

@@ -81,16 +81,26 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, meta
 
 
-def latest(folder: Path) -> Path:
-    """The last whole checkpoint `step-...` in a folder, by name, as `load` takes it.
+def find(folder: Path, kind: str = "step") -> list[Path]:
+    """The whole checkpoints `kind-...` in a folder, oldest first by name, as `load` takes them."""
+    paths = [sidecar.with_suffix("") for sidecar in folder.glob(f"{kind}-*.json")]
+    return sorted((path for path in paths if _tensors_file(path).exists()), key=lambda path: path.name)
 
-    **Raises:** `InputError` when there is none.
-    """
-    paths = [sidecar.with_suffix("") for sidecar in folder.glob("step-*.json")]
-    whole = [path for path in paths if _tensors_file(path).exists()]
-    if not whole:
+
+def latest(folder: Path, kind: str = "step") -> Path:
+    """The last whole checkpoint `kind-...` in a folder. **Raises:** `InputError` when there is none."""
+    paths = find(folder, kind)
+    if not paths:
         raise InputError(f"{folder} has no checkpoint; the run did not get as far as writing one.")
-    return max(whole, key=lambda path: path.name)
+    return paths[-1]
+
+
+def prune(folder: Path, kind: str = "step", *, keep: int) -> None:
+    """Removes the whole checkpoints `kind-...` of a folder but for the newest `keep`."""
+    for path in find(folder, kind)[:-keep]:
+        # Without its JSON a checkpoint is none, so a crash between the two leaves no torn pair.
+        _sidecar_file(path).unlink()
+        _tensors_file(path).unlink()
 
 
 def _tensors_file(path: Path) -> Path:

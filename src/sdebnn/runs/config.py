@@ -43,16 +43,43 @@ class TrainConfig:
             "meanfield_resnet32",
         ),
     )
+    framework: str = _choice("jax", "jax, or torch for PyTorch with torchsde", choices=("jax", "torch"))
     seed: int = _choice(
         0, "seed of all randomness: the same seed gives the same numbers on the same machine", low=0, high=2**32 - 1
     )
 
     epochs: int = _choice(40, "passes over the training data", low=1)
-    batch_size: int = _choice(64, "examples in a gradient step", low=1)
-    learning_rate: float = _choice(4e-3, "peak step size of Adam; a short warm-up, then a cosine to zero", above=0)
+    batch_size: int = _choice(64, "examples in a gradient step; more than there are is all of them", low=1)
+    learning_rate: float = _choice(4e-3, "peak step size of Adam", above=0)
+    schedule: str = _choice(
+        "cosine",
+        "step size after the warm-up: cosine, to zero; exponential, to a hundredth; stairs, a tenth after half and a "
+        "hundredth after three quarters of the run; constant",
+        choices=("cosine", "exponential", "stairs", "constant"),
+    )
+    warmup_steps: int = _choice(
+        20, "gradient steps over which the step size rises from 0; at most half of the run", low=0
+    )
+    accumulate: int = _choice(
+        1, "equal slices of a batch that go through the network one after the other, to save memory", low=1
+    )
+    clip_norm: float = _choice(0.0, "largest norm of a gradient; a longer one is scaled down; 0 is no limit", low=0)
+    augmentation: str = _choice(
+        "none",
+        "random changes to training images: crop moves them by up to 4 pixels (2 below 32 pixels a side), the border "
+        "filled with zeros; crop_flip also mirrors half of them left to right",
+        choices=("none", "crop", "crop_flip"),
+    )
+    likelihood: str = _choice(
+        "auto",
+        "what outputs say of answers: auto, by the data: categorical for labels, gaussian for targets; laplace and "
+        "cauchy forgive outliers among targets",
+        choices=("auto", "categorical", "gaussian", "laplace", "cauchy"),
+    )
     kl_coef: float = _choice(
         1.0, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0
     )
+    kl_warmup: float = _choice(0.0, "epochs over which the weight of the KL rises from 0 to kl_coef", low=0)
     kl_estimator: str = _choice(
         "stl",
         "unbiased estimator of the path KL; stl has the least variance near the posterior",
@@ -70,6 +97,19 @@ class TrainConfig:
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
     )
     max_steps: int = _choice(0, "stop after so many gradient steps; 0 is no limit", low=0)
+    checkpoint_steps: int = _choice(
+        0,
+        "gradient steps between checkpoints, from which --resume goes on; 0 is once an epoch; the newest two stay",
+        low=0,
+    )
+    snr: int = _choice(0, "1 logs the signal-to-noise ratio of the gradient", low=0, high=1)
+    validation: float = _choice(
+        0.0,
+        "share of the training data held out to choose the best checkpoint by its NLL, which then makes the "
+        "predictions; 0 holds out none and takes the last",
+        low=0,
+        below=1,
+    )
 
     steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1)
     method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
@@ -131,6 +171,32 @@ class TrainConfig:
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
+
+    def steps_per_epoch(self, train_size: int) -> int:
+        """Gradient steps in a pass over that many training examples; what makes no full batch is left out."""
+        return train_size // min(self.batch_size, train_size)
+
+    def total_steps(self, train_size: int) -> int:
+        """Gradient steps of the whole run."""
+        steps = self.epochs * self.steps_per_epoch(train_size)
+        return min(steps, self.max_steps) if self.max_steps else steps
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Whether the held-out data are looked at after that many epochs, before the end."""
+        return self.evaluate_every > 0 and epoch % self.evaluate_every == 0
+
+    def batch_shape(self, train_size: int) -> tuple[int, int]:
+        """How the examples of a gradient step are laid out: slices, and examples in each.
+
+        **Raises:** `InputError` when the batch cannot be cut into `accumulate` equal slices.
+        """
+        batch = min(self.batch_size, train_size)
+        if batch % self.accumulate:
+            raise InputError(
+                f"A batch of {batch} examples cannot be cut into accumulate={self.accumulate} equal slices; take a "
+                "number that divides it."
+            )
+        return self.accumulate, batch // self.accumulate
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":

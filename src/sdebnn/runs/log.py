@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -18,15 +19,32 @@ class MetricsLog:
     A line is `{"step", "time", "split", name: value, ...}`: gradient steps taken, seconds since 1970, and `train`,
     `test` or another part of the data. NaN and infinity are written as text, because JSON has neither; `read` gives
     them back as numbers. TensorBoard comes with `pip install 'sdebnn[tensorboard]'`.
+
+    **Arguments:**
+
+    - `run`: the folder.
+    - `resume`: `(step, size)` to take a log up again as it was after `step` gradient steps, when `size` was its length:
+      later lines are cut off, and TensorBoard hides what it has of later steps.
     """
 
-    def __init__(self, run: RunFolder) -> None:
-        self._file = run.metrics_file.open("a", encoding="utf-8")
+    def __init__(self, run: RunFolder, *, resume: tuple[int, int] | None = None) -> None:
+        self._path = run.metrics_file
         self._board: Any = None
+        purge = None
+        if resume is not None:
+            step, size = resume
+            purge = step + 1
+            self._path.touch()
+            os.truncate(self._path, min(size, self.size()))
+        self._file = self._path.open("a", encoding="utf-8")
         if importlib.util.find_spec("tensorboardX") is not None:
             from tensorboardX import SummaryWriter
 
-            self._board = SummaryWriter(str(run.tensorboard))
+            self._board = SummaryWriter(str(run.tensorboard), purge_step=purge)
+
+    def size(self) -> int:
+        """Length of `metrics.jsonl` so far, in bytes."""
+        return self._path.stat().st_size
 
     def write(self, step: int, values: Mapping[str, SupportsFloat], *, split: str) -> None:
         """Writes one line, at once: a run that dies keeps every line.

@@ -1,122 +1,91 @@
-import dataclasses
-import math
+"""A whole run in JAX: that it learns, what it logs, and that it may be interrupted."""
+
+import os
+import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdebnn.brax import BayesianLayer, Categorical, Gaussian
-from sdebnn.brax import model as model_module
-from sdebnn.brax.evaluation import class_probabilities, report
-from sdebnn.brax.model import Model, build_model
-from sdebnn.brax.training import objective, train
+from sdebnn.brax import build_learner
 from sdebnn.data import Dataset
-from sdebnn.errors import InputError
-from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
+from sdebnn.training import Fitted, Stopped, fit
 
-KEY = jax.random.key(0)
-QUICK = TrainConfig(
-    epochs=2, batch_size=8, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=3, evaluate_every=1
-)
+X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+TABLE = Dataset("table", "classification", X, Y, X[:10], Y[:10], 2)
+CONFIG = TrainConfig(
+    epochs=40, batch_size=8, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=3, evaluate_every=10,
+    learning_rate=2e-2, kl_warmup=4.0, snr=1, checkpoint_steps=50,
+)  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def standard_promotion():
     """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
 
-def table(n: int = 30) -> Dataset:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(n, 2)).astype(np.float32)
-    y = (x[:, 0] > 0).astype(np.int32)
-    return Dataset("table", "classification", x, y, x[:10], y[:10], 2)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[RunFolder, Fitted]:
+    run = RunFolder.create(tmp_path_factory.mktemp("whole") / "run")
+    return run, fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)
 
 
-def noisy_bias(kl: float) -> BayesianLayer:
-    """Adds one standard normal number to the logit of the first class; its KL is given."""
-
-    def apply(params, x, rng, **kwargs):
-        return x + jnp.asarray([[1.0, 0.0]]) * jax.random.normal(rng), jnp.asarray(kl)
-
-    return BayesianLayer(lambda rng, shape: (shape, ()), apply)
-
-
-def test_the_loss_is_the_mean_nll_and_the_kl_paid_once_for_the_whole_training_set() -> None:
-    model = Model(noisy_bias(kl=50.0), noisy_bias(kl=50.0), Categorical(2), (2,))
-    params = model.init(KEY)
-    x, y = jnp.asarray([[2.0, 0.0], [0.0, 1.0]]), jnp.asarray([0, 0])
-    loss, parts = objective(model, kl_coef=0.1, train_size=1000)(params, x, y, KEY)
-    bias = float(jax.random.normal(jax.random.split(KEY, 1)[0]))
-    nll = np.mean([math.log1p(math.exp(-(2 + bias))), math.log1p(math.exp(1 - bias))])
-    assert parts["nll"] == pytest.approx(nll, rel=1e-5)
-    assert parts["kl"] == 50
-    assert loss == pytest.approx(nll + 0.1 / 1000 * 50, rel=1e-5)
-
-
-def test_several_samples_give_the_mean_of_their_losses() -> None:
-    model = Model(noisy_bias(kl=1.0), noisy_bias(kl=1.0), Categorical(2), (2,))
-    params, x, y = model.init(KEY), jnp.zeros((2, 2)), jnp.asarray([0, 1])
-    loss, _ = objective(model, kl_coef=1.0, train_size=10, samples=4)(params, x, y, KEY)
-    biases = np.asarray([jax.random.normal(key) for key in jax.random.split(KEY, 4)])
-    nll = np.mean([np.log1p(np.exp(-biases)), np.log1p(np.exp(biases))])
-    assert loss == pytest.approx(nll + 0.1, rel=1e-5)
-
-
-def test_gaussian_likelihood_is_the_normal_density() -> None:
-    likelihood = Gaussian(2, initial_std=0.5)
-    value = likelihood.log_prob(likelihood.init(), jnp.asarray([[0.0, 1.0]]), jnp.asarray([[0.5, 0.0]]))
-    expected = sum(-0.5 * (d / 0.5) ** 2 - math.log(0.5 * math.sqrt(2 * math.pi)) for d in (0.5, 1.0))
-    np.testing.assert_allclose(value, [expected], rtol=1e-6)
-
-
-def test_predictions_average_probabilities_not_logarithms() -> None:
-    logits = np.log(np.asarray([[[0.9, 0.1]], [[0.1, 0.9]], [[0.1, 0.9]]]))
-    np.testing.assert_allclose(class_probabilities(logits), [[1.1 / 3, 1.9 / 3]], rtol=1e-5)
-    model = Model(noisy_bias(0.0), noisy_bias(0.0), Categorical(2), (2,))
-    assert report(model, {}, logits, np.asarray([1]))["nll"] == pytest.approx(-math.log(1.9 / 3), rel=1e-5)
-
-
-def test_a_posterior_sample_is_one_function_of_its_input(monkeypatch) -> None:
-    model, dataset = build_model(QUICK, table()), table()
-    params = model.init(KEY)
-    at_once = model.sampler(3)(params, dataset.x_test, KEY)
-    monkeypatch.setattr(model_module, "BATCH", 4)
-    in_parts = model.sampler(3)(params, dataset.x_test, KEY)
-    assert at_once.shape == (3, 10, 2)
-    np.testing.assert_allclose(at_once, in_parts, rtol=1e-5, atol=1e-6)
-    assert not np.allclose(at_once[0], at_once[1])
-
-
-def test_training_learns_logs_and_averages(tmp_path) -> None:
-    config, dataset = dataclasses.replace(QUICK, epochs=40, learning_rate=2e-2), table()
-    run = RunFolder.create(tmp_path / "run")
-    trained = train(config, dataset, run, build_model(config, dataset))
+def test_training_learns_logs_and_averages(whole) -> None:
+    run, fitted = whole
     records = MetricsLog.read(run)
     losses = [record["loss"] for record in records if record["split"] == "train"]
     tests = [record for record in records if record["split"] == "test"]
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
-    assert trained.scores["accuracy"] >= 0.9
-    assert len(tests) == 40
-    assert tests[-1]["accuracy"] == trained.scores["accuracy"]
+    assert fitted.scores["accuracy"] >= 0.9
+    assert [record["step"] for record in tests] == [30, 60, 90, 120]
+    assert tests[-1]["accuracy"] == fitted.scores["accuracy"]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_says_when(tmp_path) -> None:
-    config, dataset = dataclasses.replace(QUICK, epochs=20, learning_rate=1e30), table()
-    with pytest.raises(FloatingPointError, match=r"by step \d+; lower learning_rate"):
-        train(config, dataset, RunFolder.create(tmp_path / "run"), build_model(config, dataset))
+def test_tensorboard_shows_the_numbers_of_the_log(whole) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("tensorboardX")
+    run, _ = whole
+    board = accumulator.EventAccumulator(str(run.tensorboard), size_guidance={"scalars": 0})
+    board.Reload()
+    train = ("loss", "nll", "kl", "accuracy", "gradient_norm", "gradient_snr")
+    shown = {f"train/{name}" for name in train} | {"test/ece", "system/examples_per_second", "system/memory_mib"}
+    assert shown <= set(board.Tags()["scalars"])
+    for record in MetricsLog.read(run):
+        for name, value in record.items():
+            if name not in ("step", "time", "split"):
+                events = {event.step: event.value for event in board.Scalars(f"{record['split']}/{name}")}
+                np.testing.assert_allclose(events[record["step"]], value, rtol=1e-6)
 
 
-def test_images_that_cannot_be_halved_and_networks_that_cannot_be_built_are_refused() -> None:
-    x = np.zeros((6, 7, 7, 1), np.float32)
-    images = Dataset(
-        "odd", "classification", x, np.arange(6, dtype=np.int32) % 2, x, np.arange(6, dtype=np.int32) % 2, 2
-    )
-    with pytest.raises(InputError, match="divisible by 2"):
-        build_model(dataclasses.replace(QUICK, squeeze=1), images)
-    with pytest.raises(InputError, match="euler_maruyama"):
-        build_model(dataclasses.replace(QUICK, method="eulre"), table())
-    with pytest.raises(InputError, match="concat"):
-        build_model(dataclasses.replace(QUICK, layer="conct"), table())
+def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None:
+    """Stopped within an epoch, with the step size, the KL and the order of batches in full swing."""
+    run = RunFolder.create(tmp_path / "run")
+    learner = build_learner(CONFIG, TABLE)
+    gradient_step = learner.gradient_step
+
+    def interrupted(x, y, step):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return gradient_step(x, y, step)
+
+    learner.gradient_step = interrupted
+    with pytest.raises(Stopped, match=r"step 8 of 120"):
+        fit(learner, CONFIG, TABLE, run)
+    again = fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)
+    first, second = (checkpoint.load(checkpoint.latest(folder.checkpoints))[0] for folder in (whole[0], run))
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+    np.testing.assert_array_equal(whole[1].test_outputs, again.test_outputs)
+
+
+def test_a_gradient_that_is_not_finite_is_dated(tmp_path) -> None:
+    learner = build_learner(CONFIG, TABLE)
+    for step in range(3):
+        x = X[None, :8] * np.float32(np.nan if step == 1 else 1)
+        learner.gradient_step(x, Y[None, :8], step)
+    assert learner.first_bad() == 2

@@ -109,6 +109,9 @@ def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
         (["--activation", "sotfplus"], "softplus"),
         (["--squeeze", "4"], "divisible by 2"),
         (["--epoch-count", "3"], "--epoch-count"),
+        (["--likelihood", "laplace"], "they take categorical"),
+        (["--accumulate", "3"], "equal slices"),
+        (["--augmentation", "flip"], "crop_flip"),
     ],
 )
 def test_bad_flags_are_one_line_exit_code_2_and_leave_nothing(flags, says, tmp_path, capsys) -> None:
@@ -152,6 +155,34 @@ def test_an_output_that_cannot_be_written_or_holds_another_run_is_refused(tmp_pa
     code, _, err = run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)
     assert code == 2
     assert str(tmp_path / "run") in err
+
+
+def test_a_run_is_resumed_with_the_choices_that_it_was_started_with(tmp_path, capsys) -> None:
+    code, printed, _ = run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)
+    assert code == 0
+    code, again, _ = run(capsys, "train", "--resume", str(tmp_path / "run"))
+    assert code == 0
+    assert again.splitlines()[1].split()[:6] == printed.splitlines()[1].split()[:6]
+    code, _, err = run(capsys, "train", "--resume", str(tmp_path / "run"), "--train-samples", "2")
+    assert code == 2
+    assert "it takes no --train-samples" in err
+    code, _, err = run(capsys, "train", "--resume", str(tmp_path / "none"))
+    assert code == 2
+    assert "is not the folder of a run" in err
+    assert run(capsys, "train", "--resume", str(tmp_path / "run"), "--output", str(tmp_path / "b"))[0] == 2
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_left_as_it_is(tmp_path, capsys) -> None:
+    assert run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)[0] == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"width": 5}))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    for command in (["train", "--resume"], ["evaluate"]):
+        code, _, err = run(capsys, *command, str(tmp_path / "run"))
+        assert code == 2
+        assert "it is of another model or configuration" in err
+        assert err.count("\n") == 1
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").iterdir()}
 
 
 def test_evaluate_refuses_what_is_not_a_run(tmp_path, capsys) -> None:

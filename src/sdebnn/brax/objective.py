@@ -1,0 +1,46 @@
+"""Stochastic variational inference: the loss of a mini-batch.
+
+loss = mean negative log-likelihood + kl_coef / N_train * KL
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from sdebnn.brax.bayesian import Params
+from sdebnn.brax.likelihoods import Categorical
+from sdebnn.brax.model import Model
+
+Loss = Callable[..., tuple[Float[Array, ""], dict[str, Float[Array, ""]]]]
+
+
+def objective(model: Model, *, kl_coef: float, train_size: int, samples: int = 1) -> Loss:
+    """The loss of a mini-batch, `(params, x, y, rng, kl_share=1.0) -> (loss, {"nll", "kl", ...})`. With `kl_coef` 1 its
+    mean is minus the evidence lower bound of the training data, divided by its size.
+
+    **Arguments:**
+
+    - `kl_coef`: weight of the KL. Below 1 the posterior is colder than Bayes' rule has it. `kl_share` multiplies it,
+      for a KL that is warmed up.
+    - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
+    - `samples`: weight paths drawn for the batch; the loss is their mean.
+    """
+
+    def loss(
+        params: Params, x: Any, y: Any, rng: PRNGKeyArray, kl_share: Any = 1.0
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        def of_one_path(key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
+            outputs, kl = model.network.apply(params["network"], x, rng=key)
+            parts = {"nll": -jnp.mean(model.likelihood.log_prob(params["likelihood"], outputs, y)), "kl": kl}
+            if isinstance(model.likelihood, Categorical):
+                parts["accuracy"] = jnp.mean(jnp.argmax(outputs, axis=1) == y, dtype=jnp.float32)
+            return parts
+
+        parts = jax.vmap(of_one_path)(jax.random.split(rng, samples))
+        parts = jax.tree.map(lambda part: jnp.mean(part, axis=0), parts)
+        return parts["nll"] + kl_share * (kl_coef / train_size) * parts["kl"], parts
+
+    return loss

@@ -1,0 +1,47 @@
+"""What the choices of a run make of a gradient: the step size by step, clipping, Adam, and the warm-up of the KL."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from sdebnn.runs import TrainConfig
+
+
+def step_sizes(config: TrainConfig, total: int) -> optax.Schedule:
+    """The step size by gradient step: a linear rise from 0, then `config.schedule`.
+
+    **Arguments:**
+
+    - `total`: gradient steps of the whole run.
+    """
+    peak = config.learning_rate
+    warmup = min(config.warmup_steps, total // 2)
+    rest = max(total - warmup, 1)
+    after = {
+        # One step longer than the run, so that its last step is not of size zero.
+        "cosine": lambda: optax.cosine_decay_schedule(peak, rest + 1),
+        "exponential": lambda: optax.exponential_decay(peak, rest, 0.01),
+        "stairs": lambda: optax.piecewise_constant_schedule(
+            peak, {total // 2 - warmup: 0.1, 3 * total // 4 - warmup: 0.1}
+        ),
+        "constant": lambda: optax.constant_schedule(peak),
+    }[config.schedule]()
+    if warmup == 0:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
+
+
+def build_optimiser(config: TrainConfig, total: int) -> optax.GradientTransformation:
+    """Adam with the run's step sizes, and gradients clipped to `config.clip_norm` where it is not 0."""
+    adam = optax.adam(step_sizes(config, total))
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
+
+
+def kl_shares(config: TrainConfig, steps_per_epoch: int) -> Callable[[Any], Any]:
+    """The share of `kl_coef` that counts at a gradient step (from 0): a linear rise over `config.kl_warmup` epochs."""
+    steps = config.kl_warmup * steps_per_epoch
+    if steps == 0:
+        return lambda step: 1.0
+    return lambda step: jnp.minimum(1.0, jnp.asarray(step, jnp.float32) / steps)

@@ -1,0 +1,61 @@
+"""What the training loop needs of a framework."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, SupportsFloat, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+
+class WeightPaths(NamedTuple):
+    """Draws of a few weights of a network's first SDEBNN block over depth.
+
+    `prior` is the mean and the standard deviation of each under the prior, (times, weights); `None` where the prior is
+    not the OU process alone.
+    """
+
+    ts: Float[np.ndarray, " times"]
+    paths: Float[np.ndarray, "draws times weights"]
+    prior: tuple[Float[np.ndarray, "times weights"], Float[np.ndarray, "times weights"]] | None
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A network in training. It holds the parameters, their running average, which predictions use, and the optimiser's
+    state. All of its randomness is drawn from the run's seed and the number of the gradient step.
+    """
+
+    def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
+        """Changes the parameters by one gradient step, the `step`-th from 0.
+
+        **Arguments:**
+
+        - `x`, `y`: a batch, (slices, n, ...): equal slices that are taken one after the other, to save memory.
+
+        **Returns:** `loss`, `nll`, `kl`, `gradient_norm` and what else there is to log, by name. Reading a number waits
+        for the device.
+        """
+
+    def first_bad(self) -> int:
+        """The first gradient step, counted from 1, whose loss or gradient was not finite; 0 while there is none."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that a gradient step changes, by name; the averaged parameters are those named `average/...`."""
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes back to a state. **Raises:** `InputError` when it is of another model."""
+
+    def load_average(self, average: Mapping[str, np.ndarray]) -> None:
+        """Takes averaged parameters, named as in `state`. **Raises:** `InputError` when they are of another model."""
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        """The outputs of the run's `test_samples` posterior samples, the same ones at each call, for inputs `x`."""
+
+    def noise_scale(self) -> Float[np.ndarray, " o"] | None:
+        """The scale of the targets' noise under the likelihood; `None` for labels."""
+
+    def memory(self) -> float:
+        """The most memory that the framework has held so far, in MiB: of its device, or of the process."""
+
+    def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
+        """A few weights along `draws` posterior weight paths; `None` for a network without an SDEBNN block."""

@@ -1,0 +1,137 @@
+"""The loop over batches: gradient steps, the log, checkpoints and evaluations."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn.data import Dataset, augment, batches, to_float
+from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
+from sdebnn.training import keeping
+from sdebnn.training.learner import Learner
+from sdebnn.training.predictions import report
+from sdebnn.training.stop_signals import Stopped, StopSignals
+
+LOG_EVERY = 10
+PACE_EVERY = 100
+
+
+class Fitted(NamedTuple):
+    """A finished training: the outputs of posterior samples for the test data and their scores, and the seconds that
+    gradient steps took.
+    """
+
+    test_outputs: Float[np.ndarray, "samples n o"]
+    scores: dict[str, float]
+    seconds: float
+
+
+def fit(
+    learner: Learner,
+    config: TrainConfig,
+    dataset: Dataset,
+    run: RunFolder,
+    *,
+    validation: tuple[Any, Any] | None = None,
+) -> Fitted:
+    """Trains, and writes log and checkpoints to the run folder. Where that has a checkpoint already, training goes on
+    from the newest and ends with the numbers that it would have ended with.
+
+    **Arguments:**
+
+    - `learner`: of this configuration and data set, new.
+    - `validation`: x and y that choose the best checkpoint by its NLL, which then makes the predictions; without them
+      the last does.
+
+    **Raises:** `FloatingPointError`, saying at which step it began, when loss or gradient are no longer finite;
+    `Stopped` after SIGTERM or Ctrl-C; `InputError` when the newest checkpoint cannot be used.
+    """
+    train_size = len(dataset.x_train)
+    steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
+    step, seconds, resume = 0, 0.0, None
+    if checkpoint.find(run.checkpoints):
+        state, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
+        learner.load_state(state)
+        step, seconds, resume = meta["step"], meta["seconds"], (meta["step"], meta["log_size"])
+
+    def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
+        outputs = learner.outputs(x)
+        keeping.refuse_bad_outputs(run, config, outputs)
+        return outputs, report(config, outputs, y, learner.noise_scale())
+
+    with MetricsLog(run, resume=resume) as log, Progress(total) as progress, StopSignals() as signals:
+        started = time.perf_counter()
+
+        def lap() -> None:
+            nonlocal seconds, started
+            now = time.perf_counter()
+            seconds, started = seconds + now - started, now
+
+        def save() -> None:
+            keeping.refuse_bad(run, config, learner)
+            lap()
+            keeping.save_state(run, learner, {"step": step, "seconds": seconds, "log_size": log.size()})
+
+        pace = None
+        for x, y in itertools.islice(_batches(dataset, config, step), total - step):
+            values = learner.gradient_step(x, y, step)
+            step += 1
+            epoch_ends = step % steps_per_epoch == 0 or step == total
+            if step % LOG_EVERY == 0 or step == total:
+                keeping.refuse_bad(run, config, learner)
+                log.write(step, values, split="train")
+            progress.update(step, values)
+            # Measured from the first step's end on, which has compiled.
+            if pace is None:
+                pace = (step, time.perf_counter())
+            elif step % PACE_EVERY == 0 or step == total:
+                now = time.perf_counter()
+                rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
+                log.write(step, {"examples_per_second": rate, "memory_mib": learner.memory()}, split="system")
+                pace = (step, now)
+            if epoch_ends:
+                keeping.refuse_bad(run, config, learner)
+                lap()
+                if validation is not None:
+                    scores = scores_of(*validation)[1]
+                    log.write(step, scores, split="validation")
+                    keeping.save_if_best(run, learner, step, _nll(scores))
+                if config.evaluates_after(step // steps_per_epoch) and step < total:
+                    log.write(step, scores_of(dataset.x_test, dataset.y_test)[1], split="test")
+                started = time.perf_counter()
+                pace = None
+            if step == total or (step % config.checkpoint_steps == 0 if config.checkpoint_steps else epoch_ends):
+                save()
+            if signals.received:
+                save()
+                raise Stopped(
+                    signals.received,
+                    f"stopped at step {step} of {total}; the run is saved, and `sdebnn train --resume {run.path}` "
+                    "takes it up again.",
+                )
+        if validation is not None:
+            keeping.load_average(run, learner)
+        outputs, scores = scores_of(dataset.x_test, dataset.y_test)
+        log.write(step, scores, split="test")
+    return Fitted(outputs, scores, seconds)
+
+
+def _batches(dataset: Dataset, config: TrainConfig, start: int) -> Iterator[tuple[Any, Any]]:
+    """Batches from gradient step `start` on, (slices, n, ...) each; they depend on the seed and the step alone."""
+    train_size = len(dataset.x_train)
+    shape = config.batch_shape(train_size)
+    steps_per_epoch = config.steps_per_epoch(train_size)
+    for epoch in itertools.count(start // steps_per_epoch):
+        order = batches(train_size, shape[0] * shape[1], seed=config.seed, epoch=epoch)
+        for step, indices in enumerate(order, epoch * steps_per_epoch):
+            if step >= start:
+                x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
+                y = dataset.y_train[indices]
+                yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
+
+
+def _nll(scores: dict[str, float]) -> float:
+    return scores["nll"] if "nll" in scores else -scores["log_likelihood"]

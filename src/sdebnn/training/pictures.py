@@ -1,0 +1,41 @@
+"""What a run has learned, drawn into its folder."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn import metrics, plots
+from sdebnn.data import Dataset
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
+from sdebnn.training.learner import Learner
+from sdebnn.training.loop import Fitted
+from sdebnn.training.predictions import class_probabilities
+
+PATHS = 8
+WEIGHTS = 4
+TIMES = 101
+
+
+def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Learner, fitted: Fitted) -> None:
+    """Every picture that one run's results allow: training curves; for labels the reliability diagram; for an SDE-BNN
+    its weight paths.
+    """
+    plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
+    if dataset.task == "classification":
+        predictions = {config.model: (class_probabilities(fitted.test_outputs), dataset.y_test)}
+        plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
+    drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), PATHS, WEIGHTS)
+    if drawn is not None:
+        plots.draw_weight_paths(drawn.ts, drawn.paths, run.pictures / "weight_paths.png", prior=drawn.prior)
+
+
+def draw_entropy(
+    run: RunFolder, familiar: Float[np.ndarray, "n c"], strange: Mapping[str, Float[np.ndarray, "m c"]]
+) -> None:
+    """Entropy of the predictions for test inputs and for inputs from elsewhere: `predictive_entropy.png`."""
+    plots.draw_predictive_entropy(
+        metrics.entropy(familiar),
+        {name: metrics.entropy(probs) for name, probs in strange.items()},
+        run.pictures / "predictive_entropy.png",
+    )

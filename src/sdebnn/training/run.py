@@ -1,0 +1,121 @@
+"""One training run from its choices to a finished run folder, taken up again, and read back."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn import data
+from sdebnn.data import Dataset
+from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.training import keeping, pictures
+from sdebnn.training.learner import Learner
+from sdebnn.training.loop import Fitted, fit
+from sdebnn.training.predictions import report
+
+Build = Callable[[TrainConfig, Dataset], Learner]
+
+
+class Run(NamedTuple):
+    """A run that has just ended: its folder, its choices, the data, the learner and what came of it."""
+
+    folder: RunFolder
+    config: TrainConfig
+    dataset: Dataset
+    learner: Learner
+    fitted: Fitted
+
+
+class Restored(NamedTuple):
+    """A finished run, read back: its choices, the data, and the learner with its averaged parameters."""
+
+    config: TrainConfig
+    dataset: Dataset
+    learner: Learner
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        """The outputs of `test_samples` posterior samples for inputs `x`; the same samples as at the end of
+        training.
+        """
+        return self.learner.outputs(x)
+
+    def score(self) -> dict[str, float]:
+        """The scores on the test data; with unchanged choices, those that training ended with."""
+        outputs = self.outputs(self.dataset.x_test)
+        return report(self.config, outputs, self.dataset.y_test, self.learner.noise_scale())
+
+
+def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path | None = None) -> Run:
+    """Trains as `config` says and writes the run folder `output`; with matplotlib also its pictures.
+
+    Data, model and folder are checked before anything is written.
+
+    **Arguments:**
+
+    - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`.
+
+    **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
+    breaks down; `Stopped` after SIGTERM or Ctrl-C.
+    """
+    dataset, validation = _load(config, data_dir)
+    learner = build(config, dataset)
+    folder = RunFolder.create(output)
+    folder.write_config(config.to_json())
+    return _train(folder, config, dataset, validation, learner)
+
+
+def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> Run:
+    """Takes a run up again from its newest checkpoint, or from its start where there is none yet. It ends with the same
+    parameters, to the bit, as if it had never been interrupted.
+
+    **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
+    """
+    run = RunFolder.open(folder)
+    config = TrainConfig.from_json(run.read_config())
+    dataset, validation = _load(config, data_dir)
+    return _train(run, config, dataset, validation, build(config, dataset))
+
+
+def restore(
+    build: Build, folder: Path, *, data_dir: Path | None = None, changes: Mapping[str, Any] | None = None
+) -> Restored:
+    """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
+    chose one, else the newest.
+
+    **Arguments:**
+
+    - `build`: as for `start_run`.
+    - `folder`: of a run.
+    - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
+    - `changes`: choices to change: those that leave the parameters as they are, such as `test_steps`, `test_method` and
+      `test_samples`.
+
+    **Raises:** `InputError` when the folder is not a run's, or its checkpoint does not fit the configuration.
+    """
+    run = RunFolder.open(folder)
+    config = dataclasses.replace(TrainConfig.from_json(run.read_config()), **(changes or {}))
+    dataset, _ = _load(config, data_dir)
+    learner = build(config, dataset)
+    keeping.load_average(run, learner)
+    return Restored(config, dataset, learner)
+
+
+def _load(config: TrainConfig, data_dir: Path | None) -> tuple[Dataset, tuple[Any, Any] | None]:
+    dataset = data.load(config.data, data_dir)
+    if not config.validation:
+        return dataset, None
+    rest, x, y = data.train_validation_split(dataset, config.validation, config.seed)
+    return rest, (x, y)
+
+
+def _train(
+    folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
+) -> Run:
+    fitted = fit(learner, config, dataset, folder, validation=validation)
+    if importlib.util.find_spec("matplotlib") is not None:
+        pictures.draw_run(folder, config, dataset, learner, fitted)
+    return Run(folder, config, dataset, learner, fitted)

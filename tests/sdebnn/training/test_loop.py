@@ -1,0 +1,131 @@
+import dataclasses
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from sdebnn.data import train_validation_split
+from sdebnn.runs import MetricsLog, RunFolder, checkpoint
+from sdebnn.training import Stopped, fit
+
+
+def untimed(run: RunFolder) -> list[dict]:
+    """What was logged, without times and pace."""
+    records = [record for record in MetricsLog.read(run) if record["split"] != "system"]
+    return [{name: value for name, value in record.items() if name != "time"} for record in records]
+
+
+def at_step(learner, wanted: int, act):
+    """The learner, with `act` called before one of its gradient steps."""
+    gradient_step = learner.gradient_step
+
+    def step_and_act(x, y, step):
+        if step == wanted:
+            act()
+        return gradient_step(x, y, step)
+
+    learner.gradient_step = step_and_act
+    return learner
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, table, quick, build) -> None:
+    """Stopped within an epoch, and later at the end of one."""
+    config = dataclasses.replace(quick, epochs=8, checkpoint_steps=5, validation=0.3)
+    rest, *validation = train_validation_split(table, 0.3, 0)
+    whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
+    fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
+    for step in (6, 11):
+        learner = at_step(build(config, rest), step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped, match=rf"stopped at step {step + 1} of 16.*--resume") as stop:
+            fit(learner, config, rest, cut, validation=tuple(validation))
+        assert stop.value.exit_code == 143
+    again = fit(build(config, rest), config, rest, cut, validation=tuple(validation))
+    for kind in ("step", "best"):
+        first, second = (checkpoint.load(checkpoint.latest(run.checkpoints, kind)) for run in (whole, cut))
+        assert first[1]["step"] == second[1]["step"]
+        for name, array in first[0].items():
+            np.testing.assert_array_equal(array, second[0][name], err_msg=name)
+    np.testing.assert_array_equal(fitted.test_outputs, again.test_outputs)
+    assert untimed(whole) == untimed(cut)
+
+
+def test_a_finished_run_taken_up_again_is_only_scored(tmp_path, table, quick, build) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    first = fit(build(quick, table), quick, table, run)
+    lines = untimed(run)
+    again = fit(build(quick, table), quick, table, run)
+    assert again.scores == first.scores
+    assert again.seconds >= first.seconds > 0
+    assert untimed(run) == lines
+
+
+def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, build) -> None:
+    learner = at_step(build(quick, table), 0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Stopped) as stop:
+        fit(learner, quick, table, RunFolder.create(tmp_path / "once"))
+    assert stop.value.exit_code == 130
+
+    def impatient() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(at_step(build(quick, table), 0, impatient), quick, table, RunFolder.create(tmp_path / "twice"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("every", "kept"), [(4, [12, 15]), (0, [12, 15])])
+def test_only_the_newest_two_checkpoints_stay(every, kept, tmp_path, table, quick, build) -> None:
+    config = dataclasses.replace(quick, epochs=5, checkpoint_steps=every)
+    run = RunFolder.create(tmp_path / "run")
+    fit(build(config, table), config, table, run)
+    assert [path.name for path in checkpoint.find(run.checkpoints)] == [f"step-{step:08d}" for step in kept]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_says_where_and_keeps_the_last_good_state(
+    tmp_path, table, quick, build
+) -> None:
+    config = dataclasses.replace(quick, epochs=20)
+    run = RunFolder.create(tmp_path / "run")
+    learner = build(config, table)
+    at_step(learner, 12, lambda: setattr(learner, "weights", learner.weights * np.nan))
+    with pytest.raises(
+        FloatingPointError,
+        match=r"at step 13\. The last good state is .*step-00000012\.safetensors.*lower learning_rate",
+    ):
+        fit(learner, config, table, run)
+    state, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
+    assert meta["step"] == 12
+    assert all(np.isfinite(array).all() for array in state.values())
+
+
+def test_the_best_epoch_by_validation_makes_the_predictions(tmp_path, table, quick, build) -> None:
+    config = dataclasses.replace(quick, epochs=8, ema=0.0, learning_rate=0.1, validation=0.3)
+    rest, *validation = train_validation_split(table, 0.3, 0)
+    run = RunFolder.create(tmp_path / "run")
+    learner = build(config, rest)
+    at_step(learner, 9, lambda: setattr(learner, "weights", -learner.weights))
+    fit(learner, config, rest, run, validation=tuple(validation))
+    nlls = {record["step"]: record["nll"] for record in MetricsLog.read(run) if record["split"] == "validation"}
+    (best,) = checkpoint.find(run.checkpoints, "best")
+    arrays, meta = checkpoint.load(best)
+    assert len(nlls) == 8
+    assert (meta["step"], meta["nll"]) == min(nlls.items(), key=lambda item: item[1])
+    assert meta["step"] < max(nlls)
+    np.testing.assert_array_equal(learner.average, arrays["average/w"])
+
+
+def test_batches_come_in_the_slices_asked_for(tmp_path, table, quick, build) -> None:
+    config = dataclasses.replace(quick, accumulate=4)
+    learner = build(config, table)
+    shapes = set()
+    gradient_step = learner.gradient_step
+
+    def noting(x, y, step):
+        shapes.add((x.shape, y.shape))
+        return gradient_step(x, y, step)
+
+    learner.gradient_step = noting
+    fit(learner, config, table, RunFolder.create(tmp_path / "run"))
+    assert shapes == {((4, 2, 2), (4, 2))}
