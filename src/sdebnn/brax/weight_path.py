@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxsde import running_path_kl, sdeint_ito
 from sdebnn.brax.bayesian import Params
-from sdebnn.brax.weight_process import Section, WeightProcess
+from sdebnn.brax.weight_process import WeightProcess
+from sdebnn.ou_prior import Section
 
 
 def draw_path(

@@ -1,0 +1,37 @@
+"""Bayesian SDE layers in PyTorch, as modules, on torchsde: the names of `sdebnn.brax`, in its order."""
+
+from sdebnn.torchbnn import diffeq_layers
+from sdebnn.torchbnn.bayesian import BayesianModule, Serial, bnn_serial
+from sdebnn.torchbnn.drift_network import drift_network
+from sdebnn.torchbnn.independent_paths import independent_paths
+from sdebnn.torchbnn.likelihoods import Categorical, Cauchy, Gaussian, Laplace
+from sdebnn.torchbnn.mean_field import MeanField
+from sdebnn.torchbnn.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.torchbnn.resnet import ResNet32
+from sdebnn.torchbnn.sdebnn_block import SDEBNN
+from sdebnn.torchbnn.shape_layers import Augment, Flatten, Squeeze
+from sdebnn.torchbnn.solver import Solver
+from sdebnn.torchbnn.weight_process import WeightProcess
+
+__all__ = [
+    "SDEBNN",
+    "Augment",
+    "BayesianModule",
+    "Categorical",
+    "Cauchy",
+    "Flatten",
+    "Gaussian",
+    "HyperODEBlock",
+    "Laplace",
+    "MeanField",
+    "ODEBlock",
+    "ResNet32",
+    "Serial",
+    "Solver",
+    "Squeeze",
+    "WeightProcess",
+    "bnn_serial",
+    "diffeq_layers",
+    "drift_network",
+    "independent_paths",
+]

@@ -1,0 +1,57 @@
+"""Deterministic and Bayesian modules, and how they compose."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+Output = tuple[torch.Tensor, torch.Tensor]
+
+
+class BayesianModule(nn.Module):
+    """A module whose weights are random: `module(x, rng=generator)` returns `(outputs, kl)`.
+
+    `kl` is this draw's contribution, in nats, to the Kullback-Leibler divergence of the approximate posterior from the
+    prior. All randomness is drawn from the `torch.Generator` that is given. With `prior=True` weights are drawn from
+    the prior, and `kl` is zero.
+    """
+
+
+class Serial(nn.Module):
+    """Deterministic modules one after the other; depth t is handed to those that take it."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        for number, layer in enumerate(layers):
+            self.add_module(str(number), layer)
+        self._take_t = [takes_depth(layer) for layer in layers]
+
+    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+        for layer, takes_t in zip(self.children(), self._take_t, strict=True):
+            x = layer(x, t=t) if takes_t else layer(x)
+        return x
+
+
+class bnn_serial(BayesianModule):
+    """Modules one after the other; the KL of those that are Bayesian is added up."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        for number, layer in enumerate(layers):
+            self.add_module(str(number), layer)
+
+    def forward(self, x: torch.Tensor, *, rng: torch.Generator, prior: bool = False) -> Output:
+        kl = torch.zeros((), dtype=x.dtype, device=x.device)
+        for layer in self.children():
+            if isinstance(layer, BayesianModule):
+                x, layer_kl = layer(x, rng=rng, prior=prior)
+                kl = kl + layer_kl
+            else:
+                x = layer(x)
+        return x, kl
+
+
+def takes_depth(module: nn.Module) -> bool:
+    """Whether the module is called with depth, as the keyword `t`."""
+    return "t" in inspect.signature(module.forward).parameters

@@ -1,0 +1,21 @@
+"""Depth as one more input channel."""
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from sdebnn.torchbnn.diffeq_layers.ignore import Ignore, Initializer, fan_in_normal
+from sdebnn.torchbnn.diffeq_layers.linear_map import LinearMap
+
+
+class Concat(Ignore):
+    """W [x, t] + b: behind the channels of the inputs comes one that is t everywhere."""
+
+    def __init__(self, linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> None:
+        super().__init__(dataclasses.replace(linear, inputs=linear.inputs + 1), w_init=w_init)
+
+    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+        axis = self.linear.axis
+        depth = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(x.narrow(axis, 0, 1).shape)
+        return super().forward(torch.cat([x, depth], dim=axis))

@@ -1,0 +1,60 @@
+"""The parameters of a module as one vector, and the module run with the weights in such a vector."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdebnn.errors import InputError
+from sdebnn.torchbnn.arrays import natural_order
+from sdebnn.torchbnn.bayesian import takes_depth
+from sdebnn.torchbnn.diffeq_layers import fan_in
+
+
+class FlatWeights:
+    """How the parameters of a module lie in a vector: in the order in which `sdebnn.brax` has them.
+
+    **Arguments:**
+
+    - `module`: called as `module(x, t=...)`, or as `module(x)` if it takes no `t`.
+
+    **Raises:** `InputError` for a module without parameters, or with buffers, which would change along the path.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        if any(True for _ in module.buffers()):
+            raise InputError(
+                f"f_x has the buffer {next(iter(dict(module.named_buffers())))!r}; its state would change along the "
+                "path: take layers without buffers, such as nn.GroupNorm in place of nn.BatchNorm2d."
+            )
+        parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
+        if not parameters:
+            raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
+        self._names = list(parameters)
+        self._shapes = [parameter.shape for parameter in parameters.values()]
+        self.sizes = [parameter.numel() for parameter in parameters.values()]
+        of_name = fan_in(module)
+        self.fan_in = [of_name[name] for name in parameters]
+        self._takes_t = takes_depth(module)
+
+    @property
+    def size(self) -> int:
+        """The length of the vector."""
+        return sum(self.sizes)
+
+    def of(self, module: nn.Module) -> torch.Tensor:
+        """The vector of the module's own parameters."""
+        parameters = dict(module.named_parameters())
+        return torch.cat([parameters[name].reshape(-1) for name in self._names])
+
+    def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:
+        """The module's outputs with the weights `w`."""
+        parts = w.split(self.sizes)
+        weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
+        outputs = torch.func.functional_call(module, weights, (x,), {"t": t} if self._takes_t else {})
+        if outputs.shape != x.shape:
+            raise InputError(
+                f"f_x maps inputs of shape {tuple(x.shape)} to {tuple(outputs.shape)}; it moves the hidden state "
+                "through depth, so it must keep its shape."
+            )
+        return outputs

@@ -1,0 +1,64 @@
+"""What a network's outputs say about a target."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import distributions, nn
+
+
+class Categorical(nn.Module):
+    """Class labels 0..num_classes-1; the network gives logits."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.outputs = num_classes
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """log p(y | outputs) of every example, in nats."""
+        return -F.cross_entropy(outputs, targets.long(), reduction="none")
+
+
+class Gaussian(nn.Module):
+    """Real targets with independent Gaussian noise, whose standard deviation is learned, one for each dimension."""
+
+    def __init__(self, dimensions: int, initial_std: float = 0.5) -> None:
+        super().__init__()
+        self.outputs = dimensions
+        self.log_std = nn.Parameter(torch.full((dimensions,), math.log(initial_std)))
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return distributions.Normal(outputs, self.log_std.exp()).log_prob(targets).sum(dim=1)
+
+
+class Laplace(nn.Module):
+    """Real targets with independent Laplace noise, whose scale, the mean absolute deviation, is learned."""
+
+    def __init__(self, dimensions: int, initial_scale: float = 0.5) -> None:
+        super().__init__()
+        self.outputs = dimensions
+        self.log_scale = nn.Parameter(torch.full((dimensions,), math.log(initial_scale)))
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return distributions.Laplace(outputs, self.log_scale.exp()).log_prob(targets).sum(dim=1)
+
+
+class Cauchy(nn.Module):
+    """Real targets with independent Cauchy noise, whose scale, half the distance of its quartiles, is learned."""
+
+    def __init__(self, dimensions: int, initial_scale: float = 0.5) -> None:
+        super().__init__()
+        self.outputs = dimensions
+        self.log_scale = nn.Parameter(torch.full((dimensions,), math.log(initial_scale)))
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return distributions.Cauchy(outputs, self.log_scale.exp()).log_prob(targets).sum(dim=1)
+
+
+LIKELIHOODS: dict[str, type[nn.Module]] = {
+    "categorical": Categorical,
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "cauchy": Cauchy,
+}
+"""By name; each takes the number of classes or of target dimensions."""

@@ -1,0 +1,72 @@
+"""The deterministic counterparts of the SDEBNN block: neural ODEs whose weights stand still, or follow an ODE too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdebnn.torchbnn.flat_weights import FlatWeights
+from sdebnn.torchbnn.solver import Solver, check_solver, solve
+
+DEPTHS = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+
+class ODEBlock(nn.Module):
+    """Moves a hidden state along dx = f_x(x, t) dt from depth 0 to 1 (Chen et al., 2018).
+
+    **Arguments and errors:** as those of `SDEBNN`. Without noise Euler-Maruyama is Euler's method.
+    """
+
+    def __init__(self, fx: nn.Module, solver: Solver | None = None) -> None:
+        super().__init__()
+        self._layout = FlatWeights(fx)
+        self.solver = check_solver(solver or Solver())
+        self._fx = fx
+        self.evaluations = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+            weights = self._layout.of(self._fx)
+            return self._layout.run(self._fx, weights, y.view(x.shape), t.to(y)).reshape(-1)
+
+        y, self.evaluations = _flow(drift, x.reshape(-1), self.solver, self)
+        return y.view(x.shape)
+
+
+class HyperODEBlock(nn.Module):
+    """A neural ODE whose weights follow an ODE of their own: dx = f_x(x, t; w_t) dt, dw = NN(w, t) dt.
+
+    It is the SDEBNN block without noise and without the prior's pull, and has its parameters.
+
+    **Arguments:** `drift` makes the module NN from the number of weights, as `drift_network()` does; the others and the
+    errors are those of `SDEBNN`.
+    """
+
+    def __init__(self, fx: nn.Module, drift: Callable[[int], nn.Module], solver: Solver | None = None) -> None:
+        super().__init__()
+        self._layout = FlatWeights(fx)
+        self.solver = check_solver(solver or Solver())
+        self.w0 = fx
+        self.drift = drift(self._layout.size)
+        self.evaluations = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        w0 = self._layout.of(self.w0)
+        p = w0.numel()
+
+        def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+            w = y[:p]
+            dx = self._layout.run(self.w0, w, y[p:].view(x.shape), t.to(y))
+            return torch.cat([self.drift(w, t=t.to(y)), dx.reshape(-1)])
+
+        y, self.evaluations = _flow(drift, torch.cat([w0, x.reshape(-1)]), self.solver, self)
+        return y[p:].view(x.shape)
+
+
+def _flow(
+    drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, block: nn.Module
+) -> tuple[torch.Tensor, int]:
+    """The state at depth 1, and the evaluations of the drift."""
+    ys, evaluations = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, list(block.parameters()))
+    return ys[-1], evaluations

@@ -1,0 +1,51 @@
+"""The KL divergence of the posterior over weight paths from the prior, read off a solved path."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdebnn.errors import InputError
+
+ESTIMATORS = ("stl", "full_mc", "analytic")
+
+
+def check_estimator(name: str) -> str:
+    """The name itself. **Raises:** `InputError` for a name that is none of `ESTIMATORS`."""
+    if name not in ESTIMATORS:
+        raise InputError(f"kl_estimator={name!r} is not allowed: it takes {', '.join(ESTIMATORS)}.")
+    return name
+
+
+def path_kl(
+    nn_drift: nn.Module,
+    u: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor],
+    ts: torch.Tensor,
+    ws: torch.Tensor,
+    noise: Any,
+    estimator: str,
+) -> torch.Tensor:
+    """An unbiased estimate of the path KL in nats: the sum over steps of 1/2 |u|^2 h and, but for `analytic`, of the
+    Ito sum u . dB: u at the left end of the step, and the increment that moved the weights.
+
+    **Arguments:**
+
+    - `nn_drift`: the module that u depends on. With `stl` the gradient is stopped at its parameters in the Ito sum, and
+      flows there through the path alone (Roeder et al., 2017).
+    - `u`: the function `(nn_drift, t, w)` for one depth.
+    - `ts`, `ws`: the ends of the steps and the weights there, (times, p).
+    - `noise`: the Brownian motion, asked as `noise(ta, tb)`.
+    """
+    kl = ws.new_zeros(())
+    stopped = nn_drift
+    if estimator == "stl":
+        stopped = copy.deepcopy(nn_drift).requires_grad_(False)
+    for start, end, w in zip(ts[:-1], ts[1:], ws[:-1], strict=True):
+        here = u(nn_drift, start, w)
+        kl = kl + 0.5 * (here * here).sum() * float(end - start)
+        if estimator != "analytic":
+            in_sum = u(stopped, start, w) if estimator == "stl" else here
+            kl = kl + (in_sum * noise(start, end).reshape(-1)).sum()
+    return kl

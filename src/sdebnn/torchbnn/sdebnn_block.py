@@ -1,0 +1,157 @@
+"""The SDEBNN block: a hidden state that moves along a random weight path."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdebnn.ou_prior import Section
+from sdebnn.torchbnn.bayesian import BayesianModule, Output
+from sdebnn.torchbnn.flat_weights import FlatWeights
+from sdebnn.torchbnn.path_kl import check_estimator, path_kl
+from sdebnn.torchbnn.solver import Solver, brownian_motion, check_solver, grid, solve
+from sdebnn.torchbnn.weight_process import WeightProcess
+
+
+class SDEBNN(BayesianModule):
+    """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
+
+    The hidden state has no noise of its own and the weights do not depend on it: one weight path is drawn for a call
+    and shared by the whole batch. Called as `block(x, rng=generator)`, it returns the hidden state at depth 1 and the
+    KL; `evaluations` is then the number of times that the drift was computed.
+
+    **Arguments:**
+
+    - `fx`: any module that keeps the shape of its input and has no buffers; it may take depth as the keyword `t`. All
+      its parameters become weights that follow the SDE, and start at the values that they have.
+    - `process`: their prior and posterior.
+    - `solver`: steps, method and gradients.
+    - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `path_kl`.
+
+    **Raises:** `InputError` for an fx, a solver or an estimator that cannot be used.
+    """
+
+    sigma: torch.Tensor
+
+    def __init__(
+        self, fx: nn.Module, process: WeightProcess, solver: Solver | None = None, *, kl_estimator: str = "stl"
+    ) -> None:
+        super().__init__()
+        self._layout = FlatWeights(fx)
+        self.process, self.solver = process, check_solver(solver or Solver())
+        self.kl_estimator = check_estimator(kl_estimator)
+        self.w0 = fx
+        self.drift = process.drift(self._layout.size)
+        noisy = process.noisy(self._layout.size)
+        if process.start == "gaussian":
+            self.w0_log_ratio = nn.Parameter(torch.zeros(noisy))
+        scales = zip(self._layout.sizes, self._layout.fan_in, strict=True)
+        sigma = torch.cat([torch.full((size,), process.diffusion_scale(n)) for size, n in scales])
+        sigma[noisy:] = 0.0
+        # Follows from the choices, so it is no part of a checkpoint.
+        self.register_buffer("sigma", sigma, persistent=False)
+        self._noisy = noisy
+        self.evaluations = 0
+
+    def forward(
+        self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False, noise: Any = None
+    ) -> Output:
+        """**Arguments:** `noise` replays a Brownian motion of the weights that have noise: increments
+        `noise(ta, tb)`, from depth ta to tb.
+        """
+        w, kl = self._draw_start(rng, prior)
+        noise = self._brownian_motion(rng, w) if noise is None else noise
+        layout, p = self._layout, w.numel()
+        self.evaluations = 0
+        for section in self.process.sections():
+            drift = self._weight_drift(section, prior)
+            if section.noisy and not prior:
+                kl = kl + self._path_kl(section, w, noise)
+
+            def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift, shape: Any = x.shape) -> torch.Tensor:
+                dx = layout.run(self.w0, y[:p], y[p:].view(shape), t.to(y))
+                return torch.cat([drift(t, y[:p]), dx.reshape(-1)])
+
+            y = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)[-1]
+            w, x = y[:p], y[p:].view(x.shape)
+        return x, kl
+
+    def weight_path(self, ts: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> torch.Tensor:
+        """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p)."""
+        w, _ = self._draw_start(rng, prior)
+        noise = self._brownian_motion(rng, w)
+        pieces = [w[None]]
+        for section in self.process.sections():
+            start, end = _ends(section)
+            inner = ts[(ts > start) & (ts < end)]
+            depths = torch.cat([start[None], inner, end[None]])
+            ws = self._solve(section, self._weight_drift(section, prior), w, depths, noise)
+            w = ws[-1]
+            pieces.append(ws[1:] if bool((ts == end).any()) else ws[1:-1])
+        return torch.cat(pieces)
+
+    def _path_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
+        """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone."""
+        ts = grid(section.start, section.end, self.solver.steps)
+        ws = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise)
+
+        def u(drift: nn.Module, t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return drift(w, t=t.to(w))[: self._noisy] / self.sigma[: self._noisy].to(w)
+
+        return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
+
+    def _draw_start(self, rng: torch.Generator | None, prior: bool) -> Output:
+        """w_0 and the KL of its law."""
+        mean = self._layout.of(self.w0)
+        zero = mean.new_zeros(())
+        if self.process.start == "learned":
+            return mean, zero
+        noisy, still = mean[: self._noisy], mean[self._noisy :]
+        prior_std = self.sigma[: self._noisy].to(mean) / (2 * self.process.rate) ** 0.5
+        centre = noisy if self.process.centre == "w0" else torch.zeros_like(noisy)
+        normals = torch.randn(noisy.shape, generator=rng, dtype=mean.dtype).to(mean.device)
+        if prior:
+            return torch.cat([centre + prior_std * normals, still]), zero
+        log_ratio = self.w0_log_ratio
+        offset = (noisy - centre) / prior_std
+        kl = (0.5 * (torch.exp(2 * log_ratio) + offset**2 - 1) - log_ratio).sum()
+        return torch.cat([noisy + prior_std * log_ratio.exp() * normals, still]), kl
+
+    def _weight_drift(self, section: Section, prior: bool) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+        """The drift of all weights; those that have no noise there follow NN(w, t) alone."""
+        rate, noisy = self.process.rate, self._noisy
+        centre = self._layout.of(self.w0) if self.process.centre == "w0" else 0.0
+
+        def drift(t: Any, w: torch.Tensor) -> torch.Tensor:
+            pull = -rate * (w - centre)
+            if prior and section.noisy and noisy == w.numel():
+                return pull
+            correction = self.drift(w, t=t.to(w))
+            if not section.noisy:
+                return correction
+            if prior:
+                return torch.cat([pull[:noisy], correction[noisy:]])
+            return torch.cat([pull[:noisy] + correction[:noisy], correction[noisy:]])
+
+        return drift
+
+    def _solve(
+        self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any
+    ) -> torch.Tensor:
+        sigma = y0.new_zeros(y0.shape)
+        if section.noisy:
+            sigma[: self._noisy] = self.sigma[: self._noisy]
+        ys, evaluations = solve(
+            drift, sigma, y0, ts, self.solver, noise if section.noisy else None, list(self.parameters())
+        )
+        self.evaluations += evaluations
+        return ys
+
+    def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
+        entropy = int(torch.randint(2**62, (), generator=rng))
+        return brownian_motion(self._noisy, entropy, self.solver, w)
+
+
+def _ends(section: Section) -> torch.Tensor:
+    return torch.tensor([section.start, section.end], dtype=torch.float64)

@@ -1,0 +1,203 @@
+"""Solutions by torchsde of SDEs whose diffusion is a constant vector."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torchsde
+from torch import nn
+
+from sdebnn.errors import InputError
+
+# Each method of torchsde solves one kind of SDE. With a constant diffusion the two kinds are the same.
+SDE_TYPES = {
+    "euler": "ito",
+    "milstein": "ito",
+    "midpoint": "stratonovich",
+    "heun": "stratonovich",
+    "euler_heun": "stratonovich",
+    "reversible_heun": "stratonovich",
+}
+ALIASES = {"euler_maruyama": "euler"}
+ADJOINTS = ("backprop", "stochastic", "reversible")
+
+
+class Solver(NamedTuple):
+    """How SDEs and ODEs over depth are solved.
+
+    **Arguments:**
+
+    - `steps`: equal steps over depth 0 to 1; with adaptive steps the first one is of this size.
+    - `method`: a name among `SDE_TYPES`, or `euler_maruyama`, which is `euler`.
+    - `adjoint`: `"backprop"` through the steps; `"stochastic"`: the adjoint SDE, whose memory does not grow with the
+      number of steps and whose gradients are those of the exact solution (Li et al., 2020); `"reversible"`: that of
+      reversible Heun, which is exact (Kidger et al., 2021).
+    - `rtol`, `atol`: tolerances of adaptive steps; 0 and 0 are fixed steps. `adjoint_adaptive`: whether the adjoint SDE
+      takes adaptive steps too.
+    """
+
+    steps: int = 20
+    method: str = "euler"
+    adjoint: str = "backprop"
+    rtol: float = 0.0
+    atol: float = 0.0
+    adjoint_adaptive: bool = False
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether steps are adaptive."""
+        return max(self.rtol, self.atol) > 0
+
+
+def check_solver(solver: Solver) -> Solver:
+    """The solver with torchsde's name of its method. **Raises:** `InputError` for what torchsde does not offer."""
+    method = ALIASES.get(solver.method, solver.method)
+    if method not in SDE_TYPES:
+        raise InputError(f"method={solver.method!r} is not allowed: torchsde takes {', '.join(SDE_TYPES)}.")
+    if solver.steps < 1:
+        raise InputError(f"steps={solver.steps} is not allowed: the solver takes 1 step or more over depth 0 to 1.")
+    if solver.adjoint not in ADJOINTS:
+        raise InputError(f"adjoint={solver.adjoint!r} is not allowed in PyTorch: it takes {', '.join(ADJOINTS)}.")
+    if (solver.adjoint == "reversible") != (method == "reversible_heun") and solver.adjoint != "backprop":
+        raise InputError(
+            f"adjoint={solver.adjoint!r} does not go with method={method!r}: reversible_heun takes reversible or "
+            "backprop, the other methods stochastic or backprop."
+        )
+    if min(solver.rtol, solver.atol) < 0:
+        raise InputError(f"rtol={solver.rtol} and atol={solver.atol} must be 0 or more.")
+    if solver.adaptive and method == "reversible_heun":
+        raise InputError(
+            "Adaptive steps do not go with reversible_heun, whose extra state belongs to its own steps; take "
+            "midpoint or heun, or rtol=0 and atol=0."
+        )
+    if solver.adjoint_adaptive and not (solver.adaptive and solver.adjoint == "stochastic"):
+        raise InputError("adjoint_adaptive takes adjoint='stochastic' and a positive rtol or atol.")
+    return solver._replace(method=method)
+
+
+class PaddedBrownian(torchsde.BaseBrownian):
+    """The Brownian motion of the first numbers of a state; the others have none, and none is drawn for them.
+
+    **Arguments:**
+
+    - `noise`: increments by `noise(ta, tb)`, shape (n,); `None` for a state without noise.
+    - `size`: of the state.
+    """
+
+    def __init__(self, noise: Any, size: int, like: torch.Tensor) -> None:
+        super().__init__()
+        self._noise, self._size, self._like = noise, size, like
+
+    def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> torch.Tensor:
+        if self._noise is None:
+            return self._like.new_zeros(1, self._size)
+        increment = self._noise(ta, tb).reshape(1, -1)
+        return torch.cat([increment, increment.new_zeros(1, self._size - increment.shape[1])], dim=1)
+
+    def __repr__(self) -> str:
+        return f"PaddedBrownian({self._noise!r}, {self._size})"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._like.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._like.device
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((1, self._size))
+
+    @property
+    def levy_area_approximation(self) -> str:
+        return "none"
+
+
+def brownian_motion(size: int, entropy: int, solver: Solver, like: torch.Tensor) -> torchsde.BrownianInterval:
+    """A Brownian motion of depth 0 to 1 that gives the same increments whenever it is asked.
+
+    It is told the step: without it, steps that do not add up to 1 in floating point make it divide the interval into
+    tens of thousands of parts.
+    """
+    return torchsde.BrownianInterval(
+        t0=0.0,
+        t1=1.0,
+        size=(1, size),
+        dtype=like.dtype,
+        device=like.device,
+        entropy=entropy,
+        dt=step_size(solver.steps),
+    )
+
+
+def step_size(steps: int) -> float:
+    """Longer than 1 / steps by a trillionth: sums of steps must not end just below 1, before one more step."""
+    return (1 + 1e-12) / steps
+
+
+def grid(start: float, end: float, steps: int) -> torch.Tensor:
+    """The depths at which fixed steps from `start` end, as the solver computes them, up to `end`."""
+    ts = [start]
+    while ts[-1] < end:
+        ts.append(min(ts[-1] + step_size(steps), end))
+    return torch.tensor(ts, dtype=torch.float64)
+
+
+class _ConstantDiffusionSDE(nn.Module):
+    noise_type = "diagonal"
+
+    def __init__(self, drift: Callable[[Any, torch.Tensor], torch.Tensor], sigma: torch.Tensor, sde_type: str) -> None:
+        super().__init__()
+        self._drift, self._sigma, self.sde_type = drift, sigma, sde_type
+        self.evaluations = 0
+
+    def f(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        self.evaluations += 1
+        return self._drift(t, y[0])[None]
+
+    def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        # torchsde differentiates the diffusion by the state, and refuses one that the state is no part of.
+        return self._sigma[None] + 0 * y
+
+
+def solve(
+    drift: Callable[[Any, torch.Tensor], torch.Tensor],
+    sigma: torch.Tensor,
+    y0: torch.Tensor,
+    ts: torch.Tensor,
+    solver: Solver,
+    noise: Any,
+    parameters: Iterable[torch.Tensor],
+) -> tuple[torch.Tensor, int]:
+    """Solves dy = drift(t, y) dt + sigma dB.
+
+    **Arguments:**
+
+    - `sigma`: zero or positive, of the length of y0.
+    - `ts`: increasing depths, float64.
+    - `solver`: of `check_solver`.
+    - `noise`: Brownian increments of the first numbers of y; see `PaddedBrownian`.
+    - `parameters`: what the drift depends on, for the adjoint.
+
+    **Returns:** y at `ts`, (times, len(y0)), and the number of evaluations of the drift; those of an adjoint, which
+    come later, are not counted.
+    """
+    sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.method])
+    options: dict[str, Any] = {
+        "bm": PaddedBrownian(noise, y0.numel(), y0),
+        "method": solver.method,
+        "dt": step_size(solver.steps),
+        "adaptive": solver.adaptive,
+        "rtol": solver.rtol,
+        "atol": solver.atol,
+    }
+    if solver.adjoint == "backprop":
+        ys = torchsde.sdeint(sde, y0[None], ts, **options)
+    else:
+        adjoint_method = "adjoint_reversible_heun" if solver.method == "reversible_heun" else solver.method
+        ys = torchsde.sdeint_adjoint(
+            sde, y0[None], ts, **options, adjoint_method=adjoint_method, adjoint_adaptive=solver.adjoint_adaptive,
+            adjoint_rtol=solver.rtol, adjoint_atol=solver.atol, adjoint_params=tuple(parameters),
+        )  # fmt: skip
+    return ys[:, 0], sde.evaluations

@@ -1,0 +1,186 @@
+"""Against the JAX version: the same names, and with the same weights and Brownian increments the same numbers."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from sdebnn import brax, torchbnn
+from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
+from sdebnn.brax.networks import _block, weight_process
+from sdebnn.brax.networks import build_network as jax_network
+from sdebnn.errors import InputError
+from sdebnn.runs import TrainConfig
+from sdebnn.torchbnn.arrays import load_named_arrays, named_parameters
+from sdebnn.torchbnn.arrays import to_named_arrays as torch_arrays
+from sdebnn.torchbnn.networks import build_network
+
+SMALL = TrainConfig(width=3, augment=1, drift_widths=(2,), steps=5, sigma=0.5)
+IMAGES, TABLE = (8, 8, 1), (3,)
+
+
+def both(config: TrainConfig, shape: tuple[int, ...]):
+    """The network in both frameworks, with the same random weights, in double precision; and its params in JAX."""
+    network = jax_network(config, shape, 2)
+    _, params = network.init(jax.random.key(0), (-1, *shape))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf + 0.1 * rng.normal(size=leaf.shape), jnp.float64), params)
+    module = build_network(config, shape, 2).double()
+    load_named_arrays(module, to_named_arrays(params))
+    return network, params, module
+
+
+def inputs(shape: tuple[int, ...]) -> tuple[np.ndarray, torch.Tensor]:
+    x = np.random.default_rng(1).normal(size=(2, *shape))
+    return x, torch.from_numpy(np.moveaxis(x, -1, 1) if len(shape) == 3 else x)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "choices"),
+    [
+        ("sdebnn", IMAGES, {"squeeze": 1, "blocks": (1, 1)}),
+        ("sdebnn", IMAGES, {"fx": "strided"}),
+        ("sdebnn", TABLE, {"layer": "concat_squash", "start": "gaussian", "noisy_weights": 0.5}),
+        ("hyperodenet", IMAGES, {"layer": "hyper"}),
+        ("odenet", TABLE, {"layer": "blend"}),
+        ("resnet32", IMAGES, {}),
+        ("meanfield_sdebnn", TABLE, {"layer": "gated"}),
+        ("meanfield_odenet", IMAGES, {"layer": "concat_coord"}),
+    ],
+)
+def test_the_same_configuration_gives_the_same_parameters(model, shape, choices) -> None:
+    config = dataclasses.replace(SMALL, model=model, **choices)
+    params = jax_network(config, shape, 2).init(jax.random.key(0), (-1, *shape))[1]
+    ours, theirs = torch_arrays(build_network(config, shape, 2)), to_named_arrays(params)
+    assert list(ours) == list(theirs)
+    assert [(a.shape, a.dtype) for a in ours.values()] == [(a.shape, a.dtype) for a in theirs.values()]
+
+
+DETERMINISTIC = [
+    *(
+        ("odenet", IMAGES, {"layer": family, "method": "midpoint", "steps": 2})
+        for family in ("ignore", "concat", "concat_squash", "concat_coord", "hyper", "gated", "blend")
+    ),
+    ("odenet", (6, 8, 2), {"fx": "strided", "activation": "gelu", "steps": 2}),
+    ("odenet", TABLE, {"layer": "concat_coord"}),
+    ("odenet", IMAGES, {"squeeze": 1, "blocks": (1, 1), "activation": "elu", "steps": 2}),
+    ("hyperodenet", TABLE, {"method": "heun", "activation": "tanh"}),
+    ("resnet32", (4, 4, 1), {}),
+]
+
+
+@pytest.mark.parametrize(("model", "shape", "choices"), DETERMINISTIC)
+def test_outputs_and_gradients_of_deterministic_networks_are_equal(model, shape, choices, x64) -> None:
+    network, params, module = both(dataclasses.replace(SMALL, model=model, **choices), shape)
+    x, x_torch = inputs(shape)
+
+    def loss(params):
+        return jnp.sum(jnp.sin(network.apply(params, jnp.asarray(x), rng=jax.random.key(0))[0]))
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    ours = torch.sin(module(x_torch, rng=torch.Generator())[0]).sum()
+    ours.backward()
+    assert ours.item() == pytest.approx(float(value), rel=1e-9)
+    parameters = named_parameters(module)
+    for name, expected in to_named_arrays(gradient).items():
+        np.testing.assert_allclose(parameters[name].grad, expected, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def increments(config: TrainConfig, block: dict, key: jax.Array) -> np.ndarray:
+    """The Brownian increments of a block's weights, (steps, noisy weights), read off an Euler-Maruyama path."""
+    process, ts = weight_process(config), np.linspace(0.0, 1.0, config.steps + 1)
+    path = np.asarray(brax.draw_path(process, block, key, ts, steps=config.steps)[0])
+    drift = [process.posterior_drift(w, jnp.asarray(t), block) for w, t in zip(path[:-1], ts[:-1], strict=True)]
+    noise = np.diff(path, axis=0) - np.asarray(drift) / config.steps
+    sigma = process.diffusion(block)
+    return noise[:, : len(sigma)] / sigma
+
+
+class Replayed:
+    """Brownian increments on a grid of equal steps."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = torch.from_numpy(rows)
+
+    def __call__(self, start, end) -> torch.Tensor:
+        first, last = round(float(start) * len(self.rows)), round(float(end) * len(self.rows))
+        return self.rows[first:last].sum(dim=0)
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "midpoint", "heun", "reversible_heun"])
+@pytest.mark.parametrize("estimator", ["stl", "full_mc", "analytic"])
+def test_kl_outputs_and_gradients_of_a_block_are_equal_on_the_same_increments(method, estimator, x64) -> None:
+    if estimator != "stl" and method not in ("euler_maruyama", "midpoint"):
+        pytest.skip("the estimators are read off the path in the same way")
+    config = dataclasses.replace(SMALL, method=method, kl_estimator=estimator)
+    network, params, module = both(config, TABLE)
+    x, x_torch = inputs((4,))
+    key = jax.random.key(3)
+    block = params[1]
+    blocks = [layer for layer in module.children() if isinstance(layer, torchbnn.SDEBNN)]
+    layer = _block("sdebnn", config, False)
+
+    def loss(block):
+        outputs, kl = layer.apply(block, jnp.asarray(x), rng=key)
+        return jnp.sum(jnp.sin(outputs)) + kl, (outputs, kl)
+
+    (_, (expected, expected_kl)), gradient = jax.value_and_grad(loss, has_aux=True)(block)
+    euler = dataclasses.replace(config, method="euler_maruyama")
+    outputs, kl = blocks[0](x_torch, noise=Replayed(increments(euler, block, key)))
+    (torch.sin(outputs).sum() + kl).backward()
+    np.testing.assert_allclose(outputs.detach(), expected, rtol=1e-8)
+    assert kl.item() == pytest.approx(float(expected_kl), rel=1e-8)
+    parameters = named_parameters(blocks[0])
+    for name, leaf in to_named_arrays(gradient).items():
+        np.testing.assert_allclose(parameters[name].grad, leaf, rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "choices", [{"noisy_weights": 0.4}, {"noisy_from": 0.2, "noisy_until": 0.6}, {"ou_centre": "zero", "ou_rate": 0.5}]
+)
+def test_partially_stochastic_blocks_are_equal_too(choices, x64) -> None:
+    """With noise on a part of the depth the increments of one section are those of its own key."""
+    config = dataclasses.replace(SMALL, **choices)
+    _, params, module = both(config, TABLE)
+    x, x_torch = inputs((4,))
+    key, block = jax.random.key(5), params[1]
+    expected, expected_kl = _block("sdebnn", config, False).apply(block, jnp.asarray(x), rng=key)
+    process, ts = weight_process(config), np.linspace(0.0, 1.0, config.steps + 1)
+    path = np.asarray(brax.draw_path(process, block, key, ts, steps=config.steps)[0])
+    sigma = process.diffusion(block)
+    rows = []
+    for t, here, there in zip(ts[:-1], path[:-1], path[1:], strict=True):
+        noisy = any(s.noisy and s.start <= t + 1e-9 < s.end for s in process.sections())
+        drift = process.posterior_drift(here, jnp.asarray(t), block)
+        step = (there - here - np.asarray(drift) / config.steps)[: len(sigma)] / sigma
+        rows.append(step if noisy else np.zeros_like(step))
+    blocks = [layer for layer in module.children() if isinstance(layer, torchbnn.SDEBNN)]
+    outputs, kl = blocks[0](x_torch, noise=Replayed(np.asarray(rows)))
+    np.testing.assert_allclose(outputs.detach(), expected, rtol=1e-8)
+    assert kl.item() == pytest.approx(float(expected_kl), rel=1e-8)
+
+
+def test_weights_go_back_to_jax(x64) -> None:
+    _, params, module = both(SMALL, TABLE)
+    again = from_named_arrays(torch_arrays(module), like=params)
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+
+
+@pytest.mark.parametrize(
+    ("choices", "shape", "says"),
+    [
+        ({"model": "resnet32"}, TABLE, "it takes images"),
+        ({"squeeze": 2}, (6, 6, 1), "divisible by 2"),
+        ({"layer": "conct"}, TABLE, "there are ignore, concat"),
+        ({"activation": "sotfplus"}, TABLE, "softplus"),
+        ({"method": "eulr"}, TABLE, "torchsde takes euler, milstein"),
+        ({"adjoint": "checkpoint"}, TABLE, "in PyTorch: it takes backprop"),
+        ({"adjoint": "reversible"}, TABLE, "does not go with method"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(choices, shape, says) -> None:
+    with pytest.raises(InputError, match=says):
+        build_network(dataclasses.replace(SMALL, **choices), shape, 2)
