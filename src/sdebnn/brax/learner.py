@@ -1,7 +1,5 @@
 """A JAX network in training: parameters, their average, the optimiser, and the gradient step."""
 
-import resource
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsFloat
 
@@ -22,6 +20,7 @@ from sdebnn.brax.weight_path import draw_path
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
+from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
 INIT, STEP, EVALUATE, DRAW = range(4)
@@ -95,9 +94,7 @@ class JaxLearner:
         statistics = jax.local_devices()[0].memory_stats() or {}
         if "peak_bytes_in_use" in statistics:
             return statistics["peak_bytes_in_use"] / 2**20
-        # In KiB, but in bytes on macOS.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        return process_memory()
 
     def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
         if not self.config.model.endswith("sdebnn"):

@@ -18,6 +18,10 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> Learner:
         raise InputError(
             f"framework={config.framework!r} is not installed; pip install 'sdebnn[{config.framework}]' brings it."
         )
+    if config.framework == "torch":
+        from sdebnn import torchbnn
+
+        return torchbnn.build_learner(config, dataset)
     from sdebnn import brax
 
     return brax.build_learner(config, dataset)

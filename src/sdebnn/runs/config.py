@@ -96,6 +96,7 @@ class TrainConfig:
     evaluate_every: int = _choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
     )
+    test_examples: int = _choice(0, "score only so many of the held-out examples, the first ones; 0 is all", low=0)
     max_steps: int = _choice(0, "stop after so many gradient steps; 0 is no limit", low=0)
     checkpoint_steps: int = _choice(
         0,

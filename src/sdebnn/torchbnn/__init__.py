@@ -4,6 +4,7 @@ from sdebnn.torchbnn import diffeq_layers
 from sdebnn.torchbnn.bayesian import BayesianModule, Serial, bnn_serial
 from sdebnn.torchbnn.drift_network import drift_network
 from sdebnn.torchbnn.independent_paths import independent_paths
+from sdebnn.torchbnn.learner import TorchLearner, build_learner
 from sdebnn.torchbnn.likelihoods import Categorical, Cauchy, Gaussian, Laplace
 from sdebnn.torchbnn.mean_field import MeanField
 from sdebnn.torchbnn.ode_block import HyperODEBlock, ODEBlock
@@ -29,8 +30,10 @@ __all__ = [
     "Serial",
     "Solver",
     "Squeeze",
+    "TorchLearner",
     "WeightProcess",
     "bnn_serial",
+    "build_learner",
     "diffeq_layers",
     "drift_network",
     "independent_paths",

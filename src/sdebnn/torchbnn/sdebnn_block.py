@@ -91,6 +91,10 @@ class SDEBNN(BayesianModule):
             pieces.append(ws[1:] if bool((ts == end).any()) else ws[1:-1])
         return torch.cat(pieces)
 
+    def start_mean(self) -> torch.Tensor:
+        """The learned initial weights as one vector."""
+        return self._layout.of(self.w0)
+
     def _path_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
         """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone."""
         ts = grid(section.start, section.end, self.solver.steps)
@@ -103,7 +107,7 @@ class SDEBNN(BayesianModule):
 
     def _draw_start(self, rng: torch.Generator | None, prior: bool) -> Output:
         """w_0 and the KL of its law."""
-        mean = self._layout.of(self.w0)
+        mean = self.start_mean()
         zero = mean.new_zeros(())
         if self.process.start == "learned":
             return mean, zero
@@ -121,7 +125,7 @@ class SDEBNN(BayesianModule):
     def _weight_drift(self, section: Section, prior: bool) -> Callable[[Any, torch.Tensor], torch.Tensor]:
         """The drift of all weights; those that have no noise there follow NN(w, t) alone."""
         rate, noisy = self.process.rate, self._noisy
-        centre = self._layout.of(self.w0) if self.process.centre == "w0" else 0.0
+        centre = self.start_mean() if self.process.centre == "w0" else 0.0
 
         def drift(t: Any, w: torch.Tensor) -> torch.Tensor:
             pull = -rate * (w - centre)

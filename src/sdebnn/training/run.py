@@ -106,6 +106,9 @@ def restore(
 
 def _load(config: TrainConfig, data_dir: Path | None) -> tuple[Dataset, tuple[Any, Any] | None]:
     dataset = data.load(config.data, data_dir)
+    if config.test_examples:
+        first = slice(config.test_examples)
+        dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
     if not config.validation:
         return dataset, None
     rest, x, y = data.train_validation_split(dataset, config.validation, config.seed)

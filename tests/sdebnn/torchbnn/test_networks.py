@@ -116,7 +116,7 @@ def test_kl_outputs_and_gradients_of_a_block_are_equal_on_the_same_increments(me
     if estimator != "stl" and method not in ("euler_maruyama", "midpoint"):
         pytest.skip("the estimators are read off the path in the same way")
     config = dataclasses.replace(SMALL, method=method, kl_estimator=estimator)
-    network, params, module = both(config, TABLE)
+    _, params, module = both(config, TABLE)
     x, x_torch = inputs((4,))
     key = jax.random.key(3)
     block = params[1]
