@@ -13,7 +13,7 @@ from pathlib import Path
 from sdebnn.brax import build_learner
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.train import print_run
+from sdebnn.cli.train import print_run, scored_for_a_trial
 from sdebnn.runs import TrainConfig
 from sdebnn.training import start_run
 
@@ -72,7 +72,8 @@ def config(options: argparse.Namespace) -> TrainConfig:
     # As many posterior samples for predictions as in training, unless told otherwise.
     choices.setdefault("test_samples", choices.get("train_samples", 1))
     model = ("meanfield_" if options.meanfield_sdebnn else "") + MODELS[options.network]
-    return TrainConfig.for_data(choices.pop("data", "cifar10"), model=model, **choices)
+    data = choices.pop("data", "cifar10")
+    return scored_for_a_trial(TrainConfig.for_data(data, model=model, **choices), choices)
 
 
 def main() -> None:

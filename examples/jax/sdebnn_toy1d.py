@@ -11,7 +11,6 @@ Gaussian prior of a Bayesian neural network. Their posterior starts from a Gauss
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,17 +19,12 @@ import numpy as np
 import optax
 from jax.example_libraries import stax
 
-from sdebnn import plots
 from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_serial, diffeq_layers, drift_network
 from sdebnn.brax.model import Model
 from sdebnn.brax.objective import objective
 from sdebnn.cli.outcome import outcome
-from sdebnn.data import Dataset, load
-from sdebnn.data.toy import TOYS
+from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags
 from sdebnn.runs import Progress
-
-# The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
-START_LOG_RATIO = -3.0
 
 
 def build_model(options: argparse.Namespace, noise: float) -> Model:
@@ -43,9 +37,9 @@ def build_model(options: argparse.Namespace, noise: float) -> Model:
     process = WeightProcess(
         drift_network((options.fw_dim,)),
         sigma=options.diff_const,
-        rate=options.ou_rate,
+        rate=options.ou_rate if options.prior_dw == "ou" else 0.0,
         centre="zero",
-        start="gaussian",
+        start="gaussian" if options.prior_dw == "ou" else "learned",
     )
     block = SDEBNN(fx, process, steps=options.nsteps, kl_estimator=options.kl_estimator)
     last_channel = Layer(lambda rng, shape: ((*shape[:-1], 1), ()), lambda params, x, **kwargs: x[..., -1:])
@@ -58,7 +52,8 @@ def fit(model: Model, x: Any, y: Any, options: argparse.Namespace) -> Any:
     init_key, step_key = jax.random.split(jax.random.key(options.seed))
     start = model.init(init_key)
     network, likelihood = start["network"], start["likelihood"]
-    network[1]["w0_log_ratio"] += START_LOG_RATIO
+    if options.prior_dw == "ou":
+        network[1]["w0_log_ratio"] += START_LOG_RATIO
     schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, min(20, options.iters // 2), options.iters + 1)
     # Before the posterior is narrow, single draws are far from the data, and their gradients are far too long.
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
@@ -92,77 +87,18 @@ def draw_functions(model: Model, params: Any, x: Any, options: argparse.Namespac
     return np.asarray(jax.jit(outputs)(keys))[:, :, 0]
 
 
-def fit_and_sample(dataset: Dataset, options: argparse.Namespace) -> tuple[Any, dict[str, np.ndarray]]:
-    """The grid of inputs (n,), and functions of the prior and of the posterior on it, (samples, n) each."""
-    toy = TOYS[dataset.name]
-    x, y = dataset.x_train, dataset.y_train
-    y_mean, y_std = y.mean(), y.std()
-    # One function cannot follow two branches; the distance between them is noise to it.
-    noise = options.noise or (toy.noise if len(toy.branches) == 1 else float(y_std))
-    model = build_model(options, noise / float(y_std))
-    params = fit(model, jnp.asarray(x), jnp.asarray((y - y_mean) / y_std), options)
-    grid = dataset.x_test[: len(dataset.x_test) // len(toy.branches)]
-    predictives = {
-        f"Predictive {name}": y_mean
-        + y_std * draw_functions(model, params, jnp.asarray(grid), options, prior=name == "prior")
+def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Functions of the prior and of the posterior on the grid, (samples, n) each."""
+    model = build_model(options, noise)
+    params = fit(model, jnp.asarray(x), jnp.asarray(y), options)
+    return {
+        name: draw_functions(model, params, jnp.asarray(grid), options, prior=name == "prior")
         for name in ("prior", "posterior")
     }
-    return grid[:, 0], predictives
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    def at_least(lowest: int) -> Any:
-        def whole(text: str) -> int:
-            if int(text) < lowest:
-                raise argparse.ArgumentTypeError(f"{text} is not allowed: it takes {lowest} or more")
-            return int(text)
-
-        return whole
-
-    parser = argparse.ArgumentParser(
-        description="Fits a toy set and draws the predictive prior and posterior.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--ds", default="cos", choices=tuple(TOYS), help="toy set")
-    add("--output", "--output_dir", type=Path, default=Path("runs/toy1d"), help="folder; <ds>.png is (over)written")
-    add("--num_samples", type=at_least(1), default=100, help="functions that are drawn")
-    add(
-        "--stl",
-        dest="kl_estimator",
-        action="store_const",
-        const="stl",
-        default=argparse.SUPPRESS,
-        help="the same as --kl_estimator stl",
-    )
-    add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
-    add("--kl_coef", type=float, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
-    add("--diff_const", "--sigma", type=float, default=2.0, help="std of the weights' prior times sqrt(fan-in)")
-    add("--ou_rate", type=float, default=0.02, help="rate of the prior: the path's noise is sqrt(2 rate) of its std")
-    add("--noise", type=float, default=None, help="std of the targets' noise, in their units; that of the set if None")
-    add("--nsteps", type=at_least(1), default=10, help="steps of the solver over depth")
-    add("--aug", type=at_least(1), default=2, help="channels of zeros beside the input; the last is the output")
-    add("--fx_dim", type=at_least(1), default=32, help="width of the network f_x")
-    add("--fw_dim", type=at_least(1), default=32, help="width of the posterior's drift")
-    add("--activation", default="swish", help="inside f_x: a name in sdebnn.brax.diffeq_layers")
-    add("--train_samples", type=at_least(1), default=4, help="weight paths in a gradient step")
-    add("--lr", type=float, default=2e-2, help="peak step size of Adam")
-    add("--iters", type=at_least(1), default=2000, help="gradient steps")
-    add("--seed", type=int, default=0, help="of all randomness")
-    return parser.parse_args(arguments)
-
-
-def draw(options: argparse.Namespace) -> None:
-    """Fits, and draws the picture."""
-    dataset = load(options.ds)
-    x, predictives = fit_and_sample(dataset, options)
-    picture = options.output / f"{options.ds}.png"
-    plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
-    print(f"The picture is {picture}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return outcome("sdebnn_toy1d", lambda: draw(parse(arguments)))
+    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments)))
 
 
 if __name__ == "__main__":

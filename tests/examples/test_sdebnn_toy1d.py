@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from sdebnn.cli.toy import fit_and_sample, parse_toy_flags
 from sdebnn.data import load
 
 pytest.importorskip("matplotlib")
@@ -48,7 +49,9 @@ def test_what_cannot_be_used_is_answered_in_a_sentence(tmp_path, capsys):
 
 def test_the_posterior_is_wide_in_the_gap_narrow_on_the_data_and_narrower_than_the_prior():
     dataset = load("cos")
-    x, predictives = example.fit_and_sample(dataset, example.parse(["--iters", "1000", "--num_samples", "64"]))
+    x, predictives = fit_and_sample(
+        dataset, example.functions, parse_toy_flags(["--iters", "1000", "--num_samples", "64"])
+    )
     inputs = dataset.x_train[:, 0]
     gap = np.abs(x) < 0.3
     data = (np.abs(x) >= 0.5) & (np.abs(x) <= 1.0)
@@ -62,7 +65,8 @@ def test_the_posterior_is_wide_in_the_gap_narrow_on_the_data_and_narrower_than_t
 def test_the_prior_is_not_learned():
     """Parameters move the posterior alone: the same key gives the same functions of the prior before and after."""
     before, after = (
-        example.fit_and_sample(load("b20"), example.parse([*SMALL[2:], "--iters", n]))[1] for n in ("1", "20")
+        fit_and_sample(load("b20"), example.functions, parse_toy_flags([*SMALL[2:], "--iters", n]))[1]
+        for n in ("1", "20")
     )
     np.testing.assert_allclose(before["Predictive prior"], after["Predictive prior"], rtol=1e-5)
     assert not np.allclose(before["Predictive posterior"], after["Predictive posterior"], rtol=1e-3)

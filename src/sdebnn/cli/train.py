@@ -1,6 +1,8 @@
 """`sdebnn train`: one training run, from data to a run folder."""
 
 import argparse
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,15 @@ def print_run(run: Run) -> None:
     """Prints the scores of a run that has just ended, and where it is."""
     print_scores({run.config.model: run.fitted.scores | {"training (s)": run.fitted.seconds}})
     print(f"The run is in {run.folder.path}")
+
+
+def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
+    """The configuration; of one whose number of gradient steps is given but not how many test examples to score, that
+    scores about as many as those steps see, and 100 at least: a trial should not be all scoring.
+    """
+    if not config.max_steps or "test_examples" in given:
+        return config
+    return dataclasses.replace(config, test_examples=max(100, config.max_steps * config.batch_size))
 
 
 def _start(options: argparse.Namespace) -> Run:

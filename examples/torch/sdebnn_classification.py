@@ -1,0 +1,67 @@
+"""Classifies images with an SDE-BNN in PyTorch, or with one of its baselines, and writes a run folder.
+
+    python examples/torch/sdebnn_classification.py --train-dir runs/cifar10 --data cifar10 --dt 0.05 --method midpoint
+        --adjoint True --inhomogeneous True
+
+The names below are those of the reference; every other choice of `sdebnn train` is a flag too.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
+from sdebnn.cli.outcome import outcome
+from sdebnn.cli.train import print_run, scored_for_a_trial
+from sdebnn.errors import InputError
+from sdebnn.runs import TrainConfig
+from sdebnn.torchbnn import build_learner
+from sdebnn.training import start_run
+
+SWITCH = {"True": True, "False": False}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--train-dir", type=Path, required=True, metavar="DIR", help="run folder, new or empty")
+    add("--dt", type=float, default=0.05, help="step of the solver over depth 0 to 1; a whole number of them makes 1")
+    add(
+        "--adjoint",
+        dest="use_adjoint",
+        choices=SWITCH,
+        default="True",
+        help="gradients by the adjoint SDE, whose memory does not grow with the steps; exact with reversible_heun",
+    )
+    add(
+        "--inhomogeneous",
+        choices=SWITCH,
+        default="True",
+        help="layers of f_x that depend on depth (--layer concat), beside the weights that do",
+    )
+    add_data_dir(parser)
+    add_choices(parser, flags={"adjoint": None, "framework": None, "steps": None})
+    return parser.parse_args()
+
+
+def config(options: argparse.Namespace) -> TrainConfig:
+    steps = round(1 / options.dt) if options.dt > 0 else 0
+    if steps < 1 or abs(steps * options.dt - 1) > 1e-6:
+        raise InputError(f"--dt {options.dt} does not fit: a whole number of steps has to make 1, like 0.05 or 0.1.")
+    choices = {"method": "midpoint", "layer": "concat" if SWITCH[options.inhomogeneous] else "ignore"}
+    choices |= choices_given(options)
+    exact = choices["method"] == "reversible_heun"
+    adjoint = ("reversible" if exact else "stochastic") if SWITCH[options.use_adjoint] else "backprop"
+    data = choices.pop("data", "cifar10")
+    return scored_for_a_trial(
+        TrainConfig.for_data(data, **choices, framework="torch", steps=steps, adjoint=adjoint), choices
+    )
+
+
+def main() -> None:
+    options = parse()
+    print_run(start_run(build_learner, config(options), options.train_dir, data_dir=options.data_dir))
+
+
+if __name__ == "__main__":
+    sys.exit(outcome("sdebnn_classification", main))

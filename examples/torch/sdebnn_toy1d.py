@@ -1,0 +1,96 @@
+"""Fits an SDE-BNN to a one-dimensional toy set in PyTorch and draws its predictive prior and posterior, as in figure 3
+of Xu et al. (2021).
+
+    python examples/torch/sdebnn_toy1d.py --output_dir runs/toy1d --ds b40gap --diff_const 0.2 --prior_dw ou
+        --num_samples 100 --stl
+
+With `--prior_dw ou` the prior of the weights is the stationary Ornstein-Uhlenbeck process around zero: at every depth
+they have the usual Gaussian prior of a Bayesian neural network. Their posterior starts from a Gaussian of its own.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdebnn.cli.outcome import outcome
+from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags
+from sdebnn.runs import Progress, TrainConfig
+from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
+from sdebnn.torchbnn.diffeq_layers import activation, dense
+from sdebnn.torchbnn.step_sizes import step_size
+
+
+class LastChannel(nn.Module):
+    """The output is a channel that starts as zeros, so that all weights are random and the prior is not learned."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, -1:]
+
+
+def build_network(options: argparse.Namespace) -> bnn_serial:
+    """A network of one SDEBNN block."""
+    channels, ou = 1 + options.aug, options.prior_dw == "ou"
+    fx = Serial(
+        dense("ignore", channels, options.fx_dim),
+        activation(options.activation),
+        dense("ignore", options.fx_dim, channels),
+    )
+    process = WeightProcess(
+        drift_network((options.fw_dim,)),
+        sigma=options.diff_const,
+        rate=options.ou_rate if ou else 0.0,
+        centre="zero",
+        start="gaussian" if ou else "learned",
+    )
+    block = SDEBNN(fx, process, Solver(options.nsteps), kl_estimator=options.kl_estimator)
+    if ou:
+        nn.init.constant_(block.w0_log_ratio, START_LOG_RATIO)
+    return bnn_serial(Augment(options.aug), block, LastChannel())
+
+
+def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Functions of the prior and of the posterior on the grid, (samples, n) each."""
+    torch.manual_seed(options.seed)
+    rng = torch.Generator().manual_seed(options.seed)
+    network, likelihood = build_network(options), Gaussian(1, noise)
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    sizes = TrainConfig(learning_rate=options.lr)
+    optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
+    with Progress(options.iters) as progress:
+        for step in range(options.iters):
+            optimiser.zero_grad()
+            draws = [network(inputs, rng=rng) for _ in range(options.train_samples)]
+            nll = torch.stack([-likelihood(outputs, targets).mean() for outputs, _ in draws]).mean()
+            kl = torch.stack([kl for _, kl in draws]).mean()
+            loss = nll + options.kl_coef / len(x) * kl
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"The loss is {loss.item()}; lower --lr (now {options.lr}) or --diff_const.")
+            loss.backward()
+            # Before the posterior is narrow, single draws are far from the data, and their gradients are far too long.
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            for group in optimiser.param_groups:
+                group["lr"] = step_size(sizes, options.iters, step)
+            optimiser.step()
+            progress.update(step + 1, {"loss": loss.detach()})
+    print(f"loss {loss.item():.3f}, nll {nll.item():.3f}, kl {kl.item():.3f} at the last step")
+    with torch.no_grad():
+        points = torch.from_numpy(grid)
+        return {
+            name: torch.cat(
+                [network(points, rng=rng, prior=name == "prior")[0] for _ in range(options.num_samples)], dim=1
+            ).T.numpy()
+            for name in ("prior", "posterior")
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What the toy examples of both frameworks share: their flags, the standardised problem and the picture."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn import plots
+from sdebnn.data import Dataset, load
+from sdebnn.data.toy import TOYS
+
+# The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
+START_LOG_RATIO = -3.0
+
+Functions = dict[str, Float[np.ndarray, "samples n"]]
+Fit = Callable[[Any, Any, Any, float, argparse.Namespace], Functions]
+"""Fits standardised targets, `(x, y, grid, noise, options)`, and gives functions of the prior and of the posterior on
+the grid."""
+
+
+def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of `examples/jax/sdebnn_toy1d.py` and `examples/torch/sdebnn_toy1d.py`."""
+
+    def at_least(lowest: int) -> Any:
+        def whole(text: str) -> int:
+            if int(text) < lowest:
+                raise argparse.ArgumentTypeError(f"{text} is not allowed: it takes {lowest} or more")
+            return int(text)
+
+        return whole
+
+    parser = argparse.ArgumentParser(
+        description="Fits a toy set and draws the predictive prior and posterior.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--ds", default="cos", choices=tuple(TOYS), help="toy set")
+    add("--output", "--output_dir", type=Path, default=Path("runs/toy1d"), help="folder; <ds>.png is (over)written")
+    add("--num_samples", type=at_least(1), default=100, help="functions that are drawn")
+    add(
+        "--stl",
+        dest="kl_estimator",
+        action="store_const",
+        const="stl",
+        default=argparse.SUPPRESS,
+        help="the same as --kl_estimator stl",
+    )
+    add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
+    add("--kl_coef", type=float, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
+    add("--prior_dw", default="ou", choices=("ou", "bm"), help="prior: Ornstein-Uhlenbeck, or Brownian motion from w0")
+    add("--diff_const", "--sigma", type=float, default=2.0, help="std of the weights' prior times sqrt(fan-in)")
+    add("--ou_rate", type=float, default=0.02, help="rate of the prior: the path's noise is sqrt(2 rate) of its std")
+    add("--noise", type=float, default=None, help="std of the targets' noise, in their units; that of the set if None")
+    add("--nsteps", type=at_least(1), default=10, help="steps of the solver over depth")
+    add("--aug", type=at_least(1), default=2, help="channels of zeros beside the input; the last is the output")
+    add("--fx_dim", type=at_least(1), default=32, help="width of the network f_x")
+    add("--fw_dim", type=at_least(1), default=32, help="width of the posterior's drift")
+    add("--activation", default="swish", help="inside f_x, by its name in diffeq_layers")
+    add("--train_samples", type=at_least(1), default=4, help="weight paths in a gradient step")
+    add("--lr", type=float, default=2e-2, help="peak step size of Adam")
+    add("--iters", type=at_least(1), default=2000, help="gradient steps")
+    add("--seed", type=int, default=0, help="of all randomness")
+    return parser.parse_args(arguments)
+
+
+def fit_and_sample(
+    dataset: Dataset, fit: Fit, options: argparse.Namespace
+) -> tuple[Float[np.ndarray, " n"], Functions]:
+    """The grid of inputs (n,), and functions of the prior and of the posterior on it, in the targets' units."""
+    toy = TOYS[dataset.name]
+    x, y = dataset.x_train, dataset.y_train
+    y_mean, y_std = float(y.mean()), float(y.std())
+    # One function cannot follow two branches; the distance between them is noise to it.
+    noise = options.noise or (toy.noise if len(toy.branches) == 1 else y_std)
+    grid = dataset.x_test[: len(dataset.x_test) // len(toy.branches)]
+    functions = fit(x, ((y - y_mean) / y_std).astype(np.float32), grid, noise / y_std, options)
+    return grid[:, 0], {f"Predictive {name}": y_mean + y_std * drawn for name, drawn in functions.items()}
+
+
+def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
+    """Fits the toy set that the options name, and draws the picture."""
+    dataset = load(options.ds)
+    x, predictives = fit_and_sample(dataset, fit, options)
+    picture = options.output / f"{options.ds}.png"
+    plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
+    print(f"The picture is {picture}")

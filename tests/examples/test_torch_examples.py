@@ -1,0 +1,75 @@
+"""The PyTorch commands of the reference documentation, on few steps."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torchsde")
+pytest.importorskip("matplotlib")
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, f"examples/torch/{script}.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=540, check=False)
+
+
+def test_the_classification_command(tmp_path: Path) -> None:
+    flags = "--data digits --dt 0.05 --method midpoint --adjoint True --inhomogeneous True --max-steps 2 --batch-size 8"
+    small = "--width 3 --augment 1 --test-samples 1 --drift-widths 2"
+    done = run("sdebnn_classification", "--train-dir", str(tmp_path / "run"), *flags.split(), *small.split())
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    chosen = {name: config[name] for name in ("framework", "steps", "method", "adjoint", "layer", "test_examples")}
+    assert chosen == {
+        "framework": "torch", "steps": 20, "method": "midpoint", "adjoint": "stochastic", "layer": "concat",
+        "test_examples": 100,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--dt", "0.3"], "a whole number of steps has to make 1"),
+        (["--dt", "-1"], "a whole number of steps has to make 1"),
+        (["--data", "cifra10"], "did you mean 'cifar10'"),
+        (["--data", "digits", "--method", "srk4"], "torchsde takes euler"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence_and_leaves_nothing(flags, says, tmp_path: Path) -> None:
+    done = run("sdebnn_classification", "--train-dir", str(tmp_path / "run"), *flags)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_toy_command_draws(tmp_path: Path) -> None:
+    flags = "--ds b40gap --diff_const 0.2 --prior_dw ou --num_samples 5 --stl --iters 3 --nsteps 2"
+    done = run("sdebnn_toy1d", "--output_dir", str(tmp_path), *flags.split())
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b40gap.png"]
+
+
+def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data() -> None:
+    from sdebnn.cli.toy import fit_and_sample, parse_toy_flags
+    from sdebnn.data import load
+
+    spec = importlib.util.spec_from_file_location("torch_toy", ROOT / "examples" / "torch" / "sdebnn_toy1d.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    dataset = load("cos")
+    options = parse_toy_flags(["--iters", "1000", "--num_samples", "64", "--nsteps", "5", "--train_samples", "2"])
+    x, predictives = fit_and_sample(dataset, example.functions, options)
+    gap, data = np.abs(x) < 0.3, (np.abs(x) >= 0.5) & (np.abs(x) <= 1.0)
+    prior, posterior = (predictives[f"Predictive {name}"].std(axis=0) for name in ("prior", "posterior"))
+    assert posterior[gap].mean() > 1.5 * posterior[data].mean()
+    assert posterior[data].mean() < 0.3 * prior[data].mean()
