@@ -37,6 +37,7 @@ def build_model(options: argparse.Namespace, noise: float) -> Model:
     process = WeightProcess(
         drift_network((options.fw_dim,)),
         sigma=options.diff_const,
+        sigma_scale=options.sigma_scale,
         rate=options.ou_rate if options.prior_dw == "ou" else 0.0,
         centre="zero",
         start="gaussian" if options.prior_dw == "ou" else "learned",

@@ -25,6 +25,10 @@ from sdebnn.torchbnn.diffeq_layers import activation, dense
 from sdebnn.torchbnn.step_sizes import step_size
 
 
+# The diffusion is the same for every weight, as in the reference: its 0.2 gives weights a prior of standard deviation 1.
+DEFAULTS = {"diff_const": 0.2, "sigma_scale": "constant"}
+
+
 class LastChannel(nn.Module):
     """The output is a channel that starts as zeros, so that all weights are random and the prior is not learned."""
 
@@ -43,6 +47,7 @@ def build_network(options: argparse.Namespace) -> bnn_serial:
     process = WeightProcess(
         drift_network((options.fw_dim,)),
         sigma=options.diff_const,
+        sigma_scale=options.sigma_scale,
         rate=options.ou_rate if ou else 0.0,
         centre="zero",
         start="gaussian" if ou else "learned",
@@ -89,7 +94,7 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments)))
+    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments, **DEFAULTS)))
 
 
 if __name__ == "__main__":

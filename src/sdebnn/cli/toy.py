@@ -21,8 +21,8 @@ Fit = Callable[[Any, Any, Any, float, argparse.Namespace], Functions]
 the grid."""
 
 
-def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of `examples/jax/sdebnn_toy1d.py` and `examples/torch/sdebnn_toy1d.py`."""
+def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
+    """The flags of `examples/jax/sdebnn_toy1d.py` and `examples/torch/sdebnn_toy1d.py`, with defaults of their own."""
 
     def at_least(lowest: int) -> Any:
         def whole(text: str) -> int:
@@ -51,7 +51,14 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
     add("--kl_coef", type=float, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
     add("--prior_dw", default="ou", choices=("ou", "bm"), help="prior: Ornstein-Uhlenbeck, or Brownian motion from w0")
-    add("--diff_const", "--sigma", type=float, default=2.0, help="std of the weights' prior times sqrt(fan-in)")
+    add("--diff_const", "--sigma", type=float, default=2.0, help="diffusion of the weights; see --sigma_scale")
+    add(
+        "--sigma_scale",
+        default="fan_in",
+        choices=("fan_in", "constant"),
+        help="fan_in: --diff_const is the std of the weights' prior times sqrt(fan-in); constant: it is the diffusion "
+        "itself, so that std is diff_const / sqrt(2 ou_rate)",
+    )
     add("--ou_rate", type=float, default=0.02, help="rate of the prior: the path's noise is sqrt(2 rate) of its std")
     add("--noise", type=float, default=None, help="std of the targets' noise, in their units; that of the set if None")
     add("--nsteps", type=at_least(1), default=10, help="steps of the solver over depth")
@@ -63,6 +70,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--lr", type=float, default=2e-2, help="peak step size of Adam")
     add("--iters", type=at_least(1), default=2000, help="gradient steps")
     add("--seed", type=int, default=0, help="of all randomness")
+    parser.set_defaults(**defaults)
     return parser.parse_args(arguments)
 
 

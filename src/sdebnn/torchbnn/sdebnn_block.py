@@ -10,7 +10,7 @@ from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
-from sdebnn.torchbnn.solver import Solver, brownian_motion, check_solver, grid, solve
+from sdebnn.torchbnn.solver import BrownianMotion, Solver, check_solver, grid, solve
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 
@@ -19,7 +19,7 @@ class SDEBNN(BayesianModule):
 
     The hidden state has no noise of its own and the weights do not depend on it: one weight path is drawn for a call
     and shared by the whole batch. Called as `block(x, rng=generator)`, it returns the hidden state at depth 1 and the
-    KL; `evaluations` is then the number of times that the drift was computed.
+    KL; `evaluations` is then the number of times that f_x was computed.
 
     **Arguments:**
 
@@ -73,7 +73,9 @@ class SDEBNN(BayesianModule):
                 dx = layout.run(self.w0, y[:p], y[p:].view(shape), t.to(y))
                 return torch.cat([drift(t, y[:p]), dx.reshape(-1)])
 
-            y = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)[-1]
+            ys, evaluations = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)
+            self.evaluations += evaluations
+            y = ys[-1]
             w, x = y[:p], y[p:].view(x.shape)
         return x, kl
 
@@ -86,7 +88,7 @@ class SDEBNN(BayesianModule):
             start, end = _ends(section)
             inner = ts[(ts > start) & (ts < end)]
             depths = torch.cat([start[None], inner, end[None]])
-            ws = self._solve(section, self._weight_drift(section, prior), w, depths, noise)
+            ws, _ = self._solve(section, self._weight_drift(section, prior), w, depths, noise)
             w = ws[-1]
             pieces.append(ws[1:] if bool((ts == end).any()) else ws[1:-1])
         return torch.cat(pieces)
@@ -98,7 +100,7 @@ class SDEBNN(BayesianModule):
     def _path_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
         """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone."""
         ts = grid(section.start, section.end, self.solver.steps)
-        ws = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise)
+        ws, _ = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise)
 
         def u(drift: nn.Module, t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
             return drift(w, t=t.to(w))[: self._noisy] / self.sigma[: self._noisy].to(w)
@@ -142,19 +144,15 @@ class SDEBNN(BayesianModule):
 
     def _solve(
         self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, int]:
         sigma = y0.new_zeros(y0.shape)
         if section.noisy:
             sigma[: self._noisy] = self.sigma[: self._noisy]
-        ys, evaluations = solve(
-            drift, sigma, y0, ts, self.solver, noise if section.noisy else None, list(self.parameters())
-        )
-        self.evaluations += evaluations
-        return ys
+        return solve(drift, sigma, y0, ts, self.solver, noise if section.noisy else None, list(self.parameters()))
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
         entropy = int(torch.randint(2**62, (), generator=rng))
-        return brownian_motion(self._noisy, entropy, self.solver, w)
+        return BrownianMotion(self._noisy, entropy, self.solver, w)
 
 
 def _ends(section: Section) -> torch.Tensor:

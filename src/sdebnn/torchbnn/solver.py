@@ -114,21 +114,37 @@ class PaddedBrownian(torchsde.BaseBrownian):
         return "none"
 
 
-def brownian_motion(size: int, entropy: int, solver: Solver, like: torch.Tensor) -> torchsde.BrownianInterval:
+class BrownianMotion:
     """A Brownian motion of depth 0 to 1 that gives the same increments whenever it is asked.
 
-    It is told the step: without it, steps that do not add up to 1 in floating point make it divide the interval into
-    tens of thousands of parts.
+    Its interval is told the step: without it, steps that do not add up to 1 in floating point make it divide itself
+    into tens of thousands of parts. With fixed steps depths are taken to a millionth of a step, so that a walk back,
+    whose depths differ in their last digits, meets the same increments.
+
+    **Arguments:**
+
+    - `size`: numbers that it moves.
+    - `entropy`: the seed.
+    - `like`: a tensor of the dtype and device wanted.
     """
-    return torchsde.BrownianInterval(
-        t0=0.0,
-        t1=1.0,
-        size=(1, size),
-        dtype=like.dtype,
-        device=like.device,
-        entropy=entropy,
-        dt=step_size(solver.steps),
-    )
+
+    def __init__(self, size: int, entropy: int, solver: Solver, like: torch.Tensor) -> None:
+        self._parts = None if solver.adaptive else solver.steps * 2**20
+        self.interval = torchsde.BrownianInterval(
+            t0=0.0,
+            t1=1.0,
+            size=(1, size),
+            dtype=like.dtype,
+            device=like.device,
+            entropy=entropy,
+            dt=step_size(solver.steps),
+        )
+
+    def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
+        return self.interval(self._depth(ta), self._depth(tb))
+
+    def _depth(self, t: Any) -> float:
+        return float(t) if self._parts is None else round(float(t) * self._parts) / self._parts
 
 
 def step_size(steps: int) -> float:

@@ -1,0 +1,210 @@
+"""The mathematics of the block: the prior's law, the KL, gradients, and what it takes and refuses."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import nn
+
+from sdebnn.errors import InputError
+from sdebnn.torchbnn import SDEBNN, Serial, Solver, WeightProcess, drift_network
+from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
+from sdebnn.torchbnn.path_kl import path_kl
+from sdebnn.torchbnn.solver import BrownianMotion, grid
+
+
+def small_block(solver: Solver | None = None, *, widths=(4,), estimator="stl", dtype=torch.float64, **prior) -> SDEBNN:
+    torch.manual_seed(0)
+    fx = Serial(dense("concat", 3, 5), activation("tanh"), dense("ignore", 5, 3))
+    process = WeightProcess(drift_network(widths), **{"sigma": 0.3, "sigma_scale": "constant", **prior})
+    return SDEBNN(fx, process, solver or Solver(8), kl_estimator=estimator).to(dtype)
+
+
+def disturbed(block: SDEBNN) -> SDEBNN:
+    """With a posterior that is not the prior."""
+    with torch.no_grad():
+        for parameter in block.drift.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return block
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("estimator", ["stl", "full_mc", "analytic"])
+def test_a_fresh_block_is_at_its_prior_with_no_kl(estimator: str) -> None:
+    block = small_block(estimator=estimator)
+    x = torch.ones(2, 3, dtype=torch.float64)
+    outputs, kl = block(x, rng=generator(0))
+    assert kl.item() == 0
+    torch.testing.assert_close(outputs, block(x, rng=generator(0), prior=True)[0])
+
+
+def test_a_fresh_path_has_the_law_of_the_ou_process() -> None:
+    """Kolmogorov-Smirnov at depths 1/2 and 1, all weights of 40 draws against their exact marginals; the Euler scheme
+    itself has a stationary variance that is 1 / (1 - rate h / 2) too large, 0.8 % here."""
+    block = small_block(Solver(64), rate=1.0, centre="zero")
+    ts = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+    with torch.no_grad():
+        paths = np.stack([block.weight_path(ts, rng=generator(seed)).numpy() for seed in range(40)])
+    mean, std = block.process.moments(block.start_mean().detach().numpy(), block.sigma.numpy(), ts.numpy())
+    for depth in (1, 2):
+        standardised = ((paths[:, depth] - mean[depth]) / std[depth]).ravel()
+        assert scipy.stats.kstest(standardised, "norm").pvalue > 1e-3
+
+
+def test_the_kl_between_ou_processes_is_its_closed_form() -> None:
+    """Prior dw = -w dt + sigma dB, posterior dw = -(1 + a) w dt + sigma dB from w_0: the KL is
+    a^2 / (2 sigma^2) times the integral of E[w^2]."""
+    a, rate, sigma, w0, steps, draws = 0.8, 1.0, 0.5, 1.2, 200, 4000
+
+    class Pull(nn.Module):
+        def forward(self, w, t):
+            return -a * w
+
+    ts = grid(0.0, 1.0, steps)
+    h = 1 / steps
+    normals = torch.randn(steps, draws, dtype=torch.float64, generator=generator(0)) * math.sqrt(h)
+    ws = [torch.full((draws,), w0, dtype=torch.float64)]
+    for row in normals:
+        ws.append(ws[-1] - (rate + a) * ws[-1] * h + sigma * row)
+
+    def u(drift, t, w):
+        return drift(w, t) / sigma
+
+    def noise(start, end):
+        return normals[round(float(start) * steps)]
+
+    names = ("analytic", "full_mc", "stl")
+    kls = {name: path_kl(Pull(), u, ts, torch.stack(ws), noise, name) / draws for name in names}
+    theta = rate + a
+    t = (np.arange(2000) + 0.5) / 2000
+    second_moment = w0**2 * np.exp(-2 * theta * t) + sigma**2 / (2 * theta) * (1 - np.exp(-2 * theta * t))
+    exact = a**2 / (2 * sigma**2) * second_moment.mean()
+    for estimator, kl in kls.items():
+        # The Ito sum has a variance of 2 KL a draw; the left Riemann sum is 1 % off at 200 steps.
+        error = 0.015 * exact + (4 * math.sqrt(2 * exact / draws) if estimator != "analytic" else 0.02 * exact)
+        assert kl.item() == pytest.approx(exact, abs=error), estimator
+    assert kls["stl"].item() == kls["full_mc"].item()
+
+
+def test_with_stl_no_gradient_reaches_the_drift_through_the_ito_sum_but_by_the_path() -> None:
+    """With weights that stand still, the gradient of stl is that of the analytic estimator."""
+    drift, ts = nn.Linear(3, 3).double(), grid(0.0, 1.0, 4)
+    ws = torch.randn(5, 3, dtype=torch.float64)
+
+    def noise(start, end):
+        return torch.ones(3, dtype=torch.float64)
+
+    gradients = {}
+    for estimator in ("stl", "analytic", "full_mc"):
+        drift.zero_grad()
+        path_kl(drift, lambda module, t, w: module(w), ts, ws, noise, estimator).backward()
+        gradients[estimator] = drift.weight.grad.clone()
+    torch.testing.assert_close(gradients["stl"], gradients["analytic"])
+    assert not torch.allclose(gradients["full_mc"], gradients["analytic"])
+
+
+def gradients_of(solver: Solver) -> dict[str, torch.Tensor]:
+    block = disturbed(small_block(solver, estimator="analytic"))
+    outputs, kl = block(torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3), rng=generator(3))
+    (outputs.sin().sum() + 0.1 * kl).backward()
+    return {name: p.grad for name, p in block.named_parameters()}
+
+
+def relative_error(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    difference = sum(float((one[name] - other[name]).square().sum()) for name in one)
+    return math.sqrt(difference / sum(float(g.square().sum()) for g in other.values()))
+
+
+def test_the_adjoint_of_reversible_heun_is_exact() -> None:
+    exact = gradients_of(Solver(16, "reversible_heun", "backprop"))
+    assert relative_error(gradients_of(Solver(16, "reversible_heun", "reversible")), exact) < 1e-10
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "heun"])
+def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_steps(method: str) -> None:
+    errors = [
+        relative_error(gradients_of(Solver(n, method, "stochastic")), gradients_of(Solver(n, method))) for n in (16, 64)
+    ]
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0]
+
+
+def test_adaptive_steps_agree_with_many_fixed_ones() -> None:
+    """The same Brownian motion at both."""
+    few = Solver(10, "midpoint", rtol=1e-4, atol=1e-5)
+    fine, adaptive = (disturbed(small_block(solver)) for solver in (Solver(400, "midpoint"), few))
+    x = torch.ones(2, 3, dtype=torch.float64)
+    noise = BrownianMotion(fine.sigma.numel(), 7, few, x)
+    with torch.no_grad():
+        expected, _ = fine(x, noise=noise)
+        outputs, _ = adaptive(x, noise=noise)
+    torch.testing.assert_close(outputs, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_evaluations_are_counted() -> None:
+    block = small_block(Solver(8, "midpoint"))
+    block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
+    # Two a step, and one with which torchsde looks at the shape.
+    assert block.evaluations == 17
+
+
+def test_steps_that_do_not_add_up_do_not_divide_the_brownian_motion_any_further() -> None:
+    """A hundred steps of 0.01 leave a 101st of 7e-7 in single precision."""
+    for steps in (10, 49, 100):
+        assert len(grid(0.0, 1.0, steps)) == steps + 1
+    block = small_block(Solver(100), dtype=torch.float32)
+    noise = BrownianMotion(block.sigma.numel(), 0, block.solver, block.sigma)
+    with torch.no_grad():
+        block(torch.ones(2, 3), noise=noise)
+    assert nodes(noise.interval) < 1000
+
+
+def nodes(noise) -> int:
+    count, stack = 0, [noise]
+    while stack:
+        node = stack.pop()
+        if node is not None:
+            count += 1
+            stack += [getattr(node, "_left_child", None), getattr(node, "_right_child", None)]
+    return count
+
+
+def test_a_module_of_one_s_own_becomes_infinitely_deep_and_bayesian() -> None:
+    fx = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=1))
+    block = SDEBNN(fx, WeightProcess(drift_network((2,)), sigma=0.2), Solver(4))
+    x = torch.randn(2, 3, 5, 5, generator=generator(0))
+    outputs, kl = block(x, rng=generator(1))
+    (outputs.square().sum() + kl).backward()
+    assert outputs.shape == x.shape
+    assert all(p.grad is not None for p in block.parameters())
+    assert fan_in(fx) == {"0.weight": 27.0, "0.bias": 27.0, "2.weight": 54.0, "2.bias": 54.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: SDEBNN(nn.BatchNorm1d(3), PROCESS), "has the buffer 'running_mean'"),
+        (lambda: SDEBNN(nn.Tanh(), PROCESS), "no parameters"),
+        (lambda: SDEBNN(nn.Linear(3, 2), PROCESS)(torch.ones(1, 3)), "must keep its shape"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, kl_estimator="mc"), "stl, full_mc, analytic"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(0)), "1 step or more"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "srk")), "torchsde takes euler"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "heun", "reversible")), "does not go with"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "reversible_heun", "stochastic")), "does not go with"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "reversible_heun", rtol=0.1)), "Adaptive steps"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, rtol=-1.0)), "0 or more"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, adjoint_adaptive=True)), "adjoint_adaptive takes"),
+        (lambda: WeightProcess(drift_network(), sigma=0.0), "positive, finite"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(make, says) -> None:
+    with pytest.raises(InputError, match=says):
+        make()
+
+
+PROCESS = WeightProcess(drift_network((2,)))
