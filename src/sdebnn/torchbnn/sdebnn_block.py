@@ -47,9 +47,9 @@ class SDEBNN(BayesianModule):
         if process.start == "gaussian":
             self.w0_log_ratio = nn.Parameter(torch.zeros(noisy))
         scales = zip(self._layout.sizes, self._layout.fan_in, strict=True)
-        sigma = torch.cat([torch.full((size,), process.diffusion_scale(n)) for size, n in scales])
+        sigma = torch.cat([torch.full((size,), process.diffusion_scale(n), dtype=torch.float64) for size, n in scales])
         sigma[noisy:] = 0.0
-        # Follows from the choices, so it is no part of a checkpoint.
+        # Follows from the choices, so it is no part of a checkpoint. In double precision, as weights may be.
         self.register_buffer("sigma", sigma, persistent=False)
         self._noisy = noisy
         self.evaluations = 0

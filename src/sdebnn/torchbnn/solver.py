@@ -27,7 +27,8 @@ class Solver(NamedTuple):
 
     **Arguments:**
 
-    - `steps`: equal steps over depth 0 to 1; with adaptive steps the first one is of this size.
+    - `steps`: equal steps over depth 0 to 1, a whole number of them on each stretch of depth with and without noise;
+      with adaptive steps the first one is of this size.
     - `method`: a name among `SDE_TYPES`, or `euler_maruyama`, which is `euler`.
     - `adjoint`: `"backprop"` through the steps; `"stochastic"`: the adjoint SDE, whose memory does not grow with the
       number of steps and whose gradients are those of the exact solution (Li et al., 2020); `"reversible"`: that of
@@ -137,7 +138,7 @@ class BrownianMotion:
             dtype=like.dtype,
             device=like.device,
             entropy=entropy,
-            dt=step_size(solver.steps),
+            dt=step_size(0.0, 1.0, solver.steps),
         )
 
     def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
@@ -147,16 +148,18 @@ class BrownianMotion:
         return float(t) if self._parts is None else round(float(t) * self._parts) / self._parts
 
 
-def step_size(steps: int) -> float:
-    """Longer than 1 / steps by a trillionth: sums of steps must not end just below 1, before one more step."""
-    return (1 + 1e-12) / steps
+def step_size(start: float, end: float, steps: int) -> float:
+    """Of equal steps from `start` to `end`, as near as possible to so many over depth 0 to 1. It is longer by a
+    trillionth: sums of steps must not end just below `end`, before one more step.
+    """
+    return (1 + 1e-12) * (end - start) / max(1, round(steps * (end - start)))
 
 
 def grid(start: float, end: float, steps: int) -> torch.Tensor:
-    """The depths at which fixed steps from `start` end, as the solver computes them, up to `end`."""
+    """The depths at which fixed steps from `start` to `end` end, as the solver computes them."""
     ts = [start]
     while ts[-1] < end:
-        ts.append(min(ts[-1] + step_size(steps), end))
+        ts.append(min(ts[-1] + step_size(start, end, steps), end))
     return torch.tensor(ts, dtype=torch.float64)
 
 
@@ -203,7 +206,7 @@ def solve(
     options: dict[str, Any] = {
         "bm": PaddedBrownian(noise, y0.numel(), y0),
         "method": solver.method,
-        "dt": step_size(solver.steps),
+        "dt": step_size(float(ts[0]), float(ts[-1]), solver.steps),
         "adaptive": solver.adaptive,
         "rtol": solver.rtol,
         "atol": solver.atol,
