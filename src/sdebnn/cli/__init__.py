@@ -1,4 +1,4 @@
-"""The command `sdebnn`: `train`, `evaluate` and `demo`."""
+"""The command `sdebnn`: `train`, `evaluate`, `predict` and `demo`."""
 
 from sdebnn.cli.main import main
 

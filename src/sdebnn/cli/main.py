@@ -16,7 +16,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit code; see `outcome`."""
-    from sdebnn.cli import demo, evaluate, train
+    from sdebnn.cli import demo, evaluate, predict, train
     from sdebnn.cli.outcome import outcome
 
     parser = _OneLineParser(
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Bayesian neural networks of infinite depth: weights follow a stochastic differential equation.",
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (train, evaluate, demo):
+    for command in (train, evaluate, predict, demo):
         command.add_to(subcommands)
 
     def act() -> None:

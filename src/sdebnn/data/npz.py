@@ -66,6 +66,17 @@ def load_npz(path: Path) -> Dataset:
     return Dataset(path.stem, "classification", x, y, x_test, y_test, num_classes)
 
 
+def load_inputs(path: Path) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
+    """The array `x` of a .npz file, as `load_npz` takes it; other arrays are left alone.
+
+    **Raises:** `InputError` when the file is not such a file, or x holds NaN or infinity.
+    """
+    arrays = read_arrays(path)
+    if "x" not in arrays:
+        raise InputError(f"{path} has no array 'x' (it has {', '.join(sorted(arrays)) or 'none'}).")
+    return _inputs(arrays["x"], f"x in {path}")
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a .npz file by name. **Raises:** `InputError` when it is not one, or holds anything but arrays."""
     if not path.is_file():

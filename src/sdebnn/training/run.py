@@ -16,6 +16,7 @@ from sdebnn.training import keeping, pictures
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.predictions import report
+from sdebnn.training.task import Task
 
 Build = Callable[[TrainConfig, Dataset], Learner]
 
@@ -65,6 +66,7 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     learner = build(config, dataset)
     folder = RunFolder.create(output)
     folder.write_config(config.to_json())
+    Task.of(dataset).write(folder)
     return _train(folder, config, dataset, validation, learner)
 
 

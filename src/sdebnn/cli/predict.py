@@ -1,0 +1,36 @@
+"""`sdebnn predict`: what a finished run says of new inputs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sdebnn.cli.flags import add_choices, choices_given
+
+CHANGEABLE = ("test_samples", "test_steps", "test_method", "framework")
+
+
+def add_to(subcommands: Any) -> None:
+    """Adds the subcommand."""
+    parser = subcommands.add_parser(
+        "predict", help="probabilities, or means and standard deviations, for inputs that a run has never seen"
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
+    parser.add_argument("inputs", type=Path, metavar="INPUT.npz", help="file with an array x, as for training")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="OUT", help="file to write: .npz for arrays, .csv for a table"
+    )
+    add_choices(parser, names=CHANGEABLE)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reads the inputs, predicts and writes."""
+    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.data import load_inputs
+    from sdebnn.training import prediction_file
+
+    prediction_file.check_output(options.output)
+    x = load_inputs(options.inputs)
+    predictions = prediction_file.predict(build_learner, options.folder, x, changes=choices_given(options))
+    prediction_file.write(predictions, options.output)
+    print(f"{len(x)} predictions are in {options.output}: {', '.join(predictions)}.")

@@ -1,0 +1,107 @@
+"""Predictions of a finished run for new inputs, and the file that holds them."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdebnn import metrics
+from sdebnn.errors import InputError
+from sdebnn.runs import RunFolder, TrainConfig, atomic
+from sdebnn.training import keeping
+from sdebnn.training.predictions import sample_probabilities
+from sdebnn.training.run import Build
+from sdebnn.training.task import Task
+
+# Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
+CHUNK = 2000
+SUFFIXES = (".npz", ".csv")
+
+
+def predict(
+    build: Build, folder: Path, x: np.ndarray, *, changes: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """What a run says of inputs that it has never seen. The training data are not needed.
+
+    **Arguments:**
+
+    - `build`: as for `start_run`.
+    - `folder`: of a run.
+    - `x`: examples like those that it was trained on: of the same shape, pixels as uint8 where those were pixels.
+    - `changes`: as for `restore`.
+
+    **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
+    `mutual_information` (n,), in nats: the second is what more data could resolve. For targets `mean` and `std` (n, d);
+    `std` has the noise in it, `epistemic_std` has not.
+
+    **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint.
+    """
+    run = RunFolder.open(folder)
+    choices = {**run.read_config(), **(changes or {})}
+    # A slice or a group of a training batch means nothing here.
+    config = TrainConfig.from_json(choices | {"accumulate": 1, "batch_paths": 1, "test_examples": 0})
+    task = Task.read(run)
+    task.check(x)
+    learner = build(config, task.placeholder())
+    keeping.load_average(run, learner)
+    parts = []
+    for start in range(0, len(x), CHUNK):
+        outputs = learner.outputs(x[start : start + CHUNK]).astype(np.float64)
+        parts.append(_of_labels(outputs) if task.num_classes else _of_targets(config, outputs, learner.noise_scale()))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes predictions, whole or not at all: as arrays to .npz, as a table with a header to .csv.
+
+    **Raises:** `InputError` for another suffix and for a path that cannot be written.
+    """
+    check_output(path)
+    buffer = io.BytesIO()
+    if path.suffix == ".npz":
+        np.savez(buffer, **predictions)  # type: ignore[arg-type]
+    else:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        columns = {
+            name if column.shape[1] == 1 else f"{name}_{number}": column[:, number]
+            for name, column in ((name, array.reshape(len(array), -1)) for name, array in predictions.items())
+            for number in range(column.shape[1])
+        }
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        buffer.write(text.getvalue().encode())
+    try:
+        atomic.write(path, buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror}); choose another output.") from None
+
+
+def check_output(path: Path) -> None:
+    """**Raises:** `InputError` for a path that predictions cannot be written to, before any are made."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"The output {path} ends in {path.suffix or 'nothing'!r}; it takes {' or '.join(SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} of the output is not there; make it first.")
+
+
+def _of_labels(outputs: np.ndarray) -> dict[str, np.ndarray]:
+    of_samples = sample_probabilities(outputs)
+    probabilities = of_samples.mean(axis=0)
+    return {
+        "label": probabilities.argmax(axis=1),
+        "probabilities": probabilities,
+        "entropy": metrics.entropy(probabilities),
+        "mutual_information": metrics.mutual_information(of_samples),
+    }
+
+
+def _of_targets(config: TrainConfig, outputs: np.ndarray, scale: Any) -> dict[str, np.ndarray]:
+    epistemic = outputs.std(axis=0)
+    noise = "gaussian" if config.likelihood == "auto" else config.likelihood
+    # The Cauchy law has no variance.
+    noise_std = np.broadcast_to({"gaussian": 1.0, "laplace": 2**0.5, "cauchy": np.inf}[noise] * scale, epistemic.shape)
+    return {"mean": outputs.mean(axis=0), "std": np.hypot(epistemic, noise_std), "epistemic_std": epistemic}
