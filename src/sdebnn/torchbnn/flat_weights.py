@@ -1,5 +1,6 @@
 """The parameters of a module as one vector, and the module run with the weights in such a vector."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -58,3 +59,12 @@ class FlatWeights:
                 "through depth, so it must keep its shape."
             )
         return outputs
+
+
+def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The module as a function that has these parameters whenever it is called."""
+
+    def call(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.func.functional_call(module, dict(parameters), args, kwargs)
+
+    return call

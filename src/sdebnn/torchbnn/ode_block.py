@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sdebnn.torchbnn.flat_weights import FlatWeights
+from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
 
 DEPTHS = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -26,8 +26,10 @@ class ODEBlock(nn.Module):
         self.evaluations = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # Read once: an adjoint asks for the drift again when a module around this one has put its weights back.
+        weights = self._layout.of(self._fx)
+
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
-            weights = self._layout.of(self._fx)
             return self._layout.run(self._fx, weights, y.view(x.shape), t.to(y)).reshape(-1)
 
         y, self.evaluations = _flow(drift, x.reshape(-1), self.solver, self)
@@ -54,11 +56,12 @@ class HyperODEBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         w0 = self._layout.of(self.w0)
         p = w0.numel()
+        nn_drift = with_parameters(self.drift, dict(self.drift.named_parameters()))
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             w = y[:p]
             dx = self._layout.run(self.w0, w, y[p:].view(x.shape), t.to(y))
-            return torch.cat([self.drift(w, t=t.to(y)), dx.reshape(-1)])
+            return torch.cat([nn_drift(w, t=t.to(y)), dx.reshape(-1)])
 
         y, self.evaluations = _flow(drift, torch.cat([w0, x.reshape(-1)]), self.solver, self)
         return y[p:].view(x.shape)

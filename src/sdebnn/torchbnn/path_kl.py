@@ -1,6 +1,5 @@
 """The KL divergence of the posterior over weight paths from the prior, read off a solved path."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.flat_weights import with_parameters
 
 ESTIMATORS = ("stl", "full_mc", "analytic")
 
@@ -21,7 +21,7 @@ def check_estimator(name: str) -> str:
 
 def path_kl(
     nn_drift: nn.Module,
-    u: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor],
+    u: Callable[[Callable[..., torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor],
     ts: torch.Tensor,
     ws: torch.Tensor,
     noise: Any,
@@ -34,14 +34,12 @@ def path_kl(
 
     - `nn_drift`: the module that u depends on. With `stl` the gradient is stopped at its parameters in the Ito sum, and
       flows there through the path alone (Roeder et al., 2017).
-    - `u`: the function `(nn_drift, t, w)` for one depth.
+    - `u`: the function `(nn_drift, t, w)` for one depth; its first argument is called as the module is.
     - `ts`, `ws`: the ends of the steps and the weights there, (times, p).
     - `noise`: the Brownian motion, asked as `noise(ta, tb)`.
     """
     kl = ws.new_zeros(())
-    stopped = nn_drift
-    if estimator == "stl":
-        stopped = copy.deepcopy(nn_drift).requires_grad_(False)
+    stopped = with_parameters(nn_drift, {name: p.detach() for name, p in nn_drift.named_parameters()})
     for start, end, w in zip(ts[:-1], ts[1:], ws[:-1], strict=True):
         here = u(nn_drift, start, w)
         kl = kl + 0.5 * (here * here).sum() * float(end - start)

@@ -87,10 +87,12 @@ class SDEBNN(BayesianModule):
         for section in self.process.sections():
             start, end = _ends(section)
             inner = ts[(ts > start) & (ts < end)]
-            depths = torch.cat([start[None], inner, end[None]])
-            ws, _ = self._solve(section, self._weight_drift(section, prior), w, depths, noise)
-            w = ws[-1]
-            pieces.append(ws[1:] if bool((ts == end).any()) else ws[1:-1])
+            drift, depths = self._weight_drift(section, prior), torch.cat([start[None], inner, end[None]])
+            # One after the other: torchsde would interpolate between its steps, where a path has its own noise.
+            for stretch in depths.unfold(0, 2, 1):
+                w = self._solve(section, drift, w, stretch, noise)[0][-1]
+                if bool((ts == stretch[1]).any()):
+                    pieces.append(w[None])
         return torch.cat(pieces)
 
     def start_mean(self) -> torch.Tensor:
@@ -98,12 +100,18 @@ class SDEBNN(BayesianModule):
         return self._layout.of(self.w0)
 
     def _path_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
-        """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone."""
-        ts = grid(section.start, section.end, self.solver.steps)
-        ws, _ = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise)
+        """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone.
 
-        def u(drift: nn.Module, t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-            return drift(w, t=t.to(w))[: self._noisy] / self.sigma[: self._noisy].to(w)
+        Always in fixed steps: between adaptive ones, depths are interpolated, so u at the left end of a step would
+        know of the increment to come, and the Ito sum would not have mean zero.
+        """
+        ts = grid(section.start, section.end, self.solver.steps)
+        fixed = self.solver._replace(rtol=0.0, atol=0.0, adjoint_adaptive=False)
+        ws, _ = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise, fixed)
+        sigma = self.sigma[: self._noisy].to(w)
+
+        def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return drift(w, t=t.to(w))[: self._noisy] / sigma
 
         return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
 
@@ -143,12 +151,14 @@ class SDEBNN(BayesianModule):
         return drift
 
     def _solve(
-        self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any
-    ) -> tuple[torch.Tensor, int]:
+        self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any,
+        solver: Solver | None = None,
+    ) -> tuple[torch.Tensor, int]:  # fmt: skip
         sigma = y0.new_zeros(y0.shape)
         if section.noisy:
             sigma[: self._noisy] = self.sigma[: self._noisy]
-        return solve(drift, sigma, y0, ts, self.solver, noise if section.noisy else None, list(self.parameters()))
+        noise = noise if section.noisy else None
+        return solve(drift, sigma, y0, ts, solver or self.solver, noise, list(self.parameters()))
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
         entropy = int(torch.randint(2**62, (), generator=rng))

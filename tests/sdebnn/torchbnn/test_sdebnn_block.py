@@ -12,7 +12,7 @@ from sdebnn.errors import InputError
 from sdebnn.torchbnn import SDEBNN, Serial, Solver, WeightProcess, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
 from sdebnn.torchbnn.path_kl import path_kl
-from sdebnn.torchbnn.solver import BrownianMotion, grid
+from sdebnn.torchbnn.solver import SDE_TYPES, BrownianMotion, grid
 
 
 def small_block(solver: Solver | None = None, *, widths=(4,), estimator="stl", dtype=torch.float64, **prior) -> SDEBNN:
@@ -54,6 +54,14 @@ def test_a_fresh_path_has_the_law_of_the_ou_process() -> None:
     for depth in (1, 2):
         standardised = ((paths[:, depth] - mean[depth]) / std[depth]).ravel()
         assert scipy.stats.kstest(standardised, "norm").pvalue > 1e-3
+
+
+def test_between_the_steps_of_the_solver_a_path_has_noise_of_its_own() -> None:
+    block = small_block(Solver(2), rate=0.0)
+    ts = torch.linspace(0, 1, 33, dtype=torch.float64)
+    with torch.no_grad():
+        steps = torch.stack([block.weight_path(ts, rng=generator(seed)) for seed in range(3)]).diff(dim=1)
+    assert scipy.stats.kstest((steps / 0.3 * 32**0.5).ravel().numpy(), "norm").pvalue > 1e-3
 
 
 def test_the_kl_between_ou_processes_is_its_closed_form() -> None:
@@ -108,8 +116,8 @@ def test_with_stl_no_gradient_reaches_the_drift_through_the_ito_sum_but_by_the_p
     assert not torch.allclose(gradients["full_mc"], gradients["analytic"])
 
 
-def gradients_of(solver: Solver) -> dict[str, torch.Tensor]:
-    block = disturbed(small_block(solver, estimator="analytic"))
+def gradients_of(solver: Solver, **choices) -> dict[str, torch.Tensor]:
+    block = disturbed(small_block(solver, estimator="analytic", **choices))
     outputs, kl = block(torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3), rng=generator(3))
     (outputs.sin().sum() + 0.1 * kl).backward()
     return {name: p.grad for name, p in block.named_parameters()}
@@ -120,12 +128,13 @@ def relative_error(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor])
     return math.sqrt(difference / sum(float(g.square().sum()) for g in other.values()))
 
 
-def test_the_adjoint_of_reversible_heun_is_exact() -> None:
-    exact = gradients_of(Solver(16, "reversible_heun", "backprop"))
-    assert relative_error(gradients_of(Solver(16, "reversible_heun", "reversible")), exact) < 1e-10
+@pytest.mark.parametrize("choices", [{}, {"noisy_depth": (0.3, 0.85)}, {"start": "gaussian"}])
+def test_the_adjoint_of_reversible_heun_is_exact(choices) -> None:
+    exact = gradients_of(Solver(16, "reversible_heun", "backprop"), **choices)
+    assert relative_error(gradients_of(Solver(16, "reversible_heun", "reversible"), **choices), exact) < 1e-10
 
 
-@pytest.mark.parametrize("method", ["euler", "midpoint", "heun"])
+@pytest.mark.parametrize("method", ["euler", "milstein", "midpoint", "heun", "euler_heun"])
 def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_steps(method: str) -> None:
     errors = [
         relative_error(gradients_of(Solver(n, method, "stochastic")), gradients_of(Solver(n, method))) for n in (16, 64)
@@ -144,6 +153,48 @@ def test_adaptive_steps_agree_with_many_fixed_ones() -> None:
         expected, _ = fine(x, noise=noise)
         outputs, _ = adaptive(x, noise=noise)
     torch.testing.assert_close(outputs, expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", SDE_TYPES)
+def test_every_method_comes_to_the_same_solution(method: str) -> None:
+    """With a constant diffusion the calculus makes no difference, and errors are of first order in the step."""
+    x, errors = torch.ones(2, 3, dtype=torch.float64), []
+    exact = disturbed(small_block(Solver(512, "midpoint")))
+    noise = BrownianMotion(exact.sigma.numel(), 7, exact.solver, x)
+    with torch.no_grad():
+        expected, _ = exact(x, noise=noise)
+        for steps in (8, 64):
+            outputs, _ = disturbed(small_block(Solver(steps, method)))(x, noise=noise)
+            errors.append((outputs - expected).abs().max().item())
+    assert errors[1] < errors[0] / 4
+    assert errors[1] < 0.02
+
+
+def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too() -> None:
+    """Steps grow beyond those that the sum is over, and 400 weights pull back to zero in each of ten draws."""
+
+    class Pull(nn.Module):
+        def forward(self, w, *, t):
+            return -0.8 * w
+
+    class Still(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(400))
+
+        def forward(self, x):
+            return 0 * self.w[:1] * x
+
+    process = WeightProcess(lambda size: Pull(), sigma=0.5, sigma_scale="constant", centre="zero")
+    block = SDEBNN(Still(), process, Solver(8, "heun", rtol=0.5, atol=0.5)).double()
+    kls, x = [], torch.ones(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for block.kl_estimator in ("full_mc", "analytic"):
+            kls.append(torch.stack([block(x, rng=generator(seed))[1] for seed in range(10)]) / 400)
+    ito_sum = kls[0] - kls[1]
+    # Of one weight it has the variance 2 KL, about 1.
+    assert 0 < ito_sum.std() < 4 * math.sqrt(2 * kls[1].mean() / 400)
+    assert abs(ito_sum.mean()) < 3 * math.sqrt(2 * kls[1].mean() / 4000)
 
 
 def test_evaluations_are_counted() -> None:
@@ -183,6 +234,65 @@ def test_a_module_of_one_s_own_becomes_infinitely_deep_and_bayesian() -> None:
     assert outputs.shape == x.shape
     assert all(p.grad is not None for p in block.parameters())
     assert fan_in(fx) == {"0.weight": 27.0, "0.bias": 27.0, "2.weight": 54.0, "2.bias": 54.0}
+
+
+def test_f_x_takes_depth_if_it_names_it_and_none_if_it_does_not() -> None:
+    class Scaled(nn.Linear):
+        def forward(self, x, t):
+            return super().forward(x) * t
+
+    for kind, expected in ((nn.Linear, 1.0), (Scaled, 0.5)):
+        fx = kind(1, 1).double()
+        with torch.no_grad():
+            fx.weight.zero_()
+            fx.bias.fill_(1.0)
+            outputs, _ = SDEBNN(fx, WeightProcess(drift_network((2,)), sigma=1e-9), Solver(50, "midpoint")).double()(
+                torch.zeros(1, 1, dtype=torch.float64)
+            )
+        assert outputs.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_generator_decides_the_weights_and_the_whole_batch_shares_them() -> None:
+    block = disturbed(small_block())
+    x = torch.linspace(-1, 1, 15, dtype=torch.float64).reshape(5, 3)
+    together, kl = block(x, rng=generator(4))
+    again, kl_again = block(x, rng=generator(4))
+    assert torch.equal(together, again)
+    assert torch.equal(kl, kl_again)
+    assert not torch.allclose(together, block(x, rng=generator(5))[0])
+    apart = torch.cat([block(row[None], rng=generator(4))[0] for row in x])
+    torch.testing.assert_close(together, apart)
+
+
+def test_a_trained_block_still_draws_from_its_prior() -> None:
+    x = torch.ones(2, 3, dtype=torch.float64)
+    fresh, trained = small_block(), disturbed(small_block())
+    expected, kl = fresh(x, rng=generator(0), prior=True)
+    prior, kl_of_prior = trained(x, rng=generator(0), prior=True)
+    torch.testing.assert_close(prior, expected)
+    assert kl.item() == kl_of_prior.item() == 0
+    posterior, kl = trained(x, rng=generator(0))
+    assert kl.item() != 0
+    assert not torch.allclose(prior, posterior)
+
+
+def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
+    rate, sigma, w0, log_ratio = 2.0, 0.7, 0.9, -0.4
+    fx = nn.Linear(50, 50, bias=False)
+    block = SDEBNN(fx, WeightProcess(drift_network((2,)), sigma=sigma, sigma_scale="constant", rate=rate,
+                                     centre="zero", start="gaussian"))  # fmt: skip
+    with torch.no_grad():
+        fx.weight.fill_(w0)
+        block.w0_log_ratio.fill_(log_ratio)
+        prior_std = sigma / (2 * rate) ** 0.5
+        std = prior_std * math.exp(log_ratio)
+        at_start = torch.zeros(1, dtype=torch.float64)
+        for prior, law in ((False, scipy.stats.norm(w0, std)), (True, scipy.stats.norm(0, prior_std))):
+            draws = block.weight_path(at_start, rng=generator(0), prior=prior)[0]
+            assert scipy.stats.kstest(draws.double().numpy(), law.cdf).pvalue > 1e-3
+        _, kl = block(torch.ones(1, 50), rng=generator(0))
+    expected = math.log(prior_std / std) + (std**2 + w0**2) / (2 * prior_std**2) - 0.5
+    assert kl.item() == pytest.approx(2500 * expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
