@@ -96,11 +96,14 @@ def latest(folder: Path, kind: str = "step") -> Path:
 
 
 def prune(folder: Path, kind: str = "step", *, keep: int) -> None:
-    """Removes the whole checkpoints `kind-...` of a folder but for the newest `keep`."""
-    for path in find(folder, kind)[:-keep]:
-        # Without its JSON a checkpoint is none, so a crash between the two leaves no torn pair.
-        _sidecar_file(path).unlink()
-        _tensors_file(path).unlink()
+    """Removes the checkpoints `kind-...` of a folder but for the newest `keep` whole ones, and what a process that was
+    killed has left of others.
+    """
+    kept = {file for path in find(folder, kind)[-keep:] for file in (_sidecar_file(path), _tensors_file(path))}
+    # Without its JSON a checkpoint is none, so these go first: a crash between the two leaves no torn pair.
+    for file in sorted(folder.glob(f"{kind}-*"), key=lambda file: file.suffix != ".json"):
+        if file not in kept:
+            file.unlink()
 
 
 def _tensors_file(path: Path) -> Path:

@@ -1,0 +1,73 @@
+"""A run that is killed twenty times, at random moments, also while it writes, ends with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdebnn.runs import MetricsLog, RunFolder, checkpoint
+
+KILLS = 20
+CHOICES = (
+    "--epochs 400 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 100 "
+    "--checkpoint-steps 3"
+)
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+    command = [sys.executable, "-c", "import sys; from sdebnn.cli import main; sys.exit(main())", "train", *arguments]
+    return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+
+
+def wait_for_a_checkpoint_after(run: RunFolder, step: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        paths = checkpoint.find(run.checkpoints)
+        if process.poll() is not None or (paths and int(paths[-1].name.removeprefix("step-")) > step):
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"no checkpoint after step {step}")
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework: str, tmp_path: Path) -> None:
+    if framework == "torch":
+        pytest.importorskip("torchsde")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 2)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
+    choices = ["--data", str(tmp_path / "mine.npz"), "--framework", framework, *CHOICES.split()]
+    assert start("--output", str(tmp_path / "whole"), *choices).wait(300) == 0
+
+    run = RunFolder(tmp_path / "killed")
+    process, step, kills = start("--output", str(run.path), *choices), 0, 0
+    while kills < KILLS:
+        wait_for_a_checkpoint_after(run, step, process)
+        assert process.poll() is None, "the run ended before it could be killed often enough"
+        time.sleep(rng.uniform(0.0, 0.06))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        _, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
+        assert meta["step"] > step
+        step = meta["step"]
+        assert run.read_config()["framework"] == framework
+        MetricsLog.read(run)
+        process = start("--resume", str(run.path))
+    assert process.wait(300) == 0
+
+    first, second = (
+        checkpoint.load(checkpoint.latest(RunFolder(tmp_path / name).checkpoints)) for name in ("whole", "killed")
+    )
+    assert first[1]["step"] == second[1]["step"] == 800
+    for name, array in first[0].items():
+        np.testing.assert_array_equal(array, second[0][name], err_msg=name)
+    names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").iterdir())
+    assert names == sorted(path.name for path in run.checkpoints.iterdir())
