@@ -12,8 +12,8 @@ from sdebnn.errors import InputError
 
 
 def array_name(parameter: str) -> str:
-    """The name of an array: parts joined by `/`. Parts with a leading underscore are modules that only hold others."""
-    return "/".join(part for part in parameter.split(".") if not part.startswith("_"))
+    """The name of an array: parts joined by `/`. An `ODEBlock` has the names of the network that it holds."""
+    return "/".join(part for part in parameter.split(".") if part != "_fx")
 
 
 def natural_order(parameter: str) -> tuple[tuple[int, int, str], ...]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from sdebnn.errors import InputError
 from sdebnn.torchbnn.bayesian import Serial
 from sdebnn.torchbnn.diffeq_layers import activation as activation_by_name
 from sdebnn.torchbnn.diffeq_layers import dense
@@ -32,3 +35,14 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
         return Serial(*layers, dense("ignore", inputs, size, w_init=torch.zeros))
 
     return build
+
+
+def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Any) -> torch.Tensor:
+    """NN(w, t). **Raises:** `InputError` unless it is one number for each weight."""
+    moved = drift(w, t=t.to(w))
+    if moved.shape != w.shape:
+        raise InputError(
+            f"The posterior drift maps {w.numel()} weights to shape {tuple(moved.shape)}; it must give one number for "
+            "each weight."
+        )
+    return moved

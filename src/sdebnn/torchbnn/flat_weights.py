@@ -1,5 +1,6 @@
 """The parameters of a module as one vector, and the module run with the weights in such a vector."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,10 +20,13 @@ class FlatWeights:
 
     - `module`: called as `module(x, t=...)`, or as `module(x)` if it takes no `t`.
 
-    **Raises:** `InputError` for a module without parameters, or with buffers, which would change along the path.
+    **Raises:** `InputError` for a module without parameters, with buffers, which would change along the path, or with
+    `t` before `x`.
     """
 
     def __init__(self, module: nn.Module) -> None:
+        if next(iter(inspect.signature(module.forward).parameters), None) == "t":
+            raise InputError("f_x takes t first, but it is called as f_x(x, t=t): let its forward take x before t.")
         if any(True for _ in module.buffers()):
             raise InputError(
                 f"f_x has the buffer {next(iter(dict(module.named_buffers())))!r}; its state would change along the "
@@ -49,7 +53,7 @@ class FlatWeights:
         return torch.cat([parameters[name].reshape(-1) for name in self._names])
 
     def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:
-        """The module's outputs with the weights `w`."""
+        """The module's outputs with the weights `w`. **Raises:** `InputError` if they have not the shape of x."""
         parts = w.split(self.sizes)
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
         outputs = torch.func.functional_call(module, weights, (x,), {"t": t} if self._takes_t else {})

@@ -20,16 +20,19 @@ class MeanField(BayesianModule):
     - `layer`: whose parameters are the means.
     - `prior_std`: standard deviation of every weight under the prior.
     - `initial_std`: standard deviation of every weight under the posterior at the start of training.
+    - `disable`: use the means alone, with KL zero: the deterministic module with the same parameters.
 
     **Raises:** `InputError` unless both standard deviations are positive.
     """
 
-    def __init__(self, layer: nn.Module, *, prior_std: float = 1.0, initial_std: float = 0.01) -> None:
+    def __init__(
+        self, layer: nn.Module, *, prior_std: float = 1.0, initial_std: float = 0.01, disable: bool = False
+    ) -> None:
         super().__init__()
         for name, std in (("prior_std", prior_std), ("initial_std", initial_std)):
             if not std > 0:
                 raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
-        self.prior_std = prior_std
+        self.prior_std, self.disable = prior_std, disable
         self.mean = layer
         self.log_std = nn.Module()
         for name, parameter in layer.named_parameters():
@@ -42,6 +45,8 @@ class MeanField(BayesianModule):
             owner.register_parameter(last, nn.Parameter(torch.full_like(parameter, math.log(initial_std))))
 
     def forward(self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> Output:
+        if self.disable:
+            return self.mean(x), x.new_zeros(())
         log_stds = dict(self.log_std.named_parameters())
         kl = x.new_zeros(())
         weights = {}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from sdebnn.errors import InputError
@@ -9,6 +10,7 @@ from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn import diffeq_layers
 from sdebnn.torchbnn.bayesian import Serial, bnn_serial
 from sdebnn.torchbnn.drift_network import drift_network
+from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.mean_field import MeanField
 from sdebnn.torchbnn.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.torchbnn.resnet import ResNet32
@@ -28,7 +30,8 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
     - `outputs`: how many numbers the likelihood needs for one example.
 
     **Raises:** `InputError` for images that cannot be halved as often as asked, for names of layers, activations or
-    methods that do not exist, and for a residual network of anything but images.
+    methods that do not exist, for an f_x that cannot keep the shape of the hidden state, and for a residual network of
+    anything but images.
     """
     images = len(input_shape) == 3
     model = config.model.removeprefix("meanfield_")
@@ -56,7 +59,7 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
         for group, blocks in enumerate(config.blocks):
             if group > 0:
                 squeeze()
-            layers += [_block(model, config, channels, images) for _ in range(blocks)]
+            layers += [_block(model, config, (channels, *sides)) for _ in range(blocks)]
         features = channels
         if images:
             layers.append(Flatten())
@@ -69,8 +72,11 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
     return bnn_serial(*layers)
 
 
-def _block(model: str, config: TrainConfig, channels: int, images: bool) -> nn.Module:
-    fx = _fx(config, channels, images)
+def _block(model: str, config: TrainConfig, shape: tuple[int, ...]) -> nn.Module:
+    """A block for hidden states of that shape."""
+    fx = _fx(config, shape[0], images=len(shape) == 3)
+    layout = FlatWeights(fx)
+    layout.run(fx, torch.empty(layout.size, device="meta"), torch.empty(1, *shape, device="meta"), 0.0)
     solver = Solver(config.steps, config.method, config.adjoint)
     if model == "sdebnn":
         process = WeightProcess(

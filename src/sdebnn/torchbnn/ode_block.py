@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sdebnn.torchbnn.drift_network import correction
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
 
@@ -61,7 +62,7 @@ class HyperODEBlock(nn.Module):
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             w = y[:p]
             dx = self._layout.run(self.w0, w, y[p:].view(x.shape), t.to(y))
-            return torch.cat([nn_drift(w, t=t.to(y)), dx.reshape(-1)])
+            return torch.cat([correction(nn_drift, w, t), dx.reshape(-1)])
 
         y, self.evaluations = _flow(drift, torch.cat([w0, x.reshape(-1)]), self.solver, self)
         return y[p:].view(x.shape)

@@ -8,6 +8,7 @@ from torch import nn
 
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
+from sdebnn.torchbnn.drift_network import correction
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.solver import BrownianMotion, Solver, check_solver, grid, solve
@@ -111,7 +112,7 @@ class SDEBNN(BayesianModule):
         sigma = self.sigma[: self._noisy].to(w)
 
         def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-            return drift(w, t=t.to(w))[: self._noisy] / sigma
+            return correction(drift, w, t)[: self._noisy] / sigma
 
         return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
 
@@ -141,12 +142,12 @@ class SDEBNN(BayesianModule):
             pull = -rate * (w - centre)
             if prior and section.noisy and noisy == w.numel():
                 return pull
-            correction = self.drift(w, t=t.to(w))
+            moved = correction(self.drift, w, t)
             if not section.noisy:
-                return correction
+                return moved
             if prior:
-                return torch.cat([pull[:noisy], correction[noisy:]])
-            return torch.cat([pull[:noisy] + correction[:noisy], correction[noisy:]])
+                return torch.cat([pull[:noisy], moved[noisy:]])
+            return torch.cat([pull[:noisy] + moved[:noisy], moved[noisy:]])
 
         return drift
 

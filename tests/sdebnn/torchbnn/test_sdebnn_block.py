@@ -1,6 +1,7 @@
 """The mathematics of the block: the prior's law, the KL, gradients, and what it takes and refuses."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn import SDEBNN, Serial, Solver, WeightProcess, drift_network
+from sdebnn.torchbnn import SDEBNN, HyperODEBlock, Serial, Solver, WeightProcess, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
 from sdebnn.torchbnn.path_kl import path_kl
 from sdebnn.torchbnn.solver import SDE_TYPES, BrownianMotion, grid
@@ -301,6 +302,9 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
         (lambda: SDEBNN(nn.BatchNorm1d(3), PROCESS), "has the buffer 'running_mean'"),
         (lambda: SDEBNN(nn.Tanh(), PROCESS), "no parameters"),
         (lambda: SDEBNN(nn.Linear(3, 2), PROCESS)(torch.ones(1, 3)), "must keep its shape"),
+        (lambda: SDEBNN(DepthFirst(), PROCESS), "x before t"),
+        (lambda: SDEBNN(nn.Linear(3, 3), SHORT)(torch.ones(1, 3)), "12 weights to shape (1,); it must give one number"),
+        (lambda: HyperODEBlock(nn.Linear(3, 3), SHORT.drift)(torch.ones(1, 3)), "one number for each weight"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, kl_estimator="mc"), "stl, full_mc, analytic"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(0)), "1 step or more"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "srk")), "torchsde takes euler"),
@@ -313,8 +317,17 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused(make, says) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=re.escape(says)):
         make()
 
 
+class DepthFirst(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, t, x):
+        return super().forward(x) * t
+
+
 PROCESS = WeightProcess(drift_network((2,)))
+SHORT = WeightProcess(lambda size: dense("concat", size, 1))
