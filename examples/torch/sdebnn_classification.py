@@ -52,6 +52,8 @@ def config(options: argparse.Namespace) -> TrainConfig:
     choices |= choices_given(options)
     exact = choices["method"] == "reversible_heun"
     adjoint = ("reversible" if exact else "stochastic") if SWITCH[options.use_adjoint] else "backprop"
+    # As many posterior samples for predictions as in training, unless told otherwise.
+    choices.setdefault("test_samples", choices.get("train_samples", 1))
     data = choices.pop("data", "cifar10")
     return scored_for_a_trial(
         TrainConfig.for_data(data, **choices, framework="torch", steps=steps, adjoint=adjoint), choices

@@ -1,0 +1,100 @@
+"""What does a training step of an SDE-BNN in PyTorch cost beyond its convolutions, and how much memory does it take?
+
+The network of `sdebnn_step.py` with 20 midpoint steps: 40 evaluations of f_x. Beside it a plain stack: the same
+residual convolutions with their activations, as many times, forward and backward, without any SDE.
+
+    python benchmarks/torch_step.py [--rounds 3] [--threads 1]
+    python benchmarks/torch_step.py --memory
+
+With `--memory` every number is the peak of a process of its own, above that of one which has only imported PyTorch.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from timing import CORES, medians, print_conditions, print_rows, print_table
+from torch.nn import functional
+
+from sdebnn.data import Dataset
+from sdebnn.runs import TrainConfig
+from sdebnn.torchbnn import build_learner
+from sdebnn.training.memory import process_memory
+
+BATCH, SIDE, CHANNELS, STEPS, WIDTH = 32, 32, 5, 20, 64
+GROUPS, BLOCKS = 3, 2
+ROWS = {
+    "midpoint, backprop": {"method": "midpoint", "adjoint": "backprop"},
+    "midpoint, adjoint": {"method": "midpoint", "adjoint": "stochastic"},
+    "reversible Heun, its exact adjoint": {"method": "reversible_heun", "adjoint": "reversible"},
+}
+
+
+def training_step(steps: int = STEPS, **choices):
+    """One gradient step of the network."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    y = rng.integers(0, 10, BATCH).astype(np.int32)
+    config = TrainConfig.for_data("cifar10", framework="torch", batch_size=BATCH, steps=steps, **choices)
+    learner = build_learner(config, Dataset("cifar10", "classification", x, y, x, y, 10))
+    inputs = (x.astype(np.float32) / 255)[None]
+    return lambda: float(learner.gradient_step(inputs, y[None], 1)["loss"])
+
+
+def plain_stack(evaluations: int):
+    blocks = []
+    for number in range(GROUPS * BLOCKS):
+        group = number // BLOCKS
+        channels, side = CHANNELS * 4**group, SIDE // 2**group
+        widths = (channels, WIDTH, WIDTH, channels)
+        kernels = [0.05 * torch.randn(o, i, 3, 3) for i, o in itertools.pairwise(widths)]
+        blocks.append((torch.randn(BATCH, channels, side, side), [kernel.requires_grad_() for kernel in kernels]))
+
+    def run():
+        for x, (first, second, third) in blocks:
+            y = x
+            for _ in range(evaluations):
+                hidden = functional.silu(functional.conv2d(y, first, padding=1))
+                hidden = functional.silu(functional.conv2d(hidden, second, padding=1))
+                y = y + functional.conv2d(hidden, third, padding=1) / evaluations
+            y.square().sum().backward()
+
+    return run
+
+
+def peak_memory(name: str, steps: int) -> float:
+    """MiB of a process that takes one gradient step."""
+    command = [sys.executable, __file__, "--one", name, str(steps)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each row (default 3)")
+    parser.add_argument("--threads", type=int, default=CORES, help="of PyTorch (default: all cores)")
+    parser.add_argument("--memory", action="store_true", help="peak memory in place of time")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.one:
+        name, steps = options.one
+        if int(steps):
+            training_step(int(steps), **ROWS[name])()
+        print(process_memory())
+        return
+    print_conditions("torch", "torchsde")
+    if options.memory:
+        interpreter, counts = peak_memory("", 0), (10, 20, 40, 80)
+        rows = {name: [f"{peak_memory(name, n) - interpreter:.0f}" for n in counts] for name in ROWS}
+        print_rows("Peak memory above the interpreter's, MiB", [f"{n} steps" for n in counts], rows)
+        return
+    calls = {f"plain stack, {2 * STEPS} times": plain_stack(2 * STEPS)}
+    calls |= {f"SDE-BNN, {name}": training_step(**choices) for name, choices in ROWS.items()}
+    print_table(f"One gradient of the 2-2-2 network, {options.threads} threads", medians(calls, rounds=options.rounds))
+
+
+if __name__ == "__main__":
+    main()
