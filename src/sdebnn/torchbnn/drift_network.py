@@ -1,7 +1,6 @@
 """The network that corrects the prior's drift."""
 
 from collections.abc import Callable
-
 from typing import Any
 
 import torch

@@ -40,17 +40,29 @@ def dense(family: str, inputs: int, channels: int, **options: Any) -> DepthLayer
 
 
 def conv(
-    family: str, inputs: int, channels: int, filter_shape: tuple[int, int] = (3, 3), stride: int = 1, **options: Any
+    family: str,
+    inputs: int,
+    channels: int,
+    filter_shape: tuple[int, int] = (3, 3),
+    stride: int = 1,
+    padding: str = "SAME",
+    **options: Any,
 ) -> DepthLayer:
     """A convolutional layer for NCHW images. Arguments and errors: those of `dense`."""
-    return _family(family)(ConvMap(inputs, channels, filter_shape, stride), **options)
+    return _family(family)(ConvMap(inputs, channels, filter_shape, stride, padding), **options)
 
 
 def conv_transpose(
-    family: str, inputs: int, channels: int, filter_shape: tuple[int, int] = (3, 3), stride: int = 1, **options: Any
+    family: str,
+    inputs: int,
+    channels: int,
+    filter_shape: tuple[int, int] = (3, 3),
+    stride: int = 1,
+    padding: str = "SAME",
+    **options: Any,
 ) -> DepthLayer:
     """A transposed convolutional layer for NCHW images. Arguments and errors: those of `dense`."""
-    return _family(family)(ConvTransposeMap(inputs, channels, filter_shape, stride), **options)
+    return _family(family)(ConvTransposeMap(inputs, channels, filter_shape, stride, padding), **options)
 
 
 def _family(name: str) -> Callable[..., DepthLayer]:
