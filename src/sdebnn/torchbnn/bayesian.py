@@ -13,8 +13,8 @@ class BayesianModule(nn.Module):
     """A module whose weights are random: `module(x, rng=generator)` returns `(outputs, kl)`.
 
     `kl` is this draw's contribution, in nats, to the Kullback-Leibler divergence of the approximate posterior from the
-    prior. All randomness is drawn from the `torch.Generator` that is given. With `prior=True` weights are drawn from
-    the prior, and `kl` is zero.
+    prior. All randomness is drawn from the `torch.Generator` that is given, and from PyTorch's own without one. With
+    `prior=True` weights are drawn from the prior, and `kl` is zero.
     """
 
 
@@ -41,7 +41,7 @@ class bnn_serial(BayesianModule):
         for number, layer in enumerate(layers):
             self.add_module(str(number), layer)
 
-    def forward(self, x: torch.Tensor, *, rng: torch.Generator, prior: bool = False) -> Output:
+    def forward(self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> Output:
         kl = torch.zeros((), dtype=x.dtype, device=x.device)
         for layer in self.children():
             if isinstance(layer, BayesianModule):

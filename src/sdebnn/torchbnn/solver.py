@@ -1,5 +1,6 @@
 """Solutions by torchsde of SDEs whose diffusion is a constant vector."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -169,11 +170,19 @@ class _ConstantDiffusionSDE(nn.Module):
     def __init__(self, drift: Callable[[Any, torch.Tensor], torch.Tensor], sigma: torch.Tensor, sde_type: str) -> None:
         super().__init__()
         self._drift, self._sigma, self.sde_type = drift, sigma, sde_type
+        self._first: tuple[float, torch.Tensor, torch.Tensor] | None = None
         self.evaluations = 0
 
     def f(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        # torchsde looks at the drift's shape where its first step begins, and then asks there once more.
+        first, self._first = self._first, None
+        if first is not None and first[0] == float(t) and first[1] is y:
+            return first[2]
         self.evaluations += 1
-        return self._drift(t, y[0])[None]
+        drift = self._drift(t, y[0])[None]
+        if self.evaluations == 1:
+            self._first = (float(t), y, drift)
+        return drift
 
     def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         # torchsde differentiates the diffusion by the state, and refuses one that the state is no part of.
@@ -201,6 +210,8 @@ def solve(
 
     **Returns:** y at `ts`, (times, len(y0)), and the number of evaluations of the drift; those of an adjoint, which
     come later, are not counted.
+
+    **Raises:** `FloatingPointError` where adaptive steps meet a state that is NaN.
     """
     sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.method])
     options: dict[str, Any] = {
@@ -211,12 +222,23 @@ def solve(
         "rtol": solver.rtol,
         "atol": solver.atol,
     }
-    if solver.adjoint == "backprop":
-        ys = torchsde.sdeint(sde, y0[None], ts, **options)
-    else:
-        adjoint_method = "adjoint_reversible_heun" if solver.method == "reversible_heun" else solver.method
-        ys = torchsde.sdeint_adjoint(
-            sde, y0[None], ts, **options, adjoint_method=adjoint_method, adjoint_adaptive=solver.adjoint_adaptive,
-            adjoint_rtol=solver.rtol, adjoint_atol=solver.atol, adjoint_params=tuple(parameters),
-        )  # fmt: skip
+    integrate = torchsde.sdeint
+    if solver.adjoint != "backprop":
+        integrate = torchsde.sdeint_adjoint
+        options |= {
+            "adjoint_method": "adjoint_reversible_heun" if solver.method == "reversible_heun" else solver.method,
+            "adjoint_adaptive": solver.adjoint_adaptive,
+            "adjoint_rtol": solver.rtol,
+            "adjoint_atol": solver.atol,
+            "adjoint_params": tuple(parameters),
+        }
+    with warnings.catch_warnings():
+        # Of adaptive Euler-Maruyama, which is right here: torchsde does not know that this diffusion is constant.
+        warnings.filterwarnings("ignore", "Numerical solution is not guaranteed to converge")
+        try:
+            ys = integrate(sde, y0[None], ts, **options)
+        except AssertionError as error:
+            raise FloatingPointError(
+                f"A state became NaN in adaptive steps ({error}); check the inputs or lower the learning rate or sigma."
+            ) from error
     return ys[:, 0], sde.evaluations

@@ -72,6 +72,16 @@ def test_mean_field_weights_follow_their_gaussian_and_those_of_the_prior_the_pri
             assert (kl.item() == 0) == prior
 
 
+def test_without_a_generator_that_of_pytorch_decides() -> None:
+    network = bnn_serial(MeanField(nn.Linear(1, 5), initial_std=1.0))
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        outputs.append(network(torch.zeros(1, 1))[0])
+    assert torch.equal(*outputs)
+    assert not torch.equal(outputs[0], network(torch.zeros(1, 1))[0])
+
+
 def test_disabled_mean_field_is_the_deterministic_module() -> None:
     layer, x = nn.Linear(3, 2), torch.ones(4, 3)
     outputs, kl = MeanField(layer, disable=True)(x)
