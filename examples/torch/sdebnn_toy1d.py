@@ -24,8 +24,7 @@ from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightPro
 from sdebnn.torchbnn.diffeq_layers import activation, dense
 from sdebnn.torchbnn.step_sizes import step_size
 
-
-# The diffusion is the same for every weight, as in the reference: its 0.2 gives weights a prior of standard deviation 1.
+# As in the reference the diffusion is the same for every weight: its 0.2 is a prior of standard deviation 1.
 DEFAULTS = {"diff_const": 0.2, "sigma_scale": "constant"}
 
 
