@@ -74,7 +74,6 @@ def test_the_same_configuration_gives_the_same_parameters(model, shape, choices)
 DETERMINISTIC = [
     *(("odenet", IMAGES, {"layer": family, "method": "midpoint", "steps": 2}) for family in ("concat_squash", "gated")),
     ("odenet", (6, 8, 2), {"fx": "strided", "activation": "gelu", "steps": 2}),
-    ("odenet", TABLE, {"layer": "concat_coord"}),
     ("odenet", IMAGES, {"squeeze": 1, "blocks": (1, 1), "activation": "elu", "steps": 2}),
     ("hyperodenet", TABLE, {"method": "heun", "activation": "tanh"}),
     ("resnet32", (4, 4, 1), {}),

@@ -144,9 +144,7 @@ def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_ste
     assert errors[1] < errors[0]
 
 
-@pytest.mark.parametrize(
-    ("method", "adjoint"), [("midpoint", "backprop"), ("euler", "stochastic"), ("heun", "stochastic")]
-)
+@pytest.mark.parametrize(("method", "adjoint"), [("euler", "backprop"), ("midpoint", "stochastic")])
 def test_adaptive_steps_agree_with_many_fixed_ones(method: str, adjoint: str) -> None:
     """The same Brownian motion at both; and the same gradients, also where the adjoint is adaptive."""
     few = Solver(10, method, adjoint, rtol=1e-4, atol=1e-5, adjoint_adaptive=adjoint == "stochastic")
