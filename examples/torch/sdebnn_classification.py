@@ -33,6 +33,14 @@ def parse() -> argparse.Namespace:
         default="True",
         help="gradients by the adjoint SDE, whose memory does not grow with the steps; exact with reversible_heun",
     )
+    add("--adaptive", choices=SWITCH, default="False", help="adaptive steps; the first is --dt; see --rtol, --atol")
+    add(
+        "--adjoint_adaptive",
+        dest="adapt_adjoint",
+        choices=SWITCH,
+        default="False",
+        help="adaptive steps in the adjoint SDE too",
+    )
     add(
         "--inhomogeneous",
         choices=SWITCH,
@@ -40,7 +48,7 @@ def parse() -> argparse.Namespace:
         help="layers of f_x that depend on depth (--layer concat), beside the weights that do",
     )
     add_data_dir(parser)
-    add_choices(parser, flags={"adjoint": None, "framework": None, "steps": None})
+    add_choices(parser, flags={"adjoint": None, "adjoint_adaptive": None, "framework": None, "steps": None})
     return parser.parse_args()
 
 
@@ -50,6 +58,11 @@ def config(options: argparse.Namespace) -> TrainConfig:
         raise InputError(f"--dt {options.dt} does not fit: a whole number of steps has to make 1, like 0.05 or 0.1.")
     choices = {"method": "midpoint", "layer": "concat" if SWITCH[options.inhomogeneous] else "ignore"}
     choices |= choices_given(options)
+    choices["adjoint_adaptive"] = int(SWITCH[options.adapt_adjoint])
+    if SWITCH[options.adaptive]:
+        choices = {"rtol": 1e-3, "atol": 1e-4} | choices
+    elif choices.get("rtol") or choices.get("atol"):
+        raise InputError("--rtol and --atol are tolerances of adaptive steps: add --adaptive True.")
     exact = choices["method"] == "reversible_heun"
     adjoint = ("reversible" if exact else "stochastic") if SWITCH[options.use_adjoint] else "backprop"
     # As many posterior samples for predictions as in training, unless told otherwise.

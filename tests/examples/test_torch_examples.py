@@ -40,6 +40,8 @@ def test_the_classification_command(tmp_path: Path) -> None:
     [
         (["--dt", "0.3"], "a whole number of steps has to make 1"),
         (["--dt", "-1"], "a whole number of steps has to make 1"),
+        (["--rtol", "0.1"], "add --adaptive True"),
+        (["--data", "digits", "--adjoint", "False", "--adaptive", "True", "--adjoint_adaptive", "True"], "stochastic"),
         (["--data", "cifra10"], "did you mean 'cifar10'"),
         (["--data", "digits", "--method", "srk4"], "torchsde takes euler"),
     ],

@@ -71,6 +71,11 @@ def weight_process(config: TrainConfig) -> WeightProcess:
 
 
 def _block(model: str, config: TrainConfig, images: bool) -> Any:
+    if config.rtol or config.atol or config.adjoint_adaptive:
+        raise InputError(
+            f"rtol={config.rtol}, atol={config.atol} and adjoint_adaptive={config.adjoint_adaptive} ask for adaptive "
+            "steps, which networks take in PyTorch only: set framework='torch', or all three to 0."
+        )
     fx = _fx(config, images)
     solver: dict[str, Any] = {"steps": config.steps, "method": config.method, "adjoint": config.adjoint}
     if model == "sdebnn":

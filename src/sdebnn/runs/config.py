@@ -122,6 +122,13 @@ class TrainConfig:
         "reversible (with the method reversible_heun) and stochastic none",
         choices=("backprop", "checkpoint", "reversible", "stochastic"),
     )
+    rtol: float = _choice(
+        0.0, "relative tolerance of adaptive steps, in PyTorch; with atol 0 too, steps are fixed", low=0
+    )
+    atol: float = _choice(0.0, "absolute tolerance of adaptive steps, in PyTorch", low=0)
+    adjoint_adaptive: int = _choice(
+        0, "1 takes adaptive steps in the adjoint stochastic too, in PyTorch", low=0, high=1
+    )
     sigma: float = _choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
     sigma_scale: str = _choice(
         "fan_in",

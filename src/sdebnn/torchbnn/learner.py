@@ -61,7 +61,8 @@ class TorchLearner:
                 average.lerp_(self._parameters[name], 1 - self.config.ema)
             bad = ~(torch.isfinite(values["loss"]) & torch.isfinite(norm))
             self._first_bad = torch.where(bad & (self._first_bad == 0), step + 1, self._first_bad)
-        return {**values, "gradient_norm": norm}
+        evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.children())
+        return {**values, "gradient_norm": norm, "evaluations": evaluations}
 
     def first_bad(self) -> int:
         return int(self._first_bad)

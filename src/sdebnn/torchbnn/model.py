@@ -46,6 +46,7 @@ def build_predictor(config: TrainConfig, dataset: Dataset) -> Model:
             steps=config.test_steps or config.steps,
             method=config.test_method or config.method,
             adjoint="backprop",
+            adjoint_adaptive=0,
         ),
         dataset,
     ).requires_grad_(False)

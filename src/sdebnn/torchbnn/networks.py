@@ -77,7 +77,9 @@ def _block(model: str, config: TrainConfig, shape: tuple[int, ...]) -> nn.Module
     fx = _fx(config, shape[0], images=len(shape) == 3)
     layout = FlatWeights(fx)
     layout.run(fx, torch.empty(layout.size, device="meta"), torch.empty(1, *shape, device="meta"), 0.0)
-    solver = Solver(config.steps, config.method, config.adjoint)
+    solver = Solver(
+        config.steps, config.method, config.adjoint, config.rtol, config.atol, bool(config.adjoint_adaptive)
+    )
     if model == "sdebnn":
         process = WeightProcess(
             drift_network(config.drift_widths),

@@ -98,5 +98,7 @@ def test_what_does_not_fit_is_refused_before_training() -> None:
         build_model(dataclasses.replace(SMALL, batch_paths=4), table())
     with pytest.raises(InputError, match="reversible"):
         build_model(dataclasses.replace(SMALL, adjoint="reversible"), table())
+    with pytest.raises(InputError, match="in PyTorch only"):
+        build_model(dataclasses.replace(SMALL, rtol=1e-3), table())
     with pytest.raises(InputError, match="euler_mayurama"):
         build_model(dataclasses.replace(SMALL, test_method="euler_mayurama"), table())

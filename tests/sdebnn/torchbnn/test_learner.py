@@ -113,6 +113,16 @@ def test_step_sizes_and_kl_weights_are_those_of_jax(schedule: str) -> None:
         )
 
 
+def test_adaptive_steps_train_and_their_evaluations_are_logged() -> None:
+    counts = []
+    for tolerance in (1e-1, 1e-4):
+        config = dataclasses.replace(CONFIG, method="midpoint", rtol=tolerance, atol=tolerance, sigma=1.0)
+        counts.append(build_learner(config, TABLE).gradient_step(X[None, :8], Y[None, :8], 30)["evaluations"])
+    fixed = build_learner(dataclasses.replace(CONFIG, method="midpoint"), TABLE)
+    assert fixed.gradient_step(X[None, :8], Y[None, :8], 30)["evaluations"] == 4
+    assert 4 < counts[0] < counts[1]
+
+
 def test_choices_that_do_not_fit_are_refused() -> None:
     for choices, says in (
         ({"snr": 1}, "not offered in PyTorch"),
