@@ -28,7 +28,7 @@ class Serial(nn.Module):
         self._take_t = [takes_depth(layer) for layer in layers]
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
-        for layer, takes_t in zip(self.children(), self._take_t, strict=True):
+        for layer, takes_t in zip(_layers(self), self._take_t, strict=True):
             x = layer(x, t=t) if takes_t else layer(x)
         return x
 
@@ -43,13 +43,18 @@ class bnn_serial(BayesianModule):
 
     def forward(self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> Output:
         kl = torch.zeros((), dtype=x.dtype, device=x.device)
-        for layer in self.children():
+        for layer in _layers(self):
             if isinstance(layer, BayesianModule):
                 x, layer_kl = layer(x, rng=rng, prior=prior)
                 kl = kl + layer_kl
             else:
                 x = layer(x)
         return x, kl
+
+
+def _layers(module: nn.Module) -> list[nn.Module]:
+    """In their order; `children()` would leave out a layer that comes a second time."""
+    return [layer for layer in module._modules.values() if layer is not None]
 
 
 def takes_depth(module: nn.Module) -> bool:

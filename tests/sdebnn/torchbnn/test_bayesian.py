@@ -37,6 +37,16 @@ def test_bnn_serial_adds_up_the_kl_of_bayesian_modules_and_nests() -> None:
     assert network(torch.ones(2, 3), rng=generator(0), prior=True)[1].item() == 0
 
 
+def test_a_module_that_comes_twice_is_applied_twice() -> None:
+    layer, drawn = nn.Linear(2, 2), Drawn(1.0)
+    x = torch.ones(1, 2)
+    torch.testing.assert_close(Serial(layer, nn.Tanh(), layer)(x), layer(torch.tanh(layer(x))))
+    outputs, kl = bnn_serial(drawn, layer, drawn, layer)(x, rng=generator(0))
+    rng = generator(0)
+    torch.testing.assert_close(outputs, layer(drawn(layer(drawn(x, rng=rng)[0]), rng=rng)[0]))
+    assert kl.item() == 2
+
+
 def test_serial_hands_depth_to_the_modules_that_take_it() -> None:
     layers = (dense("concat", 2, 3), nn.Tanh(), nn.Linear(3, 2))
     x = torch.ones(1, 2)
