@@ -72,5 +72,5 @@ def _flow(
     drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, block: nn.Module
 ) -> tuple[torch.Tensor, int]:
     """The state at depth 1, and the evaluations of the drift."""
-    ys, evaluations = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, list(block.parameters()))
-    return ys[-1], evaluations
+    solution = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, block.parameters())
+    return solution.ys[-1], solution.evaluations

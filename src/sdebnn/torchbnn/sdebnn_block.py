@@ -1,6 +1,8 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +13,8 @@ from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.drift_network import correction
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
-from sdebnn.torchbnn.solver import BrownianMotion, Solver, check_solver, grid, solve
+from sdebnn.torchbnn.recompute import recomputed
+from sdebnn.torchbnn.solver import BrownianMotion, Solution, Solver, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 
@@ -74,9 +77,9 @@ class SDEBNN(BayesianModule):
                 dx = layout.run(self.w0, y[:p], y[p:].view(shape), t.to(y))
                 return torch.cat([drift(t, y[:p]), dx.reshape(-1)])
 
-            ys, evaluations = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)
-            self.evaluations += evaluations
-            y = ys[-1]
+            solution = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)
+            self.evaluations += solution.evaluations
+            y = solution.ys[-1]
             w, x = y[:p], y[p:].view(x.shape)
         return x, kl
 
@@ -91,7 +94,7 @@ class SDEBNN(BayesianModule):
             drift, depths = self._weight_drift(section, prior), torch.cat([start[None], inner, end[None]])
             # One after the other: torchsde would interpolate between its steps, where a path has its own noise.
             for stretch in depths.unfold(0, 2, 1):
-                w = self._solve(section, drift, w, stretch, noise)[0][-1]
+                w = self._solve(section, drift, w, stretch, noise).ys[-1]
                 if bool((ts == stretch[1]).any()):
                     pieces.append(w[None])
         return torch.cat(pieces)
@@ -106,15 +109,30 @@ class SDEBNN(BayesianModule):
         Always in fixed steps: between adaptive ones, depths are interpolated, so u at the left end of a step would
         know of the increment to come, and the Ito sum would not have mean zero.
         """
-        ts = grid(section.start, section.end, self.solver.steps)
-        fixed = self.solver._replace(rtol=0.0, atol=0.0, adjoint_adaptive=False)
-        ws, _ = self._solve(section, self._weight_drift(section, prior=False), w, ts, noise, fixed)
+        ends = section.start, section.end, self.solver.steps
+        ts, dt = grid(*ends), step_size(*ends)
+        fixed = self.solver._replace(adjoint="backprop", rtol=0.0, atol=0.0, adjoint_adaptive=False)
         sigma = self.sigma[: self._noisy].to(w)
 
         def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
             return correction(drift, w, t)[: self._noisy] / sigma
 
-        return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
+        def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """The KL of a stretch, the weights at its end, and what the method carries on."""
+            drift = self._weight_drift(section, prior=False)
+            ws, _, extra = self._solve(section, drift, w, ts, noise, fixed, dt=dt, extra=extra)
+            # A copy, since a view would keep the weights of the whole stretch.
+            return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator), ws[-1].clone(), *extra
+
+        if self.solver.adjoint == "backprop":
+            return stretch(ts, w)[0]
+        # Adjoints are there for their memory, so only the weights at the ends of sqrt(steps) stretches are kept.
+        kl, states, length = w.new_zeros(()), [w], math.isqrt(len(ts) - 1)
+        for first in range(0, len(ts) - 1, length):
+            part = partial(stretch, ts[first : first + length + 1])
+            of_stretch, *states = recomputed(part, tuple(states), self.parameters())
+            kl = kl + of_stretch
+        return kl
 
     def _draw_start(self, rng: torch.Generator | None, prior: bool) -> Output:
         """w_0 and the KL of its law."""
@@ -153,13 +171,13 @@ class SDEBNN(BayesianModule):
 
     def _solve(
         self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any,
-        solver: Solver | None = None,
-    ) -> tuple[torch.Tensor, int]:  # fmt: skip
+        solver: Solver | None = None, **going_on: Any,
+    ) -> Solution:  # fmt: skip
         sigma = y0.new_zeros(y0.shape)
         if section.noisy:
             sigma[: self._noisy] = self.sigma[: self._noisy]
         noise = noise if section.noisy else None
-        return solve(drift, sigma, y0, ts, solver or self.solver, noise, list(self.parameters()))
+        return solve(drift, sigma, y0, ts, solver or self.solver, noise, self.parameters(), **going_on)
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
         entropy = int(torch.randint(2**62, (), generator=rng))

@@ -140,6 +140,8 @@ class BrownianMotion:
             device=like.device,
             entropy=entropy,
             dt=step_size(0.0, 1.0, solver.steps),
+            # Of so many increments, each as large as the weights; those that are asked for again are drawn again.
+            cache_size=8,
         )
 
     def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
@@ -189,6 +191,16 @@ class _ConstantDiffusionSDE(nn.Module):
         return self._sigma[None] + 0 * y
 
 
+class Solution(NamedTuple):
+    """`ys` at the depths asked for, (times, p); how often the drift was computed, those of an adjoint, which come
+    later, left out; and what the method carries on to further depths beside y, which is something for reversible Heun.
+    """
+
+    ys: torch.Tensor
+    evaluations: int
+    extra: tuple[torch.Tensor, ...]
+
+
 def solve(
     drift: Callable[[Any, torch.Tensor], torch.Tensor],
     sigma: torch.Tensor,
@@ -197,7 +209,10 @@ def solve(
     solver: Solver,
     noise: Any,
     parameters: Iterable[torch.Tensor],
-) -> tuple[torch.Tensor, int]:
+    *,
+    dt: float | None = None,
+    extra: tuple[torch.Tensor, ...] = (),
+) -> Solution:
     """Solves dy = drift(t, y) dt + sigma dB.
 
     **Arguments:**
@@ -207,9 +222,7 @@ def solve(
     - `solver`: of `check_solver`.
     - `noise`: Brownian increments of the first numbers of y; see `PaddedBrownian`.
     - `parameters`: what the drift depends on, for the adjoint.
-
-    **Returns:** y at `ts`, (times, len(y0)), and the number of evaluations of the drift; those of an adjoint, which
-    come later, are not counted.
+    - `dt`, `extra`: where a solution goes on: the step, and what its method carried on.
 
     **Raises:** `FloatingPointError` where adaptive steps meet a state that is NaN.
     """
@@ -217,7 +230,9 @@ def solve(
     options: dict[str, Any] = {
         "bm": PaddedBrownian(noise, y0.numel(), y0),
         "method": solver.method,
-        "dt": step_size(float(ts[0]), float(ts[-1]), solver.steps),
+        "dt": dt or step_size(float(ts[0]), float(ts[-1]), solver.steps),
+        "extra": True,
+        "extra_solver_state": extra or None,
         "adaptive": solver.adaptive,
         "rtol": solver.rtol,
         "atol": solver.atol,
@@ -236,9 +251,9 @@ def solve(
         # Of adaptive Euler-Maruyama, which is right here: torchsde does not know that this diffusion is constant.
         warnings.filterwarnings("ignore", "Numerical solution is not guaranteed to converge")
         try:
-            ys = integrate(sde, y0[None], ts, **options)
+            ys, carried = integrate(sde, y0[None], ts, **options)
         except AssertionError as error:
             raise FloatingPointError(
                 f"A state became NaN in adaptive steps ({error}); check the inputs or lower the learning rate or sigma."
             ) from error
-    return ys[:, 0], sde.evaluations
+    return Solution(ys[:, 0], sde.evaluations, tuple(carried))
