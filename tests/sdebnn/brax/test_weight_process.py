@@ -118,7 +118,9 @@ def test_stl_stops_the_gradient_at_the_parameters_of_u_only() -> None:
 
 def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
     rate, sigma, w0, log_ratio = 2.0, 0.7, 0.9, -0.4
-    process = WeightProcess(linear_drift, sigma, "constant", rate=rate, centre="zero", start="gaussian")
+    process = WeightProcess(
+        linear_drift, sigma=sigma, sigma_scale="constant", rate=rate, centre="zero", start="gaussian"
+    )
     params = process.init(KEY, jnp.full((1,), w0)) | {"w0_log_ratio": jnp.full((1,), log_ratio)}
     prior_std = sigma / (2 * rate) ** 0.5
     std = prior_std * np.exp(log_ratio)
@@ -132,7 +134,9 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
 
 
 def test_a_stationary_prior_stays_what_it_is() -> None:
-    process = WeightProcess(drift_network((2,)), 0.7, "constant", rate=2.0, centre="zero", start="gaussian")
+    process = WeightProcess(
+        drift_network((2,)), sigma=0.7, sigma_scale="constant", rate=2.0, centre="zero", start="gaussian"
+    )
     params = process.init(KEY, jnp.full((1,), 3.0))
     draw = jax.jit(jax.vmap(lambda key: draw_path(process, params, key, TS, steps=STEPS, prior=True)[0][:, 0]))
     ws = np.asarray(draw(jax.random.split(KEY, 4000)), np.float64)
@@ -145,7 +149,7 @@ def test_a_stationary_prior_stays_what_it_is() -> None:
 
 @pytest.mark.parametrize(("first", "last"), [(0.25, 1.0), (0.0, 0.5), (0.3, 0.8), (0.0, 0.0)])
 def test_outside_the_noisy_depth_weights_follow_an_ode_and_the_kl_counts_the_rest(first: float, last: float) -> None:
-    process = WeightProcess(linear_drift, 0.5, "constant", centre="zero", noisy_depth=(first, last))
+    process = WeightProcess(linear_drift, sigma=0.5, sigma_scale="constant", centre="zero", noisy_depth=(first, last))
     params = process.init(KEY, jnp.full((3,), 1.2))
     keys = jax.random.split(jax.random.key(2), 3)
     ws, _, kl = jax.vmap(lambda key: draw_path(process, params, key, TS, steps=320, kl_estimator="analytic"))(keys)
@@ -163,7 +167,7 @@ def test_outside_the_noisy_depth_weights_follow_an_ode_and_the_kl_counts_the_res
 
 
 def test_a_share_of_the_weights_has_noise_and_the_kl_counts_it_alone() -> None:
-    process = WeightProcess(linear_drift, 0.5, "constant", centre="zero", noisy_weights=0.5)
+    process = WeightProcess(linear_drift, sigma=0.5, sigma_scale="constant", centre="zero", noisy_weights=0.5)
     params = process.init(KEY, {"a": jnp.full((2,), 1.0), "b": jnp.full((2,), 1.0)})
     ws, _, kl = draw_path(process, params, KEY, TS, steps=STEPS, kl_estimator="analytic")
     np.testing.assert_allclose(ws[:, 2:], np.repeat((1 - KAPPA / STEPS) ** np.arange(33)[:, None], 2, 1), rtol=1e-4)
