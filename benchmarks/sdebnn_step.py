@@ -49,7 +49,7 @@ def training_step(model: Model):
 
     @jax.jit
     def step(params, state, x, y, key):
-        gradient = jax.grad(loss, has_aux=True)(params, x, y, key)[0]
+        gradient = jax.grad(loss, has_aux=True)(params, x, y, jax.random.split(key, 1))[0]
         updates, state = optimiser.update(gradient, state)
         return optax.apply_updates(params, updates), state
 

@@ -58,13 +58,13 @@ def fit(model: Model, x: Any, y: Any, options: argparse.Namespace) -> Any:
     schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, min(20, options.iters // 2), options.iters + 1)
     # Before the posterior is narrow, single draws are far from the data, and their gradients are far too long.
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-    loss = objective(model, kl_coef=options.kl_coef, train_size=len(x), samples=options.train_samples)
+    loss = objective(model, kl_coef=options.kl_coef, train_size=len(x))
 
     @jax.jit
     def step(network: Any, state: Any, number: Any) -> Any:
-        key = jax.random.fold_in(step_key, number)
+        keys = jax.random.split(jax.random.fold_in(step_key, number), options.train_samples)
         (value, parts), gradient = jax.value_and_grad(
-            lambda network: loss({"network": network, "likelihood": likelihood}, x, y, key), has_aux=True
+            lambda network: loss({"network": network, "likelihood": likelihood}, x, y, keys), has_aux=True
         )(network)
         updates, state = optimiser.update(gradient, state)
         return optax.apply_updates(network, updates), state, {"loss": value, **parts}

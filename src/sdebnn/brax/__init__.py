@@ -1,6 +1,6 @@
 """Bayesian SDE layers in JAX, as (init, apply) pairs in the manner of `jax.example_libraries.stax`."""
 
-from sdebnn.brax import diffeq_layers
+from sdebnn.brax import devices, diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.independent_paths import independent_paths
@@ -32,6 +32,7 @@ __all__ = [
     "WeightProcess",
     "bnn_serial",
     "build_learner",
+    "devices",
     "diffeq_layers",
     "draw_path",
     "drift_network",

@@ -7,23 +7,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from sdebnn.brax import gradient_noise
+from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
+from sdebnn.brax.devices import AXES, BATCH, SAMPLE, make_mesh
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
 from sdebnn.brax.optimiser import build_optimiser, kl_shares
 from sdebnn.brax.weight_path import draw_path
 from sdebnn.data import Dataset
+from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
 from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
 INIT, STEP, EVALUATE, DRAW = range(4)
+EXAMPLES = P(None, BATCH)
 
 
 class TrainState(NamedTuple):
@@ -50,26 +55,39 @@ class JaxLearner:
     - `config`: the choices of the run.
     - `model`: of `build_model(config, dataset)`.
     - `train_size`: how many training examples there are.
+    - `mesh`: of `sdebnn.brax.devices.make_mesh`: the devices that take each gradient step together.
     """
 
-    def __init__(self, config: TrainConfig, model: Model, train_size: int) -> None:
-        self.config, self.model = config, model
+    def __init__(self, config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> None:
+        self.config, self.model, self._mesh = config, model, mesh
+        self.rank, self.ranks = jax.process_index(), jax.process_count()
         self._rng = jax.random.key(config.seed)
-        self._sampler = model.sampler(config.test_samples)
+        self._sampler = model.sampler(config.test_samples, mesh)
         optimiser = build_optimiser(config, config.total_steps(train_size))
-        self._step = _gradient_step(config, model, train_size, optimiser, jax.random.fold_in(self._rng, STEP))
+        self._step = _gradient_step(config, model, train_size, optimiser, jax.random.fold_in(self._rng, STEP), mesh)
         params = model.init(jax.random.fold_in(self._rng, INIT))
         moments = gradient_noise.init(params) if config.snr else None
-        self._state = TrainState(params, params, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
+        state = TrainState(params, params, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
+        self._state = devices.place(mesh, state)
 
     @property
     def params(self) -> Params:
         """The averaged parameters, which predictions use: `{"network", "likelihood"}`."""
-        return self._state.average
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), self._state.average)
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
+        x, y = devices.place(self._mesh, (x, y), EXAMPLES)
         self._state, values = self._step(self._state, x, y, np.uint32(step))
         return values
+
+    def largest_of_ranks(self, value: int) -> int:
+        return devices.largest(value) if self.ranks > 1 else value
+
+    def follow_first(self, step: int) -> int:
+        if self.ranks > 1:
+            state, step = devices.of_first((jax.tree.map(np.asarray, self._state), np.int64(step)))
+            self._state = devices.place(self._mesh, state)
+        return int(step)
 
     def first_bad(self) -> int:
         return int(self._state.first_bad)
@@ -78,11 +96,12 @@ class JaxLearner:
         return to_named_arrays(self._state._asdict())
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        self._state = TrainState(**from_named_arrays(state, like=self._state._asdict()))
+        arrays = from_named_arrays(state, like=self._state._asdict())
+        self._state = devices.place(self._mesh, TrainState(**arrays))
 
     def load_average(self, average: Mapping[str, np.ndarray]) -> None:
         params = from_named_arrays(average, like={"average": self._state.average})["average"]
-        self._state = self._state._replace(average=params)
+        self._state = self._state._replace(average=devices.place(self._mesh, params))
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         return self._sampler(self.params, x, jax.random.fold_in(self._rng, EVALUATE))
@@ -111,29 +130,58 @@ class JaxLearner:
         return WeightPaths(ts, paths[:, :, chosen], prior)
 
 
-def build_learner(config: TrainConfig, dataset: Dataset) -> JaxLearner:
-    """The learner of the model that `config` describes. **Raises:** `InputError` when that does not fit the data."""
-    return JaxLearner(config, build_model(config, dataset), len(dataset.x_train))
+def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int = 1) -> JaxLearner:
+    """The learner of the model that `config` describes.
+
+    **Arguments:**
+
+    - `devices`: of this process, that take each gradient step together; 0 is all that it has. The losses are those of
+      one device, up to rounding.
+
+    **Raises:** `InputError` when the configuration does not fit the data or the devices.
+    """
+    model = build_model(config, dataset)
+    examples = config.batch_shape(len(dataset.x_train))[1]
+    mesh = make_mesh(devices, examples=examples, samples=config.train_samples)
+    if config.batch_paths != 1 and mesh.size > 1:
+        raise InputError(
+            f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
+            "devices do not; take batch_paths=1, with train_samples for more weight paths."
+        )
+    return JaxLearner(config, model, len(dataset.x_train), mesh)
 
 
 def _gradient_step(
-    config: TrainConfig, model: Model, train_size: int, optimiser: optax.GradientTransformation, rng: PRNGKeyArray
+    config: TrainConfig,
+    model: Model,
+    train_size: int,
+    optimiser: optax.GradientTransformation,
+    rng: PRNGKeyArray,
+    mesh: Mesh,
 ) -> Any:
-    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size, samples=config.train_samples)
+    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size)
     shares = kl_shares(config, config.steps_per_epoch(train_size))
 
-    def value_and_gradient(params: Params, x: Any, y: Any, key: PRNGKeyArray, step: Any) -> Any:
-        return jax.value_and_grad(loss, has_aux=True)(params, x, y, key, shares(step))
+    def of_shard(params: Params, x: Any, y: Any, keys: Any, share: Any) -> Any:
+        """Value and gradient, which are those of the whole batch and all keys, as the mean over equal shares."""
+        value_and_gradient = jax.value_and_grad(loss, has_aux=True)
+        if len(x) == 1:
+            found = value_and_gradient(params, x[0], y[0], keys, share)
+        else:
+            # Every slice sees the weight path that the whole batch would see, so this is the whole batch's gradient.
+            of_slices = jax.lax.map(lambda xy: value_and_gradient(params, xy[0], xy[1], keys, share), (x, y))
+            found = jax.tree.map(lambda of_slice: jnp.mean(of_slice, axis=0), of_slices)
+        return jax.lax.pmean(found, AXES)
+
+    # Unchecked, because with the check every use of the parameters would send its part of the gradient by itself.
+    of_batch = jax.shard_map(
+        of_shard, mesh=mesh, in_specs=(P(), EXAMPLES, EXAMPLES, P(SAMPLE), P()), out_specs=P(), check_vma=False
+    )
 
     @jax.jit
     def gradient_step(state: TrainState, x: Any, y: Any, step: Any) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-        key = jax.random.fold_in(rng, step)
-        if len(x) == 1:
-            (value, parts), gradient = value_and_gradient(state.params, x[0], y[0], key, step)
-        else:
-            # Every slice sees the weight path that the whole batch would see, so this is the whole batch's gradient.
-            of_slices = jax.lax.map(lambda xy: value_and_gradient(state.params, xy[0], xy[1], key, step), (x, y))
-            (value, parts), gradient = jax.tree.map(lambda of_slice: jnp.mean(of_slice, axis=0), of_slices)
+        keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
+        (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = optax.incremental_update(params, state.average, 1 - config.ema)

@@ -1,13 +1,17 @@
 """A network with its likelihood: what is trained, saved and asked for predictions."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from sdebnn.brax import devices
 from sdebnn.brax.bayesian import BayesianLayer, Params
 from sdebnn.brax.independent_paths import independent_paths
 from sdebnn.brax.likelihoods import LIKELIHOODS, Likelihood
@@ -34,27 +38,36 @@ class Model(NamedTuple):
         """Parameters at the start of training, `{"network", "likelihood"}`."""
         return {"network": self.network.init(rng, (-1, *self.input_shape))[1], "likelihood": self.likelihood.init()}
 
-    def sampler(self, samples: int) -> Callable[[Params, Any, PRNGKeyArray], Float[np.ndarray, "samples n o"]]:
+    def sampler(
+        self, samples: int, mesh: Mesh | None = None
+    ) -> Callable[[Params, Any, PRNGKeyArray], Float[np.ndarray, "samples n o"]]:
         """Makes the function `(params, x, rng) -> outputs` that runs the network on `x` once for each of `samples`
         posterior samples.
 
         A posterior sample is one function of its input: every batch of `x` sees the same weight paths. Inputs are
-        taken in batches of one size, so that memory does not grow with `x` and the network is compiled once.
+        taken in batches of one size, so that memory does not grow with `x` and the network is compiled once. The
+        devices of `mesh` (one unless given) divide each batch.
         """
+        mesh = mesh or devices.make_mesh()
 
-        @jax.jit
-        def of_batch(params: Params, x: Float[Array, "n ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
-            return jax.lax.map(
-                lambda key: self.predictor.apply(params["network"], x, rng=key)[0], jax.random.split(rng, samples)
-            )
+        def of_shard(params: Params, x: Float[Array, "n ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
+            keys = jax.random.split(rng, samples)
+            outputs = jax.lax.map(lambda key: self.predictor.apply(params["network"], x, rng=key)[0], keys)
+            return jax.lax.all_gather(outputs, devices.AXES, axis=1, tiled=True)
+
+        of_batch = jax.jit(
+            jax.shard_map(of_shard, mesh=mesh, in_specs=(P(), P(devices.AXES), P()), out_specs=P(), check_vma=False)
+        )
 
         def sample(params: Params, x: Any, rng: PRNGKeyArray) -> Float[np.ndarray, "samples n o"]:
-            batch = min(BATCH, len(x))
+            params = devices.place(mesh, params)
+            batch = math.ceil(min(BATCH, len(x)) / mesh.size) * mesh.size
             outputs = []
             for start in range(0, len(x), batch):
                 part = to_float(x[start : start + batch])
                 padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-                outputs.append(np.asarray(of_batch(params, padded, rng))[:, : len(part)])
+                found = of_batch(params, devices.place(mesh, padded, P(devices.AXES)), rng)
+                outputs.append(np.asarray(found)[:, : len(part)])
             return np.concatenate(outputs, axis=1)
 
         return sample

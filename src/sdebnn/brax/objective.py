@@ -17,20 +17,20 @@ from sdebnn.brax.model import Model
 Loss = Callable[..., tuple[Float[Array, ""], dict[str, Float[Array, ""]]]]
 
 
-def objective(model: Model, *, kl_coef: float, train_size: int, samples: int = 1) -> Loss:
-    """The loss of a mini-batch, `(params, x, y, rng, kl_share=1.0) -> (loss, {"nll", "kl", ...})`. With `kl_coef` 1 its
-    mean is minus the evidence lower bound of the training data, divided by its size.
+def objective(model: Model, *, kl_coef: float, train_size: int) -> Loss:
+    """The loss of a mini-batch, `(params, x, y, keys, kl_share=1.0) -> (loss, {"nll", "kl", ...})`: the mean over one
+    weight path for each of `keys`, as of `jax.random.split`. With `kl_coef` 1 its expectation is minus the evidence
+    lower bound of the training data, divided by its size.
 
     **Arguments:**
 
     - `kl_coef`: weight of the KL. Below 1 the posterior is colder than Bayes' rule has it. `kl_share` multiplies it,
       for a KL that is warmed up.
     - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
-    - `samples`: weight paths drawn for the batch; the loss is their mean.
     """
 
     def loss(
-        params: Params, x: Any, y: Any, rng: PRNGKeyArray, kl_share: Any = 1.0
+        params: Params, x: Any, y: Any, keys: Any, kl_share: Any = 1.0
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         def of_one_path(key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
             outputs, kl = model.network.apply(params["network"], x, rng=key)
@@ -39,7 +39,7 @@ def objective(model: Model, *, kl_coef: float, train_size: int, samples: int = 1
                 parts["accuracy"] = jnp.mean(jnp.argmax(outputs, axis=1) == y, dtype=jnp.float32)
             return parts
 
-        parts = jax.vmap(of_one_path)(jax.random.split(rng, samples))
+        parts = jax.vmap(of_one_path)(keys)
         parts = jax.tree.map(lambda part: jnp.mean(part, axis=0), parts)
         return parts["nll"] + kl_share * (kl_coef / train_size) * parts["kl"], parts
 

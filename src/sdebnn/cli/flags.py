@@ -55,6 +55,36 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say on what a run of JAX computes; they change none of its numbers but for rounding."""
+    group = parser.add_argument_group("several devices and hosts, in JAX (in PyTorch: torchrun)")
+    for flag, kind, text in (
+        ("devices", int, "devices of this process that take each gradient step together (default 1); 0 is all"),
+        (
+            "coordinator",
+            str,
+            "join several processes: host:port of the first, or auto under Slurm, Open MPI, Kubernetes",
+        ),
+        ("processes", int, "how many processes there are"),
+        ("process", int, "which of them this one is; the first, 0, alone writes the run folder"),
+    ):
+        group.add_argument(
+            "--" + flag, type=kind, default=argparse.SUPPRESS, metavar="N" if kind is int else "ADDRESS", help=text
+        )
+
+
+def devices_given(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags of `add_devices` that were given. **Raises:** `InputError` when one of them is missing."""
+    given = {name: value for name, value in vars(options).items() if name in _DEVICES}
+    if "coordinator" not in given and given.keys() & {"processes", "process"}:
+        raise InputError("--processes and --process take a --coordinator: the host:port of the first process.")
+    if given.get("coordinator", "auto") != "auto" and not {"processes", "process"} <= given.keys():
+        raise InputError(
+            "--coordinator host:port takes --processes and --process: how many there are, and which is this."
+        )
+    return given
+
+
 def choices_given(options: argparse.Namespace) -> dict[str, Any]:
     """The choices that were given as flags, in their own types. **Raises:** `InputError` for text that is not of the
     type.
@@ -65,6 +95,7 @@ def choices_given(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+_DEVICES = ("devices", "coordinator", "processes", "process")
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", tuple[int, ...]: "N-N-N"}
 
 

@@ -1,6 +1,7 @@
 """The one place that knows both frameworks. Each is imported only when a run asks for it."""
 
 import importlib.util
+import os
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
@@ -10,18 +11,45 @@ from sdebnn.training import Learner
 _PACKAGES = {"jax": "jax", "torch": "torchsde"}
 
 
-def build_learner(config: TrainConfig, dataset: Dataset) -> Learner:
-    """The learner of the framework that `config` names. **Raises:** `InputError` when that is not installed, and when
-    the configuration does not fit the data.
+def build_learner(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    devices: int | None = None,
+    coordinator: str | None = None,
+    processes: int = 1,
+    process: int = 0,
+) -> Learner:
+    """The learner of the framework that `config` names.
+
+    **Arguments:**
+
+    - `devices`: of this process that take each gradient step together, in JAX; one unless given, 0 is all.
+    - `coordinator`, `processes`, `process`: of `sdebnn.brax.devices.join`, for several processes in JAX.
+
+    **Raises:** `InputError` when the framework is not installed, and when the configuration does not fit the data or
+    the devices.
     """
     if importlib.util.find_spec(_PACKAGES[config.framework]) is None:
         raise InputError(
             f"framework={config.framework!r} is not installed; pip install 'sdebnn[{config.framework}]' brings it."
         )
     if config.framework == "torch":
+        if devices is not None or coordinator is not None:
+            raise InputError(
+                "--devices and --coordinator are for JAX; in PyTorch several processes, each with a device, are "
+                "started by torchrun: torchrun --nproc-per-node 2 -m sdebnn train --framework torch ..."
+            )
         from sdebnn import torchbnn
 
         return torchbnn.build_learner(config, dataset)
     from sdebnn import brax
 
-    return brax.build_learner(config, dataset)
+    if coordinator is not None:
+        brax.devices.join(coordinator, processes, process)
+    elif os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError(
+            "torchrun starts processes for framework='torch'; in JAX one process takes several devices with --devices, "
+            "and several processes are joined by --coordinator, --processes and --process."
+        )
+    return brax.build_learner(config, dataset, devices=1 if devices is None else devices)

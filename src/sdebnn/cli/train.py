@@ -3,10 +3,11 @@
 import argparse
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
+from sdebnn.cli.flags import add_choices, add_data_dir, add_devices, choices_given, devices_given
 from sdebnn.cli.table import print_scores
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
@@ -25,6 +26,7 @@ def add_to(subcommands: Any) -> None:
         help="run folder to go on with from its newest checkpoint; its choices are those that it was started with",
     )
     add_data_dir(parser)
+    add_devices(parser)
     add_choices(parser)
     parser.set_defaults(run=run)
 
@@ -35,7 +37,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def print_run(run: Run) -> None:
-    """Prints the scores of a run that has just ended, and where it is."""
+    """Prints the scores of a run that has just ended, and where it is; of several processes, the first does."""
+    if run.learner.rank > 0:
+        return
     print_scores({run.config.model: run.fitted.scores | {"training (s)": run.fitted.seconds}})
     print(f"The run is in {run.folder.path}")
 
@@ -59,7 +63,9 @@ def _start(options: argparse.Namespace) -> Run:
         # The run is evaluated from wherever a person happens to be.
         data = str(Path(data).expanduser().absolute())
     config = TrainConfig.for_data(data, **choices)
-    return start_run(build_learner, config, options.output, data_dir=options.data_dir)
+    return start_run(
+        partial(build_learner, **devices_given(options)), config, options.output, data_dir=options.data_dir
+    )
 
 
 def _resume(options: argparse.Namespace) -> Run:
@@ -72,4 +78,4 @@ def _resume(options: argparse.Namespace) -> Run:
             f"--resume goes on with the choices in {options.resume}/config.json, so it takes no {flag}; leave that "
             "out, or start another run with --output."
         )
-    return resume_run(build_learner, options.resume, data_dir=options.data_dir)
+    return resume_run(partial(build_learner, **devices_given(options)), options.resume, data_dir=options.data_dir)

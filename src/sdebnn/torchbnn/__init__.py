@@ -1,6 +1,6 @@
 """Bayesian SDE layers in PyTorch, as modules, on torchsde: the names of `sdebnn.brax`, in its order."""
 
-from sdebnn.torchbnn import diffeq_layers
+from sdebnn.torchbnn import diffeq_layers, processes
 from sdebnn.torchbnn.bayesian import BayesianModule, Serial, bnn_serial
 from sdebnn.torchbnn.drift_network import drift_network
 from sdebnn.torchbnn.independent_paths import independent_paths
@@ -37,4 +37,5 @@ __all__ = [
     "diffeq_layers",
     "drift_network",
     "independent_paths",
+    "processes",
 ]

@@ -1,18 +1,22 @@
 """A PyTorch network in training: parameters, their average, the optimiser, and the gradient step."""
 
+import contextlib
+import itertools
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch.nn.parallel import DistributedDataParallel
 
 from sdebnn.data import Dataset, to_float
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.torchbnn import processes
 from sdebnn.torchbnn.arrays import check_names, load_named_arrays, named_parameters, to_named_arrays
-from sdebnn.torchbnn.independent_paths import independent_paths
 from sdebnn.torchbnn.model import Model, build_model, build_predictor
+from sdebnn.torchbnn.objective import Objective
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import WeightPaths
@@ -34,9 +38,12 @@ class TorchLearner:
     """
 
     def __init__(self, config: TrainConfig, model: Model, predictor: Model, train_size: int) -> None:
-        self.config, self._train_size = config, train_size
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.config = config
+        self.rank, self.ranks = processes.join()
+        self._device = processes.device()
         self.model, self.predictor = model.to(self._device), predictor.to(self._device)
+        objective = Objective(self.model, kl_coef=config.kl_coef, train_size=train_size, batch_paths=config.batch_paths)
+        self._objective = DistributedDataParallel(objective) if self.ranks > 1 else objective
         self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._parameters, self._average = named_parameters(self.model), named_parameters(self.predictor)
         self._optimiser = torch.optim.Adam(self._parameters.values(), lr=config.learning_rate)
@@ -47,8 +54,7 @@ class TorchLearner:
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         self._optimiser.zero_grad()
-        slices = [self._loss(*part, step) for part in zip(x, y, strict=True)]
-        values = {name: torch.stack([part[name] for part in slices]).mean() for name in slices[0]}
+        values = self._add_gradients(x, y, step)
         gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.config.clip_norm:
@@ -63,6 +69,16 @@ class TorchLearner:
             self._first_bad = torch.where(bad & (self._first_bad == 0), step + 1, self._first_bad)
         evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.children())
         return {**values, "gradient_norm": norm, "evaluations": evaluations}
+
+    def largest_of_ranks(self, value: int) -> int:
+        return processes.largest(value)
+
+    def follow_first(self, step: int) -> int:
+        number = torch.tensor(step)
+        processes.follow_first(
+            *self._parameters.values(), *self._average.values(), *self._moments().values(), self._first_bad, number
+        )
+        return int(number)
 
     def first_bad(self) -> int:
         return int(self._first_bad)
@@ -93,15 +109,14 @@ class TorchLearner:
 
     @torch.no_grad()
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        samples = []
+        found = torch.zeros((self.config.test_samples, len(x), self.predictor.likelihood.outputs), device=self._device)
         for sample in range(self.config.test_samples):
-            parts = []
-            for start in range(0, len(x), BATCH):
+            for start in range(self.rank * BATCH, len(x), self.ranks * BATCH):
+                part = slice(start, start + BATCH)
                 # A posterior sample is one function of its input: every batch sees the same weights.
                 rng = self._generator(EVALUATE, sample)
-                parts.append(self.predictor.network(self._inputs(to_float(x[start : start + BATCH])), rng=rng)[0])
-            samples.append(torch.cat(parts).cpu().numpy())
-        return np.stack(samples)
+                found[sample, part] = self.predictor.network(self._inputs(to_float(x[part])), rng=rng)[0]
+        return processes.total(found).cpu().numpy()
 
     def noise_scale(self) -> Float[np.ndarray, " o"] | None:
         return next((p.detach().exp().cpu().numpy() for p in self.predictor.likelihood.parameters()), None)
@@ -127,25 +142,24 @@ class TorchLearner:
             prior = (mean[:, chosen], std[:, chosen])
         return WeightPaths(ts, paths[:, :, chosen], prior)
 
-    def _loss(self, x: Any, y: Any, step: int) -> dict[str, torch.Tensor]:
-        """The loss of a slice of the batch and its parts; its share of the gradient is added up."""
-        config = self.config
-        inputs, targets = self._inputs(x), torch.from_numpy(y).to(self._device)
-        parts: list[dict[str, torch.Tensor]] = []
-        for sample in range(config.train_samples):
+    def _add_gradients(self, x: Any, y: Any, step: int) -> dict[str, torch.Tensor]:
+        """Adds up the gradients of every slice under every weight path; returns the means of the losses' parts."""
+        config, own = self.config, processes.share(x.shape[1])
+        share = kl_share(config, self._steps_per_epoch, step)
+        draws = list(itertools.product(zip(x[:, own], y[:, own], strict=True), range(config.train_samples)))
+        parts = []
+        for number, ((inputs, targets), sample) in enumerate(draws, 1):
             rng = self._generator(STEP, step, sample)
-            if config.batch_paths == 1:
-                outputs, kl = self.model.network(inputs, rng=rng)
-            else:
-                outputs, kl = independent_paths(self.model.network, inputs, config.batch_paths or None, rng=rng)
-            nll = -self.model.likelihood(outputs, targets).mean()
-            share = kl_share(config, self._steps_per_epoch, step) * config.kl_coef / self._train_size
-            loss = nll + share * kl
-            (loss / (config.train_samples * config.accumulate)).backward()
-            parts.append({"loss": loss.detach(), "nll": nll.detach(), "kl": kl.detach()})
-            if self.noise_scale() is None:
-                parts[-1]["accuracy"] = (outputs.argmax(dim=1) == targets).float().mean()
-        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+            # The processes' gradients are averaged once, with the last of their own.
+            waits = isinstance(self._objective, DistributedDataParallel) and number < len(draws)
+            with self._objective.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
+                part = self._objective(
+                    self._inputs(inputs), torch.from_numpy(targets).to(self._device), rng=rng, kl_share=share
+                )
+                (part["loss"] / len(draws)).backward()
+            parts.append(torch.stack([value.detach() for value in part.values()]))
+        means = processes.total(torch.stack(parts).mean(dim=0)) / self.ranks
+        return dict(zip(part, means.unbind(), strict=True))
 
     def _inputs(self, x: np.ndarray) -> torch.Tensor:
         """Images come as NHWC and go as NCHW."""
@@ -169,6 +183,12 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
         raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
     train_size = len(dataset.x_train)
     paths, size = config.batch_paths, config.batch_shape(train_size)[1]
+    processes.share(size)
+    if paths != 1 and processes.join()[1] > 1:
+        raise InputError(
+            f"batch_paths={paths} gives parts of the batch weight paths of their own, which several processes do not; "
+            "take batch_paths=1, with train_samples for more weight paths."
+        )
     if paths and size % paths:
         raise InputError(f"batch_paths={paths} does not divide a batch of {size} examples; take a number that does.")
     return TorchLearner(config, build_model(config, dataset), build_predictor(config, dataset), train_size)

@@ -1,6 +1,7 @@
 """What a network's outputs say about a target."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,9 @@ class Cauchy(nn.Module):
         return distributions.Cauchy(outputs, self.log_scale.exp()).log_prob(targets).sum(dim=1)
 
 
-LIKELIHOODS: dict[str, type[nn.Module]] = {
+Likelihood = Categorical | Gaussian | Laplace | Cauchy
+
+LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
     "laplace": Laplace,

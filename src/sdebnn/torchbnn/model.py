@@ -8,7 +8,7 @@ from torch import nn
 from sdebnn.data import Dataset, check_images
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.bayesian import BayesianModule
-from sdebnn.torchbnn.likelihoods import LIKELIHOODS
+from sdebnn.torchbnn.likelihoods import LIKELIHOODS, Likelihood
 from sdebnn.torchbnn.networks import build_network
 from sdebnn.training.predictions import likelihood_of
 
@@ -17,9 +17,9 @@ class Model(nn.Module):
     """`network` gives outputs and KL, `likelihood` says what the outputs mean."""
 
     network: BayesianModule
-    likelihood: nn.Module
+    likelihood: Likelihood
 
-    def __init__(self, network: BayesianModule, likelihood: nn.Module) -> None:
+    def __init__(self, network: BayesianModule, likelihood: Likelihood) -> None:
         super().__init__()
         self.network, self.likelihood = network, likelihood
 

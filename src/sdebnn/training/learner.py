@@ -23,7 +23,20 @@ class WeightPaths(NamedTuple):
 class Learner(Protocol):
     """A network in training. It holds the parameters, their running average, which predictions use, and the optimiser's
     state. All of its randomness is drawn from the run's seed and the number of the gradient step.
+
+    Several processes may train together, each with a learner that takes its share of every batch.
     """
+
+    rank: int
+    """Which of the processes that train together this is, from 0; the first alone writes the run folder."""
+    ranks: int
+    """How many processes train together."""
+
+    def largest_of_ranks(self, value: int) -> int:
+        """The largest of the processes' values, at least 0; all of them call it."""
+
+    def follow_first(self, step: int) -> int:
+        """Every process takes the state of the first; all of them call it. Returns the first's `step`."""
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         """Changes the parameters by one gradient step, the `step`-th from 0.

@@ -1,9 +1,10 @@
 """The loop over batches: gradient steps, the log, checkpoints and evaluations."""
 
+import contextlib
 import itertools
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -38,7 +39,8 @@ def fit(
     validation: tuple[Any, Any] | None = None,
 ) -> Fitted:
     """Trains, and writes log and checkpoints to the run folder. Where that has a checkpoint already, training goes on
-    from the newest and ends with the numbers that it would have ended with.
+    from the newest and ends with the numbers that it would have ended with. Of several processes that train together
+    the first alone reads and writes the folder.
 
     **Arguments:**
 
@@ -52,18 +54,27 @@ def fit(
     train_size = len(dataset.x_train)
     steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
     step, seconds, resume = 0, 0.0, None
-    if checkpoint.find(run.checkpoints):
+    first = learner.rank == 0
+    if first and checkpoint.find(run.checkpoints):
         state, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
         learner.load_state(state)
         step, seconds, resume = meta["step"], meta["seconds"], (meta["step"], meta["log_size"])
+    step = learner.follow_first(step)
 
     def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
         outputs = learner.outputs(x)
         keeping.refuse_bad_outputs(run, config, outputs)
         return outputs, report(config, outputs, y, learner.noise_scale())
 
-    with MetricsLog(run, resume=resume) as log, Progress(total) as progress, StopSignals() as signals:
+    with contextlib.ExitStack() as open_now:
+        log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
+        progress = open_now.enter_context(Progress(total)) if first else None
+        signals = open_now.enter_context(StopSignals())
         started = time.perf_counter()
+
+        def record(values: Mapping[str, SupportsFloat], split: str) -> None:
+            if log is not None:
+                log.write(step, values, split=split)
 
         def lap() -> None:
             nonlocal seconds, started
@@ -73,7 +84,8 @@ def fit(
         def save() -> None:
             keeping.refuse_bad(run, config, learner)
             lap()
-            keeping.save_state(run, learner, {"step": step, "seconds": seconds, "log_size": log.size()})
+            if log is not None:
+                keeping.save_state(run, learner, {"step": step, "seconds": seconds, "log_size": log.size()})
 
         pace = None
         for x, y in itertools.islice(_batches(dataset, config, step), total - step):
@@ -82,40 +94,47 @@ def fit(
             epoch_ends = step % steps_per_epoch == 0 or step == total
             if step % LOG_EVERY == 0 or step == total:
                 keeping.refuse_bad(run, config, learner)
-                log.write(step, values, split="train")
-            progress.update(step, values)
+                record(values, "train")
+            if progress is not None:
+                progress.update(step, values)
             # Measured from the first step's end on, which has compiled.
             if pace is None:
                 pace = (step, time.perf_counter())
             elif step % PACE_EVERY == 0 or step == total:
                 now = time.perf_counter()
                 rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
-                log.write(step, {"examples_per_second": rate, "memory_mib": learner.memory()}, split="system")
+                record({"examples_per_second": rate, "memory_mib": learner.memory()}, "system")
                 pace = (step, now)
             if epoch_ends:
                 keeping.refuse_bad(run, config, learner)
                 lap()
                 if validation is not None:
                     scores = scores_of(*validation)[1]
-                    log.write(step, scores, split="validation")
-                    keeping.save_if_best(run, learner, step, _nll(scores))
+                    record(scores, "validation")
+                    if first:
+                        keeping.save_if_best(run, learner, step, _nll(scores))
                 if config.evaluates_after(step // steps_per_epoch) and step < total:
-                    log.write(step, scores_of(dataset.x_test, dataset.y_test)[1], split="test")
+                    record(scores_of(dataset.x_test, dataset.y_test)[1], "test")
                 started = time.perf_counter()
                 pace = None
             if step == total or (step % config.checkpoint_steps == 0 if config.checkpoint_steps else epoch_ends):
                 save()
-            if signals.received:
+            # Several processes agree now and then: to ask at every step would make each wait for all.
+            if (learner.ranks == 1 or step % LOG_EVERY == 0) and (
+                received := learner.largest_of_ranks(signals.received)
+            ):
                 save()
                 raise Stopped(
-                    signals.received,
+                    received,
                     f"stopped at step {step} of {total}; the run is saved, and `sdebnn train --resume {run.path}` "
                     "takes it up again.",
                 )
         if validation is not None:
-            keeping.load_average(run, learner)
+            if first:
+                keeping.load_average(run, learner)
+            learner.follow_first(step)
         outputs, scores = scores_of(dataset.x_test, dataset.y_test)
-        log.write(step, scores, split="test")
+        record(scores, "test")
     return Fitted(outputs, scores, seconds)
 
 

@@ -64,6 +64,8 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     """
     dataset, validation = _load(config, data_dir)
     learner = build(config, dataset)
+    if learner.rank > 0:
+        return _train(RunFolder(output), config, dataset, validation, learner)
     folder = RunFolder.create(output)
     folder.write_config(config.to_json())
     Task.of(dataset).write(folder)
@@ -121,6 +123,6 @@ def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
     fitted = fit(learner, config, dataset, folder, validation=validation)
-    if importlib.util.find_spec("matplotlib") is not None:
+    if learner.rank == 0 and importlib.util.find_spec("matplotlib") is not None:
         pictures.draw_run(folder, config, dataset, learner, fitted)
     return Run(folder, config, dataset, learner, fitted)

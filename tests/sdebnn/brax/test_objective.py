@@ -40,7 +40,7 @@ def test_the_loss_is_the_mean_nll_and_the_kl_paid_once_for_the_whole_training_se
     model = Model(noisy_bias(kl=50.0), noisy_bias(kl=50.0), Categorical(2), (2,))
     params = model.init(KEY)
     x, y = jnp.asarray([[2.0, 0.0], [0.0, 1.0]]), jnp.asarray([0, 0])
-    loss, parts = objective(model, kl_coef=0.1, train_size=1000)(params, x, y, KEY)
+    loss, parts = objective(model, kl_coef=0.1, train_size=1000)(params, x, y, jax.random.split(KEY, 1))
     bias = float(jax.random.normal(jax.random.split(KEY, 1)[0]))
     nll = np.mean([math.log1p(math.exp(-(2 + bias))), math.log1p(math.exp(1 - bias))])
     assert parts["nll"] == pytest.approx(nll, rel=1e-5)
@@ -51,7 +51,7 @@ def test_the_loss_is_the_mean_nll_and_the_kl_paid_once_for_the_whole_training_se
 def test_several_samples_give_the_mean_of_their_losses() -> None:
     model = Model(noisy_bias(kl=1.0), noisy_bias(kl=1.0), Categorical(2), (2,))
     params, x, y = model.init(KEY), jnp.zeros((2, 2)), jnp.asarray([0, 1])
-    loss, _ = objective(model, kl_coef=1.0, train_size=10, samples=4)(params, x, y, KEY)
+    loss, _ = objective(model, kl_coef=1.0, train_size=10)(params, x, y, jax.random.split(KEY, 4))
     biases = np.asarray([jax.random.normal(key) for key in jax.random.split(KEY, 4)])
     nll = np.mean([np.log1p(np.exp(-biases)), np.log1p(np.exp(biases))])
     assert loss == pytest.approx(nll + 0.1, rel=1e-5)
@@ -61,7 +61,8 @@ def test_a_share_of_the_kl_is_a_smaller_coefficient() -> None:
     model = Model(noisy_bias(kl=50.0), noisy_bias(kl=50.0), Categorical(2), (2,))
     params, x, y = model.init(KEY), jnp.zeros((2, 2)), jnp.asarray([0, 1])
     loss = objective(model, kl_coef=1.0, train_size=10)
-    assert float(loss(params, x, y, KEY)[0] - loss(params, x, y, KEY, 0.25)[0]) == pytest.approx(0.75 * 5, rel=1e-5)
+    keys = jax.random.split(KEY, 1)
+    assert float(loss(params, x, y, keys)[0] - loss(params, x, y, keys, 0.25)[0]) == pytest.approx(0.75 * 5, rel=1e-5)
 
 
 def test_a_posterior_sample_is_one_function_of_its_input(monkeypatch) -> None:

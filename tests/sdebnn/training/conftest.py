@@ -24,6 +24,8 @@ def quick() -> TrainConfig:
 class NoisyLogisticRegression:
     """A learner that needs no framework: gradient ascent with noise drawn from the seed and the step."""
 
+    rank, ranks = 0, 1
+
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.weights = np.zeros((2, 2))
@@ -39,6 +41,12 @@ class NoisyLogisticRegression:
         if not self.bad and not np.isfinite(self.weights).all():
             self.bad = step + 1
         return {"loss": -np.mean(np.log(_softmax(x @ self.weights)[np.arange(len(y)), y]))}
+
+    def largest_of_ranks(self, value):
+        return value
+
+    def follow_first(self, step):
+        return step
 
     def first_bad(self):
         return self.bad

@@ -1,0 +1,93 @@
+"""Several devices, of one process or of many, that take each gradient step together.
+
+They form a mesh of two axes: the posterior samples of a step are divided along one, its examples along the other. Every
+device draws the weight paths of its samples itself, from the same keys as one device alone would, so nothing but the
+gradient has to travel: once a step, as large as the parameters.
+"""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from sdebnn.errors import InputError
+
+BATCH, SAMPLE = AXES = ("batch", "sample")
+
+
+def join(coordinator: str, processes: int, process: int) -> None:
+    """Makes this process one of several that train together, on one host or on many. To be called before JAX computes
+    anything; returns when all have joined.
+
+    **Arguments:**
+
+    - `coordinator`: `host:port` at which the first process is reached by all; `auto` where JAX finds all three itself:
+      Slurm, Open MPI, Kubernetes, Cloud TPU.
+    - `processes`: how many there are.
+    - `process`: which of them this one is, from 0.
+
+    **Raises:** `InputError` when these do not fit together, and when the others do not answer within five minutes.
+    """
+    known: dict[str, Any] = {}
+    if coordinator != "auto":
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdecimal():
+            raise InputError(f"The coordinator {coordinator!r} is not an address; give host:port, or auto.")
+        if not 0 <= process < processes:
+            raise InputError(f"Process {process} of {processes} does not exist; they are numbered from 0.")
+        known = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
+    try:
+        jax.distributed.initialize(**known)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"The processes could not be joined through {coordinator}: {error}") from error
+
+
+def make_mesh(devices: int = 1, *, examples: int = 0, samples: int = 1) -> Mesh:
+    """The mesh of the first `devices` devices of every process.
+
+    **Arguments:**
+
+    - `devices`: of each process; 0 is all that it has.
+    - `examples`: that go through the network at once, to be divided among the devices; 0 when there are none to divide.
+    - `samples`: posterior samples of a gradient step. As many devices as possible share these, the rest the examples.
+
+    **Raises:** `InputError` when there are not so many devices, or they cannot share the examples equally.
+    """
+    there = len(jax.local_devices())
+    if not 0 <= devices <= there:
+        raise InputError(f"devices={devices} is not allowed: this process has {there}; 0 takes all of them.")
+    of_process = [[d for d in jax.devices() if d.process_index == p] for p in range(jax.process_count())]
+    chosen = np.array([own[: devices or there] for own in of_process]).reshape(-1)
+    on_samples = math.gcd(len(chosen), samples)
+    on_examples = len(chosen) // on_samples
+    if examples % on_examples:
+        raise InputError(
+            f"{examples} examples at a time cannot be shared equally by {on_examples} devices; take a batch_size that "
+            "they divide, or fewer devices."
+        )
+    return Mesh(chosen.reshape(on_examples, on_samples), AXES)
+
+
+def place(mesh: Mesh, tree: Any, spec: P | None = None) -> Any:
+    """Lays arrays out over the mesh: a copy on each device unless `spec` divides them. Every process has them whole."""
+    sharding = NamedSharding(mesh, spec or P())
+
+    def of_leaf(leaf: Any) -> Any:
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(of_leaf, tree)
+
+
+def largest(value: int) -> int:
+    """The largest of the processes' values; all of them call it."""
+    return int(np.max(multihost_utils.process_allgather(np.int32(value))))
+
+
+def of_first(tree: Any) -> Any:
+    """The first process's arrays; all of them call it, with arrays of the same shapes."""
+    return multihost_utils.broadcast_one_to_all(tree) if jax.process_count() > 1 else tree
