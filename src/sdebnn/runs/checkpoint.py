@@ -7,7 +7,7 @@ altered pair is refused. Nothing is pickled.
 
 import hashlib
 import importlib.metadata
-import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from sdebnn import storage
 from sdebnn.errors import InputError
-from sdebnn.runs import atomic
+from sdebnn.runs import strict_json
 
 
 def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Path:
@@ -29,18 +30,18 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mappin
     - `folder`: where to; made if missing.
     - `name`: such as `step-00000469`. Digits are padded, so that names in order are checkpoints in order.
     - `arrays`: by name; floats (bfloat16 too), integers and booleans keep their dtype and shape.
-    - `meta`: what JSON can hold. NaN and infinity come back as text; see `atomic.json_text`.
+    - `meta`: what JSON can hold. NaN and infinity come back as text; see `strict_json.text`.
 
     **Returns:** what `load` takes: `folder / name`, without a suffix.
+
+    **Raises:** `StorageError` when it cannot be written; the checkpoints that are there stay.
     """
     path = folder / name
     # safetensors copies memory as it lies, so a transposed array has to be laid out first.
     tensors = safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
     record = {"meta": dict(meta), "sha256": hashlib.sha256(tensors).hexdigest(), "versions": _versions()}
-    sidecar = (atomic.json_text(record, indent=2) + "\n").encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.write(_tensors_file(path), tensors)
-    atomic.write(_sidecar_file(path), sidecar)
+    storage.write(_tensors_file(path), tensors)
+    strict_json.write(_sidecar_file(path), record)
     return path
 
 
@@ -56,25 +57,24 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     **Raises:** `InputError`, naming the file, when one of the pair is missing, truncated or altered.
     """
     tensors_file, sidecar_file = _tensors_file(path), _sidecar_file(path)
-    sidecar = _read(sidecar_file)
-    tensors = _read(tensors_file)
-    try:
-        record = json.loads(sidecar)
-        digest, meta = record["sha256"], record["meta"]
-        if not isinstance(digest, str) or not isinstance(meta, dict):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, RecursionError):
+    record = strict_json.read(sidecar_file)
+    digest, meta = record.get("sha256"), record.get("meta")
+    if not isinstance(digest, str) or not isinstance(meta, dict):
         raise InputError(
-            f"{sidecar_file} is not the record of a checkpoint: it was truncated or altered; use another checkpoint."
-        ) from None
-    if hashlib.sha256(tensors).hexdigest() != digest:
-        raise InputError(
-            f"{tensors_file} is not what {sidecar_file.name} describes: it was truncated or altered; "
-            "use another checkpoint."
+            f"{sidecar_file} was truncated or altered: it is not the record of a checkpoint; use another checkpoint."
         )
+    with storage.reading(tensors_file) as file:
+        # What is not the checkpoint never comes to lie in memory, however long it is.
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise InputError(
+                f"{tensors_file} is not what {sidecar_file.name} describes: it was truncated or altered; "
+                "use another checkpoint."
+            )
+        file.seek(0)
+        tensors = file.read()
     try:
         arrays = {name: _to_numpy(tensor) for name, tensor in safetensors.deserialize(tensors)}
-    except (safetensors.SafetensorError, KeyError):
+    except (safetensors.SafetensorError, KeyError, ValueError):
         raise InputError(
             f"{tensors_file} is not a safetensors file that numpy can hold; use another checkpoint."
         ) from None
@@ -82,9 +82,21 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def find(folder: Path, kind: str = "step") -> list[Path]:
-    """The whole checkpoints `kind-...` in a folder, oldest first by name, as `load` takes them."""
-    paths = [sidecar.with_suffix("") for sidecar in folder.glob(f"{kind}-*.json")]
-    return sorted((path for path in paths if _tensors_file(path).exists()), key=lambda path: path.name)
+    """The whole checkpoints `kind-...` in a folder, oldest first by name, as `load` takes them.
+
+    **Raises:** `InputError` when there is a folder that cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"The folder of checkpoints {folder} can't be read ({error.strerror}).") from None
+    return [
+        folder / name.removesuffix(".json")
+        for name in sorted(names)
+        if name.startswith(f"{kind}-") and name.endswith(".json") and name[:-5] + ".safetensors" in names
+    ]
 
 
 def latest(folder: Path, kind: str = "step") -> Path:
@@ -98,12 +110,16 @@ def latest(folder: Path, kind: str = "step") -> Path:
 def prune(folder: Path, kind: str = "step", *, keep: int) -> None:
     """Removes the checkpoints `kind-...` of a folder but for the newest `keep` whole ones, and what a process that was
     killed has left of others.
+
+    **Raises:** `StorageError` when one cannot be removed.
     """
     kept = {file for path in find(folder, kind)[-keep:] for file in (_sidecar_file(path), _tensors_file(path))}
     # Without its JSON a checkpoint is none, so these go first: a crash between the two leaves no torn pair.
-    for file in sorted(folder.glob(f"{kind}-*"), key=lambda file: file.suffix != ".json"):
-        if file not in kept:
-            file.unlink()
+    for suffix in (".json", ".safetensors", ".partial"):
+        for file in folder.glob(f"{kind}-*{suffix}"):
+            if file not in kept and not file.is_dir():
+                with storage.naming(file):
+                    file.unlink()
 
 
 def _tensors_file(path: Path) -> Path:
@@ -112,13 +128,6 @@ def _tensors_file(path: Path) -> Path:
 
 def _sidecar_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"The checkpoint's file {file} can't be read ({error.strerror}).") from None
 
 
 def _to_numpy(tensor: Mapping[str, Any]) -> np.ndarray:

@@ -7,6 +7,7 @@ place.
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, no_type_check
 
@@ -215,7 +216,8 @@ class TrainConfig:
         for name in record:
             if name not in names:
                 raise InputError(
-                    f"The configuration has {name!r}, which is not a choice of a run{_nearest(name, names)}."
+                    f"The configuration has {reprlib.repr(name)}, which is not a choice of a run"
+                    f"{_nearest(name, names)}."
                 )
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         return cls(**values)
@@ -236,6 +238,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
 
+# Whole numbers become numbers of 32 bits in either framework.
+LARGEST = 2**32 - 1
+
 _KINDS: dict[Any, tuple[Any, str]] = {
     int: (int, "a whole number"),
     float: ((int, float), "a number"),
@@ -247,14 +252,18 @@ _KINDS: dict[Any, tuple[Any, str]] = {
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     limits = field.metadata
     kind, name = _KINDS[field.type]
-    parts = value if field.type == tuple[int, ...] and isinstance(value, tuple) else (value,)
+    several = field.type == tuple[int, ...]
+    parts = value if several and isinstance(value, tuple) else () if several else (value,)
     if not parts or any(isinstance(part, bool) or not isinstance(part, kind) for part in parts):
-        raise InputError(f"{field.name}={value!r} is not allowed: it takes {name}.")
+        raise InputError(f"{field.name}={reprlib.repr(value)} is not allowed: it takes {name}.")
     for part in parts:
+        if field.type is not float and isinstance(part, int) and part > LARGEST:
+            raise InputError(f"{field.name}={part} is not allowed: it takes at most {LARGEST}.")
         choices = limits.get("choices")
         if choices is not None and part not in choices:
             raise InputError(
-                f"{field.name}={part!r} is not allowed: it takes {', '.join(choices)}{_nearest(part, choices)}."
+                f"{field.name}={reprlib.repr(part)} is not allowed: it takes {', '.join(choices)}"
+                f"{_nearest(part, choices)}."
             )
         if isinstance(part, float) and not math.isfinite(part):
             raise InputError(f"{field.name}={part} is not allowed: it takes a finite number.")

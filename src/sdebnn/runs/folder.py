@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdebnn.errors import InputError
-from sdebnn.runs import atomic
+from sdebnn.runs import strict_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,29 +84,17 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """The folder of a run that was started before. **Raises:** `InputError` when it has no `config.json`."""
         run = cls(path)
-        if not run.config_file.is_file():
+        # Unlike Path.is_file, this has an answer for names that no file can have.
+        if not os.path.isfile(run.config_file):
             raise InputError(
                 f"{path} is not the folder of a run: it has no config.json; give the folder that training wrote."
             )
         return run
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes the choices of the run, whole or not at all."""
-        atomic.write(self.config_file, (atomic.json_text(config, indent=2) + "\n").encode())
+        """Writes the choices of the run, whole or not at all. **Raises:** `StorageError`."""
+        strict_json.write(self.config_file, config)
 
     def read_config(self) -> dict[str, Any]:
         """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
-        try:
-            config = json.loads(self.config_file.read_bytes())
-        except OSError as error:
-            raise InputError(f"{self.config_file} can't be read ({error.strerror}).") from None
-        except (ValueError, RecursionError):
-            raise InputError(
-                f"{self.config_file} is not JSON: it was truncated or altered; restore it or train again."
-            ) from None
-        if not isinstance(config, dict):
-            raise InputError(
-                f"{self.config_file} holds a JSON {type(config).__name__}; "
-                "a run's configuration is an object of names and values."
-            )
-        return config
+        return strict_json.read(self.config_file)

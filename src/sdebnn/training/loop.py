@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.data import Dataset, augment, batches, to_float
-from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.training import keeping
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import report
@@ -49,16 +49,16 @@ def fit(
       the last does.
 
     **Raises:** `FloatingPointError`, saying at which step it began, when loss or gradient are no longer finite;
-    `Stopped` after SIGTERM or Ctrl-C; `InputError` when the newest checkpoint cannot be used.
+    `Stopped` after SIGTERM or Ctrl-C; `InputError` when the newest checkpoint or the log cannot be used;
+    `StorageError` when the disk is full.
     """
     train_size = len(dataset.x_train)
     steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
-    step, seconds, resume = 0, 0.0, None
     first = learner.rank == 0
-    if first and checkpoint.find(run.checkpoints):
-        state, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
-        learner.load_state(state)
-        step, seconds, resume = meta["step"], meta["seconds"], (meta["step"], meta["log_size"])
+    reached = keeping.load_state(run, learner, total) if first else None
+    step, seconds, resume = 0, 0.0, None
+    if reached is not None:
+        step, seconds, resume = reached.step, reached.seconds, (reached.step, reached.log_size)
     step = learner.follow_first(step)
 
     def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
@@ -85,7 +85,7 @@ def fit(
             keeping.refuse_bad(run, config, learner)
             lap()
             if log is not None:
-                keeping.save_state(run, learner, {"step": step, "seconds": seconds, "log_size": log.size()})
+                keeping.save_state(run, learner, keeping.Reached(step, seconds, log.size()))
 
         pace = None
         for x, y in itertools.islice(_batches(dataset, config, step), total - step):

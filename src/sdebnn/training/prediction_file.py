@@ -1,16 +1,18 @@
 """Predictions of a finished run for new inputs, and the file that holds them."""
 
 import csv
+import dataclasses
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sdebnn import metrics
+from sdebnn import metrics, storage
 from sdebnn.errors import InputError
-from sdebnn.runs import RunFolder, TrainConfig, atomic
+from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.training import keeping
 from sdebnn.training.predictions import sample_probabilities
 from sdebnn.training.run import Build
@@ -37,12 +39,13 @@ def predict(
     `mutual_information` (n,), in nats: the second is what more data could resolve. For targets `mean` and `std` (n, d);
     `std` has the noise in it, `epistemic_std` has not.
 
-    **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint.
+    **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint;
+    `FloatingPointError` when outputs are not finite.
     """
     run = RunFolder.open(folder)
-    choices = {**run.read_config(), **(changes or {})}
     # A slice or a group of a training batch means nothing here.
-    config = TrainConfig.from_json(choices | {"accumulate": 1, "batch_paths": 1, "test_examples": 0})
+    fixed = {"accumulate": 1, "batch_paths": 1, "test_examples": 0}
+    config = dataclasses.replace(keeping.read_choices(run), **(dict(changes or {}) | fixed))
     task = Task.read(run)
     task.check(x)
     learner = build(config, task.placeholder())
@@ -50,6 +53,7 @@ def predict(
     parts = []
     for start in range(0, len(x), CHUNK):
         outputs = learner.outputs(x[start : start + CHUNK]).astype(np.float64)
+        keeping.refuse_bad_outputs(run, config, outputs)
         parts.append(_of_labels(outputs) if task.num_classes else _of_targets(config, outputs, learner.noise_scale()))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -57,7 +61,7 @@ def predict(
 def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
     """Writes predictions, whole or not at all: as arrays to .npz, as a table with a header to .csv.
 
-    **Raises:** `InputError` for another suffix and for a path that cannot be written.
+    **Raises:** `InputError` for another suffix and for a path that cannot be written; `StorageError` for a full disk.
     """
     check_output(path)
     buffer = io.BytesIO()
@@ -74,10 +78,7 @@ def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
         buffer.write(text.getvalue().encode())
-    try:
-        atomic.write(path, buffer.getvalue())
-    except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror}); choose another output.") from None
+    storage.write(path, buffer.getvalue())
 
 
 def check_output(path: Path) -> None:
@@ -86,6 +87,8 @@ def check_output(path: Path) -> None:
         raise InputError(f"The output {path} ends in {path.suffix or 'nothing'!r}; it takes {' or '.join(SUFFIXES)}.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output is not there; make it first.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"The output {path} can't be written: it is a folder, or in one where you may not write.")
 
 
 def _of_labels(outputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from sdebnn import data
 from sdebnn.data import Dataset
+from sdebnn.errors import StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.training import keeping, pictures
 from sdebnn.training.learner import Learner
@@ -60,7 +61,8 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`.
 
     **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
-    breaks down; `Stopped` after SIGTERM or Ctrl-C.
+    breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
+    can be resumed from its newest checkpoint.
     """
     dataset, validation = _load(config, data_dir)
     learner = build(config, dataset)
@@ -79,9 +81,11 @@ def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> R
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
     run = RunFolder.open(folder)
-    config = TrainConfig.from_json(run.read_config())
+    config = keeping.read_choices(run)
     dataset, validation = _load(config, data_dir)
-    return _train(run, config, dataset, validation, build(config, dataset))
+    learner = build(config, dataset)
+    Task.of(dataset).write(run)
+    return _train(run, config, dataset, validation, learner)
 
 
 def restore(
@@ -101,7 +105,7 @@ def restore(
     **Raises:** `InputError` when the folder is not a run's, or its checkpoint does not fit the configuration.
     """
     run = RunFolder.open(folder)
-    config = dataclasses.replace(TrainConfig.from_json(run.read_config()), **(changes or {}))
+    config = dataclasses.replace(keeping.read_choices(run), **(changes or {}))
     dataset, _ = _load(config, data_dir)
     learner = build(config, dataset)
     keeping.load_average(run, learner)
@@ -122,7 +126,10 @@ def _load(config: TrainConfig, data_dir: Path | None) -> tuple[Dataset, tuple[An
 def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
-    fitted = fit(learner, config, dataset, folder, validation=validation)
-    if learner.rank == 0 and importlib.util.find_spec("matplotlib") is not None:
-        pictures.draw_run(folder, config, dataset, learner, fitted)
+    try:
+        fitted = fit(learner, config, dataset, folder, validation=validation)
+        if learner.rank == 0 and importlib.util.find_spec("matplotlib") is not None:
+            pictures.draw_run(folder, config, dataset, learner, fitted)
+    except StorageError as error:
+        raise StorageError(f"{error} Then `sdebnn train --resume {folder.path}` takes the run up again.") from None
     return Run(folder, config, dataset, learner, fitted)

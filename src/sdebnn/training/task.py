@@ -1,13 +1,16 @@
 """What a run's examples look like, kept in its folder, so that predictions need no training data."""
 
-import json
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
-from sdebnn.runs import RunFolder, atomic
+from sdebnn.runs import RunFolder, strict_json
+
+# More outputs than any data set has answers; a network of so many still fits into memory.
+MOST_OUTPUTS = 2**20
 
 
 class Task(NamedTuple):
@@ -25,22 +28,24 @@ class Task(NamedTuple):
         return cls(tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype), dataset.num_classes, targets)
 
     def write(self, run: RunFolder) -> None:
-        """Keeps it in a run folder, as `task.json`."""
-        atomic.write(run.path / "task.json", (atomic.json_text(self._asdict(), indent=2) + "\n").encode())
+        """Keeps it in a run folder, as `task.json`, unless it is there.
+
+        **Raises:** `InputError` when another one is there; `StorageError` when it cannot be written.
+        """
+        file = run.path / "task.json"
+        if not os.path.lexists(file):
+            strict_json.write(file, self._asdict())
+        elif Task.read(run) != self:
+            raise InputError(f"{file} is of other examples than the run's data; restore the one or the other.")
 
     @classmethod
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = run.path / "task.json"
-        try:
-            record = json.loads(file.read_bytes())
-            task = cls(tuple(record["x_shape"]), record["x_dtype"], record["num_classes"], record["targets"])
-            task.placeholder()
-        except OSError as error:
-            raise InputError(f"{file} can't be read ({error.strerror}); it says what the examples were.") from None
-        except (ValueError, KeyError, TypeError, RecursionError, MemoryError):
-            raise InputError(f"{file} was truncated or altered; restore it or train again.") from None
-        return task
+        record = strict_json.read(file)
+        if not _is_task(record):
+            raise InputError(f"{file} was truncated or altered; restore it or train again.")
+        return cls(**record | {"x_shape": tuple(record["x_shape"])})
 
     def check(self, x: np.ndarray) -> None:
         """**Raises:** `InputError` for inputs unlike those of training."""
@@ -59,3 +64,16 @@ class Task(NamedTuple):
         y = np.arange(2, dtype=np.int32) if self.num_classes else np.zeros((2, self.targets), np.float32)
         task = "classification" if self.num_classes else "regression"
         return Dataset("placeholder", task, x, y, x, y, self.num_classes)  # type: ignore[arg-type]
+
+
+def _is_task(record: dict[str, Any]) -> bool:
+    if record.keys() != set(Task._fields) or not isinstance(record["x_shape"], list):
+        return False
+    x_shape, dtype, classes, targets = record["x_shape"], record["x_dtype"], record["num_classes"], record["targets"]
+    numbers = [*x_shape, targets, targets if classes is None else classes]
+    return (
+        all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+        and (len(x_shape), dtype) in ((1, "float32"), (3, "float32"), (3, "uint8"))
+        and min(x_shape) >= 1
+        and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
+    )

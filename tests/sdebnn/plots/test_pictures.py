@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdebnn import plots
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, StorageError
 
 pytest.importorskip("matplotlib")
 
@@ -113,7 +113,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path, monk
 
 
 def test_refuses_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(StorageError, match="can't be written"):
         plots.draw_weight_paths(TIMES, PATHS, tmp_path)
 
 

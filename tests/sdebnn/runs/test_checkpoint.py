@@ -80,7 +80,7 @@ def test_refuses_every_truncation_by_name(tmp_path: Path, suffix: str) -> None:
     whole = file.read_bytes().rstrip()
     for length in np.linspace(0, len(whole) - 1, 50).astype(int):
         file.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=f"step-1{suffix} is not .* truncated or altered"):
+        with pytest.raises(InputError, match=f"step-1{suffix} (is not what|was truncated).* altered"):
             checkpoint.load(path)
 
 
@@ -100,7 +100,7 @@ def test_refuses_every_flipped_byte_of_the_arrays(tmp_path: Path) -> None:
 def test_refuses_a_record_of_something_else(tmp_path: Path, record: str) -> None:
     path = checkpoint.save(tmp_path, "step-1", {}, {})
     (tmp_path / "step-1.json").write_text(record)
-    with pytest.raises(InputError, match=r"step-1\.json is not the record"):
+    with pytest.raises(InputError, match=r"step-1\.json was truncated or altered"):
         checkpoint.load(path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, StorageError
 from sdebnn.runs import MetricsLog, RunFolder
 
 
@@ -55,9 +55,17 @@ def test_a_last_line_cut_short_is_left_out(run: RunFolder) -> None:
     assert [record["step"] for record in MetricsLog.read(run)] == [1]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", "3", '{"loss": "many"}', '{"loss": null}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[1]", "3", "", "\udcff", "x" * 2**17, '{"step": 2, "split": "a", "loss": NaN}'),
+        *('{"step": 2, "split": "a", "loss": "many"}', '{"step": 2, "split": "a", "loss": null}'),
+        *('{"split": "a"}', '{"step": -1, "split": "a"}', '{"step": "2", "split": "a"}', '{"step": 2, "split": 3}'),
+    ],
+)
 def test_a_damaged_line_is_refused_by_number(run: RunFolder, line: str) -> None:
-    run.metrics_file.write_text('{"step": 1}\n' + line + '\n{"step": 3}\n')
+    good = '{"step": 1, "split": "a"}\n'
+    run.metrics_file.write_text(good + line + "\n" + good, errors="surrogateescape")
     with pytest.raises(InputError, match=r"Line 2 of .*metrics\.jsonl is not a record"):
         MetricsLog.read(run)
 
@@ -90,3 +98,53 @@ def _events(content: bytes, event: type) -> list:
         events.append(event.FromString(content[start + 12 : start + 12 + length]))  # type: ignore[attr-defined]
         start += 16 + length
     return events
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "says"),
+    [
+        ("first\nsecond\n", 100, "has .* bytes, but had 100 when the checkpoint was written"),
+        ("first\nseco", 100, "it was truncated"),
+        ("first\nsecond\n", 30, "Line 2 .* does not end where the checkpoint says"),
+        ("first\nx\nsecond\n", 60, "Line 2 .* is not a record"),
+    ],
+)
+def test_a_log_that_is_not_what_it_was_is_refused_and_stays(run: RunFolder, content: str, size: int, says: str) -> None:
+    line = '{"step": 1, "split": "a"}'
+    run.metrics_file.write_text(content.replace("first", line).replace("second", line))
+    before = run.metrics_file.read_bytes()
+    with pytest.raises(InputError, match=says):
+        MetricsLog(run, resume=(1, size))
+    assert run.metrics_file.read_bytes() == before
+    assert list(run.tensorboard.iterdir()) == []
+
+
+def test_later_lines_are_cut_off_and_a_log_that_was_removed_begins_again(run: RunFolder) -> None:
+    with MetricsLog(run) as log:
+        log.write(1, {}, split="a")
+        size = log.size()
+        log.write(2, {}, split="a")
+    for steps in ([1, 3], [3]):
+        with MetricsLog(run, resume=(1, size)) as log:
+            log.write(3, {}, split="a")
+        assert [record["step"] for record in MetricsLog.read(run)] == steps
+        run.metrics_file.unlink()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
+def test_a_full_disk_is_a_sentence(run: RunFolder) -> None:
+    run.metrics_file.symlink_to("/dev/full")
+    with MetricsLog(run) as log, pytest.raises(StorageError, match=r"metrics\.jsonl can't be written \(No space"):
+        log.write(1, {"loss": 1.0}, split="train")
+
+
+def test_tensorboard_reads_the_folder_of_a_run_that_was_resumed(run: RunFolder) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with MetricsLog(run) as log:
+        for step in (1, 2, 3):
+            log.write(step, {"loss": step}, split="train")
+    lines = run.metrics_file.read_text().splitlines(keepends=True)
+    with MetricsLog(run, resume=(2, len("".join(lines[:2])))) as log:
+        log.write(3, {"loss": 30}, split="train")
+    board = accumulator.EventAccumulator(str(run.tensorboard)).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 30)]
