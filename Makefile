@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread a test worker: thread pools that fight over the cores are slower than none.
 TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	XLA_FLAGS="--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+	XLA_FLAGS="--xla_force_host_platform_device_count=4 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 # Real data sets, for the tests that need them: in the folder that SDEBNN_DATA names, or laid out from ../shared where that is.
 LAY_OUT_DATA := $(wildcard ../shared/tools/data_home.py)

@@ -1,4 +1,4 @@
-"""The strict lane: errors for implicit promotion, one CPU that JAX sees as two devices, one thread a worker."""
+"""The strict lane: errors for implicit promotion, one CPU that JAX sees as four devices, one thread a worker."""
 
 import os
 

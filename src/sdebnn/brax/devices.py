@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from sdebnn.errors import InputError
 
 BATCH, SAMPLE = AXES = ("batch", "sample")
+EXAMPLES = P(None, BATCH)
 
 
 def join(coordinator: str, processes: int, process: int) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
-from sdebnn.brax.devices import AXES, BATCH, SAMPLE, make_mesh
+from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, make_mesh
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
@@ -28,7 +28,6 @@ from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
 INIT, STEP, EVALUATE, DRAW = range(4)
-EXAMPLES = P(None, BATCH)
 
 
 class TrainState(NamedTuple):

@@ -50,7 +50,7 @@ class Model(NamedTuple):
         """
         mesh = mesh or devices.make_mesh()
 
-        def of_shard(params: Params, x: Float[Array, "n ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
+        def of_shard(params: Params, x: Float[Array, "part ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
             keys = jax.random.split(rng, samples)
             outputs = jax.lax.map(lambda key: self.predictor.apply(params["network"], x, rng=key)[0], keys)
             return jax.lax.all_gather(outputs, devices.AXES, axis=1, tiled=True)

@@ -1,0 +1,130 @@
+"""Several processes on the loopback address train as one does."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdebnn.runs import MetricsLog, RunFolder, checkpoint
+
+CHOICES = (
+    "--epochs 50 --batch-size 24 --width 4 --steps 2 --drift-widths 2 --augment 1 --test-samples 2 "
+    "--learning-rate 0.01 --validation 0.2"
+)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """30 points of the plane, of which a validation split leaves 24."""
+    x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    np.savez(path, x=x, y=(x[:, 0] > 0).astype(int))
+    return str(path)
+
+
+def start(framework: str, number: int, *arguments: str) -> list[subprocess.Popen]:
+    """The processes of one run; in PyTorch the one of torchrun, which starts the others."""
+    # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+    python = [sys.executable, "-m"]
+    command = ["sdebnn", "train", *arguments]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    commands = [python + command]
+    if framework == "torch" and number > 1:
+        launcher = ["torch.distributed.run", "--nproc-per-node", str(number), "--master-port", str(port), "-m"]
+        commands = [python + launcher + command]
+    elif number > 1:
+        join = ["--coordinator", f"127.0.0.1:{port}", "--processes", str(number)]
+        commands = [[*python, *command, *join, "--process", str(process)] for process in range(number)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return [subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, **pipes) for command in commands]
+
+
+def ended(processes: list[subprocess.Popen], code: int = 0) -> list[str]:
+    """What each printed, once they have ended well."""
+    printed = [process.communicate(timeout=300) for process in processes]
+    for process, (_, error) in zip(processes, printed, strict=True):
+        assert process.returncode == code, error
+    return [out for out, _ in printed]
+
+
+def losses(run: Path, split: str = "train") -> np.ndarray:
+    name = "loss" if split == "train" else "nll"
+    return np.array([line[name] for line in MetricsLog.read(RunFolder(run)) if line["split"] == split])
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_several_processes_train_as_one_does(framework: str, table: str, tmp_path: Path) -> None:
+    if framework == "torch":
+        pytest.importorskip("torchsde")
+    choices = ["--data", table, "--framework", framework, *CHOICES.split()]
+    ended(start(framework, 1, "--output", str(tmp_path / "alone"), *choices))
+    expected = losses(tmp_path / "alone")
+    assert len(expected) == 5
+    for number in (2, 4):
+        run = tmp_path / f"of-{number}"
+        printed = ended(start(framework, number, "--output", str(run), *choices))
+        assert "".join(printed).count("The run is in") == 1
+        np.testing.assert_allclose(losses(run), expected, atol=1e-5, rtol=0)
+        for split in ("validation", "test"):
+            np.testing.assert_allclose(losses(run, split), losses(tmp_path / "alone", split), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, table: str, tmp_path: Path) -> None:
+    if framework == "torch":
+        pytest.importorskip("torchsde")
+    choices = ["--data", table, "--framework", framework, *CHOICES.split(), "--checkpoint-steps", "5"]
+    run = RunFolder(tmp_path / "moved")
+    # Long enough that it is stopped on the way.
+    processes = start(framework, 2, "--output", str(run.path), *choices, "--epochs", "100000", "--schedule", "constant")
+    deadline = time.monotonic() + 120
+    while not checkpoint.find(run.checkpoints) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    processes[0].send_signal(signal.SIGTERM)
+    if framework == "torch":
+        # torchrun has an exit code of its own.
+        assert "the run is saved" in processes[0].communicate(timeout=120)[1]
+    else:
+        ended(processes, code=143)
+    step = checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"]
+    assert step > 0
+    assert step % 10 == 0
+    config = run.read_config()
+    run.write_config(config | {"epochs": step + 10})
+    ended(start(framework, 1, "--resume", str(run.path)))
+    assert checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"] == step + 10
+    assert np.isfinite(losses(run.path)).all()
+
+
+def test_processes_that_do_not_fit_are_refused(table: str, tmp_path: Path) -> None:
+    def refusal(env: dict[str, str], *arguments: str) -> str:
+        command = [
+            sys.executable,
+            "-m",
+            "sdebnn",
+            "train",
+            "--output",
+            str(tmp_path / "run"),
+            "--data",
+            table,
+            *arguments,
+        ]
+        result = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 2
+        assert result.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+        return result.stderr
+
+    assert "take a --coordinator" in refusal({}, "--processes", "2")
+    assert "takes --processes and --process" in refusal({}, "--coordinator", "localhost:1234")
+    assert "torchrun --nproc-per-node" in refusal({}, "--framework", "torch", "--devices", "2")
+    assert "torchrun starts processes for framework='torch'" in refusal({"WORLD_SIZE": "2"})
