@@ -1,7 +1,8 @@
 """What does a training step of an SDE-BNN in PyTorch cost beyond its convolutions, and how much memory does it take?
 
 The network of `sdebnn_step.py` with 20 midpoint steps: 40 evaluations of f_x. Beside it a plain stack: the same
-residual convolutions with their activations, as many times, forward and backward, without any SDE.
+residual convolutions with SiLU, as many times, forward and backward, without any SDE, in the layout in which PyTorch's
+convolutions are fastest on a CPU, channels last.
 
     python benchmarks/torch_step.py [--rounds 3] [--threads 1]
     python benchmarks/torch_step.py --memory
@@ -51,7 +52,8 @@ def plain_stack(evaluations: int):
         channels, side = CHANNELS * 4**group, SIDE // 2**group
         widths = (channels, WIDTH, WIDTH, channels)
         kernels = [0.05 * torch.randn(o, i, 3, 3) for i, o in itertools.pairwise(widths)]
-        blocks.append((torch.randn(BATCH, channels, side, side), [kernel.requires_grad_() for kernel in kernels]))
+        x = torch.randn(BATCH, channels, side, side).contiguous(memory_format=torch.channels_last)
+        blocks.append((x, [kernel.requires_grad_() for kernel in kernels]))
 
     def run():
         for x, (first, second, third) in blocks:

@@ -35,10 +35,9 @@ def reading(path: Path) -> Iterator[BufferedReader]:
 def read(path: Path, *, limit: int) -> bytes:
     """The content of a file. **Raises:** `InputError` as `reading`, and when it has more than `limit` bytes."""
     with reading(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(f"{path} can't be read: it has more than {limit} bytes, which no such file has.")
-    return content
+        if (size := os.fstat(file.fileno()).st_size) > limit:
+            raise InputError(f"{path} can't be read: it has {size} bytes, but no such file has more than {limit}.")
+        return file.read(size)
 
 
 def write(path: Path, content: bytes) -> None:

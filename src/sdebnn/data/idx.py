@@ -11,21 +11,23 @@ from sdebnn.errors import InputError
 
 UNSIGNED_BYTE = 0x08
 GZIP = 31  # zlib's name for the format
-LONGEST = 2**26  # bytes; the 60,000 images of MNIST are 47 million
+LONGEST = 3 * 2**24  # bytes; the 60,000 images of MNIST are 47 million
 
 
 def gunzip(content: bytes, name: str) -> bytes:
     """The bytes inside a gzip file's bytes; `name` is for the error. **Raises:** `InputError` when it is damaged."""
-    unpacking = zlib.decompressobj(wbits=GZIP)
+    # The last four bytes say how long the content is.
+    size, unpacking = int.from_bytes(content[-4:], "little"), zlib.decompressobj(wbits=GZIP)
+    if size > LONGEST:
+        raise InputError(
+            f"{name} is not a whole gzip file, or one of {size} bytes, which no set of images has; get the file again."
+        )
     try:
-        unpacked = unpacking.decompress(content, LONGEST)
+        unpacked = unpacking.decompress(content, size + 1)
     except zlib.error as error:
         raise InputError(f"{name} is not a whole gzip file ({error}); get the file again.") from error
     if not unpacking.eof or unpacking.unused_data:
-        raise InputError(
-            f"{name} is not a whole gzip file of at most {LONGEST} bytes (it is cut short, or more follows); "
-            "get the file again."
-        )
+        raise InputError(f"{name} is not a whole gzip file (it is cut short, or more follows); get the file again.")
     return unpacked
 
 

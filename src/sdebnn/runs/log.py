@@ -36,7 +36,7 @@ class MetricsLog:
 
     def __init__(self, run: RunFolder, *, resume: tuple[int, int] | None = None) -> None:
         path = run.metrics_file
-        if resume is not None and path.exists():
+        if resume is not None and os.path.lexists(path):
             for _ in _records(run, resume[1]):
                 pass
             with storage.naming(path):
@@ -89,7 +89,7 @@ class MetricsLog:
 
         **Raises:** `InputError`, naming the line, for any other line that is not a record.
         """
-        return list(_records(run)) if run.metrics_file.exists() else []
+        return list(_records(run)) if os.path.lexists(run.metrics_file) else []
 
 
 def _records(run: RunFolder, size: int | None = None) -> Iterator[dict[str, Any]]:

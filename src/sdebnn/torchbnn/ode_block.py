@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sdebnn.torchbnn.drift_network import correction
+from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
 
@@ -28,13 +29,13 @@ class ODEBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # Read once: an adjoint asks for the drift again when a module around this one has put its weights back.
-        weights = self._layout.of(self._fx)
+        weights, state = self._layout.of(self._fx), FlatState(x)
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
-            return self._layout.run(self._fx, weights, y.view(x.shape), t.to(y)).reshape(-1)
+            return state.flat(self._layout.run(self._fx, weights, state.shaped(y), t.to(y)))
 
-        y, self.evaluations = _flow(drift, x.reshape(-1), self.solver, self)
-        return y.view(x.shape)
+        y, self.evaluations = _flow(drift, state.flat(x), self.solver, self)
+        return state.shaped(y)
 
 
 class HyperODEBlock(nn.Module):
@@ -55,17 +56,17 @@ class HyperODEBlock(nn.Module):
         self.evaluations = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        w0 = self._layout.of(self.w0)
-        p = w0.numel()
+        w0, state = self._layout.of(self.w0), FlatState(x)
+        sizes = [w0.numel(), x.numel()]
         nn_drift = with_parameters(self.drift, dict(self.drift.named_parameters()))
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
-            w = y[:p]
-            dx = self._layout.run(self.w0, w, y[p:].view(x.shape), t.to(y))
-            return torch.cat([correction(nn_drift, w, t), dx.reshape(-1)])
+            w, hidden = y.split(sizes)
+            dx = self._layout.run(self.w0, w, state.shaped(hidden), t.to(y))
+            return torch.cat([correction(nn_drift, w, t), state.flat(dx)])
 
-        y, self.evaluations = _flow(drift, torch.cat([w0, x.reshape(-1)]), self.solver, self)
-        return y[p:].view(x.shape)
+        y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, self)
+        return state.shaped(y.split(sizes)[1])
 
 
 def _flow(

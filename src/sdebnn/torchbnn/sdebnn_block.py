@@ -11,6 +11,7 @@ from torch import nn
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.drift_network import correction
+from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
@@ -66,21 +67,22 @@ class SDEBNN(BayesianModule):
         """
         w, kl = self._draw_start(rng, prior)
         noise = self._brownian_motion(rng, w) if noise is None else noise
-        layout, p = self._layout, w.numel()
+        layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
             drift = self._weight_drift(section, prior)
             if section.noisy and not prior:
                 kl = kl + self._path_kl(section, w, noise)
 
-            def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift, shape: Any = x.shape) -> torch.Tensor:
-                dx = layout.run(self.w0, y[:p], y[p:].view(shape), t.to(y))
-                return torch.cat([drift(t, y[:p]), dx.reshape(-1)])
+            def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
+                w, x = y.split(sizes)
+                dx = layout.run(self.w0, w, state.shaped(x), t.to(y))
+                return torch.cat([drift(t, w), state.flat(dx)])
 
-            solution = self._solve(section, drift_of_both, torch.cat([w, x.reshape(-1)]), _ends(section), noise)
+            solution = self._solve(section, drift_of_both, torch.cat([w, state.flat(x)]), _ends(section), noise)
             self.evaluations += solution.evaluations
-            y = solution.ys[-1]
-            w, x = y[:p], y[p:].view(x.shape)
+            w, x = solution.ys[-1].split(sizes)
+            x = state.shaped(x)
         return x, kl
 
     def weight_path(self, ts: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> torch.Tensor:

@@ -181,14 +181,13 @@ class _ConstantDiffusionSDE(nn.Module):
         if first is not None and first[0] == float(t) and first[1] is y:
             return first[2]
         self.evaluations += 1
-        drift = self._drift(t, y[0])[None]
+        drift = self._drift(t, y.squeeze(0)).unsqueeze(0)
         if self.evaluations == 1:
             self._first = (float(t), y, drift)
         return drift
 
     def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        # torchsde differentiates the diffusion by the state, and refuses one that the state is no part of.
-        return self._sigma[None] + 0 * y
+        return self._sigma.unsqueeze(0)
 
 
 class Solution(NamedTuple):

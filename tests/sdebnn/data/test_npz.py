@@ -138,15 +138,15 @@ def test_no_pickle_is_ever_read(tmp_path: Path) -> None:
 def test_what_is_not_a_npz_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.npz can't be read"):
         load(str(tmp_path / "none.npz"))
-    with pytest.raises(InputError, match="can't be read .it is not a file"):
+    with pytest.raises(InputError, match=r"can't be read \(it is not a file\)"):
         load_npz(tmp_path)
     single = io.BytesIO()
     np.save(single, X)
     (tmp_path / "single.npz").write_bytes(single.getvalue())
-    with pytest.raises(InputError, match="it is a single array without a name"):
+    with pytest.raises(InputError, match="not a zip file"):
         load_npz(tmp_path / "single.npz")
     (tmp_path / "text.npz").write_text("x,y\n1,2\n")
-    with pytest.raises(InputError, match="it is not an archive") as refusal:
+    with pytest.raises(InputError, match="not a zip file") as refusal:
         load_npz(tmp_path / "text.npz")
     assert "pickle" not in str(refusal.value)
     with pytest.raises(InputError, match=r"mine.csv is not a .npz file; save arrays x and y"):

@@ -69,6 +69,21 @@ def test_weights_start_with_variance_one_over_fan_in() -> None:
     assert not layer.bias.any()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_swish_is_that_of_finite_differences(layout) -> None:
+    swish = ours.Swish().double()
+    rng = torch.Generator().manual_seed(0)
+    x, weights = torch.randn(2, 2, 3, 4, 2, dtype=torch.float64, generator=rng)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+
+    def weighted(x: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(swish, {"beta": beta}, x) * weights
+
+    beta = torch.tensor(0.7, dtype=torch.float64)
+    torch.testing.assert_close(weighted(x, beta), x * torch.sigmoid(nn.functional.softplus(beta) * x) * weights)
+    assert torch.autograd.gradcheck(weighted, (x, beta.requires_grad_()))
+
+
 @pytest.mark.parametrize("family", ours.FAMILIES)
 def test_a_layer_that_starts_at_zero(family: str) -> None:
     layer = ours.dense(family, 2, 3, w_init=torch.zeros)
