@@ -70,7 +70,6 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
         return _train(RunFolder(output), config, dataset, validation, learner)
     folder = RunFolder.create(output)
     folder.write_config(config.to_json())
-    Task.of(dataset).write(folder)
     return _train(folder, config, dataset, validation, learner)
 
 
@@ -83,9 +82,7 @@ def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> R
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
     dataset, validation = _load(config, data_dir)
-    learner = build(config, dataset)
-    Task.of(dataset).write(run)
-    return _train(run, config, dataset, validation, learner)
+    return _train(run, config, dataset, validation, build(config, dataset))
 
 
 def restore(
@@ -127,6 +124,7 @@ def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
     try:
+        Task.of(dataset).write(folder)
         fitted = fit(learner, config, dataset, folder, validation=validation)
         if learner.rank == 0 and importlib.util.find_spec("matplotlib") is not None:
             pictures.draw_run(folder, config, dataset, learner, fitted)
