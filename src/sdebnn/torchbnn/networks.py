@@ -17,6 +17,7 @@ from sdebnn.torchbnn.resnet import ResNet32
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.shape_layers import Augment, Flatten, Squeeze, check_halves
 from sdebnn.torchbnn.solver import Solver
+from sdebnn.torchbnn.swish_serial import SwishSerial
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 
@@ -102,7 +103,8 @@ def _fx(config: TrainConfig, channels: int, images: bool) -> nn.Module:
     strided: dict[str, Any] = {"stride": 2} if images and config.fx == "strided" else {}
     layer = diffeq_layers.conv if images else diffeq_layers.dense
     last = diffeq_layers.conv_transpose if strided else layer
-    return Serial(
+    serial = SwishSerial if (config.layer, config.activation) == ("ignore", "swish") else Serial
+    return serial(
         layer(config.layer, channels, config.width, **strided),
         diffeq_layers.activation(config.activation),
         layer(config.layer, config.width, config.width),

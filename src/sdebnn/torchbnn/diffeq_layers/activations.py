@@ -55,7 +55,11 @@ class Swish(DepthLayer):
         self.beta = nn.Parameter(torch.tensor(math.log(math.expm1(1))))
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
-        return _SwishOf.apply(x, F.softplus(self.beta))
+        return _SwishOf.apply(x, self.slope())
+
+    def slope(self) -> torch.Tensor:
+        """softplus(beta)."""
+        return F.softplus(self.beta)
 
 
 class _SwishOf(torch.autograd.Function):
