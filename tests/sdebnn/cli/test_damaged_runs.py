@@ -174,6 +174,20 @@ def test_a_run_killed_between_its_first_two_files_can_be_resumed_and_predicts(wh
     assert main(["predict", str(run), str(whole / "mine.npz"), "--output", str(tmp_path / "out.csv")]) == 0
 
 
+def test_without_its_damaged_newest_checkpoint_a_run_goes_on_from_the_one_before(
+    whole: Path, tmp_path: Path, no_pictures: None
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    newest = checkpoint.latest(run / "checkpoints")
+    newest.with_suffix(".safetensors").write_bytes(b"damaged")
+    assert main(["train", "--resume", str(run)]) == 2
+    for suffix in (".safetensors", ".json"):
+        newest.with_suffix(suffix).unlink()
+    assert main(["train", "--resume", str(run)]) == 0
+    same_end(whole, run)
+
+
 def test_data_that_were_exchanged_are_refused(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole / "run", run)
