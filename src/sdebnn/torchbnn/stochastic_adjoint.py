@@ -1,4 +1,4 @@
-"""Gradients of SDEs with a constant diffusion by the adjoint SDE, which is solved backwards on the same Brownian path."""
+"""Gradients of SDEs with a constant diffusion by the adjoint SDE, solved backwards on the same Brownian motion."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_ys: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, of_ys: torch.Tensor, _of_evaluations: None) -> tuple[torch.Tensor | None, ...]:
         """The state is y, the gradient of y, and those of the parameters; of these y alone has noise."""
         problem: Problem = ctx.problem
         ys, *parameters = ctx.saved_tensors
@@ -63,8 +63,8 @@ class _Adjoint(torch.autograd.Function):
         for last in range(len(ys) - 1, 0, -1):
             state = torch.cat([ys[last], of_y, of_parameters])
             ts = -problem.ts[[last, last - 1]]
-            states, _ = problem.backward(drift, sigma, state, ts, None if problem.noise is None else noise)
-            _, of_y, of_parameters = states[-1].split(sizes)
+            states = problem.backward(drift, sigma, state, ts, None if problem.noise is None else noise)[0]
+            of_y, of_parameters = states[-1].split(sizes)[1:]
             of_y = of_y + of_ys[last - 1]
         parts = of_parameters.split([p.numel() for p in parameters])
         return None, of_y, *(part.view(p.shape) for part, p in zip(parts, parameters, strict=True))
