@@ -15,6 +15,7 @@ from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
+from sdebnn.torchbnn.remembered_noise import remembered
 from sdebnn.torchbnn.solver import BrownianMotion, Solution, Solver, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
@@ -67,6 +68,8 @@ class SDEBNN(BayesianModule):
         """
         w, kl = self._draw_start(rng, prior)
         noise = self._brownian_motion(rng, w) if noise is None else noise
+        if self.solver.adjoint == "backprop" and not self.solver.adaptive:
+            noise = remembered(noise)
         layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
@@ -117,14 +120,16 @@ class SDEBNN(BayesianModule):
         sigma = self.sigma[: self._noisy].to(w)
 
         def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-            return correction(drift, w, t)[: self._noisy] / sigma
+            moved = correction(drift, w, t)
+            return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
 
         def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
             drift = self._weight_drift(section, prior=False)
-            ws, _, extra = self._solve(section, drift, w, ts, noise, fixed, dt=dt, extra=extra)
+            known = remembered(noise)
+            ws, _, extra = self._solve(section, drift, w, ts, known, fixed, dt=dt, extra=extra)
             # A copy, since a view would keep the weights of the whole stretch.
-            return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator), ws[-1].clone(), *extra
+            return path_kl(self.drift, u, ts, ws, known, self.kl_estimator), ws[-1].clone(), *extra
 
         if self.solver.adjoint == "backprop":
             return stretch(ts, w)[0]
@@ -159,15 +164,16 @@ class SDEBNN(BayesianModule):
         centre = self.start_mean() if self.process.centre == "w0" else 0.0
 
         def drift(t: Any, w: torch.Tensor) -> torch.Tensor:
-            pull = -rate * (w - centre)
+            pull = rate * (centre - w)
             if prior and section.noisy and noisy == w.numel():
                 return pull
             moved = correction(self.drift, w, t)
             if not section.noisy:
                 return moved
-            if prior:
-                return torch.cat([pull[:noisy], moved[noisy:]])
-            return torch.cat([pull[:noisy] + moved[:noisy], moved[noisy:]])
+            # Of all numbers there is no slice to take, whose gradient would be copied into zeros.
+            if noisy == w.numel():
+                return pull + moved
+            return torch.cat([pull[:noisy] if prior else pull[:noisy] + moved[:noisy], moved[noisy:]])
 
         return drift
 

@@ -9,6 +9,7 @@ import torchsde
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.stochastic_adjoint import Problem, solve_with_adjoint
 
 # Each method of torchsde solves one kind of SDE. With a constant diffusion the two kinds are the same.
 SDE_TYPES = {
@@ -216,7 +217,7 @@ def solve(
 
     **Arguments:**
 
-    - `sigma`: zero or positive, of the length of y0.
+    - `sigma`: of the length of y0.
     - `ts`: increasing depths, float64.
     - `solver`: of `check_solver`.
     - `noise`: Brownian increments of the first numbers of y; see `PaddedBrownian`.
@@ -225,6 +226,11 @@ def solve(
 
     **Raises:** `FloatingPointError` where adaptive steps meet a state that is NaN.
     """
+    if solver.adjoint == "stochastic":
+        forward = solver._replace(adjoint="backprop", adjoint_adaptive=False)
+        backward = forward if solver.adjoint_adaptive else forward._replace(rtol=0.0, atol=0.0)
+        problem = Problem(drift, sigma, ts, noise, _solved_by(forward), _solved_by(backward))
+        return Solution(*solve_with_adjoint(problem, y0, parameters), ())
     sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.method])
     options: dict[str, Any] = {
         "bm": PaddedBrownian(noise, y0.numel(), y0),
@@ -237,15 +243,9 @@ def solve(
         "atol": solver.atol,
     }
     integrate = torchsde.sdeint
-    if solver.adjoint != "backprop":
+    if solver.adjoint == "reversible":
         integrate = torchsde.sdeint_adjoint
-        options |= {
-            "adjoint_method": "adjoint_reversible_heun" if solver.method == "reversible_heun" else solver.method,
-            "adjoint_adaptive": solver.adjoint_adaptive,
-            "adjoint_rtol": solver.rtol,
-            "adjoint_atol": solver.atol,
-            "adjoint_params": tuple(parameters),
-        }
+        options |= {"adjoint_method": "adjoint_reversible_heun", "adjoint_params": tuple(parameters)}
     with warnings.catch_warnings():
         # Of adaptive Euler-Maruyama, which is right here: torchsde does not know that this diffusion is constant.
         warnings.filterwarnings("ignore", "Numerical solution is not guaranteed to converge")
@@ -256,3 +256,10 @@ def solve(
                 f"A state became NaN in adaptive steps ({error}); check the inputs or lower the learning rate or sigma."
             ) from error
     return Solution(ys[:, 0], sde.evaluations, tuple(carried))
+
+
+def _solved_by(solver: Solver) -> Callable[..., tuple[torch.Tensor, int]]:
+    def solved(drift: Any, sigma: torch.Tensor, y0: torch.Tensor, ts: torch.Tensor, noise: Any) -> Any:
+        return solve(drift, sigma, y0, ts, solver, noise, ())[:2]
+
+    return solved

@@ -31,7 +31,7 @@ class DenseMap:
             raise InputError(
                 f"A dense layer got inputs of shape {tuple(x.shape)}; their last axis must hold {self.inputs} channels."
             )
-        return x @ weight + bias
+        return F.linear(x, weight.T, bias)
 
 
 @dataclasses.dataclass(frozen=True)
