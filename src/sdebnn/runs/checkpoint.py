@@ -81,6 +81,12 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, meta
 
 
+def versions(path: Path) -> dict[str, str]:
+    """The versions of Python and of the libraries that wrote the checkpoint. **Raises:** `InputError` as `load`."""
+    found = strict_json.read(_sidecar_file(path)).get("versions")
+    return {name: str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+
+
 def find(folder: Path, kind: str = "step") -> list[Path]:
     """The whole checkpoints `kind-...` in a folder, oldest first by name, as `load` takes them.
 

@@ -45,6 +45,11 @@ class RunFolder:
         """The folder of PNG pictures."""
         return self.path / "pictures"
 
+    @property
+    def report(self) -> Path:
+        """One page of what was run and what came of it; see `sdebnn.runs.report_page`."""
+        return self.path / "report.html"
+
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
         """Makes the folder of a new run, with its parents.

@@ -13,6 +13,7 @@ from sdebnn import data
 from sdebnn.data import Dataset
 from sdebnn.errors import StorageError
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, fit
@@ -124,10 +125,13 @@ def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
     try:
-        Task.of(dataset).write(folder)
+        if learner.rank == 0:
+            Task.of(dataset).write(folder)
         fitted = fit(learner, config, dataset, folder, validation=validation)
-        if learner.rank == 0 and importlib.util.find_spec("matplotlib") is not None:
-            pictures.draw_run(folder, config, dataset, learner, fitted)
+        if learner.rank == 0:
+            if importlib.util.find_spec("matplotlib") is not None:
+                pictures.draw_run(folder, config, dataset, learner, fitted)
+            write_report(folder)
     except StorageError as error:
         raise StorageError(f"{error} Then `sdebnn train --resume {folder.path}` takes the run up again.") from None
     return Run(folder, config, dataset, learner, fitted)
