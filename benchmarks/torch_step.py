@@ -51,17 +51,17 @@ def plain_stack(evaluations: int):
         group = number // BLOCKS
         channels, side = CHANNELS * 4**group, SIDE // 2**group
         widths = (channels, WIDTH, WIDTH, channels)
-        kernels = [0.05 * torch.randn(o, i, 3, 3) for i, o in itertools.pairwise(widths)]
+        kernels = [(0.05 * torch.randn(o, i, 3, 3), torch.zeros(o)) for i, o in itertools.pairwise(widths)]
         x = torch.randn(BATCH, channels, side, side).contiguous(memory_format=torch.channels_last)
-        blocks.append((x, [kernel.requires_grad_() for kernel in kernels]))
+        blocks.append((x, [(kernel.requires_grad_(), bias.requires_grad_()) for kernel, bias in kernels]))
 
     def run():
         for x, (first, second, third) in blocks:
             y = x
             for _ in range(evaluations):
-                hidden = functional.silu(functional.conv2d(y, first, padding=1))
-                hidden = functional.silu(functional.conv2d(hidden, second, padding=1))
-                y = y + functional.conv2d(hidden, third, padding=1) / evaluations
+                hidden = functional.silu(functional.conv2d(y, *first, padding=1))
+                hidden = functional.silu(functional.conv2d(hidden, *second, padding=1))
+                y = y + functional.conv2d(hidden, *third, padding=1) / evaluations
             y.square().sum().backward()
 
     return run

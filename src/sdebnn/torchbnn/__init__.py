@@ -2,6 +2,7 @@
 
 from sdebnn.torchbnn import diffeq_layers, processes
 from sdebnn.torchbnn.bayesian import BayesianModule, Serial, bnn_serial
+from sdebnn.torchbnn.bfloat16 import Bfloat16
 from sdebnn.torchbnn.drift_network import drift_network
 from sdebnn.torchbnn.independent_paths import independent_paths
 from sdebnn.torchbnn.learner import TorchLearner, build_learner
@@ -18,6 +19,7 @@ __all__ = [
     "SDEBNN",
     "Augment",
     "BayesianModule",
+    "Bfloat16",
     "Categorical",
     "Cauchy",
     "Flatten",

@@ -44,6 +44,6 @@ def path_kl(
         here = u(nn_drift, start, w)
         kl = kl + 0.5 * (here * here).sum() * float(end - start)
         if estimator != "analytic":
-            in_sum = u(stopped, start, w) if estimator == "stl" else here
+            in_sum = u(stopped, start, w) if estimator == "stl" and torch.is_grad_enabled() else here
             kl = kl + (in_sum * noise(start, end).reshape(-1)).sum()
     return kl
