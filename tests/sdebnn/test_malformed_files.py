@@ -277,7 +277,7 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
 
     for name, change in {
         "transposed": lambda array: array.T[:, :1],
-        "of no dimensions": lambda array: array[0, 0],
+        "of no dimensions": lambda array: np.asarray(array[0, 0]),
         "empty": lambda array: array[:0],
         "of float64": lambda array: array.astype(np.float64),
         "of float16": lambda array: array.astype(np.float16),

@@ -6,6 +6,7 @@ gradient has to travel: once a step, as large as the parameters.
 """
 
 import math
+import socket
 from typing import Any
 
 import jax
@@ -31,7 +32,8 @@ def join(coordinator: str, processes: int, process: int) -> None:
     - `processes`: how many there are.
     - `process`: which of them this one is, from 0.
 
-    **Raises:** `InputError` when these do not fit together, and when the others do not answer within five minutes.
+    **Raises:** `InputError` when these do not fit together, when the others do not answer within five minutes, and when
+    JAX cannot send between them: on CPUs it looks up the name of the machine, which has to have an address.
     """
     known: dict[str, Any] = {}
     if coordinator != "auto":
@@ -45,6 +47,13 @@ def join(coordinator: str, processes: int, process: int) -> None:
         jax.distributed.initialize(**known)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"The processes could not be joined through {coordinator}: {error}") from error
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise InputError(
+            f"JAX cannot send between the processes: {error}. On CPUs the name of each machine, here "
+            f"{socket.gethostname()}, has to have an address; a line of /etc/hosts gives it one."
+        ) from error
 
 
 def make_mesh(devices: int = 1, *, examples: int = 0, samples: int = 1) -> Mesh:

@@ -42,7 +42,7 @@ def print_run(run: Run) -> None:
     if run.learner.rank > 0:
         return
     print_scores({run.config.model: run.fitted.scores | {"training (s)": run.fitted.seconds}})
-    print(f"The run is in {run.folder.path}")
+    print(f"The run is in {run.folder.path}; {run.folder.report.name} there shows it.")
 
 
 def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[tuple[int, float]]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 200, 58, 12, 12, 26
 MOST_POINTS = 400
@@ -19,7 +19,7 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
     - `title`: what is drawn.
     - `of_splits`: by `train`, `validation` or `test`, which choose the class of the line: points (step, value).
     """
-    finite = {split: [(x, y) for x, y in points if math.isfinite(y)] for split, points in of_splits.items()}
+    finite = {split: [(float(x), y) for x, y in points if math.isfinite(y)] for split, points in of_splits.items()}
     every = [point for points in finite.values() for point in points]
     if not every:
         return ""
@@ -33,15 +33,15 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
 
     parts = []
     for y in (low + pad, (low + high) / 2, high - pad):
-        at = place(0, y).split(",")[1]
+        at = place(0.0, y).split(",")[1]
         parts.append(f'<path class="grid" d="M{LEFT},{at}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at}" text-anchor="end" dy="4">{y:.3g}</text>')
-    for x in (0, last / 2, last):
+    for x in (0.0, last / 2, last):
         right = place(x, low).split(",")[0]
-        anchor = {0: "start", last: "end"}.get(x, "middle")
+        anchor = {0.0: "start", last: "end"}.get(x, "middle")
         parts.append(f'<text x="{right}" y="{HEIGHT - 8}" text-anchor="{anchor}">{x:.0f}</text>')
     for split, points in finite.items():
-        thinned = [*points[:: max(1, len(points) // MOST_POINTS)], *points[-1:]]
+        thinned = [*points[: -1 : max(1, len(points) // MOST_POINTS)], *points[-1:]]
         if len(points) == 1:
             right, at = place(*points[0]).split(",")
             parts.append(f'<circle class="{escape(split)}" cx="{right}" cy="{at}" r="3.5"/>')

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from sdebnn import storage
-from sdebnn.runs import checkpoint, strict_json
+from sdebnn.runs import checkpoint
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.curves import curves
 from sdebnn.runs.folder import RunFolder
@@ -25,9 +25,10 @@ DRAWN = {
     "rmse": "Root mean squared error",
 }
 CAPTIONS = {
-    "reliability": "Calibration: how often predictions of each confidence were right. On the diagonal, confidence can be "
-    "taken at its word; below it the network is too sure of itself.",
-    "weight_paths": "A few weights along depth: draws of the posterior, and where the prior alone would have them (shaded).",
+    "reliability": "Calibration: how often predictions of each confidence were right. On the diagonal, confidence can "
+    "be taken at its word; below it the network is too sure of itself.",
+    "weight_paths": "A few weights along depth: draws of the posterior, and where the prior alone would have them "
+    "(shaded).",
 }
 LARGEST_PICTURE = 2**24
 
@@ -119,12 +120,16 @@ def _pictures(run: RunFolder) -> str:
         return "<p>There are no pictures: <code>pip install 'sdebnn[plots]'</code> brings what draws them.</p>"
     figures = []
     for file in files:
-        content = base64.b64encode(storage.read(file, limit=LARGEST_PICTURE)).decode()
+        png = storage.read(file, limit=LARGEST_PICTURE)
+        content = base64.b64encode(png).decode()
+        # A PNG has its width and height, of four bytes each, in front.
+        width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+        across = ' class="across"' if width > 2 * height else ""
         name = file.stem.replace("_", " ").capitalize()
         caption = escape(CAPTIONS.get(file.stem, name))
         figures.append(
-            f'<figure><img src="data:image/png;base64,{content}" alt="{escape(name)}"><figcaption>{caption}</figcaption>'
-            "</figure>"
+            f'<figure{across}><img src="data:image/png;base64,{content}" alt="{escape(name)}">'
+            f"<figcaption>{caption}</figcaption></figure>"
         )
     return "".join(figures)
 

@@ -1,6 +1,8 @@
 """Several processes on the loopback address train as one does."""
 
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +28,20 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("data") / "mine.npz"
     np.savez(path, x=x, y=(x[:, 0] > 0).astype(int))
     return str(path)
+
+
+def named() -> bool:
+    try:
+        return bool(socket.gethostbyname(socket.gethostname()))
+    except OSError:
+        return False
+
+
+NEEDS = {
+    "jax": pytest.mark.skipif(not named(), reason="JAX's collectives on CPUs need an address for this machine's name"),
+    "torch": pytest.mark.skipif(importlib.util.find_spec("torchsde") is None, reason="torchsde is needed"),
+}
+FRAMEWORKS = [pytest.param(name, marks=mark) for name, mark in NEEDS.items()]
 
 
 def start(framework: str, number: int, *arguments: str) -> list[subprocess.Popen]:
@@ -61,10 +77,8 @@ def losses(run: Path, split: str = "train") -> np.ndarray:
     return np.array([line[name] for line in MetricsLog.read(RunFolder(run)) if line["split"] == split])
 
 
-@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_several_processes_train_as_one_does(framework: str, table: str, tmp_path: Path) -> None:
-    if framework == "torch":
-        pytest.importorskip("torchsde")
     choices = ["--data", table, "--framework", framework, *CHOICES.split()]
     ended(start(framework, 1, "--output", str(tmp_path / "alone"), *choices))
     expected = losses(tmp_path / "alone")
@@ -78,10 +92,8 @@ def test_several_processes_train_as_one_does(framework: str, table: str, tmp_pat
             np.testing.assert_allclose(losses(run, split), losses(tmp_path / "alone", split), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, table: str, tmp_path: Path) -> None:
-    if framework == "torch":
-        pytest.importorskip("torchsde")
     choices = ["--data", table, "--framework", framework, *CHOICES.split(), "--checkpoint-steps", "5"]
     run = RunFolder(tmp_path / "moved")
     # Long enough that it is stopped on the way.
@@ -128,3 +140,16 @@ def test_processes_that_do_not_fit_are_refused(table: str, tmp_path: Path) -> No
     assert "takes --processes and --process" in refusal({}, "--coordinator", "localhost:1234")
     assert "torchrun --nproc-per-node" in refusal({}, "--framework", "torch", "--devices", "2")
     assert "torchrun starts processes for framework='torch'" in refusal({"WORLD_SIZE": "2"})
+
+
+def test_a_machine_whose_name_has_no_address_is_refused_in_a_sentence(table: str, tmp_path: Path) -> None:
+    """In a network of its own, on a machine of another name."""
+    apart = ["unshare", "--net", "--uts", "sh", "-c", 'ip link set lo up; hostname nowhere; exec "$@"', "-"]
+    if shutil.which("ip") is None or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("networks of its own need the superuser and iproute2")
+    join = ["--coordinator", "127.0.0.1:4567", "--processes", "1", "--process", "0"]
+    command = [sys.executable, "-m", "sdebnn", "train", "--data", table, "--output", str(tmp_path / "run"), *join]
+    result = subprocess.run([*apart, *command], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2, result.stderr
+    assert "nowhere, has to have an address" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
