@@ -2,6 +2,7 @@
 
 from sdebnn.brax import devices, diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, bnn_serial
+from sdebnn.brax.bfloat16 import Bfloat16
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.independent_paths import independent_paths
 from sdebnn.brax.learner import JaxLearner, build_learner
@@ -18,6 +19,7 @@ __all__ = [
     "SDEBNN",
     "Augment",
     "BayesianLayer",
+    "Bfloat16",
     "Categorical",
     "Cauchy",
     "Gaussian",

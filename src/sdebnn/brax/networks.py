@@ -7,6 +7,7 @@ from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax import diffeq_layers
 from sdebnn.brax.bayesian import BayesianLayer, Layer, Shape, bnn_serial
+from sdebnn.brax.bfloat16 import Bfloat16
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
@@ -77,6 +78,8 @@ def _block(model: str, config: TrainConfig, images: bool) -> Any:
             "steps, which networks take in PyTorch only: set framework='torch', or all three to 0."
         )
     fx = _fx(config, images)
+    if config.precision == "bfloat16":
+        fx = Bfloat16(fx)
     solver: dict[str, Any] = {"steps": config.steps, "method": config.method, "adjoint": config.adjoint}
     if model == "sdebnn":
         return SDEBNN(fx, weight_process(config), kl_estimator=config.kl_estimator, **solver)

@@ -168,6 +168,11 @@ class TrainConfig:
         "it and a transposed one restores it",
         choices=("same", "strided"),
     )
+    precision: str = _choice(
+        "float32",
+        "of f_x alone: bfloat16 is faster on devices that multiply in it; weights, KL and hidden state stay float32",
+        choices=("float32", "bfloat16"),
+    )
     layer: str = _choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
     activation: str = _choice("swish", "activation inside f_x: a name in sdebnn.brax.diffeq_layers")
 

@@ -9,6 +9,7 @@ from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn import diffeq_layers
 from sdebnn.torchbnn.bayesian import Serial, bnn_serial
+from sdebnn.torchbnn.bfloat16 import Bfloat16
 from sdebnn.torchbnn.drift_network import drift_network
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.mean_field import MeanField
@@ -75,9 +76,11 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
 
 def _block(model: str, config: TrainConfig, shape: tuple[int, ...]) -> nn.Module:
     """A block for hidden states of that shape."""
-    fx = _fx(config, shape[0], images=len(shape) == 3)
+    fx: nn.Module = _fx(config, shape[0], images=len(shape) == 3)
     layout = FlatWeights(fx)
     layout.run(fx, torch.empty(layout.size, device="meta"), torch.empty(1, *shape, device="meta"), 0.0)
+    if config.precision == "bfloat16":
+        fx = Bfloat16(fx)
     solver = Solver(
         config.steps, config.method, config.adjoint, config.rtol, config.atol, bool(config.adjoint_adaptive)
     )

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn import SDEBNN, Bfloat16, Solver, WeightProcess, drift_network
 from sdebnn.torchbnn.arrays import named_parameters
 from sdebnn.torchbnn.diffeq_layers import activation, conv
+from sdebnn.torchbnn.networks import build_network
 from sdebnn.torchbnn.swish_serial import SwishSerial
 
 
@@ -32,3 +34,15 @@ def test_outputs_and_gradients_are_those_of_float32_to_bfloat16_rounding(adjoint
     for name, gradient in gradients.items():
         if name.startswith("w0"):
             assert 0 < (rounded_gradients[name] - gradient).norm() < 0.05 * gradient.norm(), name
+
+
+def test_the_precision_of_a_configuration_is_that_of_its_blocks() -> None:
+    results = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        config = TrainConfig(framework="torch", steps=2, width=4, drift_widths=(2,), precision=precision)
+        network = build_network(config, (5,), 3)
+        results.append(network(torch.ones(2, 5), rng=torch.Generator().manual_seed(1)))
+    (exact, kl), (rounded, rounded_kl) = results
+    assert 0 < (rounded - exact).abs().max() < 0.02 * exact.abs().max()
+    assert kl == rounded_kl
