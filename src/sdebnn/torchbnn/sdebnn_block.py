@@ -133,13 +133,20 @@ class SDEBNN(BayesianModule):
 
         if self.solver.adjoint == "backprop":
             return stretch(ts, w)[0]
-        # Adjoints are there for their memory, so only the weights at the ends of sqrt(steps) stretches are kept.
-        kl, states, length = w.new_zeros(()), [w], math.isqrt(len(ts) - 1)
-        for first in range(0, len(ts) - 1, length):
-            part = partial(stretch, ts[first : first + length + 1])
-            of_stretch, *states = recomputed(part, tuple(states), self.parameters())
-            kl = kl + of_stretch
-        return kl
+        # Adjoints are there for their memory: of parts of three parts of three ... only the states between them are kept.
+
+        def of_parts(ts: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            steps = len(ts) - 1
+            if steps <= 3:
+                return stretch(ts, *states)
+            kl, length = states[0].new_zeros(()), math.ceil(steps / 3)
+            for first in range(0, steps, length):
+                part = partial(of_parts, ts[first : first + length + 1])
+                of_part, *rest = recomputed(part, states, self.parameters())
+                kl, states = kl + of_part, tuple(rest)
+            return kl, *states
+
+        return of_parts(ts, w)[0]
 
     def _draw_start(self, rng: torch.Generator | None, prior: bool) -> Output:
         """w_0 and the KL of its law."""

@@ -151,7 +151,7 @@ def test_with_an_adjoint_the_kl_has_the_gradient_of_backpropagation(method: str,
 
 
 @pytest.mark.parametrize(("method", "adjoint"), [("midpoint", "stochastic"), ("reversible_heun", "reversible")])
-def test_what_an_adjoint_keeps_grows_with_the_root_of_the_number_of_steps(method: str, adjoint: str) -> None:
+def test_what_an_adjoint_keeps_does_not_grow_with_the_number_of_steps(method: str, adjoint: str) -> None:
     def kept(steps: int) -> int:
         sizes = []
 
@@ -163,7 +163,7 @@ def test_what_an_adjoint_keeps_grows_with_the_root_of_the_number_of_steps(method
             small_block(Solver(steps, method, adjoint))(torch.ones(50, 3, dtype=torch.float64), rng=generator(0))
         return sum(sizes)
 
-    assert kept(144) < 4 * kept(9)
+    assert kept(144) == kept(9)
 
 
 @pytest.mark.parametrize("method", ["euler", "milstein", "midpoint", "heun", "euler_heun"])
