@@ -82,9 +82,8 @@ def measured(kind: str, number: int, batch: int, steps: int) -> tuple[float, flo
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     running = [subprocess.Popen(command, env=env, **pipes) for command in commands]
     printed = "".join(process.communicate()[0] for process in running)
-    return next(
-        float(line.split()[1]) for line in printed.splitlines() if line.startswith("seconds ") and "nan" not in line
-    )
+    seconds, sent_in_step = next(line.split()[1:] for line in printed.splitlines() if line.startswith("measured "))
+    return float(seconds), float(sent_in_step)
 
 
 def parameters(data: str) -> int:

@@ -133,7 +133,7 @@ class SDEBNN(BayesianModule):
 
         if self.solver.adjoint == "backprop":
             return stretch(ts, w)[0]
-        # Adjoints are there for their memory: of parts of three parts of three ... only the states between them are kept.
+        # Adjoints are there for their memory: only the states between three parts of three parts ... are kept.
 
         def of_parts(ts: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
             steps = len(ts) - 1
