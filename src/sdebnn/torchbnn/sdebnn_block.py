@@ -10,13 +10,14 @@ from torch import nn
 
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
+from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.drift_network import correction
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
 from sdebnn.torchbnn.remembered_noise import remembered
-from sdebnn.torchbnn.solver import BrownianMotion, Solution, Solver, check_solver, grid, solve, step_size
+from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 
@@ -195,8 +196,16 @@ class SDEBNN(BayesianModule):
         return solve(drift, sigma, y0, ts, solver or self.solver, noise, self.parameters(), **going_on)
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
-        entropy = int(torch.randint(2**62, (), generator=rng))
-        return BrownianMotion(self._noisy, entropy, self.solver, w)
+        entropy, solver = int(torch.randint(2**62, (), generator=rng)), self.solver
+        if solver.adaptive:
+            depths = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        else:
+            # Every section begins where the one before it ends.
+            grids = [
+                grid(float(section.start), float(section.end), solver.steps) for section in self.process.sections()
+            ]
+            depths = torch.cat([grids[0][:1], *(of_section[1:] for of_section in grids)])
+        return BrownianMotion(self._noisy, entropy, depths, w, dt=step_size(0.0, 1.0, solver.steps))
 
 
 def _ends(section: Section) -> torch.Tensor:

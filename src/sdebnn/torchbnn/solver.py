@@ -117,41 +117,6 @@ class PaddedBrownian(torchsde.BaseBrownian):
         return "none"
 
 
-class BrownianMotion:
-    """A Brownian motion of depth 0 to 1 that gives the same increments whenever it is asked.
-
-    Its interval is told the step: without it, steps that do not add up to 1 in floating point make it divide itself
-    into tens of thousands of parts. With fixed steps depths are taken to a millionth of a step, so that a walk back,
-    whose depths differ in their last digits, meets the same increments.
-
-    **Arguments:**
-
-    - `size`: numbers that it moves.
-    - `entropy`: the seed.
-    - `like`: a tensor of the dtype and device wanted.
-    """
-
-    def __init__(self, size: int, entropy: int, solver: Solver, like: torch.Tensor) -> None:
-        self._parts = None if solver.adaptive else solver.steps * 2**20
-        self.interval = torchsde.BrownianInterval(
-            t0=0.0,
-            t1=1.0,
-            size=(1, size),
-            dtype=like.dtype,
-            device=like.device,
-            entropy=entropy,
-            dt=step_size(0.0, 1.0, solver.steps),
-            # Of so many increments, each as large as the weights; those that are asked for again are drawn again.
-            cache_size=8,
-        )
-
-    def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
-        return self.interval(self._depth(ta), self._depth(tb))
-
-    def _depth(self, t: Any) -> float:
-        return float(t) if self._parts is None else round(float(t) * self._parts) / self._parts
-
-
 def step_size(start: float, end: float, steps: int) -> float:
     """Of equal steps from `start` to `end`, as near as possible to so many over depth 0 to 1. It is longer by a
     trillionth: sums of steps must not end just below `end`, before one more step.

@@ -4,8 +4,9 @@ import math
 import torch
 from torch import nn
 
+from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.path_kl import path_kl
-from sdebnn.torchbnn.solver import BrownianMotion, Solver, check_solver, grid, solve
+from sdebnn.torchbnn.solver import Solver, check_solver, grid, solve
 
 
 def test_the_bound_is_tight_and_the_stl_gradient_vanishes_at_the_exact_posterior() -> None:
@@ -28,7 +29,7 @@ def test_the_bound_is_tight_and_the_stl_gradient_vanishes_at_the_exact_posterior
     def bounds_and_spread(steps: int, estimator: str) -> tuple[torch.Tensor, torch.Tensor]:
         drift, solver, ts = Posterior(), check_solver(Solver(steps)), grid(0.0, 1.0, steps)
         w0 = torch.zeros(draws, dtype=torch.float64)
-        noise = BrownianMotion(draws, 0, solver, w0)
+        noise = BrownianMotion(draws, 0, ts, w0)
         ws, *_ = solve(lambda t, w: drift(w, t), torch.full_like(w0, s), w0, ts, solver, noise, ())
         log_likelihood = torch.distributions.Normal(ws[-1], r).log_prob(torch.tensor(y))
         # The bound of every draw, for `path_kl` gives their sum.
