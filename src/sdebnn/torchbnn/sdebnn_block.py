@@ -20,6 +20,9 @@ from sdebnn.torchbnn.remembered_noise import remembered
 from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
+# Steps of a weight path that are kept at once for the KL's gradient where an adjoint saves memory.
+LONGEST_PART = 7
+
 
 class SDEBNN(BayesianModule):
     """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
@@ -138,7 +141,7 @@ class SDEBNN(BayesianModule):
 
         def of_parts(ts: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
             steps = len(ts) - 1
-            if steps <= 3:
+            if steps <= LONGEST_PART:
                 return stretch(ts, *states)
             kl, length = states[0].new_zeros(()), math.ceil(steps / 3)
             for first in range(0, steps, length):
