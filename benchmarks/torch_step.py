@@ -30,6 +30,7 @@ BATCH, SIDE, CHANNELS, STEPS, WIDTH = 32, 32, 5, 20, 64
 GROUPS, BLOCKS = 3, 2
 ROWS = {
     "midpoint, backprop": {"method": "midpoint", "adjoint": "backprop"},
+    "midpoint, backprop, bfloat16": {"method": "midpoint", "adjoint": "backprop", "precision": "bfloat16"},
     "midpoint, adjoint": {"method": "midpoint", "adjoint": "stochastic"},
     "reversible Heun, its exact adjoint": {"method": "reversible_heun", "adjoint": "reversible"},
 }

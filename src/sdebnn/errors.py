@@ -1,4 +1,6 @@
-"""The errors that a person can do something about: what was given cannot be used; what was made cannot be written."""
+"""The errors that a person can do something about: what was given cannot be used; what was made cannot be
+written; others that take part have ended.
+"""
 
 
 class InputError(ValueError):
@@ -15,3 +17,15 @@ class StorageError(OSError):
     Its text names the file and says what to do. What was there before is whole. The command line prints it on one line
     and exits with code 1; a library user catches it as an `OSError`.
     """
+
+
+class PeerError(RuntimeError):
+    """Another of the processes that train together has ended, so this one cannot go on. The command line exits with
+    code 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another process of this run has ended, and what it printed says why; start them all again, with --resume "
+            "where there is a checkpoint."
+        )

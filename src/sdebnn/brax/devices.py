@@ -5,8 +5,10 @@ device draws the weight paths of its samples itself, from the same keys as one d
 gradient has to travel: once a step, as large as the parameters.
 """
 
+import contextlib
 import math
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, PeerError
 
 BATCH, SAMPLE = AXES = ("batch", "sample")
 EXAMPLES = P(None, BATCH)
@@ -94,10 +96,22 @@ def place(mesh: Mesh, tree: Any, spec: P | None = None) -> Any:
 
 
 def largest(value: int) -> int:
-    """The largest of the processes' values; all of them call it."""
-    return int(np.max(multihost_utils.process_allgather(np.int32(value))))
+    """The largest of the processes' values; all of them call it. **Raises:** `PeerError` when one of them has ended."""
+    with _all_answering():
+        return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
 def of_first(tree: Any) -> Any:
-    """The first process's arrays; all of them call it, with arrays of the same shapes."""
-    return multihost_utils.broadcast_one_to_all(tree) if jax.process_count() > 1 else tree
+    """The first process's arrays; all of them call it, with arrays of the same shapes. **Raises:** as `largest`."""
+    if jax.process_count() == 1:
+        return tree
+    with _all_answering():
+        return multihost_utils.broadcast_one_to_all(tree)
+
+
+@contextlib.contextmanager
+def _all_answering() -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise PeerError from error

@@ -3,17 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from sdebnn.errors import InputError, StorageError
+from sdebnn.errors import InputError, PeerError, StorageError
 from sdebnn.training import Stopped
 
 
 def outcome(program: str, action: Callable[[], None]) -> int:
     """Runs `action`. Returns the exit code: 0, 2 for input that cannot be used, 1 for training that broke down
-    and for files that cannot be written, 130 after Ctrl-C, 143 after SIGTERM.
+    for files that cannot be written and where another process ended, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         action()
-    except (InputError, StorageError, FloatingPointError) as error:
+    except (InputError, PeerError, StorageError, FloatingPointError) as error:
         # The names of files, and what others say is wrong with them, may have lines of their own.
         print(f"{program}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1

@@ -5,12 +5,14 @@ the gradients is then that of the whole batch, with the KL in it once.
 """
 
 import atexit
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 from torch import distributed
 
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, PeerError
 
 
 def join() -> tuple[int, int]:
@@ -48,28 +50,39 @@ def share(examples: int) -> slice:
 
 
 def total(tensor: torch.Tensor) -> torch.Tensor:
-    """The sum over the processes; all of them call it."""
+    """The sum over the processes; all of them call it. **Raises:** `PeerError` when one of them has ended."""
     if join()[1] > 1:
-        distributed.all_reduce(tensor)
+        with _all_answering():
+            distributed.all_reduce(tensor)
     return tensor
 
 
 def largest(value: int) -> int:
-    """The largest of the processes' values; all of them call it."""
+    """The largest of the processes' values; all of them call it. **Raises:** as `total`."""
     found = torch.tensor(value, device=device())
     if join()[1] > 1:
-        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+        with _all_answering():
+            distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
     return int(found)
 
 
 def follow_first(*tensors: torch.Tensor) -> None:
-    """Gives every process the first one's values, in place; all of them call it."""
+    """Gives every process the first one's values, in place; all of them call it. **Raises:** as `total`."""
     if join()[1] > 1:
         for tensor in tensors:
             # Optimisers keep some of their numbers on the CPU, which NCCL does not send.
             sent = tensor.detach().to(device())
-            distributed.broadcast(sent, src=0)
+            with _all_answering():
+                distributed.broadcast(sent, src=0)
             tensor.detach().copy_(sent)
+
+
+@contextlib.contextmanager
+def _all_answering() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerError from error
 
 
 def _gpu() -> torch.device | None:

@@ -117,6 +117,22 @@ def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, 
     assert np.isfinite(losses(run.path)).all()
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_where_the_first_process_refuses_the_others_end_in_a_sentence(
+    framework: str, table: str, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    processes = start(framework, 2, "--output", str(tmp_path), "--data", table, "--framework", framework)
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert "is not empty (it holds thesis.tex)" in errors[0]
+    # torchrun prints a traceback of its own.
+    assert "sdebnn/training" not in "".join(errors)
+    if framework == "jax":
+        assert [process.returncode for process in processes] == [2, 1]
+        assert "Another process of this run has ended" in errors[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_processes_that_do_not_fit_are_refused(table: str, tmp_path: Path) -> None:
     def refusal(env: dict[str, str], *arguments: str) -> str:
         command = [
