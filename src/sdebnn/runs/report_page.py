@@ -31,6 +31,8 @@ CAPTIONS = {
     "(shaded).",
 }
 LARGEST_PICTURE = 2**24
+# The year 9999, with which calendars end.
+LATEST = 253_370_764_800
 
 
 def write_report(run: RunFolder) -> None:
@@ -75,8 +77,9 @@ def _summary(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str,
     facts = {"Framework": {"jax": "JAX", "torch": "PyTorch"}[config.framework], "Seed": str(config.seed)}
     if records:
         facts["Gradient steps"] = str(max(record["step"] for record in records))
-        ended = datetime.datetime.fromtimestamp(records[-1]["time"], datetime.UTC)
-        facts["Ended"] = f"{ended:%Y-%m-%d %H:%M} UTC"
+        ended = records[-1].get("time", -1.0)
+        if 0 <= ended < LATEST:
+            facts["Ended"] = f"{datetime.datetime.fromtimestamp(ended, datetime.UTC):%Y-%m-%d %H:%M} UTC"
     found = checkpoint.find(run.checkpoints)
     if found:
         seconds = checkpoint.load(found[-1])[1].get("seconds")

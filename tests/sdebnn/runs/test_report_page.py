@@ -109,6 +109,14 @@ def test_what_it_shows_is_text_whatever_it_holds(run: RunFolder) -> None:
     assert "nan," not in page
 
 
+@pytest.mark.parametrize("time", ['"time": 1e300, ', '"time": "nan", ', ""])
+def test_a_log_without_a_time_that_can_be_read_has_none_on_the_page(run: RunFolder, time: str) -> None:
+    assert "Ended" in written(run)
+    with run.metrics_file.open("a") as file:
+        file.write(f'{{"step": 110, {time}"split": "test", "nll": 1.0}}\n')
+    assert "Ended" not in written(run)
+
+
 def test_a_file_that_cannot_be_read_is_refused_and_the_last_page_stays(run: RunFolder) -> None:
     page = written(run)
     run.metrics_file.write_text("{]\n")
