@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.errors import InputError
 
 CHANGEABLE = ("test_samples", "test_steps", "test_method", "framework")
 
@@ -30,6 +31,8 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.training import prediction_file
 
     prediction_file.check_output(options.output)
+    if options.output.exists() and options.inputs.exists() and options.output.samefile(options.inputs):
+        raise InputError(f"The output {options.output} is the file of the inputs; give another, which is overwritten.")
     x = load_inputs(options.inputs)
     predictions = prediction_file.predict(build_learner, options.folder, x, changes=choices_given(options))
     prediction_file.write(predictions, options.output)

@@ -32,11 +32,12 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
         return f"{right:.1f},{TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low):.1f}"
 
     parts = []
-    for y in (low + pad, (low + high) / 2, high - pad):
+    # Three, unless they would read the same.
+    for y in {f"{y:.3g}": y for y in (low + pad, (low + high) / 2, high - pad)}.values():
         at = place(0.0, y).split(",")[1]
         parts.append(f'<path class="grid" d="M{LEFT},{at}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at}" text-anchor="end" dy="4">{y:.3g}</text>')
-    for x in (0.0, last / 2, last):
+    for x in sorted({0.0, float(round(last / 2)), last}):
         right = place(x, low).split(",")[0]
         anchor = {0.0: "start", last: "end"}.get(x, "middle")
         parts.append(f'<text x="{right}" y="{HEIGHT - 8}" text-anchor="{anchor}">{x:.0f}</text>')
@@ -51,8 +52,8 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
     key = " ".join(
         f'<span class="key {escape(split)}">{escape(split)}</span>' for split, found in finite.items() if found
     )
-    label = f"{name} by gradient step, from {every[0][1]:.4g} to {every[-1][1]:.4g}"
     return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name} by gradient step">'
+        f"{''.join(parts)}</svg>"
         f"<figcaption><b>{name}</b> by gradient step {key}</figcaption></figure>"
     )

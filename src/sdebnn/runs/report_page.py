@@ -47,7 +47,7 @@ def write_report(run: RunFolder) -> None:
     parts = {
         "title": escape(f"{config.model} on {config.data}"),
         "summary": _summary(run, config, records),
-        "scores": _scores(records),
+        "scores": _scores(run, records),
         "curves": _curves(records),
         "pictures": _pictures(run),
         "choices": _choices(config),
@@ -89,15 +89,25 @@ def _summary(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str,
     return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
 
 
-def _scores(records: Sequence[Mapping[str, Any]]) -> str:
-    """The last scores of every part of the data that predictions were scored on."""
-    last = {record["split"]: record for record in records if record["split"] in ("test", "validation")}
+def _scores(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> str:
+    """The last scores of every part of the data that predictions were scored on; where a validation split chose the
+    best parameters, which make the predictions, those on it.
+    """
+    best = checkpoint.find(run.checkpoints, "best")
+    chosen = checkpoint.load(best[-1])[1].get("step") if best else None
+    last = {
+        record["split"]: record
+        for record in records
+        if record["split"] == "test" or (record["split"] == "validation" and chosen in (None, record["step"]))
+    }
     if not last:
         return "<p>The run has not been scored yet.</p>"
     names = list(dict.fromkeys(name for record in last.values() for name in record if name not in _COLUMNS))
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    parameters = "" if chosen is None else f"parameters of step {chosen}"
+    of = {split: parameters or f"step {record['step']}" for split, record in last.items()}
     rows = "".join(
-        f'<tr><th scope="row">{escape(split)}, step {record["step"]}</th>'
+        f'<tr><th scope="row">{escape(split)}, {escape(of[split])}</th>'
         + "".join(f"<td>{f'{record[name]:.4g}' if name in record else ''}</td>" for name in names)
         + "</tr>"
         for split, record in sorted(last.items())
@@ -119,6 +129,8 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> str:
 def _pictures(run: RunFolder) -> str:
     # The curves are on the page already, drawn from the log.
     files = [file for file in sorted(run.pictures.glob("*.png")) if file.stem != "training_curves"]
+    if not files and list(run.pictures.glob("*.png")):
+        return "<p>There is nothing to draw for this model.</p>"
     if not files:
         return "<p>There are no pictures: <code>pip install 'sdebnn[plots]'</code> brings what draws them.</p>"
     figures = []

@@ -56,7 +56,8 @@ def fit(
     steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
     first = learner.rank == 0
     reached = keeping.load_state(run, learner, total) if first else None
-    step, seconds, resume = 0, 0.0, None
+    # What a run that died before its first checkpoint has logged is cut off.
+    step, seconds, resume = 0, 0.0, (0, 0) if first and run.metrics_file.exists() else None
     if reached is not None:
         step, seconds, resume = reached.step, reached.seconds, (reached.step, reached.log_size)
     step = learner.follow_first(step)

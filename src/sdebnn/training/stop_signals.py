@@ -14,9 +14,9 @@ class Stopped(Exception):
 
 
 class StopSignals:
-    """While it is entered, SIGTERM and SIGINT are only noted, in `received`: 0, or the signal's number. The same signal
-    once more acts as it did before, so that a program that hangs can still be ended. In a thread, where Python takes no
-    signals, it does nothing.
+    """While it is entered, SIGTERM and SIGINT are only noted, in `received`: 0, or the signal's number. A second Ctrl-C
+    acts as it did before, so that a person can still end a program that hangs; SIGTERM may come more than once from
+    schedulers that signal every process. In a thread, where Python takes no signals, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,8 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        self._restore(number)
+        if number == signal.SIGINT:
+            self._restore(number)
 
     def _restore(self, number: int) -> None:
         signal.signal(number, self._before[number])  # type: ignore[arg-type]

@@ -109,3 +109,10 @@ def test_an_altered_task_is_refused(text: str, runs, tmp_path, capsys) -> None:
     assert predict(tmp_path, tmp_path, "run", np.zeros((4, 3)), "out.npz") == 2
     assert "task.json was truncated or altered" in capsys.readouterr().err
     assert json.loads((copy / "config.json").read_text())["data"].endswith("mine.npz")
+
+
+def test_the_inputs_are_not_overwritten(runs, tmp_path, capsys) -> None:
+    x = np.ones((2, 3))
+    assert predict(runs, tmp_path, "labels", x, "new.npz") == 2
+    assert "is the file of the inputs" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(tmp_path / "new.npz")["x"], x)

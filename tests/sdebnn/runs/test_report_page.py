@@ -77,6 +77,23 @@ def test_it_says_what_was_run_and_what_came_of_it(run: RunFolder) -> None:
     assert not [name for name in os.listdir(run.path) if "report" in name and name != "report.html"]
 
 
+def test_scores_are_those_of_the_parameters_that_make_predictions(run: RunFolder) -> None:
+    with MetricsLog(run) as log:
+        log.write(90, {"nll": 9.75}, split="validation")
+    checkpoint.save(run.checkpoints, "best-00000050", {"w": np.zeros(2, np.float32)}, {"step": 50, "nll": 0.7})
+    page = written(run)
+    assert "test, parameters of step 50" in page
+    assert "validation, parameters of step 50" in page
+    assert "<td>0.7</td>" in page
+    assert "<td>9.75</td>" not in page
+
+
+def test_a_model_without_pictures_of_its_own_needs_no_library(run: RunFolder) -> None:
+    for name in ("reliability", "weight_paths"):
+        (run.pictures / f"{name}.png").unlink()
+    assert "nothing to draw for this model" in written(run)
+
+
 def test_it_needs_nothing_from_elsewhere(run: RunFolder) -> None:
     page = written(run)
     assert "default-src 'none'" in page

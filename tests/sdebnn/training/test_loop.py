@@ -79,6 +79,34 @@ def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, bu
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_sigterm_may_come_twice(tmp_path, table, quick, build) -> None:
+    def signalled() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.01)
+        signal.raise_signal(signal.SIGTERM)
+
+    run = RunFolder.create(tmp_path / "run")
+    with pytest.raises(Stopped) as stop:
+        fit(at_step(build(quick, table), 0, signalled), quick, table, run)
+    assert stop.value.exit_code == 143
+    assert len(checkpoint.find(run.checkpoints)) == 1
+
+
+def test_a_run_that_died_before_its_first_checkpoint_begins_its_log_anew(tmp_path, table, quick, build) -> None:
+    expected = RunFolder.create(tmp_path / "whole")
+    fit(build(quick, table), quick, table, expected)
+    run = RunFolder.create(tmp_path / "died")
+    with MetricsLog(run) as log:
+        log.write(1, {"loss": 7.0}, split="train")
+    # What a crash leaves of a line.
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 2, "ti')
+    fit(build(quick, table), quick, table, run)
+    names = ("step", "split", "loss")
+    lines = [[[line.get(name) for name in names] for line in MetricsLog.read(folder)] for folder in (run, expected)]
+    assert lines[0] == lines[1]
+
+
 @pytest.mark.parametrize(("every", "kept"), [(4, [12, 15]), (0, [12, 15])])
 def test_only_the_newest_two_checkpoints_stay(every, kept, tmp_path, table, quick, build) -> None:
     config = dataclasses.replace(quick, epochs=5, checkpoint_steps=every)
