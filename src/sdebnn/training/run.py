@@ -100,11 +100,13 @@ def restore(
     - `changes`: choices to change: those that leave the parameters as they are, such as `test_steps`, `test_method` and
       `test_samples`.
 
-    **Raises:** `InputError` when the folder is not a run's, or its checkpoint does not fit the configuration.
+    **Raises:** `InputError` when the folder is not a run's, its checkpoint does not fit the configuration, or the data
+    are no longer those of the run.
     """
     run = RunFolder.open(folder)
     config = dataclasses.replace(keeping.read_choices(run), **(changes or {}))
     dataset, _ = _load(config, data_dir)
+    Task.of(dataset).confirm(run)
     learner = build(config, dataset)
     keeping.load_average(run, learner)
     return Restored(config, dataset, learner)

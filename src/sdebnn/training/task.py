@@ -1,6 +1,8 @@
 """What a run's examples look like, kept in its folder, so that predictions need no training data."""
 
+import hashlib
 import os
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,29 +16,43 @@ MOST_OUTPUTS = 2**20
 
 
 class Task(NamedTuple):
-    """The shape and dtype of an example, and what its answers are: `num_classes` labels, or `targets` real numbers."""
+    """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
+    the SHA-256 digest of all that is trained on.
+    """
 
     x_shape: tuple[int, ...]
     x_dtype: str
     num_classes: int | None
     targets: int
+    digest: str
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Task":
         """That of a data set."""
         targets = 0 if dataset.num_classes else dataset.y_train.shape[1]
-        return cls(tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype), dataset.num_classes, targets)
+        digest = hashlib.sha256()
+        for array in (dataset.x_train, dataset.y_train):
+            digest.update(np.ascontiguousarray(array).data)
+        x_shape, x_dtype = tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype)
+        return cls(x_shape, x_dtype, dataset.num_classes, targets, digest.hexdigest())
 
     def write(self, run: RunFolder) -> None:
         """Keeps it in a run folder, as `task.json`, unless it is there.
 
-        **Raises:** `InputError` when another one is there; `StorageError` when it cannot be written.
+        **Raises:** as `confirm`; `StorageError` when it cannot be written.
         """
         file = run.path / "task.json"
-        if not os.path.lexists(file):
+        if os.path.lexists(file):
+            self.confirm(run)
+        else:
             strict_json.write(file, self._asdict())
-        elif Task.read(run) != self:
-            raise InputError(f"{file} is of other examples than the run's data; restore the one or the other.")
+
+    def confirm(self, run: RunFolder) -> None:
+        """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
+        if Task.read(run) != self:
+            raise InputError(
+                f"{run.path / 'task.json'} is of other examples than the run's data; restore the one or the other."
+            )
 
     @classmethod
     def read(cls, run: RunFolder) -> "Task":
@@ -74,6 +90,8 @@ def _is_task(record: dict[str, Any]) -> bool:
     return (
         all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and (len(x_shape), dtype) in ((1, "float32"), (3, "float32"), (3, "uint8"))
+        and isinstance(record["digest"], str)
+        and re.fullmatch("[0-9a-f]{64}", record["digest"]) is not None
         and min(x_shape) >= 1
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -116,3 +117,15 @@ def test_the_inputs_are_not_overwritten(runs, tmp_path, capsys) -> None:
     assert predict(runs, tmp_path, "labels", x, "new.npz") == 2
     assert "is the file of the inputs" in capsys.readouterr().err
     np.testing.assert_array_equal(np.load(tmp_path / "new.npz")["x"], x)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_data_that_have_changed_since_are_refused(command: str, runs, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs / "labels", run)
+    config = json.loads((run / "config.json").read_text())
+    x = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
+    (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "mine.npz")}))
+    assert main([command, "--resume", str(run)] if command == "train" else [command, str(run)]) == 2
+    assert "is of other examples than the run's data" in capsys.readouterr().err
