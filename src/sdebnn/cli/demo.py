@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn import plots
     from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import ood_images
+    from sdebnn.runs.report_page import write_report
     from sdebnn.training import class_probabilities, pictures, restore, start_run
 
     rows, predictions = {}, {}
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
     strange = {name: class_probabilities(restored.outputs(x)) for name, x in ood_images(restored.dataset).items()}
     pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][0], strange)
     plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
+    write_report(RunFolder.open(folder))
     print()
     print_scores(rows)
     print(f"\nThe runs are in {options.output}; the pictures are in {folder / 'pictures'}.")
