@@ -279,7 +279,7 @@ def test_configuration_file(folder: Path, content: bytes) -> None:
     assert config is None or TrainConfig.from_json(config.to_json()) == config
 
 
-TASK = Task((8, 8, 1), "uint8", 10, 0)
+TASK = Task((8, 8, 1), "uint8", 10, 0, "0" * 64)
 
 
 @fuzz
@@ -292,8 +292,9 @@ TASK = Task((8, 8, 1), "uint8", 10, 0)
             "x_dtype": st.sampled_from(["uint8", "float32", "float64"]) | json_values,
             "num_classes": st.integers(-1, 3) | json_values,
             "targets": st.integers(-1, 3) | json_values,
+            "digest": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
         },
-    ).map(lambda record: strict_json.text(record).encode())
+    ).map(lambda record: strict_json.text(TASK._asdict() | record).encode())
 )
 def test_task_file(folder: Path, content: bytes) -> None:
     run = RunFolder(folder)
