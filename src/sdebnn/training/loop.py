@@ -62,37 +62,60 @@ def fit(
         step, seconds, resume = reached.step, reached.seconds, (reached.step, reached.log_size)
     step = learner.follow_first(step)
 
-    def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
-        outputs = learner.outputs(x)
-        keeping.refuse_bad_outputs(run, config, outputs)
-        return outputs, report(config, outputs, y, learner.noise_scale())
+    def stopped(number: int) -> Stopped:
+        message = f"stopped at step {step} of {total}; the run is saved, and `sdebnn train --resume {run.path}` "
+        return Stopped(number, message + "takes it up again.")
 
     with contextlib.ExitStack() as open_now:
         log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
         progress = open_now.enter_context(Progress(total)) if first else None
-        signals = open_now.enter_context(StopSignals())
-        started = time.perf_counter()
+        signals = open_now.enter_context(StopSignals(stopped))
+        started, saved = time.perf_counter(), step
+        pace: tuple[int, float] | None = None
 
         def record(values: Mapping[str, SupportsFloat], split: str) -> None:
             if log is not None:
                 log.write(step, values, split=split)
 
-        def lap() -> None:
-            nonlocal seconds, started
+        def save() -> None:
+            nonlocal seconds, started, saved
+            keeping.refuse_bad(run, config, learner)
             now = time.perf_counter()
             seconds, started = seconds + now - started, now
-
-        def save() -> None:
-            keeping.refuse_bad(run, config, learner)
-            lap()
-            if log is not None:
+            if log is not None and saved < step:
                 keeping.save_state(run, learner, keeping.Reached(step, seconds, log.size()))
+            saved = step
 
-        pace = None
+        def ends_epoch() -> bool:
+            return step % steps_per_epoch == 0 or step == total
+
+        def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
+            with signals.at_once():
+                outputs = learner.outputs(x)
+                keeping.refuse_bad_outputs(run, config, outputs)
+                return outputs, report(config, outputs, y, learner.noise_scale())
+
+        def score_epoch() -> None:
+            nonlocal started, pace
+            evaluates = step < total and config.evaluates_after(step // steps_per_epoch)
+            if validation is None and not evaluates:
+                return
+            # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
+            save()
+            if validation is not None:
+                scores = scores_of(*validation)[1]
+                record(scores, "validation")
+                if first:
+                    keeping.save_if_best(run, learner, step, _nll(scores))
+            if evaluates:
+                record(scores_of(dataset.x_test, dataset.y_test)[1], "test")
+            started, pace = time.perf_counter(), None
+
+        if step > 0 and ends_epoch():
+            score_epoch()
         for x, y in itertools.islice(_batches(dataset, config, step), total - step):
             values = learner.gradient_step(x, y, step)
             step += 1
-            epoch_ends = step % steps_per_epoch == 0 or step == total
             if step % LOG_EVERY == 0 or step == total:
                 keeping.refuse_bad(run, config, learner)
                 record(values, "train")
@@ -106,30 +129,16 @@ def fit(
                 rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
                 record({"examples_per_second": rate, "memory_mib": learner.memory()}, "system")
                 pace = (step, now)
-            if epoch_ends:
-                keeping.refuse_bad(run, config, learner)
-                lap()
-                if validation is not None:
-                    scores = scores_of(*validation)[1]
-                    record(scores, "validation")
-                    if first:
-                        keeping.save_if_best(run, learner, step, _nll(scores))
-                if config.evaluates_after(step // steps_per_epoch) and step < total:
-                    record(scores_of(dataset.x_test, dataset.y_test)[1], "test")
-                started = time.perf_counter()
-                pace = None
-            if step == total or (step % config.checkpoint_steps == 0 if config.checkpoint_steps else epoch_ends):
+            if step == total or (step % config.checkpoint_steps == 0 if config.checkpoint_steps else ends_epoch()):
                 save()
             # Several processes agree now and then: to ask at every step would make each wait for all.
             if (learner.ranks == 1 or step % LOG_EVERY == 0) and (
                 received := learner.largest_of_ranks(signals.received)
             ):
                 save()
-                raise Stopped(
-                    received,
-                    f"stopped at step {step} of {total}; the run is saved, and `sdebnn train --resume {run.path}` "
-                    "takes it up again.",
-                )
+                raise stopped(received)
+            if ends_epoch():
+                score_epoch()
         if validation is not None:
             if first:
                 keeping.load_average(run, learner)

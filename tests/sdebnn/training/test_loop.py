@@ -79,6 +79,33 @@ def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, bu
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("scoring", [1, 2, 5, 6])
+def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(scoring, tmp_path, table, quick, build) -> None:
+    """After the first epoch: on the validation examples, then on the test examples; and after the last."""
+    config = dataclasses.replace(quick, epochs=3, validation=0.3, evaluate_every=1, checkpoint_steps=100)
+    rest, *validation = train_validation_split(table, 0.3, 0)
+    whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
+    fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
+    learner, scorings = build(config, rest), 0
+    outputs = learner.outputs
+
+    def signalled_outputs(x):
+        nonlocal scorings
+        scorings += 1
+        if scorings == scoring:
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("the run went on")
+        return outputs(x)
+
+    learner.outputs = signalled_outputs
+    with pytest.raises(Stopped, match=rf"stopped at step {2 if scoring < 3 else 6} of 6.*--resume") as stop:
+        fit(learner, config, rest, cut, validation=tuple(validation))
+    assert stop.value.exit_code == 143
+    again = fit(build(config, rest), config, rest, cut, validation=tuple(validation))
+    np.testing.assert_array_equal(fitted.test_outputs, again.test_outputs)
+    assert untimed(whole) == untimed(cut)
+
+
 def test_sigterm_may_come_twice(tmp_path, table, quick, build) -> None:
     def signalled() -> None:
         signal.raise_signal(signal.SIGTERM)
