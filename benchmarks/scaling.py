@@ -79,9 +79,10 @@ def measured(kind: str, number: int, batch: int, steps: int) -> tuple[float, flo
     elif number > 1:
         join = ["--coordinator", f"127.0.0.1:{port}", "--processes", str(number)]
         commands = [[*commands[0], *join, "--process", str(process)] for process in range(number)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    running = [subprocess.Popen(command, env=env, **pipes) for command in commands]
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for command in commands]
     printed = "".join(process.communicate()[0] for process in running)
+    if any(process.returncode for process in running):
+        raise SystemExit(f"A process of {number} ({kind}) failed; what it said is above.")
     seconds, sent_in_step = next(line.split()[1:] for line in printed.splitlines() if line.startswith("measured "))
     return float(seconds), float(sent_in_step)
 
@@ -93,7 +94,7 @@ def parameters(data: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--numbers", type=int, nargs="+", default=[1, 2, 4], help="of devices (default 1 2 4)")
+    parser.add_argument("--numbers", type=int, nargs="+", default=[1, 2, 4], help="of devices, after 1 (default 1 2 4)")
     parser.add_argument("--steps", type=int, default=20, help="gradient steps to time (default 20)")
     for name, kind in (("batch", int), ("devices", int), ("processes", int), ("process", int), ("framework", str)):
         parser.add_argument("--" + name, type=kind, help=argparse.SUPPRESS)
@@ -103,6 +104,8 @@ def main() -> None:
     if options.one:
         print("measured", *seconds_and_bytes(options), flush=True)
         return
+    if options.numbers[0] != 1:
+        parser.error(f"--numbers begins with {options.numbers[0]}; begin with 1, which the others are compared with.")
     print_conditions("jax", "torch")
     columns = [f"{number} device{'s' * (number > 1)}" for number in options.numbers]
     for title, batch in ((f"{EACH} examples each", None), (f"{TOGETHER} examples together", TOGETHER)):

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,24 @@ class RunFolder:
                 f"{path} is not the folder of a run: it has no config.json; give the folder that training wrote."
             )
         return run
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in this folder; however a process ends, its folder is free again.
+
+        **Raises:** `InputError` when another process trains in it.
+        """
+        with self.config_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"Another process trains in the run folder {self.path}; wait until it has ended, or end it."
+                ) from None
+            except OSError:
+                # Some network file systems have no locks.
+                pass
+            yield
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the choices of the run, whole or not at all. **Raises:** `StorageError`."""

@@ -127,10 +127,11 @@ def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
     try:
-        if learner.rank == 0:
+        if learner.rank > 0:
+            return Run(folder, config, dataset, learner, fit(learner, config, dataset, folder, validation=validation))
+        with folder.held():
             Task.of(dataset).write(folder)
-        fitted = fit(learner, config, dataset, folder, validation=validation)
-        if learner.rank == 0:
+            fitted = fit(learner, config, dataset, folder, validation=validation)
             if importlib.util.find_spec("matplotlib") is not None:
                 pictures.draw_run(folder, config, dataset, learner, fitted)
             write_report(folder)

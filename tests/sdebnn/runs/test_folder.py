@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,25 @@ def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not empty \(it holds deep/thesis\.tex\)"):
         RunFolder.create(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep"]
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config({})
+    code = f"""
+from pathlib import Path
+from sdebnn.runs import RunFolder
+with RunFolder.open(Path({str(run.path)!r})).held():
+    print("holds", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"holds\n"
+        with pytest.raises(InputError, match=r"Another process trains in the run folder .*wait"), run.held():
+            pass
+        other.kill()
+    with run.held():
+        pass
 
 
 @pytest.mark.parametrize("inside", ["", "run", "a/b/run"])
