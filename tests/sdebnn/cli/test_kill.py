@@ -1,10 +1,10 @@
-"""A run that is killed again and again, at random moments, also while it writes, ends with the same bits."""
+"""A run that is killed again and again, at random moments, also while it writes, ends with the same bits and log."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +27,22 @@ def start(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
 
-def wait_for_a_checkpoint_after(run: RunFolder, step: int, process: subprocess.Popen) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        paths = checkpoint.find(run.checkpoints)
-        if process.poll() is not None or (paths and int(paths[-1].name.removeprefix("step-")) > step):
-            return
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed often enough"
+        assert time.monotonic() < deadline, "the run does not get on"
         time.sleep(0.002)
-    raise AssertionError(f"no checkpoint after step {step}")
+
+
+def newest(run: RunFolder) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    paths = checkpoint.find(run.checkpoints)
+    return int(paths[-1].name.removeprefix("step-")) if paths else 0
 
 
 @pytest.mark.parametrize("framework", ["jax", "torch"])
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework: str, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework: str, tmp_path: Path, untimed) -> None:
     if framework == "torch":
         pytest.importorskip("torchsde")
     rng = np.random.default_rng(0)
@@ -48,17 +52,20 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     assert start("--output", str(tmp_path / "whole"), *choices).wait(300) == 0
 
     run = RunFolder(tmp_path / "killed")
-    process, step, kills = start("--output", str(run.path), *choices), 0, 0
-    while kills < KILLS:
-        wait_for_a_checkpoint_after(run, step, process)
-        assert process.poll() is None, "the run ended before it could be killed often enough"
+    process = start("--output", str(run.path), *choices)
+    # Once before the first checkpoint is there.
+    wait_for(run.metrics_file.exists, process)
+    process.kill()
+    process.wait()
+    process = start("--resume", str(run.path))
+    for _ in range(KILLS):
+        step = newest(run)
+        wait_for(lambda step=step: newest(run) > step, process)
         time.sleep(rng.uniform(0.0, 0.06))
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
-        kills += 1
         _, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
         assert meta["step"] > step
-        step = meta["step"]
         assert run.read_config()["framework"] == framework
         MetricsLog.read(run)
         process = start("--resume", str(run.path))
@@ -72,3 +79,4 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").iterdir())
     assert names == sorted(path.name for path in run.checkpoints.iterdir())
+    assert untimed(RunFolder(tmp_path / "whole")) == untimed(run)

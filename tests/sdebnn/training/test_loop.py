@@ -11,12 +11,6 @@ from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 from sdebnn.training import Stopped, fit
 
 
-def untimed(run: RunFolder) -> list[dict]:
-    """What was logged, without times and pace."""
-    records = [record for record in MetricsLog.read(run) if record["split"] != "system"]
-    return [{name: value for name, value in record.items() if name != "time"} for record in records]
-
-
 def at_step(learner, wanted: int, act):
     """The learner, with `act` called before one of its gradient steps."""
     gradient_step = learner.gradient_step
@@ -30,7 +24,7 @@ def at_step(learner, wanted: int, act):
     return learner
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, table, quick, build) -> None:
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, table, quick, build, untimed) -> None:
     """Stopped within an epoch, and later at the end of one."""
     config = dataclasses.replace(quick, epochs=8, checkpoint_steps=5, validation=0.3)
     rest, *validation = train_validation_split(table, 0.3, 0)
@@ -51,7 +45,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, table, quic
     assert untimed(whole) == untimed(cut)
 
 
-def test_a_finished_run_taken_up_again_is_only_scored(tmp_path, table, quick, build) -> None:
+def test_a_finished_run_taken_up_again_is_only_scored(tmp_path, table, quick, build, untimed) -> None:
     run = RunFolder.create(tmp_path / "run")
     first = fit(build(quick, table), quick, table, run)
     lines = untimed(run)
@@ -80,7 +74,9 @@ def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, bu
 
 
 @pytest.mark.parametrize("scoring", [1, 2, 5, 6])
-def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(scoring, tmp_path, table, quick, build) -> None:
+def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
+    scoring, tmp_path, table, quick, build, untimed
+) -> None:
     """After the first epoch: on the validation examples, then on the test examples; and after the last."""
     config = dataclasses.replace(quick, epochs=3, validation=0.3, evaluate_every=1, checkpoint_steps=100)
     rest, *validation = train_validation_split(table, 0.3, 0)
