@@ -72,22 +72,27 @@ class SDEBNN(BayesianModule):
         """
         w, kl = self._draw_start(rng, prior)
         noise = self._brownian_motion(rng, w) if noise is None else noise
-        if self.solver.adjoint == "backprop" and not self.solver.adaptive:
+        # Then all states are kept anyway, and the KL is read off them.
+        keeps = self.solver.adjoint == "backprop" and not self.solver.adaptive
+        if keeps:
             noise = remembered(noise)
         layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
-            drift = self._weight_drift(section, prior)
-            if section.noisy and not prior:
-                kl = kl + self._path_kl(section, w, noise)
+            drift, counted = self._weight_drift(section, prior), section.noisy and not prior
+            if counted and not keeps:
+                kl = kl + self._solved_kl(section, w, noise)
 
             def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
                 w, x = y.split(sizes)
                 dx = layout.run(self.w0, w, state.shaped(x), t.to(y))
                 return torch.cat([drift(t, w), state.flat(dx)])
 
-            solution = self._solve(section, drift_of_both, torch.cat([w, state.flat(x)]), _ends(section), noise)
+            ts = self._grid(section) if counted and keeps else _ends(section)
+            solution = self._solve(section, drift_of_both, torch.cat([w, state.flat(x)]), ts, noise)
             self.evaluations += solution.evaluations
+            if counted and keeps:
+                kl = kl + self._kl_of_path(ts, solution.ys[:, : w.numel()], noise)
             w, x = solution.ys[-1].split(sizes)
             x = state.shaped(x)
         return x, kl
@@ -112,20 +117,24 @@ class SDEBNN(BayesianModule):
         """The learned initial weights as one vector."""
         return self._layout.of(self.w0)
 
-    def _path_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
+    def _kl_of_path(self, ts: torch.Tensor, ws: torch.Tensor, noise: Any) -> torch.Tensor:
+        """Of the weights `ws` at the ends `ts` of the steps that `noise` moved them in."""
+        sigma = self.sigma[: self._noisy].to(ws)
+
+        def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            moved = correction(drift, w, t)
+            return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
+
+        return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
+
+    def _solved_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
         """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone.
 
         Always in fixed steps: between adaptive ones, depths are interpolated, so u at the left end of a step would
         know of the increment to come, and the Ito sum would not have mean zero.
         """
-        ends = section.start, section.end, self.solver.steps
-        ts, dt = grid(*ends), step_size(*ends)
+        ts, dt = self._grid(section), step_size(section.start, section.end, self.solver.steps)
         fixed = self.solver._replace(adjoint="backprop", rtol=0.0, atol=0.0, adjoint_adaptive=False)
-        sigma = self.sigma[: self._noisy].to(w)
-
-        def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-            moved = correction(drift, w, t)
-            return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
 
         def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
@@ -133,7 +142,7 @@ class SDEBNN(BayesianModule):
             known = remembered(noise)
             ws, _, extra = self._solve(section, drift, w, ts, known, fixed, dt=dt, extra=extra)
             # A copy, since a view would keep the weights of the whole stretch.
-            return path_kl(self.drift, u, ts, ws, known, self.kl_estimator), ws[-1].clone(), *extra
+            return self._kl_of_path(ts, ws, known), ws[-1].clone(), *extra
 
         if self.solver.adjoint == "backprop":
             return stretch(ts, w)[0]
@@ -198,15 +207,16 @@ class SDEBNN(BayesianModule):
         noise = noise if section.noisy else None
         return solve(drift, sigma, y0, ts, solver or self.solver, noise, self.parameters(), **going_on)
 
+    def _grid(self, section: Section) -> torch.Tensor:
+        return grid(section.start, section.end, self.solver.steps)
+
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
         entropy, solver = int(torch.randint(2**62, (), generator=rng)), self.solver
         if solver.adaptive:
             depths = torch.tensor([0.0, 1.0], dtype=torch.float64)
         else:
             # Every section begins where the one before it ends.
-            grids = [
-                grid(float(section.start), float(section.end), solver.steps) for section in self.process.sections()
-            ]
+            grids = [self._grid(section) for section in self.process.sections()]
             depths = torch.cat([grids[0][:1], *(of_section[1:] for of_section in grids)])
         return BrownianMotion(self._noisy, entropy, depths, w, dt=step_size(0.0, 1.0, solver.steps))
 
