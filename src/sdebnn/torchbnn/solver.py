@@ -1,7 +1,10 @@
 """Solutions by torchsde of SDEs whose diffusion is a constant vector."""
 
+import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -194,7 +197,8 @@ def solve(
     if solver.adjoint == "stochastic":
         forward = solver._replace(adjoint="backprop", adjoint_adaptive=False)
         backward = forward if solver.adjoint_adaptive else forward._replace(rtol=0.0, atol=0.0)
-        problem = Problem(drift, sigma, ts, noise, _solved_by(forward), _solved_by(backward))
+        stages = None if backward.adaptive else partial(_stages, backward)
+        problem = Problem(drift, sigma, ts, noise, _solved_by(forward), _solved_by(backward), stages)
         return Solution(*solve_with_adjoint(problem, y0, parameters), ())
     sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.method])
     options: dict[str, Any] = {
@@ -228,3 +232,23 @@ def _solved_by(solver: Solver) -> Callable[..., tuple[torch.Tensor, int]]:
         return solve(drift, sigma, y0, ts, solver, noise, ())[:2]
 
     return solved
+
+
+def _stages(solver: Solver, ts: torch.Tensor) -> tuple[float, ...]:
+    h = step_size(float(ts[0]), float(ts[-1]), solver.steps)
+    return tuple(h * weight for weight in _weights(solver.method))
+
+
+@functools.cache
+def _weights(method: str) -> tuple[float, ...]:
+    """The factors, in units of the step, with which a step of torchsde's method adds up the drift of its evaluations:
+    those found in one step in which every evaluation moves a number of its own.
+    """
+    directions, calls = torch.eye(8, dtype=torch.float64), itertools.count()
+
+    def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+        return directions[next(calls)]
+
+    ts = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    solution = solve(drift, directions[0] * 0, directions[0] * 0, ts, Solver(1, method), None, ())
+    return tuple(solution.ys[-1, : solution.evaluations].tolist())

@@ -1,6 +1,7 @@
 """Gradients of SDEs with a constant diffusion by the adjoint SDE, solved backwards on the same Brownian motion."""
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,9 @@ Drift = Callable[[Any, torch.Tensor], torch.Tensor]
 class Problem(NamedTuple):
     """dy = drift(t, y) dt + sigma dB at the depths `ts`, and how it and its adjoint are solved: functions of
     `(drift, sigma, y0, ts, noise)` that return y at `ts`, (times, n), and the evaluations of the drift.
+
+    `stages(ts)` are the factors with which a backward step over such a stretch adds up the drift of its evaluations, in
+    their order; `None` where steps are adaptive, and may be taken back.
     """
 
     drift: Drift
@@ -20,6 +24,7 @@ class Problem(NamedTuple):
     noise: Any
     forward: Callable[..., tuple[torch.Tensor, int]]
     backward: Callable[..., tuple[torch.Tensor, int]]
+    stages: Callable[[torch.Tensor], tuple[float, ...]] | None
 
 
 def solve_with_adjoint(
@@ -42,18 +47,30 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_ys: torch.Tensor, _of_evaluations: None) -> tuple[torch.Tensor | None, ...]:
-        """The state is y, the gradient of y, and those of the parameters; of these y alone has noise."""
+        """The state is y and the gradient of y; of these y alone has noise. The gradient of the parameters is an
+        integral along the way. It is summed up beside the solver, which then has less to move, and not computed for
+        stages that do not count; with adaptive steps it is a part of the state.
+        """
         problem: Problem = ctx.problem
         ys, *parameters = ctx.saved_tensors
-        sizes = [ys.shape[1], ys.shape[1], sum(p.numel() for p in parameters)]
+        summed = problem.stages is not None
+        sizes = [ys.shape[1], ys.shape[1], 0 if summed else sum(p.numel() for p in parameters)]
+        sums = [torch.zeros_like(p) for p in parameters]
+        stages: Iterator[float] = itertools.repeat(1.0)
 
         def drift(minus_t: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
             y, of_y, _ = state.split(sizes)
+            stage = next(stages)
             with torch.enable_grad():
                 y = y.detach().requires_grad_()
                 f = problem.drift(-minus_t, y)
-            found = torch.autograd.grad(f, [y, *parameters], of_y, allow_unused=True, materialize_grads=True)
-            return torch.cat([-f.detach(), *(gradient.reshape(-1) for gradient in found)])
+            inputs = [y, *parameters] if stage else [y]
+            of_y, *found = torch.autograd.grad(f, inputs, of_y, allow_unused=True, materialize_grads=True)
+            if not summed:
+                return torch.cat([-f.detach(), of_y, *(gradient.reshape(-1) for gradient in found)])
+            for gradient_sum, gradient in zip(sums, found, strict=False):
+                gradient_sum.add_(gradient, alpha=stage)
+            return torch.cat([-f.detach(), of_y])
 
         def noise(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
             return problem.noise(-end, -start)
@@ -63,8 +80,12 @@ class _Adjoint(torch.autograd.Function):
         for last in range(len(ys) - 1, 0, -1):
             state = torch.cat([ys[last], of_y, of_parameters])
             ts = -problem.ts[[last, last - 1]]
+            if problem.stages is not None:
+                stages = itertools.cycle(problem.stages(ts))
             states = problem.backward(drift, sigma, state, ts, None if problem.noise is None else noise)[0]
             of_y, of_parameters = states[-1].split(sizes)[1:]
             of_y = of_y + of_ys[last - 1]
-        parts = of_parameters.split([p.numel() for p in parameters])
-        return None, of_y, *(part.view(p.shape) for part, p in zip(parts, parameters, strict=True))
+        if not summed:
+            parts = of_parameters.split([p.numel() for p in parameters])
+            sums = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
+        return None, of_y, *sums
