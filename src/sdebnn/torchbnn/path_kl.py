@@ -4,10 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.flat_weights import with_parameters
 
 ESTIMATORS = ("stl", "full_mc", "analytic")
 
@@ -20,8 +18,8 @@ def check_estimator(name: str) -> str:
 
 
 def path_kl(
-    nn_drift: nn.Module,
-    u: Callable[[Callable[..., torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor],
+    u: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    stopped: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ts: torch.Tensor,
     ws: torch.Tensor,
     noise: Any,
@@ -32,18 +30,17 @@ def path_kl(
 
     **Arguments:**
 
-    - `nn_drift`: the module that u depends on. With `stl` the gradient is stopped at its parameters in the Ito sum, and
-      flows there through the path alone (Roeder et al., 2017).
-    - `u`: the function `(nn_drift, t, w)` for one depth; its first argument is called as the module is.
+    - `u`: the function `(t, w)` for one depth.
+    - `stopped`: the same, with the gradient stopped at its parameters. With `stl` it is taken in the Ito sum, through
+      which the gradient then flows by the path alone (Roeder et al., 2017).
     - `ts`, `ws`: the ends of the steps and the weights there, (times, p).
     - `noise`: the Brownian motion, asked as `noise(ta, tb)`.
     """
     kl = ws.new_zeros(())
-    stopped = with_parameters(nn_drift, {name: p.detach() for name, p in nn_drift.named_parameters()})
     for start, end, w in zip(ts[:-1], ts[1:], ws[:-1], strict=True):
-        here = u(nn_drift, start, w)
+        here = u(start, w)
         kl = kl + 0.5 * (here * here).sum() * float(end - start)
         if estimator != "analytic":
-            in_sum = u(stopped, start, w) if estimator == "stl" and torch.is_grad_enabled() else here
+            in_sum = stopped(start, w) if estimator == "stl" and torch.is_grad_enabled() else here
             kl = kl + (in_sum * noise(start, end).reshape(-1)).sum()
     return kl

@@ -1,7 +1,7 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,15 @@ from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.drift_network import correction
 from sdebnn.torchbnn.flat_state import FlatState
-from sdebnn.torchbnn.flat_weights import FlatWeights
+from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
 from sdebnn.torchbnn.remembered_noise import remembered
 from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
+
+Parameters = Mapping[str, torch.Tensor]
+WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
 
 # Steps of a weight path that are kept at once for the KL's gradient where an adjoint saves memory.
 LONGEST_PART = 7
@@ -76,12 +79,14 @@ class SDEBNN(BayesianModule):
         keeps = self.solver.adjoint == "backprop" and not self.solver.adaptive
         if keeps:
             noise = remembered(noise)
+        # Read once: an adjoint asks for the drift again when a module around this one has put its parameters back.
+        nn_drift, parameters = dict(self.drift.named_parameters()), tuple(self.parameters())
         layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
-            drift, counted = self._weight_drift(section, prior), section.noisy and not prior
+            drift, counted = self._weight_drift(section, prior, nn_drift), section.noisy and not prior
             if counted and not keeps:
-                kl = kl + self._solved_kl(section, w, noise)
+                kl = kl + self._solved_kl(section, drift, w, noise, nn_drift, parameters)
 
             def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
                 w, x = y.split(sizes)
@@ -89,10 +94,11 @@ class SDEBNN(BayesianModule):
                 return torch.cat([drift(t, w), state.flat(dx)])
 
             ts = self._grid(section) if counted and keeps else _ends(section)
-            solution = self._solve(section, drift_of_both, torch.cat([w, state.flat(x)]), ts, noise)
+            y = torch.cat([w, state.flat(x)])
+            solution = self._solve(section, drift_of_both, y, ts, noise, self.solver, parameters)
             self.evaluations += solution.evaluations
             if counted and keeps:
-                kl = kl + self._kl_of_path(ts, solution.ys[:, : w.numel()], noise)
+                kl = kl + self._kl_of_path(ts, solution.ys[:, : w.numel()], noise, nn_drift)
             w, x = solution.ys[-1].split(sizes)
             x = state.shaped(x)
         return x, kl
@@ -101,14 +107,16 @@ class SDEBNN(BayesianModule):
         """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p)."""
         w, _ = self._draw_start(rng, prior)
         noise = self._brownian_motion(rng, w)
+        nn_drift, parameters = dict(self.drift.named_parameters()), tuple(self.parameters())
         pieces = [w[None]]
         for section in self.process.sections():
             start, end = _ends(section)
             inner = ts[(ts > start) & (ts < end)]
-            drift, depths = self._weight_drift(section, prior), torch.cat([start[None], inner, end[None]])
+            depths = torch.cat([start[None], inner, end[None]])
+            drift = self._weight_drift(section, prior, nn_drift)
             # One after the other: torchsde would interpolate between its steps, where a path has its own noise.
             for stretch in depths.unfold(0, 2, 1):
-                w = self._solve(section, drift, w, stretch, noise).ys[-1]
+                w = self._solve(section, drift, w, stretch, noise, self.solver, parameters).ys[-1]
                 if bool((ts == stretch[1]).any()):
                     pieces.append(w[None])
         return torch.cat(pieces)
@@ -117,17 +125,26 @@ class SDEBNN(BayesianModule):
         """The learned initial weights as one vector."""
         return self._layout.of(self.w0)
 
-    def _kl_of_path(self, ts: torch.Tensor, ws: torch.Tensor, noise: Any) -> torch.Tensor:
+    def _kl_of_path(self, ts: torch.Tensor, ws: torch.Tensor, noise: Any, nn_drift: Parameters) -> torch.Tensor:
         """Of the weights `ws` at the ends `ts` of the steps that `noise` moved them in."""
         sigma = self.sigma[: self._noisy].to(ws)
 
-        def u(drift: Callable[..., torch.Tensor], t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-            moved = correction(drift, w, t)
-            return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
+        def u_of(parameters: Parameters) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+            drift = with_parameters(self.drift, parameters)
 
-        return path_kl(self.drift, u, ts, ws, noise, self.kl_estimator)
+            def u(t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+                moved = correction(drift, w, t)
+                return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
 
-    def _solved_kl(self, section: Section, w: torch.Tensor, noise: Any) -> torch.Tensor:
+            return u
+
+        stopped = u_of({name: p.detach() for name, p in nn_drift.items()})
+        return path_kl(u_of(nn_drift), stopped, ts, ws, noise, self.kl_estimator)
+
+    def _solved_kl(
+        self, section: Section, drift: WeightDrift, w: torch.Tensor, noise: Any, nn_drift: Parameters,
+        parameters: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:  # fmt: skip
         """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone.
 
         Always in fixed steps: between adaptive ones, depths are interpolated, so u at the left end of a step would
@@ -138,11 +155,10 @@ class SDEBNN(BayesianModule):
 
         def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
-            drift = self._weight_drift(section, prior=False)
             known = remembered(noise)
-            ws, _, extra = self._solve(section, drift, w, ts, known, fixed, dt=dt, extra=extra)
+            ws, _, extra = self._solve(section, drift, w, ts, known, fixed, (), dt=dt, extra=extra)
             # A copy, since a view would keep the weights of the whole stretch.
-            return self._kl_of_path(ts, ws, known), ws[-1].clone(), *extra
+            return self._kl_of_path(ts, ws, known, nn_drift), ws[-1].clone(), *extra
 
         if self.solver.adjoint == "backprop":
             return stretch(ts, w)[0]
@@ -155,7 +171,7 @@ class SDEBNN(BayesianModule):
             kl, length = states[0].new_zeros(()), math.ceil(steps / 3)
             for first in range(0, steps, length):
                 part = partial(of_parts, ts[first : first + length + 1])
-                of_part, *rest = recomputed(part, states, self.parameters())
+                of_part, *rest = recomputed(part, states, parameters)
                 kl, states = kl + of_part, tuple(rest)
             return kl, *states
 
@@ -178,8 +194,9 @@ class SDEBNN(BayesianModule):
         kl = (0.5 * (torch.exp(2 * log_ratio) + offset**2 - 1) - log_ratio).sum()
         return torch.cat([noisy + prior_std * log_ratio.exp() * normals, still]), kl
 
-    def _weight_drift(self, section: Section, prior: bool) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+    def _weight_drift(self, section: Section, prior: bool, nn_drift: Parameters) -> WeightDrift:
         """The drift of all weights; those that have no noise there follow NN(w, t) alone."""
+        network = with_parameters(self.drift, nn_drift)
         rate, noisy = self.process.rate, self._noisy
         centre = self.start_mean() if self.process.centre == "w0" else 0.0
 
@@ -187,7 +204,7 @@ class SDEBNN(BayesianModule):
             pull = rate * (centre - w)
             if prior and section.noisy and noisy == w.numel():
                 return pull
-            moved = correction(self.drift, w, t)
+            moved = correction(network, w, t)
             if not section.noisy:
                 return moved
             # Of all numbers there is no slice to take, whose gradient would be copied into zeros.
@@ -198,14 +215,14 @@ class SDEBNN(BayesianModule):
         return drift
 
     def _solve(
-        self, section: Section, drift: Callable[..., torch.Tensor], y0: torch.Tensor, ts: torch.Tensor, noise: Any,
-        solver: Solver | None = None, **going_on: Any,
+        self, section: Section, drift: WeightDrift, y0: torch.Tensor, ts: torch.Tensor, noise: Any, solver: Solver,
+        parameters: tuple[torch.Tensor, ...], **going_on: Any,
     ) -> Solution:  # fmt: skip
         sigma = y0.new_zeros(y0.shape)
         if section.noisy:
             sigma[: self._noisy] = self.sigma[: self._noisy]
         noise = noise if section.noisy else None
-        return solve(drift, sigma, y0, ts, solver or self.solver, noise, self.parameters(), **going_on)
+        return solve(drift, sigma, y0, ts, solver, noise, parameters, **going_on)
 
     def _grid(self, section: Section) -> torch.Tensor:
         return grid(section.start, section.end, self.solver.steps)

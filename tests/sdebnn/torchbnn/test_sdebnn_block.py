@@ -14,6 +14,7 @@ from sdebnn.torchbnn import SDEBNN, HyperODEBlock, Serial, Solver, WeightProcess
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
 from sdebnn.torchbnn.path_kl import path_kl
+from sdebnn.torchbnn.sdebnn_block import LONGEST_PART
 from sdebnn.torchbnn.solver import SDE_TYPES, grid
 
 
@@ -71,10 +72,6 @@ def test_the_kl_between_ou_processes_is_its_closed_form() -> None:
     a^2 / (2 sigma^2) times the integral of E[w^2]."""
     a, rate, sigma, w0, steps, draws = 0.8, 1.0, 0.5, 1.2, 200, 4000
 
-    class Pull(nn.Module):
-        def forward(self, w, t):
-            return -a * w
-
     ts = grid(0.0, 1.0, steps)
     h = 1 / steps
     normals = torch.randn(steps, draws, dtype=torch.float64, generator=generator(0)) * math.sqrt(h)
@@ -82,14 +79,14 @@ def test_the_kl_between_ou_processes_is_its_closed_form() -> None:
     for row in normals:
         ws.append(ws[-1] - (rate + a) * ws[-1] * h + sigma * row)
 
-    def u(drift, t, w):
-        return drift(w, t) / sigma
+    def u(t, w):
+        return -a * w / sigma
 
     def noise(start, end):
         return normals[round(float(start) * steps)]
 
     names = ("analytic", "full_mc", "stl")
-    kls = {name: path_kl(Pull(), u, ts, torch.stack(ws), noise, name) / draws for name in names}
+    kls = {name: path_kl(u, u, ts, torch.stack(ws), noise, name) / draws for name in names}
     theta = rate + a
     t = (np.arange(2000) + 0.5) / 2000
     second_moment = w0**2 * np.exp(-2 * theta * t) + sigma**2 / (2 * theta) * (1 - np.exp(-2 * theta * t))
@@ -109,10 +106,13 @@ def test_with_stl_no_gradient_reaches_the_drift_through_the_ito_sum_but_by_the_p
     def noise(start, end):
         return torch.ones(3, dtype=torch.float64)
 
+    def stopped(t, w):
+        return w @ drift.weight.detach().T + drift.bias.detach()
+
     gradients = {}
     for estimator in ("stl", "analytic", "full_mc"):
         drift.zero_grad()
-        path_kl(drift, lambda module, t, w: module(w), ts, ws, noise, estimator).backward()
+        path_kl(lambda t, w: drift(w), stopped, ts, ws, noise, estimator).backward()
         gradients[estimator] = drift.weight.grad.clone()
     torch.testing.assert_close(gradients["stl"], gradients["analytic"])
     assert not torch.allclose(gradients["full_mc"], gradients["analytic"])
@@ -372,3 +372,19 @@ class DepthFirst(nn.Linear):
 
 PROCESS = WeightProcess(drift_network((2,)))
 SHORT = WeightProcess(lambda size: dense("concat", size, 1))
+
+
+@pytest.mark.parametrize(("method", "adjoint"), [("midpoint", "stochastic"), ("reversible_heun", "reversible")])
+def test_gradients_are_those_of_parameters_that_are_lent_for_one_call(method: str, adjoint: str) -> None:
+    """Adjoints come back to the drift when `functional_call` has given the block its own parameters back."""
+    block = disturbed(small_block(Solver(2 * LONGEST_PART, method, adjoint)))
+    lent = {name: (0.9 * p.detach()).requires_grad_() for name, p in block.named_parameters()}
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3)
+    outputs, kl = torch.func.functional_call(block, lent, (x,), {"rng": generator(3)})
+    gradients = torch.autograd.grad(outputs.sin().sum() + 0.1 * kl, list(lent.values()))
+    block.load_state_dict({name: p.detach() for name, p in lent.items()})
+    outputs, kl = block(x, rng=generator(3))
+    (outputs.sin().sum() + 0.1 * kl).backward()
+    for gradient, (name, p) in zip(gradients, block.named_parameters(), strict=True):
+        torch.testing.assert_close(gradient, p.grad, msg=name)
+        assert gradient.any(), name
