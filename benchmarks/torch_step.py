@@ -69,9 +69,9 @@ def plain_stack(evaluations: int):
     return run
 
 
-def peak_memory(name: str, steps: int) -> float:
+def peak_memory(name: str, steps: int, threads: int) -> float:
     """MiB of a process that takes one gradient step."""
-    command = [sys.executable, __file__, "--one", name, str(steps)]
+    command = [sys.executable, __file__, "--threads", str(threads), "--one", name, str(steps)]
     # Told so, glibc gives memory that was freed back at once, in place of keeping holes for later.
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
@@ -93,8 +93,8 @@ def main() -> None:
         return
     print_conditions("torch", "torchsde")
     if options.memory:
-        interpreter, counts = peak_memory("", 0), (10, 20, 40, 80)
-        rows = {name: [f"{peak_memory(name, n) - interpreter:.0f}" for n in counts] for name in ROWS}
+        interpreter, counts = peak_memory("", 0, options.threads), (10, 20, 40, 80)
+        rows = {name: [f"{peak_memory(name, n, options.threads) - interpreter:.0f}" for n in counts] for name in ROWS}
         print_rows("Peak memory above the interpreter's, MiB", [f"{n} steps" for n in counts], rows)
         return
     calls = {f"plain stack, {2 * STEPS} times": plain_stack(2 * STEPS)}

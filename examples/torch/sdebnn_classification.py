@@ -44,8 +44,7 @@ def parse() -> argparse.Namespace:
     add(
         "--inhomogeneous",
         choices=SWITCH,
-        default="True",
-        help="layers of f_x that depend on depth (--layer concat), beside the weights that do",
+        help="layers of f_x that depend on depth (--layer concat), beside the weights that do (default True)",
     )
     add_data_dir(parser)
     add_choices(parser, flags={"adjoint": None, "adjoint_adaptive": None, "framework": None, "steps": None})
@@ -53,14 +52,22 @@ def parse() -> argparse.Namespace:
 
 
 def config(options: argparse.Namespace) -> TrainConfig:
-    steps = round(1 / options.dt) if options.dt > 0 else 0
+    # No smaller step has ever been of use, and 1 / dt has to be a number.
+    steps = round(1 / options.dt) if options.dt > 1e-9 else 0
     if steps < 1 or abs(steps * options.dt - 1) > 1e-6:
         raise InputError(f"--dt {options.dt} does not fit: a whole number of steps has to make 1, like 0.05 or 0.1.")
-    choices = {"method": "midpoint", "layer": "concat" if SWITCH[options.inhomogeneous] else "ignore"}
-    choices |= choices_given(options)
+    given = choices_given(options)
+    inhomogeneous = SWITCH.get(options.inhomogeneous)
+    if "layer" in given and inhomogeneous is not None and inhomogeneous == (given["layer"] == "ignore"):
+        raise InputError(
+            f"--inhomogeneous {inhomogeneous} does not go with --layer {given['layer']}: leave one of them out."
+        )
+    choices = {"method": "midpoint", "layer": "ignore" if inhomogeneous is False else "concat"} | given
     choices["adjoint_adaptive"] = int(SWITCH[options.adapt_adjoint])
     if SWITCH[options.adaptive]:
         choices = {"rtol": 1e-3, "atol": 1e-4} | choices
+        if not (choices["rtol"] or choices["atol"]):
+            raise InputError("--adaptive True takes a tolerance: --rtol or --atol above 0.")
     elif choices.get("rtol") or choices.get("atol"):
         raise InputError("--rtol and --atol are tolerances of adaptive steps: add --adaptive True.")
     exact = choices["method"] == "reversible_heun"

@@ -72,7 +72,7 @@ class OUPrior:
 
     def sections(self) -> list[Section]:
         """The depth from 0 to 1, cut where noise begins and ends."""
-        first, last = self.noisy_depth
+        first, last = map(float, self.noisy_depth)
         cuts = (Section(0.0, first, False), Section(first, last, True), Section(last, 1.0, False))
         return [section for section in cuts if section.end > section.start]
 

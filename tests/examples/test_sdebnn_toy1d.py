@@ -37,13 +37,22 @@ def test_it_draws_and_the_same_command_can_be_given_again(tmp_path, capsys):
 
 
 def test_what_cannot_be_used_is_answered_in_a_sentence(tmp_path, capsys):
-    assert example.main(["--diff_const", "-1", "--output", str(tmp_path), *SMALL]) == 2
-    assert "sigma=-1.0; it takes a positive" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert example.main(["--output", str(tmp_path / "file" / "inside"), *SMALL]) == 2
+    assert "inside can't be made (Not a directory); choose one that can be written." in capsys.readouterr().err
+    (tmp_path / "file").unlink()
+    for flag in ("--diff_const", "--noise", "--kl_coef", "--lr", "--ou_rate"):
+        for value in ("-1", "nan", "inf", *(() if flag in ("--kl_coef", "--ou_rate") else ("0",))):
+            with pytest.raises(SystemExit):
+                example.main([flag, value, "--output", str(tmp_path / "refused")])
+            assert f"{value} is not allowed: it takes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        example.main(["--seed", str(2**32)])
     with pytest.raises(SystemExit):
         example.main(["--ds", "sine"])
     with pytest.raises(SystemExit):
         example.main(["--iters", "0"])
-    assert "--iters: 0 is not allowed: it takes 1 or more" in capsys.readouterr().err
+    assert "--iters: 0 is not allowed: it takes 1 to" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from sdebnn.target_shape import check_target_shape
+
 
 @runtime_checkable
 class Likelihood(Protocol):
@@ -52,7 +54,7 @@ class Gaussian(NamedTuple):
     def init(self) -> dict[str, Float[Array, " d"]]:
         return _log_scale("log_std", self.dimensions, self.initial_std)
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
         return _independent(jax.scipy.stats.norm.logpdf, params["log_std"], outputs, targets)
 
 
@@ -70,7 +72,7 @@ class Laplace(NamedTuple):
     def init(self) -> dict[str, Float[Array, " d"]]:
         return _log_scale("log_scale", self.dimensions, self.initial_scale)
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
         return _independent(jax.scipy.stats.laplace.logpdf, params["log_scale"], outputs, targets)
 
 
@@ -88,7 +90,7 @@ class Cauchy(NamedTuple):
     def init(self) -> dict[str, Float[Array, " d"]]:
         return _log_scale("log_scale", self.dimensions, self.initial_scale)
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n o"]) -> Float[Array, " n"]:
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
         return _independent(jax.scipy.stats.cauchy.logpdf, params["log_scale"], outputs, targets)
 
 
@@ -106,5 +108,6 @@ def _log_scale(name: str, dimensions: int, scale: float) -> dict[str, Float[Arra
 
 
 def _independent(logpdf: Callable[..., Any], log_scale: Any, outputs: Any, targets: Any) -> Float[Array, " n"]:
+    check_target_shape(outputs.shape, targets.shape)
     scale = jnp.exp(jnp.broadcast_to(log_scale, outputs.shape))
     return jnp.sum(logpdf(targets, outputs, scale), axis=1)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxsde import running_path_kl, sdeint_ito
 from sdebnn.brax.bayesian import Params
 from sdebnn.brax.weight_process import WeightProcess
+from sdebnn.depths import check_depths
 from sdebnn.ou_prior import Section
 
 
@@ -41,7 +42,10 @@ def draw_path(
 
     **Returns:** the weights at `ts`; the hidden state there; and the KL of the posterior from the prior on this draw,
     in nats, which is zero for a draw from the prior.
+
+    **Raises:** `InputError` for other depths.
     """
+    check_depths(ts)
     start_key, path_key = jax.random.split(rng)
     w, kl = process.draw_start(start_key, params, prior=prior)
     y = (*process.split(w), hidden)

@@ -7,7 +7,9 @@ from typing import Any
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
 
-CHANGEABLE = ("test_samples", "test_steps", "test_method", "test_examples", "framework")
+CHANGEABLE = (
+    "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol", "adjoint_adaptive"
+)  # fmt: skip
 
 
 def add_to(subcommands: Any) -> None:

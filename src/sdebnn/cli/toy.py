@@ -1,6 +1,7 @@
 """What the toy examples of both frameworks share: their flags, the standardised problem and the picture."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from sdebnn import plots
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
+from sdebnn.errors import InputError
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
 START_LOG_RATIO = -3.0
@@ -26,12 +28,23 @@ def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argpars
 
     def at_least(lowest: int) -> Any:
         def whole(text: str) -> int:
-            if int(text) < lowest:
-                raise argparse.ArgumentTypeError(f"{text} is not allowed: it takes {lowest} or more")
+            if not lowest <= int(text) < 2**32:
+                raise argparse.ArgumentTypeError(f"{text} is not allowed: it takes {lowest} to {2**32 - 1}")
             return int(text)
 
         return whole
 
+    def real(*, zero: bool) -> Any:
+        def number(text: str) -> float:
+            value = float(text)
+            if not (0 < value < math.inf or (zero and value == 0)):
+                allowed = "0 or a positive number" if zero else "a positive number"
+                raise argparse.ArgumentTypeError(f"{text} is not allowed: it takes {allowed}")
+            return value
+
+        return number
+
+    positive, not_negative = real(zero=False), real(zero=True)
     parser = argparse.ArgumentParser(
         description="Fits a toy set and draws the predictive prior and posterior.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -49,9 +62,15 @@ def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argpars
         help="the same as --kl_estimator stl",
     )
     add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
-    add("--kl_coef", type=float, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
+    add("--kl_coef", type=not_negative, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
     add("--prior_dw", default="ou", choices=("ou", "bm"), help="prior: Ornstein-Uhlenbeck, or Brownian motion from w0")
-    add("--diff_const", "--sigma", type=float, default=2.0, help="diffusion of the weights; see --sigma_scale")
+    add(
+        "--diff_const",
+        "--sigma",
+        type=positive,
+        default=2.0,
+        help="diffusion of the weights; see --sigma_scale",
+    )
     add(
         "--sigma_scale",
         default="fan_in",
@@ -59,17 +78,27 @@ def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argpars
         help="fan_in: --diff_const is the std of the weights' prior times sqrt(fan-in); constant: it is the diffusion "
         "itself, so that std is diff_const / sqrt(2 ou_rate)",
     )
-    add("--ou_rate", type=float, default=0.02, help="rate of the prior: the path's noise is sqrt(2 rate) of its std")
-    add("--noise", type=float, default=None, help="std of the targets' noise, in their units; that of the set if None")
+    add(
+        "--ou_rate",
+        type=not_negative,
+        default=0.02,
+        help="rate of the prior: the path's noise is sqrt(2 rate) of its std",
+    )
+    add(
+        "--noise",
+        type=positive,
+        default=None,
+        help="std of the targets' noise, in their units; that of the set if None",
+    )
     add("--nsteps", type=at_least(1), default=10, help="steps of the solver over depth")
     add("--aug", type=at_least(1), default=2, help="channels of zeros beside the input; the last is the output")
     add("--fx_dim", type=at_least(1), default=32, help="width of the network f_x")
     add("--fw_dim", type=at_least(1), default=32, help="width of the posterior's drift")
     add("--activation", default="swish", help="inside f_x, by its name in diffeq_layers")
     add("--train_samples", type=at_least(1), default=4, help="weight paths in a gradient step")
-    add("--lr", type=float, default=2e-2, help="peak step size of Adam")
+    add("--lr", type=positive, default=2e-2, help="peak step size of Adam")
     add("--iters", type=at_least(1), default=2000, help="gradient steps")
-    add("--seed", type=int, default=0, help="of all randomness")
+    add("--seed", type=at_least(0), default=0, help="of all randomness")
     parser.set_defaults(**defaults)
     return parser.parse_args(arguments)
 
@@ -89,7 +118,16 @@ def fit_and_sample(
 
 
 def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
-    """Fits the toy set that the options name, and draws the picture."""
+    """Fits the toy set that the options name, and draws the picture.
+
+    **Raises:** `InputError`, before anything is fitted, for a folder that cannot be made or written.
+    """
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {options.output} can't be made ({error.strerror}); choose one that can be written."
+        ) from None
     dataset = load(options.ds)
     x, predictives = fit_and_sample(dataset, fit, options)
     picture = options.output / f"{options.ds}.png"

@@ -113,9 +113,9 @@ class TrainConfig:
         below=1,
     )
 
-    steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1)
+    steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1, high=100_000)
     method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
-    test_steps: int = _choice(0, "steps of the solver for predictions; 0 is as in training", low=0)
+    test_steps: int = _choice(0, "steps of the solver for predictions; 0 is as in training", low=0, high=100_000)
     test_method: str = _choice("", "solver for predictions; empty is as in training")
     adjoint: str = _choice(
         "backprop",

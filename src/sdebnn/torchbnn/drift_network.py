@@ -1,6 +1,7 @@
 """The network that corrects the prior's drift."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,15 +26,17 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
     **Returns:** a function of the number of weights that makes the module.
     """
 
-    def build(size: int) -> nn.Module:
-        layers: list[nn.Module] = []
-        inputs = size
-        for width in widths:
-            layers += [dense("concat", inputs, width), activation_by_name(activation)]
-            inputs = width
-        return Serial(*layers, dense("ignore", inputs, size, w_init=torch.zeros))
+    # No closure, so that a network can be pickled.
+    return partial(_network, widths, activation)
 
-    return build
+
+def _network(widths: tuple[int, ...], activation: str, size: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    inputs = size
+    for width in widths:
+        layers += [dense("concat", inputs, width), activation_by_name(activation)]
+        inputs = width
+    return Serial(*layers, dense("ignore", inputs, size, w_init=torch.zeros))
 
 
 def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Any) -> torch.Tensor:

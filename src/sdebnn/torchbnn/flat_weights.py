@@ -10,7 +10,9 @@ from torch import nn
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.arrays import natural_order
 from sdebnn.torchbnn.bayesian import takes_depth
-from sdebnn.torchbnn.diffeq_layers import fan_in
+from sdebnn.torchbnn.diffeq_layers import DepthLayer, Ignore, fan_in
+
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class FlatWeights:
@@ -20,8 +22,8 @@ class FlatWeights:
 
     - `module`: called as `module(x, t=...)`, or as `module(x)` if it takes no `t`.
 
-    **Raises:** `InputError` for a module without parameters, with buffers, which would change along the path, or with
-    `t` before `x`.
+    **Raises:** `InputError` for a module without parameters, with buffers or dropout, which would change along the
+    path, with `t` before `x`, or without `t` around layers that depend on it.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -32,6 +34,19 @@ class FlatWeights:
                 f"f_x has the buffer {next(iter(dict(module.named_buffers())))!r}; its state would change along the "
                 "path: take layers without buffers, such as nn.GroupNorm in place of nn.BatchNorm2d."
             )
+        for name, layer in module.named_modules():
+            if isinstance(layer, DROPOUT) and layer.p > 0:
+                raise InputError(
+                    f"f_x has dropout ({name}), whose mask would change at every step of the solver; leave it out: the "
+                    "noise of the weights takes its place."
+                )
+        self._takes_t = takes_depth(module)
+        for name, layer in module.named_modules():
+            if not self._takes_t and isinstance(layer, DepthLayer) and type(layer) is not Ignore:
+                raise InputError(
+                    f"The layer {name!r} of f_x depends on depth t, but f_x takes no t, so it would never change: put "
+                    "sdebnn.torchbnn.Serial in place of nn.Sequential, or let forward take t and hand it on."
+                )
         parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
         if not parameters:
             raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
@@ -40,7 +55,6 @@ class FlatWeights:
         self.sizes = [parameter.numel() for parameter in parameters.values()]
         of_name = fan_in(module)
         self.fan_in = [of_name[name] for name in parameters]
-        self._takes_t = takes_depth(module)
 
     @property
     def size(self) -> int:

@@ -67,7 +67,7 @@ class TorchLearner:
                 average.lerp_(self._parameters[name], 1 - self.config.ema)
             bad = ~(torch.isfinite(values["loss"]) & torch.isfinite(norm))
             self._first_bad = torch.where(bad & (self._first_bad == 0), step + 1, self._first_bad)
-        evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.children())
+        evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.modules())
         return {**values, "gradient_norm": norm, "evaluations": evaluations}
 
     def largest_of_ranks(self, value: int) -> int:

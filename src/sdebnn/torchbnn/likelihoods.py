@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import distributions, nn
+
+from sdebnn.target_shape import check_target_shape
 
 
 class Categorical(nn.Module):
@@ -29,7 +32,7 @@ class Gaussian(nn.Module):
         self.log_std = nn.Parameter(torch.full((dimensions,), math.log(initial_std)))
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return distributions.Normal(outputs, self.log_std.exp()).log_prob(targets).sum(dim=1)
+        return _independent(distributions.Normal, self.log_std, outputs, targets)
 
 
 class Laplace(nn.Module):
@@ -41,7 +44,7 @@ class Laplace(nn.Module):
         self.log_scale = nn.Parameter(torch.full((dimensions,), math.log(initial_scale)))
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return distributions.Laplace(outputs, self.log_scale.exp()).log_prob(targets).sum(dim=1)
+        return _independent(distributions.Laplace, self.log_scale, outputs, targets)
 
 
 class Cauchy(nn.Module):
@@ -53,7 +56,7 @@ class Cauchy(nn.Module):
         self.log_scale = nn.Parameter(torch.full((dimensions,), math.log(initial_scale)))
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return distributions.Cauchy(outputs, self.log_scale.exp()).log_prob(targets).sum(dim=1)
+        return _independent(distributions.Cauchy, self.log_scale, outputs, targets)
 
 
 Likelihood = Categorical | Gaussian | Laplace | Cauchy
@@ -65,3 +68,8 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "cauchy": Cauchy,
 }
 """By name; each takes the number of classes or of target dimensions."""
+
+
+def _independent(law: Any, log_scale: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    check_target_shape(outputs.shape, targets.shape)
+    return law(outputs, log_scale.exp()).log_prob(targets).sum(dim=1)

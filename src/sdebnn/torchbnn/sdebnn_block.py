@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sdebnn.depths import check_depths
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
@@ -104,7 +105,11 @@ class SDEBNN(BayesianModule):
         return x, kl
 
     def weight_path(self, ts: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> torch.Tensor:
-        """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p)."""
+        """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p).
+
+        **Raises:** `InputError` for other depths.
+        """
+        check_depths(ts.numpy())
         w, _ = self._draw_start(rng, prior)
         noise = self._brownian_motion(rng, w)
         nn_drift, parameters = dict(self.drift.named_parameters()), tuple(self.parameters())

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -60,8 +61,11 @@ def check_solver(solver: Solver) -> Solver:
     method = ALIASES.get(solver.method, solver.method)
     if method not in SDE_TYPES:
         raise InputError(f"method={solver.method!r} is not allowed: torchsde takes {', '.join(SDE_TYPES)}.")
-    if solver.steps < 1:
-        raise InputError(f"steps={solver.steps} is not allowed: the solver takes 1 step or more over depth 0 to 1.")
+    if not isinstance(solver.steps, int) or solver.steps < 1:
+        raise InputError(
+            f"steps={solver.steps!r} is not allowed: the solver takes a whole number of steps over depth 0 to 1, 1 or "
+            "more."
+        )
     if solver.adjoint not in ADJOINTS:
         raise InputError(f"adjoint={solver.adjoint!r} is not allowed in PyTorch: it takes {', '.join(ADJOINTS)}.")
     if (solver.adjoint == "reversible") != (method == "reversible_heun") and solver.adjoint != "backprop":
@@ -69,8 +73,8 @@ def check_solver(solver: Solver) -> Solver:
             f"adjoint={solver.adjoint!r} does not go with method={method!r}: reversible_heun takes reversible or "
             "backprop, the other methods stochastic or backprop."
         )
-    if min(solver.rtol, solver.atol) < 0:
-        raise InputError(f"rtol={solver.rtol} and atol={solver.atol} must be 0 or more.")
+    if not (0 <= solver.rtol < math.inf and 0 <= solver.atol < math.inf):
+        raise InputError(f"rtol={solver.rtol} and atol={solver.atol} must be finite, 0 or more.")
     if solver.adaptive and method == "reversible_heun":
         raise InputError(
             "Adaptive steps do not go with reversible_heun, whose extra state belongs to its own steps; take "

@@ -48,6 +48,14 @@ def test_a_fresh_process_is_its_prior_with_kl_zero(estimator: str) -> None:
     np.testing.assert_allclose(ws, prior, rtol=1e-6)
 
 
+@pytest.mark.parametrize("depths", [[0.5, 1.0], [0.0, 0.5], [0.0, 1.0, 1.0], [0.0, 0.5, 1.5], [1.0, 0.0], [0.0]])
+def test_a_path_is_asked_for_from_0_to_1(depths: list[float]) -> None:
+    process = WeightProcess(drift_network((2,)))
+    params = process.init(KEY, jnp.ones((1,)))
+    with pytest.raises(InputError, match="must increase from 0 to 1"):
+        draw_path(process, params, KEY, np.array(depths), steps=2)
+
+
 @pytest.mark.parametrize("centre", ["zero", "w0"])
 def test_fresh_weight_paths_follow_the_ornstein_uhlenbeck_law(centre: str) -> None:
     w0, rate, sigma = 1.5, 2.0, 0.7

@@ -113,6 +113,12 @@ def test_step_sizes_and_kl_weights_are_those_of_jax(schedule: str) -> None:
         )
 
 
+def test_evaluations_are_those_of_every_block_wherever_it_is() -> None:
+    for model, method, evaluations in (("meanfield_odenet", "midpoint", 8), ("hyperodenet", "euler", 4)):
+        config = dataclasses.replace(CONFIG, model=model, method=method, blocks=(2,))
+        assert build_learner(config, TABLE).gradient_step(X[None, :8], Y[None, :8], 0)["evaluations"] == evaluations
+
+
 def test_adaptive_steps_train_and_their_evaluations_are_logged() -> None:
     counts = []
     for tolerance in (1e-1, 1e-4):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sdebnn.brax.likelihoods import LIKELIHOODS as THEIRS
+from sdebnn.errors import InputError
 from sdebnn.torchbnn.arrays import to_named_arrays
 from sdebnn.torchbnn.likelihoods import LIKELIHOODS
 
@@ -27,6 +28,12 @@ def test_log_likelihoods_and_parameters_are_those_of_jax(x64, name: str) -> None
     expected = likelihood.log_prob(params, jnp.asarray(OUTPUTS), jnp.asarray(targets))
     got = module(torch.from_numpy(OUTPUTS), torch.from_numpy(targets))
     np.testing.assert_allclose(got.detach(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "categorical"])
+def test_targets_that_are_no_column_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"shape \(4,\) and outputs \(4, 1\).*y\[:, None\]"):
+        LIKELIHOODS[name](1)(torch.zeros(4, 1), torch.zeros(4))
 
 
 def test_the_likelihoods_are_those_of_jax() -> None:

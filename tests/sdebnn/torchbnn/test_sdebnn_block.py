@@ -1,6 +1,7 @@
 """The mathematics of the block: the prior's law, the KL, gradients, and what it takes and refuses."""
 
 import math
+import pickle
 import re
 
 import numpy as np
@@ -65,6 +66,19 @@ def test_between_the_steps_of_the_solver_a_path_has_noise_of_its_own() -> None:
     with torch.no_grad():
         steps = torch.stack([block.weight_path(ts, rng=generator(seed)) for seed in range(3)]).diff(dim=1)
     assert scipy.stats.kstest((steps / 0.3 * 32**0.5).ravel().numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("depths", [[0.5, 1.0], [0.0, 0.5], [0.0, 1.0, 1.0], [0.0, 0.5, 1.5], [1.0, 0.0], [0.0]])
+def test_a_path_is_asked_for_from_0_to_1(depths: list[float]) -> None:
+    with pytest.raises(InputError, match="must increase from 0 to 1"):
+        small_block(Solver(2)).weight_path(torch.tensor(depths, dtype=torch.float64))
+
+
+def test_a_network_can_be_pickled() -> None:
+    block = disturbed(small_block(Solver(2)))
+    x = torch.ones(2, 3, dtype=torch.float64)
+    first, second = (network(x, rng=generator(0))[0] for network in (block, pickle.loads(pickle.dumps(block))))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
 def test_the_kl_between_ou_processes_is_its_closed_form() -> None:
@@ -241,6 +255,29 @@ def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too() -> None:
     assert abs(ito_sum.mean()) < 3 * math.sqrt(2 * kls[1].mean() / 4000)
 
 
+@pytest.mark.parametrize(
+    ("fx", "sentence"),
+    [
+        (nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)), r"dropout \(1\).*leave it out"),
+        (nn.Sequential(dense("concat", 3, 3)), r"layer '0' of f_x depends on depth t.*Serial"),
+    ],
+)
+def test_an_fx_that_draws_or_loses_depth_is_refused(fx: nn.Module, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SDEBNN(fx, WeightProcess(drift_network((2,))))
+
+
+def test_an_fx_whose_dropout_is_switched_off_is_taken() -> None:
+    fx = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0), dense("ignore", 3, 3))
+    SDEBNN(fx, WeightProcess(drift_network((2,))))(torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("choices", [{"steps": 20.5}, {"steps": "20"}, {"rtol": math.nan}, {"atol": math.inf}])
+def test_a_solver_of_no_numbers_is_refused(choices: dict) -> None:
+    with pytest.raises(InputError, match=r"is not allowed|must be finite"):
+        SDEBNN(nn.Linear(3, 3), WeightProcess(drift_network((2,))), Solver(8, "midpoint")._replace(**choices))
+
+
 def test_evaluations_are_counted() -> None:
     x = torch.ones(2, 3, dtype=torch.float64)
     # Reversible Heun begins with one more.
@@ -328,7 +365,7 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
         block.w0_log_ratio.fill_(log_ratio)
         prior_std = sigma / (2 * rate) ** 0.5
         std = prior_std * math.exp(log_ratio)
-        at_start = torch.zeros(1, dtype=torch.float64)
+        at_start = torch.tensor([0.0, 1.0], dtype=torch.float64)
         for prior, law in ((False, scipy.stats.norm(w0, std)), (True, scipy.stats.norm(0, prior_std))):
             draws = block.weight_path(at_start, rng=generator(0), prior=prior)[0]
             assert scipy.stats.kstest(draws.double().numpy(), law.cdf).pvalue > 1e-3
@@ -347,7 +384,7 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
         (lambda: SDEBNN(nn.Linear(3, 3), SHORT)(torch.ones(1, 3)), "12 weights to shape (1,); it must give one number"),
         (lambda: HyperODEBlock(nn.Linear(3, 3), SHORT.drift)(torch.ones(1, 3)), "one number for each weight"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, kl_estimator="mc"), "stl, full_mc, analytic"),
-        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(0)), "1 step or more"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(0)), "1 or more"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "srk")), "torchsde takes euler"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "heun", "reversible")), "does not go with"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, Solver(4, "reversible_heun", "stochastic")), "does not go with"),

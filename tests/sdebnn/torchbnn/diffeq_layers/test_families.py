@@ -95,6 +95,8 @@ def test_the_fan_in_of_layers_of_pytorch_is_that_of_their_initialisation() -> No
     assert ours.fan_in(module) == {
         "0.weight": 12.0, "0.bias": 12.0, "1.weight": 1.0, "1.bias": 1.0, "3.weight": 7.0, "3.bias": 7.0
     }  # fmt: skip
+    transposed = nn.ConvTranspose2d(8, 6, (3, 2), groups=2)
+    assert ours.fan_in(transposed) == {"weight": 24.0, "bias": 24.0}
 
 
 @pytest.mark.parametrize(
