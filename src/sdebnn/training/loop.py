@@ -90,7 +90,8 @@ def fit(
             return step % steps_per_epoch == 0 or step == total
 
         def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
-            with signals.at_once():
+            # Several processes score together, so none of them ends alone: they agree after a later gradient step.
+            with signals.at_once() if learner.ranks == 1 else contextlib.nullcontext():
                 outputs = learner.outputs(x)
                 keeping.refuse_bad_outputs(run, config, outputs)
                 return outputs, report(config, outputs, y, learner.noise_scale())

@@ -102,6 +102,18 @@ def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
     assert untimed(whole) == untimed(cut)
 
 
+def test_a_signal_while_several_processes_score_is_agreed_on_after_a_later_step(tmp_path, table, quick, build) -> None:
+    """One that ended by itself would leave the others waiting for it."""
+    config = dataclasses.replace(quick, epochs=20, evaluate_every=1)
+    learner, agreed = build(config, table), []
+    learner.ranks = 2
+    learner.largest_of_ranks = lambda number: agreed.append(number) or number
+    learner.outputs = lambda x, outputs=learner.outputs: signal.raise_signal(signal.SIGTERM) or outputs(x)
+    with pytest.raises(Stopped, match="stopped at step 10 of 60"):
+        fit(learner, config, table, RunFolder.create(tmp_path / "run"))
+    assert agreed == [signal.SIGTERM]
+
+
 def test_sigterm_may_come_twice(tmp_path, table, quick, build) -> None:
     def signalled() -> None:
         signal.raise_signal(signal.SIGTERM)
