@@ -1,14 +1,15 @@
 """What does a training step of an SDE-BNN cost beyond its convolutions?
 
 The network of the CIFAR-10 command: blocks 2-2-2, width 64, two augmented channels, 32 x 32 x 3 images, batch 32, 20
-Euler-Maruyama steps, posterior drift 2-64-2. Beside it a plain stack: the same residual convolutions with their
-activations, as many times, forward and backward, without any SDE; in a loop with this project's convolutions, unrolled
-with XLA's own, and in PyTorch.
+Euler-Maruyama steps, posterior drift 2-64-2. Beside it a plain stack: the same residual convolutions with their biases
+and activations, as many times, forward and backward, without any SDE; in a loop with this project's convolutions and
+activations that are computed again, unrolled with XLA's own, and in PyTorch.
 
     JAX_PLATFORMS=cpu python benchmarks/sdebnn_step.py [--rounds 5] [--unrolled]
 """
 
 import argparse
+import itertools
 import time
 
 import jax
@@ -63,23 +64,33 @@ def stack_shapes() -> list[tuple[int, int]]:
 
 
 def stack_inputs() -> tuple[list, list]:
-    """The hidden state and the three kernels of every block."""
+    """The hidden state and the three kernels and biases of every block."""
     xs, kernels = [], []
     for number, (side, channels) in enumerate(stack_shapes()):
         keys = jax.random.split(jax.random.fold_in(KEY, number), 4)
         widths = (channels, WIDTH, WIDTH, channels)
         xs.append(jax.random.normal(keys[0], (BATCH, side, side, channels)))
         kernels.append(
-            [0.05 * jax.random.normal(k, (3, 3, i, o)) for k, i, o in zip(keys[1:], widths, widths[1:], strict=False)]
+            [
+                (0.05 * jax.random.normal(key, (3, 3, i, o)), jnp.zeros(o))
+                for key, (i, o) in zip(keys[1:], itertools.pairwise(widths), strict=True)
+            ]
         )
     return xs, kernels
 
 
 def jax_stack(conv, unrolled):
+    def layer(x, kernel, bias):
+        return conv(x, kernel) + bias
+
+    def activated(x, kernel, bias):
+        return layer(jax.nn.swish(x), kernel, bias)
+
+    # To compute activations again is faster than to keep them, as `recomputing_serial` knows too.
+    again = activated if unrolled else jax.checkpoint(activated, prevent_cse=False)
+
     def move(x, kernels):
-        hidden = jax.nn.swish(conv(x, kernels[0]))
-        hidden = jax.nn.swish(conv(hidden, kernels[1]))
-        return x + conv(hidden, kernels[2]) / STEPS
+        return x + again(again(layer(x, *kernels[0]), *kernels[1]), *kernels[2]) / STEPS
 
     def loss(xs, kernels):
         total = jnp.zeros(())
@@ -99,18 +110,24 @@ def jax_stack(conv, unrolled):
 
 def torch_stack():
     xs, kernels = jax.tree.map(np.asarray, stack_inputs())
-    xs = [torch.tensor(x).permute(0, 3, 1, 2).contiguous().requires_grad_() for x in xs]
-    kernels = [[torch.tensor(k).permute(3, 2, 0, 1).contiguous().requires_grad_() for k in block] for block in kernels]
+    xs = [torch.tensor(x).permute(0, 3, 1, 2).requires_grad_() for x in xs]
+    kernels = [
+        [
+            (torch.tensor(k).permute(3, 2, 0, 1).requires_grad_(), torch.tensor(bias).requires_grad_())
+            for k, bias in block
+        ]
+        for block in kernels
+    ]
     conv, swish = torch.nn.functional.conv2d, torch.nn.functional.silu
 
     def run():
         for x, (first, second, third) in zip(xs, kernels, strict=True):
             y = x
             for _ in range(STEPS):
-                hidden = swish(conv(y, first, padding=1))
-                y = y + conv(swish(conv(hidden, second, padding=1)), third, padding=1) / STEPS
+                hidden = swish(conv(y, *first, padding=1))
+                y = y + conv(swish(conv(hidden, *second, padding=1)), *third, padding=1) / STEPS
             y.square().sum().backward()
-        for leaf in [*xs, *(k for block in kernels for k in block)]:
+        for leaf in [*xs, *(array for block in kernels for layer in block for array in layer)]:
             leaf.grad = None
 
     return run

@@ -9,6 +9,7 @@ from sdebnn.brax.learner import JaxLearner, build_learner
 from sdebnn.brax.likelihoods import Categorical, Cauchy, Gaussian, Laplace
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.brax.recomputing_serial import recomputing_serial
 from sdebnn.brax.resnet import ResNet32
 from sdebnn.brax.sdebnn_block import SDEBNN
 from sdebnn.brax.shape_layers import Augment, Squeeze
@@ -39,4 +40,5 @@ __all__ = [
     "draw_path",
     "drift_network",
     "independent_paths",
+    "recomputing_serial",
 ]

@@ -11,6 +11,7 @@ from sdebnn.brax.bfloat16 import Bfloat16
 from sdebnn.brax.drift_network import drift_network
 from sdebnn.brax.mean_field import MeanField
 from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.brax.recomputing_serial import recomputing_serial
 from sdebnn.brax.resnet import ResNet32
 from sdebnn.brax.sdebnn_block import SDEBNN
 from sdebnn.brax.shape_layers import Augment, Squeeze
@@ -102,7 +103,7 @@ def _fx(config: TrainConfig, images: bool) -> Layer:
         layer = diffeq_layers.conv if images else diffeq_layers.dense
         activation = diffeq_layers.Activation(config.activation)
         width, channels = config.width, int(shape[-1])
-        return stax.serial(
+        return recomputing_serial(
             diffeq_layers.conv(config.layer, width, stride=2) if strided else layer(config.layer, width),
             activation,
             layer(config.layer, width),
