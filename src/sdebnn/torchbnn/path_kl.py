@@ -1,6 +1,6 @@
 """The KL divergence of the posterior over weight paths from the prior, read off a solved path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ def path_kl(
     u: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     stopped: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ts: torch.Tensor,
-    ws: torch.Tensor,
+    ws: Iterable[torch.Tensor],
     noise: Any,
     estimator: str,
 ) -> torch.Tensor:
@@ -33,10 +33,11 @@ def path_kl(
     - `u`: the function `(t, w)` for one depth.
     - `stopped`: the same, with the gradient stopped at its parameters. With `stl` it is taken in the Ito sum, through
       which the gradient then flows by the path alone (Roeder et al., 2017).
-    - `ts`, `ws`: the ends of the steps and the weights there, (times, p).
+    - `ts`, `ws`: the ends of the steps and the weights there, (p,) each, or a tensor of (times, p).
     - `noise`: the Brownian motion, asked as `noise(ta, tb)`.
     """
-    kl = ws.new_zeros(())
+    first, *_ = ws = tuple(ws)
+    kl = first.new_zeros(())
     for start, end, w in zip(ts[:-1], ts[1:], ws[:-1], strict=True):
         here = u(start, w)
         kl = kl + 0.5 * (here * here).sum() * float(end - start)

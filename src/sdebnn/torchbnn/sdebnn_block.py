@@ -1,7 +1,7 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -98,9 +98,11 @@ class SDEBNN(BayesianModule):
             y = torch.cat([w, state.flat(x)])
             solution = self._solve(section, drift_of_both, y, ts, noise, self.solver, parameters)
             self.evaluations += solution.evaluations
+            # Taken apart once: the gradient of every slice of all depths would be zeros of the size of all depths.
+            states = [y.split(sizes) for y in solution.ys.unbind()]
             if counted and keeps:
-                kl = kl + self._kl_of_path(ts, solution.ys[:, : w.numel()], noise, nn_drift)
-            w, x = solution.ys[-1].split(sizes)
+                kl = kl + self._kl_of_path(ts, [w for w, _ in states], noise, nn_drift)
+            w, x = states[-1]
             x = state.shaped(x)
         return x, kl
 
@@ -130,9 +132,11 @@ class SDEBNN(BayesianModule):
         """The learned initial weights as one vector."""
         return self._layout.of(self.w0)
 
-    def _kl_of_path(self, ts: torch.Tensor, ws: torch.Tensor, noise: Any, nn_drift: Parameters) -> torch.Tensor:
+    def _kl_of_path(
+        self, ts: torch.Tensor, ws: Sequence[torch.Tensor], noise: Any, nn_drift: Parameters
+    ) -> torch.Tensor:
         """Of the weights `ws` at the ends `ts` of the steps that `noise` moved them in."""
-        sigma = self.sigma[: self._noisy].to(ws)
+        sigma = self.sigma[: self._noisy].to(ws[0])
 
         def u_of(parameters: Parameters) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
             drift = with_parameters(self.drift, parameters)
@@ -161,7 +165,8 @@ class SDEBNN(BayesianModule):
         def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
             known = remembered(noise)
-            ws, _, extra = self._solve(section, drift, w, ts, known, fixed, (), dt=dt, extra=extra)
+            ys, _, extra = self._solve(section, drift, w, ts, known, fixed, (), dt=dt, extra=extra)
+            ws = ys.unbind()
             # A copy, since a view would keep the weights of the whole stretch.
             return self._kl_of_path(ts, ws, known, nn_drift), ws[-1].clone(), *extra
 

@@ -228,7 +228,7 @@ def solve(
             raise FloatingPointError(
                 f"A state became NaN in adaptive steps ({error}); check the inputs or lower the learning rate or sigma."
             ) from error
-    return Solution(ys[:, 0], sde.evaluations, tuple(carried))
+    return Solution(ys.squeeze(1), sde.evaluations, tuple(carried))
 
 
 def _solved_by(solver: Solver) -> Callable[..., tuple[torch.Tensor, int]]:
