@@ -31,9 +31,13 @@ def read_choices(run: RunFolder) -> TrainConfig:
         return TrainConfig.from_json(record)
 
 
-def save_state(run: RunFolder, learner: Learner, reached: Reached) -> None:
-    """Writes the checkpoint of a step, and removes all but the newest two. **Raises:** `StorageError`."""
-    checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), reached._asdict())
+def save_state(run: RunFolder, learner: Learner, reached: Reached, about: Mapping[str, Any]) -> None:
+    """Writes the checkpoint of a step, and removes all but the newest two. **Raises:** `StorageError`.
+
+    **Arguments:** `about` is what the JSON beside the arrays says to people, and to resume is not needed.
+    """
+    meta = reached._asdict() | dict(about)
+    checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
     checkpoint.prune(run.checkpoints, keep=KEPT)
 
 

@@ -83,7 +83,9 @@ def fit(
             now = time.perf_counter()
             seconds, started = seconds + now - started, now
             if log is not None and saved < step:
-                keeping.save_state(run, learner, keeping.Reached(step, seconds, log.size()))
+                # Batches and noise follow from the step and the seed, which is among the choices.
+                about = {"epoch": step // steps_per_epoch, "config": config.to_json()}
+                keeping.save_state(run, learner, keeping.Reached(step, seconds, log.size()), about)
             saved = step
 
         def ends_epoch() -> bool:

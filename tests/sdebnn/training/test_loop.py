@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdebnn.data import train_validation_split
-from sdebnn.runs import MetricsLog, RunFolder, checkpoint
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
 from sdebnn.training import Stopped, fit
 
 
@@ -148,6 +148,14 @@ def test_only_the_newest_two_checkpoints_stay(every, kept, tmp_path, table, quic
     run = RunFolder.create(tmp_path / "run")
     fit(build(config, table), config, table, run)
     assert [path.name for path in checkpoint.find(run.checkpoints)] == [f"step-{step:08d}" for step in kept]
+
+
+def test_a_checkpoint_says_of_which_choices_and_how_far_it_is(tmp_path, table, quick, build) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    fit(build(quick, table), quick, table, run)
+    meta = checkpoint.load(checkpoint.latest(run.checkpoints))[1]
+    assert TrainConfig.from_json(meta["config"]) == quick
+    assert (meta["step"], meta["epoch"]) == (6, 2)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_says_where_and_keeps_the_last_good_state(
