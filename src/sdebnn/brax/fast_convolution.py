@@ -10,7 +10,8 @@ there. Here both gradients are stated in the fast form, with stride and dilation
           = flipped (g * x)  stride q, g dilated by s, x dilated by p
 
 In k_bar channels take the place of images, and images that of channels. Of its two ways the one is taken that dilates
-the kernel and not the images, which XLA does some ten times faster.
+the kernel and not the images, which XLA does some ten times faster. It is summed up over a few images at a time: then
+what is multiplied stays in the processor's cache, which makes it up to five times faster.
 """
 
 import dataclasses
@@ -22,6 +23,9 @@ from jax import lax
 from jax import numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
+
+# Of which the weight gradient is computed at once on a CPU. Measured for 14 x 14 to 32 x 32 pixels and 5 to 64 channels.
+IMAGES = 8
 
 Images = Float[Array, "n h w c"]
 Kernel = Float[Array, "kh kw c d"]
@@ -64,11 +68,22 @@ def _backward(window: Window, residuals: tuple[Images, Kernel], g: Outputs) -> t
     window_flipped = Window((around[0], around[1]), q, s, p)
     x_bar = convolve(g, kernel[::-1, ::-1].swapaxes(2, 3), window_x)
 
-    def as_convolution(x: Images, g: Outputs) -> Kernel:
+    def of_images(x: Images, g: Outputs) -> Kernel:
         if p > s:
             k_bar = convolve(g.transpose(3, 1, 2, 0), x.transpose(1, 2, 0, 3), window_flipped)
             return k_bar[:, ::-1, ::-1].transpose(1, 2, 3, 0)
         return convolve(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), window_k).transpose(1, 2, 0, 3)
+
+    def as_convolution(x: Images, g: Outputs) -> Kernel:
+        n = x.shape[0]
+        if n <= IMAGES:
+            return of_images(x, g)
+        together = max(number for number in range(1, IMAGES + 1) if n % number == 0)
+        parts = [array.reshape(-1, together, *array.shape[1:]) for array in (x, g)]
+        precise = jnp.float64 if kernel.dtype == jnp.float64 else jnp.float32
+        zeros = jnp.zeros(kernel.shape, precise)
+        total, _ = lax.scan(lambda total, part: (total + of_images(*part).astype(precise), None), zeros, parts)
+        return total.astype(kernel.dtype)
 
     def as_derived(x: Images, g: Outputs) -> Kernel:
         return jax.vjp(lambda kernel: _lax(x, kernel, window), kernel)[1](g)[0]

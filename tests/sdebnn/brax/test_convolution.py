@@ -21,9 +21,9 @@ CASES = [
 ]
 
 
-def images_and_kernel(image, kernel, channels, dtype):
+def images_and_kernel(image, kernel, channels, dtype, images=2):
     key_x, key_k = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(key_x, (2, *image, channels[0]), dtype)
+    x = jax.random.normal(key_x, (images, *image, channels[0]), dtype)
     return x, jax.random.normal(key_k, (*kernel, *channels), dtype)
 
 
@@ -55,9 +55,19 @@ def test_equals_lax_with_both_gradients_to_rounding(x64, transpose, image, kerne
             np.testing.assert_allclose(g, w, rtol=0, atol=1e-10, err_msg=f"stride {stride}, {padding}")
 
 
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("images", [0, 1, 8, 11, 20])
+def test_gradients_that_are_summed_over_few_images_at_a_time_are_those_of_all(x64, transpose, images):
+    x, k = images_and_kernel((5, 6), (3, 3), (2, 3), jnp.float64, images)
+    ours = conv2d_transpose if transpose else conv2d
+    got = value_and_gradients(lambda x, k: ours(x, k, stride=2), x, k)
+    for g, w in zip(got, value_and_gradients(reference(transpose, 2, "SAME"), x, k), strict=True):
+        np.testing.assert_allclose(g, w, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)])
 def test_smaller_dtypes_are_kept_and_right_to_their_rounding(dtype, tolerance):
-    x, k = images_and_kernel((8, 8), (3, 3), (8, 8), jnp.float32)
+    x, k = images_and_kernel((8, 8), (3, 3), (8, 8), jnp.float32, images=32)
     x, k = x.astype(dtype), k.astype(dtype)
     got = value_and_gradients(conv2d, x, k)
     want = value_and_gradients(reference(False, 1, "SAME"), x.astype(jnp.float32), k.astype(jnp.float32))
