@@ -12,17 +12,18 @@ import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
-# Each life costs the start of a framework, so few here; SDEBNN_KILLS=20 is the same test for a quarter of an hour.
-KILLS = int(os.environ.get("SDEBNN_KILLS", "3"))
+KILLS = 20
 CHOICES = (
     "--epochs 400 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 100 "
     "--checkpoint-steps 3"
 )
 
 
-def start(*arguments: str) -> subprocess.Popen:
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
     # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+    # Each life compiles the same programs. A cache of their own: who is killed may leave half of one.
+    env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [sys.executable, "-c", "import sys; from sdebnn.cli import main; sys.exit(main())", "train", *arguments]
     return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
@@ -49,15 +50,15 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     x = rng.normal(size=(30, 2)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
     choices = ["--data", str(tmp_path / "mine.npz"), "--framework", framework, *CHOICES.split()]
-    assert start("--output", str(tmp_path / "whole"), *choices).wait(300) == 0
+    assert start(tmp_path, "--output", str(tmp_path / "whole"), *choices).wait(300) == 0
 
     run = RunFolder(tmp_path / "killed")
-    process = start("--output", str(run.path), *choices)
+    process = start(tmp_path, "--output", str(run.path), *choices)
     # Once before the first checkpoint is there.
     wait_for(run.metrics_file.exists, process)
     process.kill()
     process.wait()
-    process = start("--resume", str(run.path))
+    process = start(tmp_path, "--resume", str(run.path))
     for _ in range(KILLS):
         step = newest(run)
         wait_for(lambda step=step: newest(run) > step, process)
@@ -68,7 +69,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
         assert meta["step"] > step
         assert run.read_config()["framework"] == framework
         MetricsLog.read(run)
-        process = start("--resume", str(run.path))
+        process = start(tmp_path, "--resume", str(run.path))
     assert process.wait(300) == 0
 
     first, second = (
