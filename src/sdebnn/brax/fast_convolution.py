@@ -24,7 +24,7 @@ from jax import numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-# Of which the weight gradient is computed at once on a CPU. Measured for 14 x 14 to 32 x 32 pixels and 5 to 64 channels.
+# Of which a CPU computes the weight gradient at once. Measured for 14 x 14 to 32 x 32 pixels, 5 to 64 channels.
 IMAGES = 8
 
 Images = Float[Array, "n h w c"]
