@@ -4,7 +4,7 @@ The network of `sdebnn_step.py` with 20 midpoint steps: 40 evaluations of f_x. B
 residual convolutions with SiLU, as many times, forward and backward, without any SDE, in the layout in which PyTorch's
 convolutions are fastest on a CPU, channels last.
 
-    python benchmarks/torch_step.py [--rounds 3] [--threads 1]
+    python benchmarks/torch_step.py [--rounds 3] [--threads 1] [--bfloat16]
     python benchmarks/torch_step.py --memory
 
 With `--memory` every number is the peak of a process of its own, above that of one which has only imported PyTorch.
@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each row (default 3)")
     parser.add_argument("--threads", type=int, default=CORES, help="of PyTorch (default: all cores)")
+    parser.add_argument("--bfloat16", action="store_true", help="that row too, slow without such instructions")
     parser.add_argument("--memory", action="store_true", help="peak memory in place of time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -98,7 +99,8 @@ def main() -> None:
         print_rows("Peak memory above the interpreter's, MiB", [f"{n} steps" for n in counts], rows)
         return
     calls = {f"plain stack, {2 * STEPS} times": plain_stack(2 * STEPS)}
-    calls |= {f"SDE-BNN, {name}": training_step(**choices) for name, choices in ROWS.items()}
+    timed = {name: choices for name, choices in ROWS.items() if options.bfloat16 or "precision" not in choices}
+    calls |= {f"SDE-BNN, {name}": training_step(**choices) for name, choices in timed.items()}
     print_table(f"One gradient of the 2-2-2 network, {options.threads} threads", medians(calls, rounds=options.rounds))
 
 
