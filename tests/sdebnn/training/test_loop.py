@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -55,7 +56,15 @@ def test_a_finished_run_taken_up_again_is_only_scored(tmp_path, table, quick, bu
     assert untimed(run) == lines
 
 
-def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, build) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Shells let what they start in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_130_and_a_second_one_does_not_wait(interruptible, tmp_path, table, quick, build) -> None:
     learner = at_step(build(quick, table), 0, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Stopped) as stop:
         fit(learner, quick, table, RunFolder.create(tmp_path / "once"))
@@ -64,7 +73,8 @@ def test_ctrl_c_is_130_and_a_second_one_does_not_wait(tmp_path, table, quick, bu
     def impatient() -> None:
         signal.raise_signal(signal.SIGINT)
         # Two at once would be one.
-        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        deadline = time.monotonic() + 10
+        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler and time.monotonic() < deadline:
             time.sleep(0.001)
         signal.raise_signal(signal.SIGINT)
 
