@@ -238,14 +238,10 @@ class SDEBNN(BayesianModule):
         return grid(section.start, section.end, self.solver.steps)
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
-        entropy, solver = int(torch.randint(2**62, (), generator=rng)), self.solver
-        if solver.adaptive:
-            depths = torch.tensor([0.0, 1.0], dtype=torch.float64)
-        else:
-            # Every section begins where the one before it ends.
-            grids = [self._grid(section) for section in self.process.sections()]
-            depths = torch.cat([grids[0][:1], *(of_section[1:] for of_section in grids)])
-        return BrownianMotion(self._noisy, entropy, depths, w, dt=step_size(0.0, 1.0, solver.steps))
+        entropy = int(torch.randint(2**62, (), generator=rng))
+        # Every section begins where the one before it ends.
+        depths = torch.cat([self._grid(section) for section in self.process.sections()]).unique()
+        return BrownianMotion(self._noisy, entropy, depths, w)
 
 
 def _ends(section: Section) -> torch.Tensor:

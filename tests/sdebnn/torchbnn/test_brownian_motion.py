@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import torch
 
-from sdebnn.torchbnn.brownian_motion import BrownianMotion
+from sdebnn.torchbnn.brownian_motion import KEPT, BrownianMotion
 
 LIKE = torch.zeros((), dtype=torch.float64)
 DEPTHS = torch.tensor([0.0, 0.1, 0.4, 0.5, 1.0], dtype=torch.float64)
@@ -35,10 +35,21 @@ def test_parts_add_up_to_the_whole_in_any_order() -> None:
     assert not torch.equal(BrownianMotion(3, 1, DEPTHS, LIKE)(0.0, 1.0), whole)
 
 
+def test_increments_do_not_depend_on_what_else_was_asked_or_in_which_order() -> None:
+    """One part is shorter than the resolution."""
+    parts = [(0.0, 0.13), (0.13, 0.3), (0.13, 0.215), (0.215, 0.3), (0.3, 0.3 + 1e-8), (0.13, 0.77), (0.6, 0.95)]
+    forwards, backwards = BrownianMotion(3, 0, DEPTHS, LIKE), BrownianMotion(3, 0, DEPTHS, LIKE)
+    expected = [forwards(*part) for part in parts]
+    for part, increment in zip(reversed(parts), reversed(expected), strict=True):
+        assert torch.equal(backwards(*part), increment)
+        assert torch.equal(BrownianMotion(3, 0, DEPTHS, LIKE)(*part), increment)
+    assert len(backwards.within) == KEPT
+
+
 def test_steps_are_drawn_again_and_nothing_is_kept() -> None:
     noise = BrownianMotion(3, 0, DEPTHS, LIKE)
     first = noise(0.1, 0.4)
     # A walk back comes to depths that differ in their last digits.
     assert torch.equal(noise(0.1 + 1e-13, 0.4 - 1e-13), first)
     assert torch.equal(BrownianMotion(3, 0, DEPTHS, LIKE)(0.1, 0.4), first)
-    assert not noise.intervals
+    assert not noise.within

@@ -196,7 +196,7 @@ def test_adaptive_steps_agree_with_many_fixed_ones(method: str, adjoint: str) ->
     few = Solver(10, method, adjoint, rtol=1e-4, atol=1e-5, adjoint_adaptive=adjoint == "stochastic")
     fine, adaptive = (disturbed(small_block(solver)) for solver in (Solver(400, "midpoint"), few))
     x = torch.ones(2, 3, dtype=torch.float64)
-    noise = BrownianMotion(fine.sigma.numel(), 7, torch.tensor([0.0, 1.0], dtype=torch.float64), x, dt=0.1)
+    noise = BrownianMotion(fine.sigma.numel(), 7, grid(0.0, 1.0, 10), x)
     results = []
     for block in (fine, adaptive):
         outputs, _ = block(x, noise=noise)
@@ -301,7 +301,7 @@ def test_steps_that_do_not_add_up_do_not_divide_the_brownian_motion() -> None:
     noise = BrownianMotion(block.sigma.numel(), 0, grid(0.0, 1.0, 100), block.sigma)
     with torch.no_grad():
         block(torch.ones(2, 3), noise=noise)
-    assert not noise.intervals
+    assert not noise.within
 
 
 def test_a_module_of_one_s_own_becomes_infinitely_deep_and_bayesian() -> None:
@@ -341,6 +341,15 @@ def test_a_generator_decides_the_weights_and_the_whole_batch_shares_them() -> No
     assert not torch.allclose(together, block(x, rng=generator(5))[0])
     apart = torch.cat([block(row[None], rng=generator(4))[0] for row in x])
     torch.testing.assert_close(together, apart)
+
+
+def test_with_adaptive_steps_an_example_has_the_weights_of_its_seed_whatever_is_beside_it() -> None:
+    """To the solver's tolerance, over many steps."""
+    block = disturbed(small_block(Solver(4, "midpoint", rtol=3e-4, atol=3e-5), sigma=1.0))
+    x = torch.cat([torch.ones(1, 3), 8 * torch.randn(9, 3, generator=generator(0))]).double()
+    with torch.no_grad():
+        alone, together = block(x[:1], rng=generator(0))[0], block(x, rng=generator(0))[0]
+    torch.testing.assert_close(alone, together[:1], rtol=0, atol=0.005)
 
 
 def test_a_trained_block_still_draws_from_its_prior() -> None:
