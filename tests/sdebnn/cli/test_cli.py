@@ -123,6 +123,19 @@ def test_bad_flags_are_one_line_exit_code_2_and_leave_nothing(flags, says, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "cauchy"])
+def test_outputs_that_become_nan_are_one_line_in_pytorch(likelihood: str, tmp_path, capsys) -> None:
+    pytest.importorskip("torchsde")
+    rng = np.random.default_rng(0)
+    path = save(tmp_path / "mine.npz", x=rng.normal(size=(40, 3)), y=rng.normal(size=40))
+    flags = ["--learning-rate", "1e8", "--warmup-steps", "0", "--schedule", "constant", "--likelihood", likelihood]
+    given = [*QUICK, "--framework", "torch", "--data", path, "--output", str(tmp_path / "run"), *flags]
+    code, _, err = run(capsys, "train", *given)
+    assert code == 1
+    assert "became NaN or infinite" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
 IMAGES = np.zeros((12, 8, 8), np.float32)
 LABELS = np.arange(12) % 3
 
