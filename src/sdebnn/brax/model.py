@@ -1,6 +1,5 @@
 """A network with its likelihood: what is trained, saved and asked for predictions."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from sdebnn.brax.likelihoods import LIKELIHOODS, Likelihood
 from sdebnn.brax.networks import build_network
 from sdebnn.data import Dataset, check_images, to_float
 from sdebnn.errors import InputError
+from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import TrainConfig
 from sdebnn.training.predictions import likelihood_of
 
@@ -82,13 +82,12 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     likelihood = LIKELIHOODS[name](dataset.num_classes or dataset.y_train.shape[1])
     input_shape = tuple(dataset.x_train.shape[1:])
     check_images(input_shape, config.augmentation)
-    predicting = dataclasses.replace(
-        config, steps=config.test_steps or config.steps, method=config.test_method or config.method, adjoint="backprop"
-    )
     network = build_network(config, input_shape, likelihood.outputs())
     if config.batch_paths != 1:
         network = independent_paths(network, config.batch_paths or None)
-    model = Model(network, build_network(predicting, input_shape, likelihood.outputs()), likelihood, input_shape)
+    model = Model(
+        network, build_network(prediction_choices(config), input_shape, likelihood.outputs()), likelihood, input_shape
+    )
     # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
     key = jax.random.key(0)
     example = jax.ShapeDtypeStruct((config.batch_shape(len(dataset.x_train))[1], *input_shape), np.float32)

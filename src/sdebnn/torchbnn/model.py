@@ -1,11 +1,10 @@
 """A network with its likelihood, built from a run's choices."""
 
-import dataclasses
-
 import torch
 from torch import nn
 
 from sdebnn.data import Dataset, check_images
+from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.bayesian import BayesianModule
 from sdebnn.torchbnn.likelihoods import LIKELIHOODS, Likelihood
@@ -40,13 +39,4 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
 
 def build_predictor(config: TrainConfig, dataset: Dataset) -> Model:
     """The same model with the solver that predictions take."""
-    return build_model(
-        dataclasses.replace(
-            config,
-            steps=config.test_steps or config.steps,
-            method=config.test_method or config.method,
-            adjoint="backprop",
-            adjoint_adaptive=0,
-        ),
-        dataset,
-    ).requires_grad_(False)
+    return build_model(prediction_choices(config), dataset).requires_grad_(False)

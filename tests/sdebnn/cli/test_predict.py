@@ -83,6 +83,24 @@ def test_the_other_framework_predicts_too(runs, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("run", "choices", "other"),
+    [
+        ("labels", {"adjoint": "checkpoint", "snr": 1}, "torch"),
+        ("labels", {"method": "reversible_heun", "adjoint": "stochastic"}, "torch"),
+        ("labels", {"method": "sra1", "test_method": "midpoint"}, "torch"),
+        ("targets", {"method": "euler"}, "jax"),
+        ("targets", {"method": "midpoint", "adjoint": "stochastic", "rtol": 0.1, "adjoint_adaptive": 1}, "jax"),
+    ],
+)
+def test_how_a_run_was_trained_is_no_matter_to_the_other_framework(run, choices, other, runs, tmp_path) -> None:
+    shutil.copytree(runs / run, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | choices))
+    flags = ["--framework", other, *(["--rtol", "0"] if "rtol" in choices else [])]
+    assert predict(tmp_path, tmp_path, "run", np.ones((2, 3)), "out.npz", *flags) == 0
+
+
+@pytest.mark.parametrize(
     ("x", "output", "says"),
     [
         (np.zeros((4, 2)), "out.npz", "of shape (2,) each, but the run was trained on floating-point numbers"),
