@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sdebnn.errors import InputError
+
 Output = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -34,11 +36,16 @@ class Serial(nn.Module):
 
 
 class bnn_serial(BayesianModule):
-    """Modules one after the other; the KL of those that are Bayesian is added up."""
+    """Modules one after the other; the KL of those that are Bayesian is added up.
+
+    **Raises:** `InputError` for a Bayesian module within one that is not.
+    """
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         for number, layer in enumerate(layers):
+            if not isinstance(layer, BayesianModule):
+                check_deterministic(layer, f"Layer {number} of bnn_serial")
             self.add_module(str(number), layer)
 
     def forward(self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> Output:
@@ -57,6 +64,27 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return [layer for layer in module._modules.values() if layer is not None]
 
 
+def check_deterministic(module: nn.Module, called: str) -> None:
+    """**Raises:** `InputError` where a module that returns no KL, which the sentence names as `called`, has a Bayesian
+    one within.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, BayesianModule):
+            raise InputError(
+                f"{called} has the Bayesian module {name or type(layer).__name__!r} within, whose KL would be lost: "
+                "take deterministic layers there, and bnn_serial in place of nn.Sequential around Bayesian ones."
+            )
+
+
 def takes_depth(module: nn.Module) -> bool:
     """Whether the module is called with depth, as the keyword `t`."""
-    return "t" in inspect.signature(module.forward).parameters
+    return "t" in forward_parameters(module)
+
+
+def forward_parameters(module: nn.Module) -> dict[str, inspect.Parameter]:
+    """What the module is called with, by name, also where `torch.compile` has wrapped it."""
+    try:
+        return dict(inspect.signature(getattr(module, "_orig_mod", module).forward).parameters)
+    except ValueError:
+        # Traced modules do not say; they take tensors by position.
+        return {}

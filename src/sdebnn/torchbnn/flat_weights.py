@@ -1,6 +1,5 @@
 """The parameters of a module as one vector, and the module run with the weights in such a vector."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,10 +8,14 @@ from torch import nn
 
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.arrays import natural_order
-from sdebnn.torchbnn.bayesian import takes_depth
-from sdebnn.torchbnn.diffeq_layers import DepthLayer, Ignore, fan_in
+from sdebnn.torchbnn.bayesian import Serial, check_deterministic, forward_parameters, takes_depth
+from sdebnn.torchbnn.bfloat16 import Bfloat16
+from sdebnn.torchbnn.diffeq_layers import Activation, Ignore, Swish, fan_in
+from sdebnn.torchbnn.dropout import check_no_dropout
 
-DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+# These take depth: the first only to hand it on, the others whatever it is.
+HAND_ON = (Serial, Bfloat16)
+WITHOUT_DEPTH = (Ignore, Activation, Swish)
 
 
 class FlatWeights:
@@ -23,30 +26,21 @@ class FlatWeights:
     - `module`: called as `module(x, t=...)`, or as `module(x)` if it takes no `t`.
 
     **Raises:** `InputError` for a module without parameters, with buffers or dropout, which would change along the
-    path, with `t` before `x`, or without `t` around layers that depend on it.
+    path, with Bayesian modules, whose KL would be lost, with `t` before `x` or arguments beside them, or without `t`
+    around layers that depend on it.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        if next(iter(inspect.signature(module.forward).parameters), None) == "t":
-            raise InputError("f_x takes t first, but it is called as f_x(x, t=t): let its forward take x before t.")
+        _check_arguments(module)
+        check_deterministic(module, "f_x")
         if any(True for _ in module.buffers()):
             raise InputError(
                 f"f_x has the buffer {next(iter(dict(module.named_buffers())))!r}; its state would change along the "
                 "path: take layers without buffers, such as nn.GroupNorm in place of nn.BatchNorm2d."
             )
-        for name, layer in module.named_modules():
-            if isinstance(layer, DROPOUT) and layer.p > 0:
-                raise InputError(
-                    f"f_x has dropout ({name}), whose mask would change at every step of the solver; leave it out: the "
-                    "noise of the weights takes its place."
-                )
+        check_no_dropout(module, "f_x")
+        _check_depth(module)
         self._takes_t = takes_depth(module)
-        for name, layer in module.named_modules():
-            if not self._takes_t and isinstance(layer, DepthLayer) and type(layer) is not Ignore:
-                raise InputError(
-                    f"The layer {name!r} of f_x depends on depth t, but f_x takes no t, so it would never change: put "
-                    "sdebnn.torchbnn.Serial in place of nn.Sequential, or let forward take t and hand it on."
-                )
         parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
         if not parameters:
             raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
@@ -71,12 +65,50 @@ class FlatWeights:
         parts = w.split(self.sizes)
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
         outputs = torch.func.functional_call(module, weights, (x,), {"t": t} if self._takes_t else {})
+        if not isinstance(outputs, torch.Tensor):
+            raise InputError(
+                f"f_x returns a {type(outputs).__name__}; it moves the hidden state through depth, so it must return a "
+                "tensor of its shape: wrap it in a module that does."
+            )
         if outputs.shape != x.shape:
             raise InputError(
                 f"f_x maps inputs of shape {tuple(x.shape)} to {tuple(outputs.shape)}; it moves the hidden state "
                 "through depth, so it must keep its shape."
             )
         return outputs
+
+
+def _check_arguments(module: nn.Module) -> None:
+    inner: nn.Module = getattr(module, "_orig_mod", module)
+    if isinstance(inner, HAND_ON):
+        for child in inner.children():
+            _check_arguments(child)
+        return
+    for number, argument in enumerate(forward_parameters(inner).values()):
+        if number == 0 and argument.name == "t":
+            raise InputError("f_x takes t first, but it is called as f_x(x, t=t): let its forward take x before t.")
+        many = argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+        if number > 0 and argument.name != "t" and argument.default is argument.empty and not many:
+            raise InputError(
+                f"f_x takes {argument.name!r} too, but it is called as f_x(x, t=t): give that a default, or leave it "
+                "out."
+            )
+
+
+def _check_depth(module: nn.Module, path: str = "") -> None:
+    """**Raises:** `InputError` for a layer that depends on depth within a module that takes none."""
+    inner: nn.Module = getattr(module, "_orig_mod", module)
+    if isinstance(inner, HAND_ON):
+        for name, child in inner.named_children():
+            _check_depth(child, f"{path}{name}.")
+    elif not takes_depth(inner):
+        for name, layer in inner.named_modules():
+            if takes_depth(layer) and not isinstance(layer, HAND_ON) and type(layer) not in WITHOUT_DEPTH:
+                raise InputError(
+                    f"The layer {path + name!r} of f_x depends on depth t, but {'what holds it' if path else 'f_x'} "
+                    "takes no t, so it would never change: put sdebnn.torchbnn.Serial in place of nn.Sequential, or "
+                    "let forward take t and hand it on."
+                )
 
 
 def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:

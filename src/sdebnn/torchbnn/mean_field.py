@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.bayesian import BayesianModule, Output
+from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic
 
 
 class MeanField(BayesianModule):
@@ -22,7 +22,7 @@ class MeanField(BayesianModule):
     - `initial_std`: standard deviation of every weight under the posterior at the start of training.
     - `disable`: use the means alone, with KL zero: the deterministic module with the same parameters.
 
-    **Raises:** `InputError` unless both standard deviations are positive.
+    **Raises:** `InputError` unless both standard deviations are positive and the layer is deterministic.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class MeanField(BayesianModule):
         for name, std in (("prior_std", prior_std), ("initial_std", initial_std)):
             if not std > 0:
                 raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
+        check_deterministic(layer, "MeanField's layer")
         self.prior_std, self.disable = prior_std, disable
         self.mean = layer
         self.log_std = nn.Module()

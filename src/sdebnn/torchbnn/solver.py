@@ -58,6 +58,8 @@ class Solver(NamedTuple):
 
 def check_solver(solver: Solver) -> Solver:
     """The solver with torchsde's name of its method. **Raises:** `InputError` for what torchsde does not offer."""
+    if not isinstance(solver, Solver):
+        raise InputError(f"solver={solver!r} is not allowed: it takes a Solver, like Solver(20, method='midpoint').")
     method = ALIASES.get(solver.method, solver.method)
     if method not in SDE_TYPES:
         raise InputError(f"method={solver.method!r} is not allowed: torchsde takes {', '.join(SDE_TYPES)}.")

@@ -37,6 +37,12 @@ def test_bnn_serial_adds_up_the_kl_of_bayesian_modules_and_nests() -> None:
     assert network(torch.ones(2, 3), rng=generator(0), prior=True)[1].item() == 0
 
 
+@pytest.mark.parametrize("make", [bnn_serial, MeanField])
+def test_a_kl_that_would_be_lost_is_refused(make) -> None:
+    with pytest.raises(InputError, match=r"Bayesian module '1' within, whose KL would be lost: .*bnn_serial"):
+        make(nn.Sequential(nn.Linear(2, 2), Drawn(1.0)))
+
+
 def test_a_module_that_comes_twice_is_applied_twice() -> None:
     layer, drawn = nn.Linear(2, 2), Drawn(1.0)
     x = torch.ones(1, 2)

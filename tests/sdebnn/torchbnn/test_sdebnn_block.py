@@ -4,6 +4,7 @@ import math
 import pickle
 import re
 
+import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -11,12 +12,26 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn import SDEBNN, HyperODEBlock, Serial, Solver, WeightProcess, drift_network
+from sdebnn.torchbnn import SDEBNN, Bfloat16, HyperODEBlock, MeanField, Serial, Solver, WeightProcess, drift_network
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
 from sdebnn.torchbnn.path_kl import path_kl
 from sdebnn.torchbnn.sdebnn_block import LONGEST_PART
 from sdebnn.torchbnn.solver import SDE_TYPES, grid
+
+
+class Scaled(nn.Linear):
+    def forward(self, x, t=0.0):
+        return super().forward(x) * t
+
+
+class Attention(nn.Module):
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(3, 1, **options)
+
+    def forward(self, x):
+        return self.inner(x, x, x)[0]
 
 
 def small_block(solver: Solver | None = None, *, widths=(4,), estimator="stl", dtype=torch.float64, **prior) -> SDEBNN:
@@ -259,7 +274,13 @@ def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too() -> None:
     ("fx", "sentence"),
     [
         (nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)), r"dropout \(1\).*leave it out"),
+        (Attention(dropout=0.5), r"dropout \(inner\)"),
+        (nn.Sequential(nn.Linear(3, 3), nn.RReLU()), r"random slopes \(1\)"),
         (nn.Sequential(dense("concat", 3, 3)), r"layer '0' of f_x depends on depth t.*Serial"),
+        (nn.Sequential(Scaled(3, 3), nn.Tanh()), r"layer '0' of f_x depends on depth t"),
+        (Serial(nn.Linear(3, 3), nn.Sequential(dense("blend", 3, 3))), r"layer '1.0' of f_x depends on depth t"),
+        (Bfloat16(nn.Sequential(dense("concat", 3, 3))), r"layer '_fx.0' of f_x depends on depth t"),
+        (nn.Sequential(torch.compile(dense("concat", 3, 3), backend="eager")), r"layer '0' of f_x depends on depth t"),
     ],
 )
 def test_an_fx_that_draws_or_loses_depth_is_refused(fx: nn.Module, sentence: str) -> None:
@@ -268,8 +289,25 @@ def test_an_fx_that_draws_or_loses_depth_is_refused(fx: nn.Module, sentence: str
 
 
 def test_an_fx_whose_dropout_is_switched_off_is_taken() -> None:
-    fx = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0), dense("ignore", 3, 3))
+    fx = nn.Sequential(Attention(dropout=0.0), nn.Dropout(0.0), dense("ignore", 3, 3))
     SDEBNN(fx, WeightProcess(drift_network((2,))))(torch.ones(2, 3))
+
+
+def test_layers_that_take_depth_and_have_no_use_for_it_may_lose_it() -> None:
+    fx = nn.Sequential(nn.Linear(3, 3), activation("tanh"), Serial(nn.Linear(3, 3), activation("swish")))
+    SDEBNN(fx, WeightProcess(drift_network((2,))))(torch.ones(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_depth_reaches_an_f_x_that_is_compiled() -> None:
+    x, results = torch.ones(2, 3), []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        fx: nn.Module = Scaled(3, 3)
+        if compiled:
+            fx = torch.compile(fx, backend="eager")
+        results.append(SDEBNN(fx, WeightProcess(drift_network((2,))), Solver(2))(x, rng=generator(0))[0])
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("choices", [{"steps": 20.5}, {"steps": "20"}, {"rtol": math.nan}, {"atol": math.inf}])
@@ -316,10 +354,6 @@ def test_a_module_of_one_s_own_becomes_infinitely_deep_and_bayesian() -> None:
 
 
 def test_f_x_takes_depth_if_it_names_it_and_none_if_it_does_not() -> None:
-    class Scaled(nn.Linear):
-        def forward(self, x, t):
-            return super().forward(x) * t
-
     for kind, expected in ((nn.Linear, 1.0), (Scaled, 0.5)):
         fx = kind(1, 1).double()
         with torch.no_grad():
@@ -390,6 +424,13 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
         (lambda: SDEBNN(nn.Tanh(), PROCESS), "no parameters"),
         (lambda: SDEBNN(nn.Linear(3, 2), PROCESS)(torch.ones(1, 3)), "must keep its shape"),
         (lambda: SDEBNN(DepthFirst(), PROCESS), "x before t"),
+        (lambda: SDEBNN(Bfloat16(DepthFirst()), PROCESS), "x before t"),
+        (lambda: SDEBNN(nn.Bilinear(3, 3, 3), PROCESS), "takes 'input2' too"),
+        (lambda: SDEBNN(nn.GRU(3, 3), PROCESS)(torch.ones(1, 3)), "f_x returns a tuple"),
+        (
+            lambda: SDEBNN(Serial(MeanField(nn.Linear(3, 3))), PROCESS),
+            "Bayesian module '0' within, whose KL would be lost",
+        ),
         (lambda: SDEBNN(nn.Linear(3, 3), SHORT)(torch.ones(1, 3)), "12 weights to shape (1,); it must give one number"),
         (lambda: HyperODEBlock(nn.Linear(3, 3), SHORT.drift)(torch.ones(1, 3)), "one number for each weight"),
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, kl_estimator="mc"), "stl, full_mc, analytic"),
@@ -404,6 +445,19 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused(make, says) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, "midpoint"), "like Solver(20, method='midpoint')"),
+    ],
+)
+def test_what_is_of_another_type_is_refused(make, says, monkeypatch) -> None:
+    """As a reader meets it, whose types are not checked."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InputError, match=re.escape(says)):
         make()
 
