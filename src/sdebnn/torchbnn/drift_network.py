@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.bayesian import Serial
+from sdebnn.torchbnn.bayesian import Serial, takes_depth
 from sdebnn.torchbnn.diffeq_layers import activation as activation_by_name
 from sdebnn.torchbnn.diffeq_layers import dense
+from sdebnn.torchbnn.dropout import check_no_dropout
 
 
 def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softplus") -> Callable[[int], nn.Module]:
@@ -24,8 +25,11 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
     - `activation`: by its name in `diffeq_layers.activation`.
 
     **Returns:** a function of the number of weights that makes the module.
-    """
 
+    **Raises:** `InputError` for one width in place of several.
+    """
+    if isinstance(widths, int):
+        raise InputError(f"drift_network got widths={widths}; it takes those of all hidden layers, like (2, 64, 2).")
     # No closure, so that a network can be pickled.
     return partial(_network, widths, activation)
 
@@ -37,6 +41,29 @@ def _network(widths: tuple[int, ...], activation: str, size: int) -> nn.Module:
         layers += [dense("concat", inputs, width), activation_by_name(activation)]
         inputs = width
     return Serial(*layers, dense("ignore", inputs, size, w_init=torch.zeros))
+
+
+def build_drift(drift: Callable[[int], nn.Module], size: int) -> nn.Module:
+    """The module NN of so many weights. **Raises:** `InputError` unless `drift` is a function that makes one, which
+    takes depth and draws nothing.
+    """
+    if isinstance(drift, nn.Module) or not callable(drift):
+        raise InputError(
+            f"The posterior drift is given as a {type(drift).__name__}; it takes a function of the number of "
+            "weights that makes the module, like drift_network()."
+        )
+    module = drift(size)
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"The posterior drift is made as a {type(module).__name__}; the function must return a torch.nn.Module."
+        )
+    if not takes_depth(module):
+        raise InputError(
+            "The posterior drift takes no t, but it is called as module(w, t=t): give its forward the argument t, or "
+            "put it into sdebnn.torchbnn.Serial."
+        )
+    check_no_dropout(module, "The posterior drift")
+    return module
 
 
 def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Any) -> torch.Tensor:

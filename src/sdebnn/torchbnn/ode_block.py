@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sdebnn.torchbnn.drift_network import correction
+from sdebnn.torchbnn.drift_network import build_drift, correction
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
@@ -52,7 +52,7 @@ class HyperODEBlock(nn.Module):
         self._layout = FlatWeights(fx)
         self.solver = check_solver(solver or Solver())
         self.w0 = fx
-        self.drift = drift(self._layout.size)
+        self.drift = build_drift(drift, self._layout.size)
         self.evaluations = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

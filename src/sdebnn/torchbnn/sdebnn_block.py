@@ -12,7 +12,7 @@ from sdebnn.depths import check_depths
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
-from sdebnn.torchbnn.drift_network import correction
+from sdebnn.torchbnn.drift_network import build_drift, correction
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
@@ -43,7 +43,7 @@ class SDEBNN(BayesianModule):
     - `solver`: steps, method and gradients.
     - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `path_kl`.
 
-    **Raises:** `InputError` for an fx, a solver or an estimator that cannot be used.
+    **Raises:** `InputError` for an fx, a drift, a solver or an estimator that cannot be used.
     """
 
     sigma: torch.Tensor
@@ -56,7 +56,7 @@ class SDEBNN(BayesianModule):
         self.process, self.solver = process, check_solver(solver or Solver())
         self.kl_estimator = check_estimator(kl_estimator)
         self.w0 = fx
-        self.drift = process.drift(self._layout.size)
+        self.drift = build_drift(process.drift, self._layout.size)
         noisy = process.noisy(self._layout.size)
         if process.start == "gaussian":
             self.w0_log_ratio = nn.Parameter(torch.zeros(noisy))

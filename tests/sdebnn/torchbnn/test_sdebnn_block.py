@@ -453,6 +453,11 @@ def test_what_cannot_be_used_is_refused(make, says) -> None:
     ("make", "says"),
     [
         (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, "midpoint"), "like Solver(20, method='midpoint')"),
+        (lambda: drift_network(64), "like (2, 64, 2)"),
+        (lambda: SDEBNN(nn.Linear(3, 3), WeightProcess(nn.Linear(12, 12))), "given as a Linear; it takes a function"),
+        (lambda: SDEBNN(nn.Linear(3, 3), WeightProcess(lambda size: torch.tanh)), "must return a torch.nn.Module"),
+        (lambda: HyperODEBlock(nn.Linear(3, 3), lambda size: nn.Linear(size, size)), "drift takes no t"),
+        (lambda: SDEBNN(nn.Linear(3, 3), DROPPING), "drift has dropout (1)"),
     ],
 )
 def test_what_is_of_another_type_is_refused(make, says, monkeypatch) -> None:
@@ -471,6 +476,7 @@ class DepthFirst(nn.Linear):
 
 
 PROCESS = WeightProcess(drift_network((2,)))
+DROPPING = WeightProcess(lambda size: Serial(nn.Linear(size, size), nn.Dropout(0.5)))
 SHORT = WeightProcess(lambda size: dense("concat", size, 1))
 
 
