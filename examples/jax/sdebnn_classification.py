@@ -60,7 +60,8 @@ def parse() -> argparse.Namespace:
         "(2 when given without a number)",
     )
     add_data_dir(parser)
-    add_choices(parser, flags={"model": None} | FLAGS, separator="_")
+    defaults = {"data": "cifar10", "kl_estimator": "analytic", "test_samples": "as many as --nsamples"}
+    add_choices(parser, flags={"model": None} | FLAGS, defaults=defaults, separator="_")
     return parser.parse_args()
 
 

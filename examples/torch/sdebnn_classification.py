@@ -19,27 +19,42 @@ from sdebnn.torchbnn import build_learner
 from sdebnn.training import start_run
 
 SWITCH = {"True": True, "False": False}
+DEFAULTS = {"data": "cifar10", "method": "midpoint", "layer": "concat"}
+TOLERANCES = {"rtol": 1e-3, "atol": 1e-4}
+# Those that have a flag of another name above, and what PyTorch does not offer.
+WITHOUT_FLAG = ("adjoint", "adjoint_adaptive", "framework", "steps", "snr")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--train-dir", type=Path, required=True, metavar="DIR", help="run folder, new or empty")
-    add("--dt", type=float, default=0.05, help="step of the solver over depth 0 to 1; a whole number of them makes 1")
+    add(
+        "--dt",
+        type=float,
+        default=0.05,
+        help="step of the solver over depth 0 to 1; a whole number of them makes 1 (default 0.05)",
+    )
     add(
         "--adjoint",
         dest="use_adjoint",
         choices=SWITCH,
         default="True",
-        help="gradients by the adjoint SDE, whose memory does not grow with the steps; exact with reversible_heun",
+        help="gradients by the adjoint SDE, whose memory does not grow with the steps; exact with reversible_heun "
+        "(default True)",
     )
-    add("--adaptive", choices=SWITCH, default="False", help="adaptive steps; the first is --dt; see --rtol, --atol")
+    add(
+        "--adaptive",
+        choices=SWITCH,
+        default="False",
+        help="adaptive steps; the first is --dt; see --rtol, --atol (default False)",
+    )
     add(
         "--adjoint_adaptive",
         dest="adapt_adjoint",
         choices=SWITCH,
         default="False",
-        help="adaptive steps in the adjoint SDE too",
+        help="adaptive steps in the adjoint SDE too (default False)",
     )
     add(
         "--inhomogeneous",
@@ -47,7 +62,9 @@ def parse() -> argparse.Namespace:
         help="layers of f_x that depend on depth (--layer concat), beside the weights that do (default True)",
     )
     add_data_dir(parser)
-    add_choices(parser, flags={"adjoint": None, "adjoint_adaptive": None, "framework": None, "steps": None})
+    said = {name: f"0.0; {value} with --adaptive True" for name, value in TOLERANCES.items()}
+    said["test_samples"] = "as many as --train-samples"
+    add_choices(parser, flags=dict.fromkeys(WITHOUT_FLAG), defaults=DEFAULTS | said)
     return parser.parse_args()
 
 
@@ -62,19 +79,23 @@ def config(options: argparse.Namespace) -> TrainConfig:
         raise InputError(
             f"--inhomogeneous {inhomogeneous} does not go with --layer {given['layer']}: leave one of them out."
         )
-    choices = {"method": "midpoint", "layer": "ignore" if inhomogeneous is False else "concat"} | given
+    choices = DEFAULTS | ({"layer": "ignore"} if inhomogeneous is False else {}) | given
+    exact = choices["method"] == "reversible_heun"
+    if SWITCH[options.adapt_adjoint] and (exact or not (SWITCH[options.adaptive] and SWITCH[options.use_adjoint])):
+        raise InputError(
+            "--adjoint_adaptive True takes --adaptive True, --adjoint True and a --method other than reversible_heun."
+        )
     choices["adjoint_adaptive"] = int(SWITCH[options.adapt_adjoint])
     if SWITCH[options.adaptive]:
-        choices = {"rtol": 1e-3, "atol": 1e-4} | choices
+        choices = TOLERANCES | choices
         if not (choices["rtol"] or choices["atol"]):
             raise InputError("--adaptive True takes a tolerance: --rtol or --atol above 0.")
     elif choices.get("rtol") or choices.get("atol"):
         raise InputError("--rtol and --atol are tolerances of adaptive steps: add --adaptive True.")
-    exact = choices["method"] == "reversible_heun"
     adjoint = ("reversible" if exact else "stochastic") if SWITCH[options.use_adjoint] else "backprop"
     # As many posterior samples for predictions as in training, unless told otherwise.
     choices.setdefault("test_samples", choices.get("train_samples", 1))
-    data = choices.pop("data", "cifar10")
+    data = choices.pop("data")
     return scored_for_a_trial(
         TrainConfig.for_data(data, **choices, framework="torch", steps=steps, adjoint=adjoint), choices
     )

@@ -41,7 +41,11 @@ def test_the_classification_command(tmp_path: Path) -> None:
         (["--dt", "0.3"], "a whole number of steps has to make 1"),
         (["--dt", "-1"], "a whole number of steps has to make 1"),
         (["--rtol", "0.1"], "add --adaptive True"),
-        (["--data", "digits", "--adjoint", "False", "--adaptive", "True", "--adjoint_adaptive", "True"], "stochastic"),
+        (
+            ["--data", "digits", "--adjoint", "False", "--adaptive", "True", "--adjoint_adaptive", "True"],
+            "takes --adaptive",
+        ),
+        (["--data", "digits", "--adjoint_adaptive", "True"], "--adjoint_adaptive True takes --adaptive True"),
         (["--data", "digits", "--adaptive", "True", "--rtol", "0", "--atol", "0"], "takes a tolerance"),
         (["--data", "digits", "--inhomogeneous", "True", "--layer", "ignore"], "does not go with --layer ignore"),
         (["--data", "digits", "--dt", "1e-320"], "a whole number of steps"),

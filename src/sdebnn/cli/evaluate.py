@@ -20,7 +20,7 @@ def add_to(subcommands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
     add_data_dir(parser)
-    add_choices(parser, names=CHANGEABLE)
+    add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)
 
 

@@ -16,6 +16,7 @@ def add_choices(
     *,
     names: tuple[str, ...] | None = None,
     flags: Mapping[str, str | None] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     separator: str = "-",
 ) -> None:
     """Adds a flag for every choice of `TrainConfig` (or for those in `names`). A flag that is not given leaves the
@@ -24,17 +25,15 @@ def add_choices(
     **Arguments:**
 
     - `flags`: names for flags that differ from those of their choices; `None` adds none.
+    - `defaults`: what the help says of defaults that are not those of `TrainConfig`.
     - `separator`: between the words of a flag.
     """
     for field in dataclasses.fields(TrainConfig):
         flag = flags.get(field.name, field.name.replace("_", separator))
         if flag is None or (names is not None and field.name not in names):
             continue
-        default = "-".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        presets = "; ".join(
-            f"{data}: {choices[field.name]}" for data, choices in PRESETS.items() if field.name in choices
-        )
-        help = f"{field.metadata['help']}{_allowed(field)} (default {default}{'; ' + presets if presets else ''})"
+        default = defaults.get(field.name) or _default(field)
+        help = f"{field.metadata['help']}{_allowed(field)} (default {default})"
         parser.add_argument(
             "--" + flag,
             dest=field.name,
@@ -102,6 +101,15 @@ _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", tuple[int, ...]:
 def _allowed(field: dataclasses.Field[Any]) -> str:
     choices = field.metadata.get("choices")
     return f" [{', '.join(choices)}]" if choices else ""
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    presets = [f"{data}: {_text(choices[field.name])}" for data, choices in PRESETS.items() if field.name in choices]
+    return "; ".join([_text(field.default), *presets])
+
+
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _parse(field: dataclasses.Field[Any], text: str) -> Any:

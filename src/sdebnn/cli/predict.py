@@ -20,7 +20,7 @@ def add_to(subcommands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="OUT", help="file to write: .npz for arrays, .csv for a table"
     )
-    add_choices(parser, names=CHANGEABLE)
+    add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)
 
 

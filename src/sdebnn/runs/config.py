@@ -114,7 +114,7 @@ class TrainConfig:
     )
 
     steps: int = _choice(8, "steps of the solver over depth 0 to 1", low=1, high=100_000)
-    method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde")
+    method: str = _choice("euler_maruyama", "solver over depth, by its name in jaxsde, or in torchsde for PyTorch")
     test_steps: int = _choice(0, "steps of the solver for predictions; 0 is as in training", low=0, high=100_000)
     test_method: str = _choice("", "solver for predictions; empty is as in training")
     adjoint: str = _choice(

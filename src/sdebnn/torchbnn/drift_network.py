@@ -28,7 +28,7 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
 
     **Raises:** `InputError` for one width in place of several.
     """
-    if isinstance(widths, int):
+    if not hasattr(widths, "__iter__"):
         raise InputError(f"drift_network got widths={widths}; it takes those of all hidden layers, like (2, 64, 2).")
     # No closure, so that a network can be pickled.
     return partial(_network, widths, activation)
