@@ -76,6 +76,11 @@ def check_deterministic(module: nn.Module, called: str) -> None:
             )
 
 
+def device_of(rng: torch.Generator | None) -> torch.device:
+    """Where the generator draws; PyTorch's own draws on the CPU, so that a seed gives the same weights everywhere."""
+    return torch.device("cpu") if rng is None else rng.device
+
+
 def takes_depth(module: nn.Module) -> bool:
     """Whether the module is called with depth, as the keyword `t`."""
     return "t" in forward_parameters(module)

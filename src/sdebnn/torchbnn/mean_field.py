@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic
+from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic, device_of
 
 
 class MeanField(BayesianModule):
@@ -52,7 +52,7 @@ class MeanField(BayesianModule):
         kl = x.new_zeros(())
         weights = {}
         for name, mean in self.mean.named_parameters():
-            normals = torch.randn(mean.shape, generator=rng, dtype=mean.dtype).to(mean.device)
+            normals = torch.randn(mean.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
             if prior:
                 weights[name] = self.prior_std * normals
                 continue

@@ -10,7 +10,7 @@ from torch import nn
 
 from sdebnn.depths import check_depths
 from sdebnn.ou_prior import Section
-from sdebnn.torchbnn.bayesian import BayesianModule, Output
+from sdebnn.torchbnn.bayesian import BayesianModule, Output, device_of
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.drift_network import build_drift, correction
 from sdebnn.torchbnn.flat_state import FlatState
@@ -46,8 +46,6 @@ class SDEBNN(BayesianModule):
     **Raises:** `InputError` for an fx, a drift, a solver or an estimator that cannot be used.
     """
 
-    sigma: torch.Tensor
-
     def __init__(
         self, fx: nn.Module, process: WeightProcess, solver: Solver | None = None, *, kl_estimator: str = "stl"
     ) -> None:
@@ -60,11 +58,6 @@ class SDEBNN(BayesianModule):
         noisy = process.noisy(self._layout.size)
         if process.start == "gaussian":
             self.w0_log_ratio = nn.Parameter(torch.zeros(noisy))
-        scales = zip(self._layout.sizes, self._layout.fan_in, strict=True)
-        sigma = torch.cat([torch.full((size,), process.diffusion_scale(n), dtype=torch.float64) for size, n in scales])
-        sigma[noisy:] = 0.0
-        # Follows from the choices, so it is no part of a checkpoint. In double precision, as weights may be.
-        self.register_buffer("sigma", sigma, persistent=False)
         self._noisy = noisy
         self.evaluations = 0
 
@@ -127,6 +120,14 @@ class SDEBNN(BayesianModule):
                 if bool((ts == stretch[1]).any()):
                     pieces.append(w[None])
         return torch.cat(pieces)
+
+    @property
+    def sigma(self) -> torch.Tensor:
+        """The diffusion of every weight, (p,), where the weights are and as precise; zero for those without noise."""
+        like, sizes = next(self.w0.parameters()), zip(self._layout.sizes, self._layout.fan_in, strict=True)
+        sigma = torch.cat([like.new_full((size,), self.process.diffusion_scale(n)) for size, n in sizes])
+        sigma[self._noisy :] = 0.0
+        return sigma
 
     def start_mean(self) -> torch.Tensor:
         """The learned initial weights as one vector."""
@@ -196,7 +197,7 @@ class SDEBNN(BayesianModule):
         noisy, still = mean[: self._noisy], mean[self._noisy :]
         prior_std = self.sigma[: self._noisy].to(mean) / (2 * self.process.rate) ** 0.5
         centre = noisy if self.process.centre == "w0" else torch.zeros_like(noisy)
-        normals = torch.randn(noisy.shape, generator=rng, dtype=mean.dtype).to(mean.device)
+        normals = torch.randn(noisy.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
         if prior:
             return torch.cat([centre + prior_std * normals, still]), zero
         log_ratio = self.w0_log_ratio
@@ -238,7 +239,7 @@ class SDEBNN(BayesianModule):
         return grid(section.start, section.end, self.solver.steps)
 
     def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
-        entropy = int(torch.randint(2**62, (), generator=rng))
+        entropy = int(torch.randint(2**62, (), generator=rng, device=device_of(rng)))
         # Every section begins where the one before it ends.
         depths = torch.cat([self._grid(section) for section in self.process.sections()]).unique()
         return BrownianMotion(self._noisy, entropy, depths, w)

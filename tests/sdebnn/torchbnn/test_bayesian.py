@@ -4,7 +4,17 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn import BayesianModule, MeanField, Serial, bnn_serial, independent_paths
+from sdebnn.torchbnn import (
+    SDEBNN,
+    BayesianModule,
+    MeanField,
+    Serial,
+    Solver,
+    WeightProcess,
+    bnn_serial,
+    drift_network,
+    independent_paths,
+)
 from sdebnn.torchbnn.diffeq_layers import dense
 
 
@@ -96,6 +106,21 @@ def test_without_a_generator_that_of_pytorch_decides() -> None:
         outputs.append(network(torch.zeros(1, 1))[0])
     assert torch.equal(*outputs)
     assert not torch.equal(outputs[0], network(torch.zeros(1, 1))[0])
+
+
+class Elsewhere(torch.Generator):
+    """In place of one on a GPU: numbers on this device cannot be copied to where the weights are."""
+
+    device = torch.device("meta")
+
+
+@pytest.mark.parametrize("start", [None, "learned", "gaussian"])
+def test_numbers_are_drawn_where_the_generator_is(start: str | None) -> None:
+    module = MeanField(nn.Linear(3, 3))
+    if start is not None:
+        module = SDEBNN(nn.Linear(3, 3), WeightProcess(drift_network((2,)), start=start), Solver(1))
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta tensor"):
+        module(torch.ones(1, 3), rng=Elsewhere())
 
 
 def test_disabled_mean_field_is_the_deterministic_module() -> None:

@@ -89,6 +89,14 @@ def test_a_path_is_asked_for_from_0_to_1(depths: list[float]) -> None:
         small_block(Solver(2)).weight_path(torch.tensor(depths, dtype=torch.float64))
 
 
+def test_a_block_has_no_double_precision_beside_single() -> None:
+    """Some devices have none."""
+    block = small_block(dtype=torch.float32).to("meta")
+    assert not list(block.buffers())
+    assert (block.sigma.dtype, block.sigma.device.type) == (torch.float32, "meta")
+    assert block.double().sigma.dtype == torch.float64
+
+
 def test_a_network_can_be_pickled() -> None:
     block = disturbed(small_block(Solver(2)))
     x = torch.ones(2, 3, dtype=torch.float64)
