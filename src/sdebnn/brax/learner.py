@@ -76,7 +76,7 @@ class JaxLearner:
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         x, y = devices.place(self._mesh, (x, y), EXAMPLES)
-        self._state, values = self._step(self._state, x, y, np.uint32(step))
+        self._state, values = self._step(self._state, x, y, np.uint32(step), self.config.average_decay(step))
         return values
 
     def largest_of_ranks(self, value: int) -> int:
@@ -178,12 +178,14 @@ def _gradient_step(
     )
 
     @jax.jit
-    def gradient_step(state: TrainState, x: Any, y: Any, step: Any) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    def gradient_step(
+        state: TrainState, x: Any, y: Any, step: Any, decay: Any
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
         (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = optax.incremental_update(params, state.average, 1 - config.ema)
+        average = optax.incremental_update(params, state.average, 1 - decay)
         norm = optax.tree.norm(gradient)
         values = {"loss": value, **parts, "gradient_norm": norm}
         moments = state.moments

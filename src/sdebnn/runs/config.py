@@ -92,7 +92,10 @@ class TrainConfig:
     )
     test_samples: int = _choice(16, "weight paths whose predictive probabilities are averaged", low=1)
     ema: float = _choice(
-        0.99, "decay of the parameter average that predictions use; 0 takes the last parameters", low=0, below=1
+        0.99,
+        "decay of the parameter average that predictions use, lower in the first steps; 0 takes the last parameters",
+        low=0,
+        below=1,
     )
     evaluate_every: int = _choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
@@ -194,6 +197,12 @@ class TrainConfig:
         """Gradient steps of the whole run."""
         steps = self.epochs * self.steps_per_epoch(train_size)
         return min(steps, self.max_steps) if self.max_steps else steps
+
+    def average_decay(self, step: int) -> float:
+        """What the parameter average keeps of itself at a gradient step, counted from 0: little at first, so that it
+        soon forgets the initial parameters, and then `ema`.
+        """
+        return min(self.ema, (1 + step) / (10 + step))
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the held-out data are looked at after that many epochs, before the end."""

@@ -64,7 +64,7 @@ class TorchLearner:
         self._optimiser.step()
         with torch.no_grad():
             for name, average in self._average.items():
-                average.lerp_(self._parameters[name], 1 - self.config.ema)
+                average.lerp_(self._parameters[name], 1 - self.config.average_decay(step))
             bad = ~(torch.isfinite(values["loss"]) & torch.isfinite(norm))
             self._first_bad = torch.where(bad & (self._first_bad == 0), step + 1, self._first_bad)
         evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.modules())
