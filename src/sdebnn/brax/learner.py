@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
-from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, make_mesh
+from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, largest, make_mesh
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
@@ -24,6 +24,7 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
+from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
@@ -137,8 +138,11 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int = 1) ->
     - `devices`: of this process, that take each gradient step together; 0 is all that it has. The losses are those of
       one device, up to rounding.
 
-    **Raises:** `InputError` when the configuration does not fit the data or the devices.
+    **Raises:** `InputError` when the configuration does not fit the data or the devices, and in every process of
+    several that were started with different choices or data.
     """
+    if jax.process_count() > 1:
+        refuse_different_runs(config, dataset, largest)
     model = build_model(config, dataset)
     examples = config.batch_shape(len(dataset.x_train))[1]
     mesh = make_mesh(devices, examples=examples, samples=config.train_samples)

@@ -20,6 +20,7 @@ from sdebnn.torchbnn.objective import Objective
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import WeightPaths
+from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.memory import process_memory
 
 BATCH = 500
@@ -178,9 +179,15 @@ class TorchLearner:
 
 
 def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
-    """The learner of the model that `config` describes. **Raises:** `InputError` when that does not fit the data."""
+    """The learner of the model that `config` describes.
+
+    **Raises:** `InputError` when that does not fit the data, and in every process of several that were started with
+    different choices or data.
+    """
     if config.snr:
         raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
+    if processes.join()[1] > 1:
+        refuse_different_runs(config, dataset, processes.largest)
     train_size = len(dataset.x_train)
     paths, size = config.batch_paths, config.batch_shape(train_size)[1]
     processes.share(size)

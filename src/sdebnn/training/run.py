@@ -1,5 +1,6 @@
 """One training run from its choices to a finished run folder, taken up again, and read back."""
 
+import contextlib
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from sdebnn.errors import StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
+from sdebnn.training.agreement import first_alone
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.predictions import report
@@ -67,11 +69,10 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     """
     dataset, validation = _load(config, data_dir)
     learner = build(config, dataset)
-    if learner.rank > 0:
-        return _train(RunFolder(output), config, dataset, validation, learner)
-    folder = RunFolder.create(output)
-    folder.write_config(config.to_json())
-    return _train(folder, config, dataset, validation, learner)
+    with first_alone(learner):
+        if learner.rank == 0:
+            RunFolder.create(output).write_config(config.to_json())
+    return _train(RunFolder(output), config, dataset, validation, learner)
 
 
 def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> Run:
@@ -127,14 +128,16 @@ def _train(
     folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
 ) -> Run:
     try:
-        if learner.rank > 0:
-            return Run(folder, config, dataset, learner, fit(learner, config, dataset, folder, validation=validation))
-        with folder.held():
-            Task.of(dataset).write(folder)
+        with contextlib.ExitStack() as held:
+            with first_alone(learner):
+                if learner.rank == 0:
+                    held.enter_context(folder.held())
+                    Task.of(dataset).write(folder)
             fitted = fit(learner, config, dataset, folder, validation=validation)
-            if importlib.util.find_spec("matplotlib") is not None:
-                pictures.draw_run(folder, config, dataset, learner, fitted)
-            write_report(folder)
+            if learner.rank == 0:
+                if importlib.util.find_spec("matplotlib") is not None:
+                    pictures.draw_run(folder, config, dataset, learner, fitted)
+                write_report(folder)
     except StorageError as error:
         raise StorageError(f"{error} Then `sdebnn train --resume {folder.path}` takes the run up again.") from None
     return Run(folder, config, dataset, learner, fitted)

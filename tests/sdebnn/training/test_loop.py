@@ -121,7 +121,7 @@ def test_a_signal_while_several_processes_score_is_agreed_on_after_a_later_step(
     learner.outputs = lambda x, outputs=learner.outputs: signal.raise_signal(signal.SIGTERM) or outputs(x)
     with pytest.raises(Stopped, match="stopped at step 10 of 60"):
         fit(learner, config, table, RunFolder.create(tmp_path / "run"))
-    assert agreed == [signal.SIGTERM]
+    assert [number for number in agreed if number] == [signal.SIGTERM]
 
 
 def test_sigterm_may_come_twice(tmp_path, table, quick, build) -> None:
