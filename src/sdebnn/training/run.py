@@ -67,12 +67,12 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
     can be resumed from its newest checkpoint.
     """
-    dataset, validation = _load(config, data_dir)
-    learner = build(config, dataset)
+    examples = _load(config, data_dir)
+    learner = build(config, examples.dataset)
     with first_alone(learner):
         if learner.rank == 0:
             RunFolder.create(output).write_config(config.to_json())
-    return _train(RunFolder(output), config, dataset, validation, learner)
+    return _train(RunFolder(output), config, examples, learner)
 
 
 def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> Run:
@@ -83,8 +83,8 @@ def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> R
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
-    dataset, validation = _load(config, data_dir)
-    return _train(run, config, dataset, validation, build(config, dataset))
+    examples = _load(config, data_dir)
+    return _train(run, config, examples, build(config, examples.dataset))
 
 
 def restore(
@@ -106,33 +106,40 @@ def restore(
     """
     run = RunFolder.open(folder)
     config = dataclasses.replace(keeping.read_choices(run), **(changes or {}))
-    dataset, _ = _load(config, data_dir)
-    Task.of(dataset).confirm(run)
+    dataset, _, task = _load(config, data_dir)
+    task.confirm(run)
     learner = build(config, dataset)
     keeping.load_average(run, learner)
     return Restored(config, dataset, learner)
 
 
-def _load(config: TrainConfig, data_dir: Path | None) -> tuple[Dataset, tuple[Any, Any] | None]:
-    dataset = data.load(config.data, data_dir)
+class _Examples(NamedTuple):
+    dataset: Dataset
+    validation: tuple[Any, Any] | None
+    task: Task
+
+
+def _load(config: TrainConfig, data_dir: Path | None) -> _Examples:
+    dataset, validation = data.load(config.data, data_dir), None
+    if config.validation:
+        dataset, *held_out = data.train_validation_split(dataset, config.validation, config.seed)
+        validation = (held_out[0], held_out[1])
+    # That of all test examples: how many of them are scored may change.
+    task = Task.of(dataset, validation)
     if config.test_examples:
         first = slice(config.test_examples)
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
-    if not config.validation:
-        return dataset, None
-    rest, x, y = data.train_validation_split(dataset, config.validation, config.seed)
-    return rest, (x, y)
+    return _Examples(dataset, validation, task)
 
 
-def _train(
-    folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
-) -> Run:
+def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:
+    dataset, validation, task = examples
     try:
         with contextlib.ExitStack() as held:
             with first_alone(learner):
                 if learner.rank == 0:
                     held.enter_context(folder.held())
-                    Task.of(dataset).write(folder)
+                    task.write(folder)
             fitted = fit(learner, config, dataset, folder, validation=validation)
             if learner.rank == 0:
                 if importlib.util.find_spec("matplotlib") is not None:
