@@ -211,8 +211,15 @@ class TrainConfig:
     def batch_shape(self, train_size: int) -> tuple[int, int]:
         """How the examples of a gradient step are laid out: slices, and examples in each.
 
-        **Raises:** `InputError` when the batch cannot be cut into `accumulate` equal slices.
+        **Raises:** `InputError` when the batch cannot be cut into `accumulate` equal slices, or its parts have weight
+        paths of their own, which slices would draw anew.
         """
+        if self.accumulate != 1 and self.batch_paths != 1:
+            raise InputError(
+                f"batch_paths={self.batch_paths} gives parts of the batch weight paths of their own, which slices of "
+                f"it (accumulate={self.accumulate}) do not; take accumulate=1, or batch_paths=1, with train_samples "
+                "for more weight paths."
+            )
         batch = min(self.batch_size, train_size)
         if batch % self.accumulate:
             raise InputError(

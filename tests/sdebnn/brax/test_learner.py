@@ -44,6 +44,12 @@ def test_a_batch_that_cannot_be_cut_into_equal_slices_is_refused() -> None:
         build_learner(dataclasses.replace(QUICK, accumulate=5), TABLE)
 
 
+@pytest.mark.parametrize("batch_paths", [0, 3])
+def test_slices_with_weight_paths_of_their_own_are_refused(batch_paths: int) -> None:
+    with pytest.raises(InputError, match=r"slices of it \(accumulate=2\) do not; take accumulate=1, or batch_paths=1"):
+        build_learner(dataclasses.replace(QUICK, accumulate=2, batch_paths=batch_paths), TABLE)
+
+
 def test_predictions_use_the_average_of_the_parameters() -> None:
     learner = build_learner(dataclasses.replace(QUICK, ema=0.25, learning_rate=0.1, warmup_steps=0), TABLE)
     states = [learner.state()]

@@ -148,6 +148,7 @@ def test_choices_that_do_not_fit_are_refused() -> None:
     for choices, says in (
         ({"snr": 1}, "not offered in PyTorch"),
         ({"batch_paths": 3}, "does not divide"),
+        ({"batch_paths": 2, "accumulate": 2}, "take accumulate=1, or batch_paths=1"),
         ({"likelihood": "laplace"}, "they take categorical"),
         ({"augmentation": "crop"}, "it takes images"),
         ({"width": 5}, None),
