@@ -302,7 +302,7 @@ def test_task_file(folder: Path, content: bytes) -> None:
     (run.path / "task.json").write_bytes(content)
     task = read_or_refused(lambda: Task.read(run))
     if task is not None:
-        read_or_refused(lambda: task.check(X))
+        read_or_refused(lambda: task.inputs(X))
         if np.prod(task.x_shape) < 10**6 and (task.num_classes or task.targets) < 10**6:
             task.placeholder()
 

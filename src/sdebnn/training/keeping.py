@@ -24,11 +24,16 @@ class Reached(NamedTuple):
     log_size: int
 
 
-def read_choices(run: RunFolder) -> TrainConfig:
-    """The choices of a run. **Raises:** `InputError`, naming the file, when they are missing or not allowed."""
+def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The choices of a run, with `changes` in place of them where given.
+
+    **Raises:** `InputError`, naming the file, when they are missing or not allowed; and for changes that are not
+    choices, or not allowed.
+    """
     record = run.read_config()
     with _naming(run.config_file):
-        return TrainConfig.from_json(record)
+        config = TrainConfig.from_json(record)
+    return TrainConfig.from_json(config.to_json() | dict(changes or {}))
 
 
 def save_state(run: RunFolder, learner: Learner, reached: Reached, about: Mapping[str, Any]) -> None:

@@ -36,17 +36,22 @@ class Run(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A finished run, read back: its choices, the data, and the learner with its averaged parameters."""
+    """A finished run, read back: its choices, the data and what they look like, and the learner with its averaged
+    parameters.
+    """
 
     config: TrainConfig
     dataset: Dataset
+    task: Task
     learner: Learner
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         """The outputs of `test_samples` posterior samples for inputs `x`; the same samples as at the end of
         training.
+
+        **Raises:** `InputError` for inputs unlike those of training.
         """
-        return self.learner.outputs(x)
+        return self.learner.outputs(self.task.inputs(x))
 
     def score(self) -> dict[str, float]:
         """The scores on the test data; with unchanged choices, those that training ended with."""
@@ -105,12 +110,12 @@ def restore(
     are no longer those of the run.
     """
     run = RunFolder.open(folder)
-    config = dataclasses.replace(keeping.read_choices(run), **(changes or {}))
+    config = keeping.read_choices(run, changes)
     dataset, _, task = _load(config, data_dir)
     task.confirm(run)
     learner = build(config, dataset)
     keeping.load_average(run, learner)
-    return Restored(config, dataset, learner)
+    return Restored(config, dataset, task, learner)
 
 
 class _Examples(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdebnn.data import Dataset
+from sdebnn.data import Dataset, as_inputs
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, strict_json
 
@@ -65,8 +65,16 @@ class Task(NamedTuple):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         return cls(**record | {"x_shape": tuple(record["x_shape"])})
 
-    def check(self, x: np.ndarray) -> None:
-        """**Raises:** `InputError` for inputs unlike those of training."""
+    def inputs(self, x: Any) -> np.ndarray:
+        """Inputs in the dtype of training, converted as `sdebnn.data.as_inputs` does.
+
+        **Raises:** `InputError` for inputs unlike those of training, for none, and for NaN and infinity.
+        """
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise InputError(f"The inputs are no array: {error}; give examples that are all of one shape.") from None
+        x = as_inputs(x, "The array of inputs")
         if x.shape[1:] != self.x_shape or str(x.dtype) != self.x_dtype:
             kind = "pixels, whole numbers from 0 to 255" if self.x_dtype == "uint8" else "floating-point numbers"
             raise InputError(
@@ -75,6 +83,7 @@ class Task(NamedTuple):
             )
         if len(x) == 0:
             raise InputError("There are no inputs; give 1 or more.")
+        return x
 
     def placeholder(self) -> Dataset:
         """A data set of this shape with nothing in it, which is what building a model needs."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
-from sdebnn.training import restore, start_run
+from sdebnn.training import prediction_file, restore, start_run
 
 
 @pytest.fixture
@@ -27,3 +27,42 @@ def test_fewer_test_examples_can_be_scored_but_not_others(tmp_path, table, saved
     for changes in ({}, {"test_examples": 3}):
         with pytest.raises(InputError, match="other examples than the run's data"):
             restore(build, tmp_path / "run", changes=changes)
+
+
+@pytest.fixture
+def restored(tmp_path, saved, build):
+    start_run(build, saved[0], tmp_path / "run")
+    return restore(build, tmp_path / "run")
+
+
+@pytest.mark.parametrize("like", [list, np.float64, np.float32, np.float16])
+def test_inputs_are_converted_as_those_of_files_are(like, restored) -> None:
+    x = [[0.5, -1.0], [2.0, 0.25]]
+    expected = restored.learner.outputs(np.array(x, np.float32))
+    np.testing.assert_array_equal(restored.outputs(x if like is list else np.array(x, like)), expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (np.ones(2), r"of shape \(2,\), but it must hold numbers of shape \(n, d\)"),
+        (np.ones((3, 5)), r"of shape \(5,\) each, but the run was trained on floating-point .* shape \(2,\) each"),
+        (np.ones((3, 2, 2), int), r"are uint8 of shape \(2, 2, 1\) each"),
+        (np.full((3, 2), np.nan), "6 values that are NaN"),
+        (np.ones((0, 2)), "no inputs; give 1 or more"),
+        ([[1.0, 2.0], [3.0]], "no array: .*all of one shape"),
+        ([["a", "b"]], "must hold numbers"),
+    ],
+)
+def test_inputs_unlike_those_of_training_are_refused(x, says: str, restored) -> None:
+    with pytest.raises(InputError, match=says):
+        restored.outputs(x)
+
+
+def test_changes_that_are_no_choices_are_refused(tmp_path, saved, build) -> None:
+    start_run(build, saved[0], tmp_path / "run")
+    for changes, says in (({"foo": 1}, "'foo', which is not a choice"), ({"test_samples": 0}, "test_samples=0")):
+        with pytest.raises(InputError, match=says):
+            restore(build, tmp_path / "run", changes=changes)
+        with pytest.raises(InputError, match=says):
+            prediction_file.predict(build, tmp_path / "run", np.ones((1, 2)), changes=changes)
