@@ -52,12 +52,13 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
-    def create(cls, path: Path) -> "RunFolder":
+    def create(cls, path: str | Path) -> "RunFolder":
         """Makes the folder of a new run, with its parents.
 
         **Raises:** `InputError` when `path` is a file, holds files already or can't be written; nothing is left behind
         then.
         """
+        path = Path(path)
         run = cls(path)
         subfolders = (run.checkpoints, run.tensorboard, run.pictures)
         made: list[Path] = []
@@ -87,9 +88,9 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that was started before. **Raises:** `InputError` when it has no `config.json`."""
-        run = cls(path)
+        run = cls(Path(path))
         # Unlike Path.is_file, this has an answer for names that no file can have.
         if not os.path.isfile(run.config_file):
             raise InputError(

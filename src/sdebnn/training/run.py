@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from sdebnn import data
 from sdebnn.data import Dataset
+from sdebnn.data.files import expand_user
 from sdebnn.errors import StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
@@ -59,7 +60,14 @@ class Restored(NamedTuple):
         return report(self.config, outputs, self.dataset.y_test, self.learner.noise_scale())
 
 
-def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path | None = None) -> Run:
+def start_run(
+    build: Build,
+    config: TrainConfig,
+    output: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+) -> Run:
     """Trains as `config` says and writes the run folder `output`; with matplotlib also its pictures.
 
     Data, model and folder are checked before anything is written.
@@ -67,33 +75,44 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     **Arguments:**
 
     - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`.
+    - `output`: the run folder; it must be new or empty.
+    - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
+    - `dataset`: the data, in place of those that `config` names; the run folder keeps its name.
 
     **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
     breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
     can be resumed from its newest checkpoint.
     """
-    examples = _load(config, data_dir)
+    config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
+    examples = _load(config, data_dir, dataset)
     learner = build(config, examples.dataset)
     with first_alone(learner):
         if learner.rank == 0:
             RunFolder.create(output).write_config(config.to_json())
-    return _train(RunFolder(output), config, examples, learner)
+    return _train(RunFolder(Path(output)), config, examples, learner)
 
 
-def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> Run:
+def resume_run(
+    build: Build, folder: str | Path, *, data_dir: str | Path | None = None, dataset: Dataset | None = None
+) -> Run:
     """Takes a run up again from its newest checkpoint, or from its start where there is none yet. It ends with the same
-    parameters, to the bit, as if it had never been interrupted.
+    parameters, to the bit, as if it had never been interrupted. Arguments as for `start_run`.
 
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
-    examples = _load(config, data_dir)
+    examples = _load(config, data_dir, dataset)
     return _train(run, config, examples, build(config, examples.dataset))
 
 
 def restore(
-    build: Build, folder: Path, *, data_dir: Path | None = None, changes: Mapping[str, Any] | None = None
+    build: Build,
+    folder: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Restored:
     """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
     chose one, else the newest.
@@ -102,7 +121,7 @@ def restore(
 
     - `build`: as for `start_run`.
     - `folder`: of a run.
-    - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
+    - `data_dir`, `dataset`: as for `start_run`.
     - `changes`: choices to change: those that leave the parameters as they are, such as `test_steps`, `test_method` and
       `test_samples`.
 
@@ -111,11 +130,11 @@ def restore(
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run, changes)
-    dataset, _, task = _load(config, data_dir)
-    task.confirm(run)
-    learner = build(config, dataset)
+    examples = _load(config, data_dir, dataset)
+    examples.task.confirm(run)
+    learner = build(config, examples.dataset)
     keeping.load_average(run, learner)
-    return Restored(config, dataset, task, learner)
+    return Restored(config, examples.dataset, examples.task, learner)
 
 
 class _Examples(NamedTuple):
@@ -124,8 +143,13 @@ class _Examples(NamedTuple):
     task: Task
 
 
-def _load(config: TrainConfig, data_dir: Path | None) -> _Examples:
-    dataset, validation = data.load(config.data, data_dir), None
+def _wherever_one_is(name: str) -> str:
+    """The name of a data set, which a run is read back by from any folder: the path of a file is made absolute."""
+    return str(expand_user(Path(name)).absolute()) if name.endswith(".npz") else name
+
+
+def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> _Examples:
+    dataset, validation = dataset or data.load(config.data, data_dir), None
     if config.validation:
         dataset, *held_out = data.train_validation_split(dataset, config.validation, config.seed)
         validation = (held_out[0], held_out[1])

@@ -1,10 +1,11 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
-from sdebnn.training import prediction_file, restore, start_run
+from sdebnn.training import prediction_file, restore, resume_run, start_run
 
 
 @pytest.fixture
@@ -66,3 +67,29 @@ def test_changes_that_are_no_choices_are_refused(tmp_path, saved, build) -> None
             restore(build, tmp_path / "run", changes=changes)
         with pytest.raises(InputError, match=says):
             prediction_file.predict(build, tmp_path / "run", np.ones((1, 2)), changes=changes)
+
+
+def test_a_run_on_data_in_memory_is_read_back_taken_up_and_asked_for_predictions(tmp_path, table, quick, build) -> None:
+    """With folders given as text."""
+    folder = str(tmp_path / "run")
+    run = start_run(build, quick, folder, dataset=table)
+    assert run.config.data == "table"
+    restored = restore(build, folder, dataset=table)
+    assert restored.score() == run.fitted.scores
+    assert resume_run(build, folder, dataset=table).fitted.scores == run.fitted.scores
+    made = prediction_file.predict(build, folder, table.x_test)
+    np.testing.assert_allclose(made["probabilities"].sum(axis=1), 1)
+    with pytest.raises(InputError, match="'table' is not a data set"):
+        restore(build, folder)
+    with pytest.raises(InputError, match="other examples"):
+        restore(build, folder, dataset=dataclasses.replace(table, x_test=-table.x_test))
+
+
+def test_a_run_is_read_back_from_another_folder(tmp_path, saved, build, monkeypatch) -> None:
+    config, _ = saved
+    monkeypatch.chdir(tmp_path)
+    run = start_run(build, dataclasses.replace(config, data="mine.npz"), "run")
+    assert Path(run.config.data) == tmp_path / "mine.npz"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert restore(build, "../run").score() == run.fitted.scores
