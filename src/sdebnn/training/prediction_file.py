@@ -13,8 +13,8 @@ from sdebnn import metrics, storage
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.training import keeping
+from sdebnn.training.building import Build, built
 from sdebnn.training.predictions import sample_probabilities
-from sdebnn.training.run import Build
 from sdebnn.training.task import Task
 
 # Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
@@ -48,7 +48,7 @@ def predict(
     config = keeping.read_choices(run, dict(changes or {}) | fixed)
     task = Task.read(run)
     x = task.inputs(x)
-    learner = build(config, task.placeholder())
+    learner = built(build, config, task.placeholder())
     keeping.load_average(run, learner)
     parts = []
     for start in range(0, len(x), CHUNK):

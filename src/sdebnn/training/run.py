@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,11 @@ from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
 from sdebnn.training.agreement import first_alone
+from sdebnn.training.building import Build, built
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.predictions import report
 from sdebnn.training.task import Task
-
-Build = Callable[[TrainConfig, Dataset], Learner]
 
 
 class Run(NamedTuple):
@@ -85,7 +84,7 @@ def start_run(
     """
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
-    learner = build(config, examples.dataset)
+    learner = built(build, config, examples.dataset)
     with first_alone(learner):
         if learner.rank == 0:
             RunFolder.create(output).write_config(config.to_json())
@@ -103,7 +102,7 @@ def resume_run(
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
     examples = _load(config, data_dir, dataset)
-    return _train(run, config, examples, build(config, examples.dataset))
+    return _train(run, config, examples, built(build, config, examples.dataset))
 
 
 def restore(
@@ -132,7 +131,7 @@ def restore(
     config = keeping.read_choices(run, changes)
     examples = _load(config, data_dir, dataset)
     examples.task.confirm(run)
-    learner = build(config, examples.dataset)
+    learner = built(build, config, examples.dataset)
     keeping.load_average(run, learner)
     return Restored(config, examples.dataset, examples.task, learner)
 
