@@ -184,10 +184,10 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
     **Raises:** `InputError` when that does not fit the data, and in every process of several that were started with
     different choices or data.
     """
-    if config.snr:
-        raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
     if processes.join()[1] > 1:
         refuse_different_runs(config, dataset, processes.largest)
+    if config.snr:
+        raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
     train_size = len(dataset.x_train)
     paths, size = config.batch_paths, config.batch_shape(train_size)[1]
     processes.share(size)
