@@ -279,7 +279,7 @@ def test_configuration_file(folder: Path, content: bytes) -> None:
     assert config is None or TrainConfig.from_json(config.to_json()) == config
 
 
-TASK = Task((8, 8, 1), "uint8", 10, 0, "0" * 64)
+TASK = Task((8, 8, 1), "uint8", 10, 0, "0" * 64, "1" * 64)
 
 
 @fuzz
@@ -293,6 +293,7 @@ TASK = Task((8, 8, 1), "uint8", 10, 0, "0" * 64)
             "num_classes": st.integers(-1, 3) | json_values,
             "targets": st.integers(-1, 3) | json_values,
             "digest": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
+            "held_out": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
         },
     ).map(lambda record: strict_json.text(TASK._asdict() | record).encode())
 )
@@ -301,7 +302,7 @@ def test_task_file(folder: Path, content: bytes) -> None:
     (run.path / "task.json").write_bytes(content)
     task = read_or_refused(lambda: Task.read(run))
     if task is not None:
-        read_or_refused(lambda: task.check(X))
+        read_or_refused(lambda: task.inputs(X))
         if np.prod(task.x_shape) < 10**6 and (task.num_classes or task.targets) < 10**6:
             task.placeholder()
 

@@ -354,6 +354,7 @@ def run_cases() -> Iterator[tuple[str, Case]]:
         *({"num_classes": value} for value in (0, 1, -1, 2**60, 2.0, "2", True, [], ...)),
         *({"targets": value} for value in (1, -1, None, 0.0, True, ...)),
         *({"num_classes": None, "targets": value} for value in (0, 2**60, "1")),
+        *({"held_out": value} for value in ("", 3, [], "g" * 64)),
         {"more": 1},
     ]
     for task in tasks:

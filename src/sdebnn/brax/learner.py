@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
-from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, make_mesh
+from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, largest, make_mesh
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
@@ -24,6 +24,7 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
+from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
@@ -76,7 +77,7 @@ class JaxLearner:
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         x, y = devices.place(self._mesh, (x, y), EXAMPLES)
-        self._state, values = self._step(self._state, x, y, np.uint32(step))
+        self._state, values = self._step(self._state, x, y, np.uint32(step), self.config.average_decay(step))
         return values
 
     def largest_of_ranks(self, value: int) -> int:
@@ -137,8 +138,11 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int = 1) ->
     - `devices`: of this process, that take each gradient step together; 0 is all that it has. The losses are those of
       one device, up to rounding.
 
-    **Raises:** `InputError` when the configuration does not fit the data or the devices.
+    **Raises:** `InputError` when the configuration does not fit the data or the devices, and in every process of
+    several that were started with different choices or data.
     """
+    if jax.process_count() > 1:
+        refuse_different_runs(config, dataset, largest)
     model = build_model(config, dataset)
     examples = config.batch_shape(len(dataset.x_train))[1]
     mesh = make_mesh(devices, examples=examples, samples=config.train_samples)
@@ -178,12 +182,14 @@ def _gradient_step(
     )
 
     @jax.jit
-    def gradient_step(state: TrainState, x: Any, y: Any, step: Any) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    def gradient_step(
+        state: TrainState, x: Any, y: Any, step: Any, decay: Any
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
         (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = optax.incremental_update(params, state.average, 1 - config.ema)
+        average = optax.incremental_update(params, state.average, 1 - decay)
         norm = optax.tree.norm(gradient)
         values = {"loss": value, **parts, "gradient_norm": norm}
         moments = state.moments

@@ -34,7 +34,8 @@ def draw_path(
     **Arguments:**
 
     - `params`: of `process.init`.
-    - `ts`: increasing depths from 0 to 1 at which the path is wanted.
+    - `ts`: increasing depths from 0 to 1 at which the path is wanted; what lies within 1e-6 of the depth where noise
+      begins or ends is taken to lie there.
     - `steps`: of the solver over depth 0 to 1: equal steps, at least one between each two of `ts` and a whole number
       on each stretch of depth with and without noise.
     - `hidden`, `hidden_drift`: the hidden state at depth 0, and the function `(w, x, t) -> dx/dt` that moves it.
@@ -45,12 +46,14 @@ def draw_path(
 
     **Raises:** `InputError` for other depths.
     """
+    sections = process.sections()
+    ts = _on_cuts(ts, sections)
     check_depths(ts)
     start_key, path_key = jax.random.split(rng)
     w, kl = process.draw_start(start_key, params, prior=prior)
     y = (*process.split(w), hidden)
     pieces = [jax.tree.map(lambda leaf: leaf[None], y)]
-    for number, section in enumerate(process.sections()):
+    for number, section in enumerate(sections):
         key = jax.random.fold_in(path_key, number)
         within = ts[(ts > section.start) & (ts < section.end)]
         depths = np.array([section.start, *within, section.end])
@@ -63,6 +66,13 @@ def draw_path(
         kl = kl + section_kl
     noisy, still, xs = jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
     return jnp.concatenate([noisy, still], axis=1), xs, kl
+
+
+def _on_cuts(ts: Float[np.ndarray, " times"], sections: list[Section]) -> Float[np.ndarray, " times"]:
+    # Depths that numpy computes miss a cut by a rounding error, a step too short for the solver.
+    for section in sections[:-1]:
+        ts = np.where(np.abs(ts - section.end) < 1e-6, section.end, ts)
+    return ts
 
 
 def _solve(

@@ -34,6 +34,10 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.runs.report_page import write_report
     from sdebnn.training import class_probabilities, pictures, restore, start_run
 
+    # Before minutes of training that would come to nothing.
+    plots.require_matplotlib()
+    for model in MODELS:
+        RunFolder.check_new(options.output / model)
     rows, predictions = {}, {}
     for model in MODELS:
         print(f"Training {model} on scikit-learn's handwritten digits.", flush=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, add_data_dir, add_devices, choices_given, devices_given
 from sdebnn.cli.table import print_scores
-from sdebnn.data.files import expand_user
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Run
@@ -58,12 +57,7 @@ def _start(options: argparse.Namespace) -> Run:
     from sdebnn.cli.frameworks import build_learner
     from sdebnn.training import start_run
 
-    choices = choices_given(options)
-    data = choices.pop("data", "digits")
-    if data.endswith(".npz"):
-        # The run is evaluated from wherever a person happens to be.
-        data = str(expand_user(Path(data)).absolute())
-    config = TrainConfig.for_data(data, **choices)
+    config = TrainConfig.for_data(**{"data": "digits", **choices_given(options)})
     return start_run(
         partial(build_learner, **devices_given(options)), config, options.output, data_dir=options.data_dir
     )

@@ -8,7 +8,7 @@ from sdebnn.data.batches import batches
 from sdebnn.data.dataset import Dataset, to_float
 from sdebnn.data.files import data_home
 from sdebnn.data.images import IMAGE_SETS, load_images
-from sdebnn.data.npz import load_inputs, load_npz
+from sdebnn.data.npz import as_inputs, load_inputs, load_npz
 from sdebnn.data.ood import ood_images
 from sdebnn.data.registry import NAMES, load
 from sdebnn.data.split import train_validation_split
@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_SETS",
     "NAMES",
     "Dataset",
+    "as_inputs",
     "augment",
     "batches",
     "check_images",

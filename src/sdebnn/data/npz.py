@@ -42,9 +42,12 @@ def load_npz(path: Path) -> Dataset:
             f"{path} has no array {missing[0]!r} (it has {_listed(found)}); it needs x and y, and "
             "either both or none of x_test and y_test."
         )
-    x, y = _inputs(arrays["x"], f"x in {path}"), _answers(arrays["y"], f"y in {path}")
+    x, y = as_inputs(arrays["x"], f"x in {path}"), _answers(arrays["y"], f"y in {path}")
     if "x_test" in arrays:
-        x_test, y_test = _inputs(arrays["x_test"], f"x_test in {path}"), _answers(arrays["y_test"], f"y_test in {path}")
+        x_test, y_test = (
+            as_inputs(arrays["x_test"], f"x_test in {path}"),
+            _answers(arrays["y_test"], f"y_test in {path}"),
+        )
     else:
         if len(x) != len(y):
             raise InputError(f"x in {path} has {len(x)} examples but y has {len(y)}; give one answer for each example.")
@@ -82,7 +85,29 @@ def load_inputs(path: Path) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, 
     arrays, found = read_arrays(path, ("x",))
     if "x" not in arrays:
         raise InputError(f"{path} has no array 'x' (it has {_listed(found)}).")
-    return _inputs(arrays["x"], f"x in {path}")
+    return as_inputs(arrays["x"], f"x in {path}")
+
+
+def as_inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
+    """Examples as `Dataset` takes them, of the shapes and numbers that `load_npz` takes; `what` names them in errors.
+
+    **Raises:** `InputError` for others, and for NaN and infinity.
+    """
+    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
+        raise InputError(
+            f"{what} is {x.dtype} of shape {x.shape}, but it must hold numbers of shape (n, d), (n, h, w) or "
+            "(n, h, w, channels)."
+        )
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.ndim == 4 and x.dtype.kind in "ui":
+        if x.size and not 0 <= int(x.min()) <= int(x.max()) <= 255:
+            raise InputError(
+                f"{what} has pixels from {x.min()} to {x.max()}, but whole numbers are taken as pixels from 0 to 255; "
+                "scale them to floating-point numbers between 0 and 1."
+            )
+        return x.astype(np.uint8)
+    return _to_float32(x, what)
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -138,24 +163,6 @@ def _listed(names: list[str]) -> str:
 
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def _inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
-    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
-        raise InputError(
-            f"{what} is {x.dtype} of shape {x.shape}, but it must hold numbers of shape (n, d), (n, h, w) or "
-            "(n, h, w, channels)."
-        )
-    if x.ndim == 3:
-        x = x[..., None]
-    if x.ndim == 4 and x.dtype.kind in "ui":
-        if x.size and not 0 <= int(x.min()) <= int(x.max()) <= 255:
-            raise InputError(
-                f"{what} has pixels from {x.min()} to {x.max()}, but whole numbers are taken as pixels from 0 to 255; "
-                "scale them to floating-point numbers between 0 and 1."
-            )
-        return x.astype(np.uint8)
-    return _to_float32(x, what)
 
 
 def _answers(y: np.ndarray, what: str) -> Int[np.ndarray, " n"] | Float32[np.ndarray, "n d_out"]:

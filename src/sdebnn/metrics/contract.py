@@ -1,20 +1,35 @@
 """What every score asks of its input, checked in one place."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Num
 
 from sdebnn.errors import InputError
 
 # Shapes and ranges are left to the checks below, whose sentences help more than a type error.
-Probabilities = Float[np.ndarray, "..."]
-Labels = Num[np.ndarray, "..."]
-Values = Num[np.ndarray, "..."]
+Probabilities = Float[np.ndarray, "..."] | Sequence[Any]
+Labels = Num[np.ndarray, "..."] | Sequence[Any]
+Values = Num[np.ndarray, "..."] | Sequence[Any] | float
 
 ROW_SUM_TOLERANCE = 1e-4
 
 
+def as_array(name: str, values: Values) -> Num[np.ndarray, "..."]:
+    """Numbers, or lists of them, as an array. **Raises:** `InputError` naming them by `name` when they are none."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} is a list of lists that differ in length; equal ones are needed.") from None
+    if array.dtype.kind in "OSUMm":
+        raise InputError(f"{name} is {array.dtype}; numbers are needed.")
+    return array
+
+
 def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
     """Probabilities over the last axis, in double precision. **Raises:** `InputError` when they are none."""
+    probs = as_array("Probabilities", probs)
     if probs.ndim == 0 or probs.size == 0:
         raise InputError(f"Probabilities have shape {probs.shape}; at least one row of one class is needed.")
     p = probs.astype(np.float64)
@@ -30,8 +45,9 @@ def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
     return p
 
 
-def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.ndarray, "n c"], Labels]:
+def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.ndarray, "n c"], Num[np.ndarray, " n"]]:
     """Probabilities (n, classes) in double precision and labels (n,) in range. **Raises:** `InputError`."""
+    probs, labels = as_array("Probabilities", probs), as_array("Labels", labels)
     if probs.ndim != 2:
         raise InputError(
             f"Probabilities have shape {probs.shape}; (examples, classes) is needed: average posterior samples first."
@@ -53,15 +69,18 @@ def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.nd
 
 def check_values(name: str, values: Values) -> Float[np.ndarray, "..."]:
     """Finite numbers, at least one, in double precision. **Raises:** `InputError` naming them by `name`."""
-    if values.size == 0:
+    array = as_array(name, values)
+    if array.size == 0:
         raise InputError(f"{name} is empty; at least one number is needed.")
-    v = values.astype(np.float64)
+    v = array.astype(np.float64)
     if not np.isfinite(v).all():
         raise InputError(f"{name} holds NaN or infinity; only finite numbers can be scored.")
     return v
 
 
-def check_same_shape(expected_name: str, expected: Values, name: str, values: Values) -> None:
+def check_same_shape(
+    expected_name: str, expected: Num[np.ndarray, "..."], name: str, values: Num[np.ndarray, "..."]
+) -> None:
     """**Raises:** `InputError` when the shapes differ: numpy would make (n, 1) and (n,) an (n, n) in silence."""
     if expected.shape != values.shape:
         raise InputError(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
-from sdebnn.metrics.contract import Values, check_same_shape, check_values
+from sdebnn.metrics.contract import Values, as_array, check_same_shape, check_values
 from sdebnn.metrics.noise_laws import NOISE_LAWS, noise_law
 
 
@@ -31,7 +31,7 @@ def gaussian_log_likelihood(y: Values, mean: Values, std: Values) -> float:
     - `mean`: of the same shape.
     - `std`: above 0, in the targets' unit, of a shape that broadcasts to theirs.
     """
-    return mixture_log_likelihood(y, mean[None], std)
+    return mixture_log_likelihood(y, as_array("mean", mean)[None], std)
 
 
 def mixture_log_likelihood(y: Values, means: Values, std: Values, *, noise: str = "gaussian") -> float:
@@ -83,7 +83,7 @@ def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
 
     Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation, 2007, section 4.2.
     """
-    targets, samples, deviations = _mixture(y, mean[None], std)
+    targets, samples, deviations = _mixture(y, as_array("mean", mean)[None], std)
     z = (targets - samples[0]) / deviations
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     return float(
@@ -110,6 +110,7 @@ def crps_samples(y: Values, samples: Values) -> float:
 
 
 def _pair(y: Values, other: Values, name: str = "mean") -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    y, other = as_array("y", y), as_array(name, other)
     check_same_shape("y", y, name, other)
     return check_values("y", y), check_values(name, other)
 
@@ -117,6 +118,7 @@ def _pair(y: Values, other: Values, name: str = "mean") -> tuple[Float[np.ndarra
 def _mixture(
     y: Values, means: Values, std: Values
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "samples ..."], Float[np.ndarray, "..."]]:
+    y, means = as_array("y", y), as_array("predictions", means)
     if y.ndim not in (1, 2):
         raise InputError(f"y has shape {y.shape}; (examples,) or (examples, targets) is needed.")
     if means.ndim != y.ndim + 1 or means.shape[1:] != y.shape:
@@ -127,5 +129,5 @@ def _mixture(
     try:
         deviations = np.broadcast_to(deviations, y.shape)
     except ValueError:
-        raise InputError(f"std has shape {std.shape}, which does not broadcast to y's {y.shape}.") from None
+        raise InputError(f"std has shape {deviations.shape}, which does not broadcast to y's {y.shape}.") from None
     return check_values("y", y), check_values("predictions", means), deviations

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
-from sdebnn.metrics.contract import Labels, Probabilities, Values
+from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array
 from sdebnn.metrics.regression import mixture_cdf, mixture_log_likelihood, rmse
 from sdebnn.metrics.scores import accuracy, brier, nll
 from sdebnn.metrics.uncertainty import risk_coverage_area
@@ -49,7 +49,7 @@ def regression_report(
     log_likelihood = mixture_log_likelihood(y, sample_means, noise_std, noise=noise)
     cdf = mixture_cdf(y, sample_means, noise_std, noise=noise)
     return {
-        "rmse": rmse(y, sample_means.mean(axis=0)),
+        "rmse": rmse(y, as_array("sample_means", sample_means).mean(axis=0)),
         "log_likelihood": log_likelihood,
         "coverage_95": float(np.mean((cdf >= 0.025) & (cdf <= 0.975))),
     }

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
-from sdebnn.metrics.contract import Labels, Probabilities, check_predictions, check_probabilities
+from sdebnn.metrics.contract import Labels, Probabilities, as_array, check_predictions, check_probabilities
 
 
 def entropy(probs: Probabilities) -> Float[np.ndarray, "..."]:
@@ -33,6 +33,7 @@ def mutual_information(sample_probs: Probabilities) -> Float[np.ndarray, " n"]:
 
     Houlsby et al., Bayesian active learning for classification and preference learning, 2011.
     """
+    sample_probs = as_array("sample_probs", sample_probs)
     if sample_probs.ndim != 3:
         raise InputError(f"sample_probs has shape {sample_probs.shape}; (samples, examples, classes) is needed.")
     p = check_probabilities(sample_probs)

@@ -4,6 +4,7 @@ from sdebnn.plots.predictive_bands import draw_predictive_bands
 from sdebnn.plots.predictive_entropy import draw_predictive_entropy
 from sdebnn.plots.predictive_percentiles import draw_predictive_percentiles
 from sdebnn.plots.reliability_diagram import draw_reliability_diagram
+from sdebnn.plots.style import require_matplotlib
 from sdebnn.plots.training_curves import draw_training_curves
 from sdebnn.plots.weight_paths import draw_weight_paths
 
@@ -14,4 +15,5 @@ __all__ = [
     "draw_reliability_diagram",
     "draw_training_curves",
     "draw_weight_paths",
+    "require_matplotlib",
 ]

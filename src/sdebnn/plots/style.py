@@ -45,6 +45,14 @@ _STYLE: Any = {
 }
 
 
+def require_matplotlib() -> None:
+    """**Raises:** `InputError` when matplotlib is missing."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise InputError("Pictures need matplotlib, which is not installed: pip install 'sdebnn[plots]'.") from None
+
+
 @contextlib.contextmanager
 def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[Figure]:
     """Gives an empty figure to draw on, and writes it as a PNG when the block ends.
@@ -59,11 +67,10 @@ def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[
 
     **Raises:** `InputError` when matplotlib is missing; `StorageError` when the file cannot be written.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("Pictures need matplotlib, which is not installed: pip install 'sdebnn[plots]'.") from None
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         # The layout makes room above for every line, but does not break lines that are wider than the figure.

@@ -92,7 +92,10 @@ class TrainConfig:
     )
     test_samples: int = _choice(16, "weight paths whose predictive probabilities are averaged", low=1)
     ema: float = _choice(
-        0.99, "decay of the parameter average that predictions use; 0 takes the last parameters", low=0, below=1
+        0.99,
+        "decay of the parameter average that predictions use, lower in the first steps; 0 takes the last parameters",
+        low=0,
+        below=1,
     )
     evaluate_every: int = _choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
@@ -195,6 +198,12 @@ class TrainConfig:
         steps = self.epochs * self.steps_per_epoch(train_size)
         return min(steps, self.max_steps) if self.max_steps else steps
 
+    def average_decay(self, step: int) -> float:
+        """What the parameter average keeps of itself at a gradient step, counted from 0: little at first, so that it
+        soon forgets the initial parameters, and then `ema`.
+        """
+        return min(self.ema, (1 + step) / (10 + step))
+
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the held-out data are looked at after that many epochs, before the end."""
         return self.evaluate_every > 0 and epoch % self.evaluate_every == 0
@@ -202,8 +211,15 @@ class TrainConfig:
     def batch_shape(self, train_size: int) -> tuple[int, int]:
         """How the examples of a gradient step are laid out: slices, and examples in each.
 
-        **Raises:** `InputError` when the batch cannot be cut into `accumulate` equal slices.
+        **Raises:** `InputError` when the batch cannot be cut into `accumulate` equal slices, or its parts have weight
+        paths of their own, which slices would draw anew.
         """
+        if self.accumulate != 1 and self.batch_paths != 1:
+            raise InputError(
+                f"batch_paths={self.batch_paths} gives parts of the batch weight paths of their own, which slices of "
+                f"it (accumulate={self.accumulate}) do not; take accumulate=1, or batch_paths=1, with train_samples "
+                "for more weight paths."
+            )
         batch = min(self.batch_size, train_size)
         if batch % self.accumulate:
             raise InputError(

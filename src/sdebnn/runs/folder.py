@@ -52,19 +52,36 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
-    def create(cls, path: Path) -> "RunFolder":
+    def create(cls, path: str | Path) -> "RunFolder":
         """Makes the folder of a new run, with its parents.
 
         **Raises:** `InputError` when `path` is a file, holds files already or can't be written; nothing is left behind
         then.
         """
+        path = Path(path)
         run = cls(path)
         subfolders = (run.checkpoints, run.tensorboard, run.pictures)
         made: list[Path] = []
+        cls.check_new(path)
+        try:
+            made = [folder for folder in (*subfolders, path, *path.parents) if not folder.exists()]
+            for folder in subfolders:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise _unusable(path, error) from None
+        return run
+
+    @classmethod
+    def check_new(cls, path: str | Path) -> None:
+        """**Raises:** `InputError` when a new run cannot be written to `path`: it is a file, or holds files already."""
+        path = Path(path)
         try:
             if path.exists() and not path.is_dir():
                 raise InputError(f"The run folder {path} is a file; choose another folder for the output.")
-            if run.config_file.exists():
+            if cls(path).config_file.exists():
                 raise InputError(
                     f"The folder {path} holds a run already; choose another folder for the output, or remove this one."
                 )
@@ -74,22 +91,13 @@ class RunFolder:
                     f"The folder {path} is not empty (it holds {found.relative_to(path)}); "
                     "choose a new or empty one for the output."
                 )
-            made = [folder for folder in (*subfolders, path, *path.parents) if not folder.exists()]
-            for folder in subfolders:
-                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            for folder in made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            raise InputError(
-                f"The run folder {path} can't be made ({error.strerror}); choose a folder that can be written."
-            ) from None
-        return run
+            raise _unusable(path, error) from None
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that was started before. **Raises:** `InputError` when it has no `config.json`."""
-        run = cls(path)
+        run = cls(Path(path))
         # Unlike Path.is_file, this has an answer for names that no file can have.
         if not os.path.isfile(run.config_file):
             raise InputError(
@@ -122,3 +130,7 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
         return strict_json.read(self.config_file)
+
+
+def _unusable(path: Path, error: OSError) -> InputError:
+    return InputError(f"The run folder {path} can't be made ({error.strerror}); choose a folder that can be written.")

@@ -20,6 +20,7 @@ from sdebnn.torchbnn.objective import Objective
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import WeightPaths
+from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.memory import process_memory
 
 BATCH = 500
@@ -64,7 +65,7 @@ class TorchLearner:
         self._optimiser.step()
         with torch.no_grad():
             for name, average in self._average.items():
-                average.lerp_(self._parameters[name], 1 - self.config.ema)
+                average.lerp_(self._parameters[name], 1 - self.config.average_decay(step))
             bad = ~(torch.isfinite(values["loss"]) & torch.isfinite(norm))
             self._first_bad = torch.where(bad & (self._first_bad == 0), step + 1, self._first_bad)
         evaluations = sum(getattr(layer, "evaluations", 0) for layer in self.model.network.modules())
@@ -178,7 +179,13 @@ class TorchLearner:
 
 
 def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
-    """The learner of the model that `config` describes. **Raises:** `InputError` when that does not fit the data."""
+    """The learner of the model that `config` describes.
+
+    **Raises:** `InputError` when that does not fit the data, and in every process of several that were started with
+    different choices or data.
+    """
+    if processes.join()[1] > 1:
+        refuse_different_runs(config, dataset, processes.largest)
     if config.snr:
         raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
     train_size = len(dataset.x_train)

@@ -24,11 +24,16 @@ class Reached(NamedTuple):
     log_size: int
 
 
-def read_choices(run: RunFolder) -> TrainConfig:
-    """The choices of a run. **Raises:** `InputError`, naming the file, when they are missing or not allowed."""
+def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The choices of a run, with `changes` in place of them where given.
+
+    **Raises:** `InputError`, naming the file, when they are missing or not allowed; and for changes that are not
+    choices, or not allowed.
+    """
     record = run.read_config()
     with _naming(run.config_file):
-        return TrainConfig.from_json(record)
+        config = TrainConfig.from_json(record)
+    return TrainConfig.from_json(config.to_json() | dict(changes or {}))
 
 
 def save_state(run: RunFolder, learner: Learner, reached: Reached, about: Mapping[str, Any]) -> None:
@@ -94,19 +99,21 @@ def refuse_bad(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
     """
     if bad := learner.first_bad():
         raise FloatingPointError(
-            f"The loss or its gradient became NaN or infinite at step {bad}. {_advice(run, config)}"
+            f"The loss or its gradient became NaN or infinite at step {bad}. "
+            f"{_advice(config, checkpoint.find(run.checkpoints))}"
         )
 
 
 def refuse_bad_outputs(run: RunFolder, config: TrainConfig, outputs: np.ndarray) -> None:
     """Ends a run whose predictions are not finite. **Raises:** `FloatingPointError`."""
     if not np.isfinite(outputs).all():
-        raise FloatingPointError(f"The network's outputs became NaN or infinite. {_advice(run, config)}")
+        # A run is saved before it is scored: the newest state is the one that gave them.
+        advice = _advice(config, checkpoint.find(run.checkpoints)[:-1])
+        raise FloatingPointError(f"The network's outputs became NaN or infinite. {advice}")
 
 
-def _advice(run: RunFolder, config: TrainConfig) -> str:
-    good = checkpoint.find(run.checkpoints)
-    kept = f"The last good state is {good[-1]}.safetensors" if good else "No checkpoint had been written yet"
+def _advice(config: TrainConfig, good: list[Path]) -> str:
+    kept = f"The last good state is {good[-1]}.safetensors" if good else "No good state was saved before"
     return (
         f"{kept}; resuming would repeat this, so train again with a lower learning_rate (now {config.learning_rate}) "
         f"or sigma (now {config.sigma}), or with clip_norm (now {config.clip_norm})."

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from sdebnn.data import Dataset, augment, batches, to_float
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.training import keeping
+from sdebnn.training.agreement import first_alone
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import Stopped, StopSignals
@@ -55,7 +56,8 @@ def fit(
     train_size = len(dataset.x_train)
     steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
     first = learner.rank == 0
-    reached = keeping.load_state(run, learner, total) if first else None
+    with first_alone(learner):
+        reached = keeping.load_state(run, learner, total) if first else None
     # What a run that died before its first checkpoint has logged is cut off.
     step, seconds, resume = 0, 0.0, (0, 0) if first and run.metrics_file.exists() else None
     if reached is not None:
@@ -67,7 +69,8 @@ def fit(
         return Stopped(number, message + "takes it up again.")
 
     with contextlib.ExitStack() as open_now:
-        log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
+        with first_alone(learner):
+            log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
         progress = open_now.enter_context(Progress(total)) if first else None
         signals = open_now.enter_context(StopSignals(stopped))
         started, saved = time.perf_counter(), step

@@ -1,7 +1,6 @@
 """Predictions of a finished run for new inputs, and the file that holds them."""
 
 import csv
-import dataclasses
 import io
 import os
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ from sdebnn import metrics, storage
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.training import keeping
+from sdebnn.training.building import Build, built
 from sdebnn.training.predictions import sample_probabilities
-from sdebnn.training.run import Build
 from sdebnn.training.task import Task
 
 # Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
@@ -24,7 +23,7 @@ SUFFIXES = (".npz", ".csv")
 
 
 def predict(
-    build: Build, folder: Path, x: np.ndarray, *, changes: Mapping[str, Any] | None = None
+    build: Build, folder: str | Path, x: Any, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """What a run says of inputs that it has never seen. The training data are not needed.
 
@@ -32,7 +31,8 @@ def predict(
 
     - `build`: as for `start_run`.
     - `folder`: of a run.
-    - `x`: examples like those that it was trained on: of the same shape, pixels as uint8 where those were pixels.
+    - `x`: examples like those that it was trained on: of the same shape, pixels as whole numbers where those were
+      pixels. Whatever NumPy makes an array of.
     - `changes`: as for `restore`.
 
     **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
@@ -45,10 +45,10 @@ def predict(
     run = RunFolder.open(folder)
     # A slice or a group of a training batch means nothing here.
     fixed = {"accumulate": 1, "batch_paths": 1, "test_examples": 0}
-    config = dataclasses.replace(keeping.read_choices(run), **(dict(changes or {}) | fixed))
+    config = keeping.read_choices(run, dict(changes or {}) | fixed)
     task = Task.read(run)
-    task.check(x)
-    learner = build(config, task.placeholder())
+    x = task.inputs(x)
+    learner = built(build, config, task.placeholder())
     keeping.load_average(run, learner)
     parts = []
     for start in range(0, len(x), CHUNK):

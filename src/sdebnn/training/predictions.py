@@ -34,7 +34,10 @@ def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.n
 
 
 def sample_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "samples n c"]:
-    """The probabilities that each posterior sample gives."""
+    """The probabilities that each posterior sample gives, in double precision: in single precision those below e^-103
+    are zero.
+    """
+    outputs = outputs.astype(np.float64)
     exponentials = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 

@@ -1,8 +1,9 @@
 """One training run from its choices to a finished run folder, taken up again, and read back."""
 
+import contextlib
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,16 +12,17 @@ from jaxtyping import Float
 
 from sdebnn import data
 from sdebnn.data import Dataset
+from sdebnn.data.files import expand_user
 from sdebnn.errors import StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
+from sdebnn.training.agreement import first_alone
+from sdebnn.training.building import Build, built
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.predictions import report
 from sdebnn.training.task import Task
-
-Build = Callable[[TrainConfig, Dataset], Learner]
 
 
 class Run(NamedTuple):
@@ -34,17 +36,22 @@ class Run(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A finished run, read back: its choices, the data, and the learner with its averaged parameters."""
+    """A finished run, read back: its choices, the data and what they look like, and the learner with its averaged
+    parameters.
+    """
 
     config: TrainConfig
     dataset: Dataset
+    task: Task
     learner: Learner
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         """The outputs of `test_samples` posterior samples for inputs `x`; the same samples as at the end of
         training.
+
+        **Raises:** `InputError` for inputs unlike those of training.
         """
-        return self.learner.outputs(x)
+        return self.learner.outputs(self.task.inputs(x))
 
     def score(self) -> dict[str, float]:
         """The scores on the test data; with unchanged choices, those that training ended with."""
@@ -52,7 +59,14 @@ class Restored(NamedTuple):
         return report(self.config, outputs, self.dataset.y_test, self.learner.noise_scale())
 
 
-def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path | None = None) -> Run:
+def start_run(
+    build: Build,
+    config: TrainConfig,
+    output: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+) -> Run:
     """Trains as `config` says and writes the run folder `output`; with matplotlib also its pictures.
 
     Data, model and folder are checked before anything is written.
@@ -60,34 +74,44 @@ def start_run(build: Build, config: TrainConfig, output: Path, *, data_dir: Path
     **Arguments:**
 
     - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`.
+    - `output`: the run folder; it must be new or empty.
+    - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
+    - `dataset`: the data, in place of those that `config` names; the run folder keeps its name.
 
     **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
     breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
     can be resumed from its newest checkpoint.
     """
-    dataset, validation = _load(config, data_dir)
-    learner = build(config, dataset)
-    if learner.rank > 0:
-        return _train(RunFolder(output), config, dataset, validation, learner)
-    folder = RunFolder.create(output)
-    folder.write_config(config.to_json())
-    return _train(folder, config, dataset, validation, learner)
+    config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
+    examples = _load(config, data_dir, dataset)
+    learner = built(build, config, examples.dataset)
+    with first_alone(learner):
+        if learner.rank == 0:
+            RunFolder.create(output).write_config(config.to_json())
+    return _train(RunFolder(Path(output)), config, examples, learner)
 
 
-def resume_run(build: Build, folder: Path, *, data_dir: Path | None = None) -> Run:
+def resume_run(
+    build: Build, folder: str | Path, *, data_dir: str | Path | None = None, dataset: Dataset | None = None
+) -> Run:
     """Takes a run up again from its newest checkpoint, or from its start where there is none yet. It ends with the same
-    parameters, to the bit, as if it had never been interrupted.
+    parameters, to the bit, as if it had never been interrupted. Arguments as for `start_run`.
 
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
-    dataset, validation = _load(config, data_dir)
-    return _train(run, config, dataset, validation, build(config, dataset))
+    examples = _load(config, data_dir, dataset)
+    return _train(run, config, examples, built(build, config, examples.dataset))
 
 
 def restore(
-    build: Build, folder: Path, *, data_dir: Path | None = None, changes: Mapping[str, Any] | None = None
+    build: Build,
+    folder: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Restored:
     """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
     chose one, else the newest.
@@ -96,7 +120,7 @@ def restore(
 
     - `build`: as for `start_run`.
     - `folder`: of a run.
-    - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
+    - `data_dir`, `dataset`: as for `start_run`.
     - `changes`: choices to change: those that leave the parameters as they are, such as `test_steps`, `test_method` and
       `test_samples`.
 
@@ -104,37 +128,51 @@ def restore(
     are no longer those of the run.
     """
     run = RunFolder.open(folder)
-    config = dataclasses.replace(keeping.read_choices(run), **(changes or {}))
-    dataset, _ = _load(config, data_dir)
-    Task.of(dataset).confirm(run)
-    learner = build(config, dataset)
+    config = keeping.read_choices(run, changes)
+    examples = _load(config, data_dir, dataset)
+    examples.task.confirm(run)
+    learner = built(build, config, examples.dataset)
     keeping.load_average(run, learner)
-    return Restored(config, dataset, learner)
+    return Restored(config, examples.dataset, examples.task, learner)
 
 
-def _load(config: TrainConfig, data_dir: Path | None) -> tuple[Dataset, tuple[Any, Any] | None]:
-    dataset = data.load(config.data, data_dir)
+class _Examples(NamedTuple):
+    dataset: Dataset
+    validation: tuple[Any, Any] | None
+    task: Task
+
+
+def _wherever_one_is(name: str) -> str:
+    """The name of a data set, which a run is read back by from any folder: the path of a file is made absolute."""
+    return str(expand_user(Path(name)).absolute()) if name.endswith(".npz") else name
+
+
+def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> _Examples:
+    dataset, validation = dataset or data.load(config.data, data_dir), None
+    if config.validation:
+        dataset, *held_out = data.train_validation_split(dataset, config.validation, config.seed)
+        validation = (held_out[0], held_out[1])
+    # That of all test examples: how many of them are scored may change.
+    task = Task.of(dataset, validation)
     if config.test_examples:
         first = slice(config.test_examples)
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
-    if not config.validation:
-        return dataset, None
-    rest, x, y = data.train_validation_split(dataset, config.validation, config.seed)
-    return rest, (x, y)
+    return _Examples(dataset, validation, task)
 
 
-def _train(
-    folder: RunFolder, config: TrainConfig, dataset: Dataset, validation: tuple[Any, Any] | None, learner: Learner
-) -> Run:
+def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:
+    dataset, validation, task = examples
     try:
-        if learner.rank > 0:
-            return Run(folder, config, dataset, learner, fit(learner, config, dataset, folder, validation=validation))
-        with folder.held():
-            Task.of(dataset).write(folder)
+        with contextlib.ExitStack() as held:
+            with first_alone(learner):
+                if learner.rank == 0:
+                    held.enter_context(folder.held())
+                    task.write(folder)
             fitted = fit(learner, config, dataset, folder, validation=validation)
-            if importlib.util.find_spec("matplotlib") is not None:
-                pictures.draw_run(folder, config, dataset, learner, fitted)
-            write_report(folder)
+            if learner.rank == 0:
+                if importlib.util.find_spec("matplotlib") is not None:
+                    pictures.draw_run(folder, config, dataset, learner, fitted)
+                write_report(folder)
     except StorageError as error:
         raise StorageError(f"{error} Then `sdebnn train --resume {folder.path}` takes the run up again.") from None
     return Run(folder, config, dataset, learner, fitted)

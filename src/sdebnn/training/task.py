@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdebnn.data import Dataset
+from sdebnn.data import Dataset, as_inputs
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, strict_json
 
@@ -17,7 +17,8 @@ MOST_OUTPUTS = 2**20
 
 class Task(NamedTuple):
     """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
-    the SHA-256 digest of all that is trained on.
+    the SHA-256 digests of all that is trained on and of all that is held out, for validation and for the test;
+    `held_out` is `None` in the folders of older runs.
     """
 
     x_shape: tuple[int, ...]
@@ -25,16 +26,16 @@ class Task(NamedTuple):
     num_classes: int | None
     targets: int
     digest: str
+    held_out: str | None
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "Task":
-        """That of a data set."""
+    def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
+        """That of a data set, and of the validation examples that were taken away from it."""
         targets = 0 if dataset.num_classes else dataset.y_train.shape[1]
-        digest = hashlib.sha256()
-        for array in (dataset.x_train, dataset.y_train):
-            digest.update(np.ascontiguousarray(array).data)
         x_shape, x_dtype = tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype)
-        return cls(x_shape, x_dtype, dataset.num_classes, targets, digest.hexdigest())
+        trained_on = _digest(dataset.x_train, dataset.y_train)
+        held_out = _digest(*(validation or ()), dataset.x_test, dataset.y_test)
+        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out)
 
     def write(self, run: RunFolder) -> None:
         """Keeps it in a run folder, as `task.json`, unless it is there.
@@ -49,7 +50,8 @@ class Task(NamedTuple):
 
     def confirm(self, run: RunFolder) -> None:
         """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
-        if Task.read(run) != self:
+        kept = Task.read(run)
+        if kept != (self if kept.held_out else self._replace(held_out=None)):
             raise InputError(
                 f"{run.path / 'task.json'} is of other examples than the run's data; restore the one or the other."
             )
@@ -58,13 +60,21 @@ class Task(NamedTuple):
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = run.path / "task.json"
-        record = strict_json.read(file)
+        record = {"held_out": None, **strict_json.read(file)}
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         return cls(**record | {"x_shape": tuple(record["x_shape"])})
 
-    def check(self, x: np.ndarray) -> None:
-        """**Raises:** `InputError` for inputs unlike those of training."""
+    def inputs(self, x: Any) -> np.ndarray:
+        """Inputs in the dtype of training, converted as `sdebnn.data.as_inputs` does.
+
+        **Raises:** `InputError` for inputs unlike those of training, for none, and for NaN and infinity.
+        """
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise InputError(f"The inputs are no array: {error}; give examples that are all of one shape.") from None
+        x = as_inputs(x, "The array of inputs")
         if x.shape[1:] != self.x_shape or str(x.dtype) != self.x_dtype:
             kind = "pixels, whole numbers from 0 to 255" if self.x_dtype == "uint8" else "floating-point numbers"
             raise InputError(
@@ -73,6 +83,7 @@ class Task(NamedTuple):
             )
         if len(x) == 0:
             raise InputError("There are no inputs; give 1 or more.")
+        return x
 
     def placeholder(self) -> Dataset:
         """A data set of this shape with nothing in it, which is what building a model needs."""
@@ -80,6 +91,17 @@ class Task(NamedTuple):
         y = np.arange(2, dtype=np.int32) if self.num_classes else np.zeros((2, self.targets), np.float32)
         task = "classification" if self.num_classes else "regression"
         return Dataset("placeholder", task, x, y, x, y, self.num_classes)  # type: ignore[arg-type]
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _is_task(record: dict[str, Any]) -> bool:
@@ -90,8 +112,8 @@ def _is_task(record: dict[str, Any]) -> bool:
     return (
         all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and (len(x_shape), dtype) in ((1, "float32"), (3, "float32"), (3, "uint8"))
-        and isinstance(record["digest"], str)
-        and re.fullmatch("[0-9a-f]{64}", record["digest"]) is not None
+        and _is_digest(record["digest"])
+        and (record["held_out"] is None or _is_digest(record["held_out"]))
         and min(x_shape) >= 1
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
     )

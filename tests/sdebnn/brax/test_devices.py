@@ -65,7 +65,7 @@ def test_the_gradient_is_sent_once_a_step() -> None:
         learner = build_learner(config, TABLE, devices=2)
         x, y = X.reshape(config.accumulate, -1, 2), Y.reshape(config.accumulate, -1)
         lowered = learner._step.lower(
-            learner._state, *devices.place(learner._mesh, (x, y), devices.EXAMPLES), np.uint32(0)
+            learner._state, *devices.place(learner._mesh, (x, y), devices.EXAMPLES), np.uint32(0), 0.1
         )
         program = lowered.as_text()
         parameters = len(jax.tree.leaves(learner.params))

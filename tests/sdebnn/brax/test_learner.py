@@ -44,16 +44,25 @@ def test_a_batch_that_cannot_be_cut_into_equal_slices_is_refused() -> None:
         build_learner(dataclasses.replace(QUICK, accumulate=5), TABLE)
 
 
+@pytest.mark.parametrize("batch_paths", [0, 3])
+def test_slices_with_weight_paths_of_their_own_are_refused(batch_paths: int) -> None:
+    with pytest.raises(InputError, match=r"slices of it \(accumulate=2\) do not; take accumulate=1, or batch_paths=1"):
+        build_learner(dataclasses.replace(QUICK, accumulate=2, batch_paths=batch_paths), TABLE)
+
+
 def test_predictions_use_the_average_of_the_parameters() -> None:
-    learner = build_learner(dataclasses.replace(QUICK, ema=0.75, learning_rate=0.1, warmup_steps=0), TABLE)
-    start = learner.state()
-    learner.gradient_step(X[None], Y[None], 0)
-    state = learner.state()
-    names = [name.removeprefix("average/") for name in state if name.startswith("average/")]
-    assert any((state[f"params/{name}"] != start[f"params/{name}"]).any() for name in names)
+    learner = build_learner(dataclasses.replace(QUICK, ema=0.25, learning_rate=0.1, warmup_steps=0), TABLE)
+    states = [learner.state()]
+    for step in range(4):
+        learner.gradient_step(X[None], Y[None], step)
+        states.append(learner.state())
+    # The decays are 1/10, 2/11, 3/12 and, at the limit, 1/4: what each state has in the average is a product of them.
+    shares = np.array([0.1 * 2 / 11 / 16, 0.9 * 2 / 11 / 16, 9 / 11 / 16, 3 / 16, 3 / 4])
+    names = [name.removeprefix("average/") for name in states[0] if name.startswith("average/")]
+    assert any((states[1][f"params/{name}"] != states[0][f"params/{name}"]).any() for name in names)
     for name in names:
-        expected = 0.75 * start[f"params/{name}"] + 0.25 * state[f"params/{name}"]
-        np.testing.assert_allclose(state[f"average/{name}"], expected, rtol=1e-5, atol=1e-7)
+        expected = np.tensordot(shares, np.stack([state[f"params/{name}"] for state in states]), axes=1)
+        np.testing.assert_allclose(states[-1][f"average/{name}"], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_state_of_another_model_is_refused_by_the_array() -> None:

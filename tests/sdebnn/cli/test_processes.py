@@ -133,6 +133,37 @@ def test_where_the_first_process_refuses_the_others_end_in_a_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def start_different(framework: str, *arguments: tuple[str, ...]) -> list[subprocess.Popen]:
+    """A process for each of these command lines, which train together."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port, number = str(free.getsockname()[1]), str(len(arguments))
+    processes = []
+    for process, own in enumerate(arguments):
+        command = [sys.executable, "-m", "sdebnn", "train", *own, "--framework", framework]
+        if framework == "jax":
+            command += ["--coordinator", f"127.0.0.1:{port}", "--processes", number, "--process", str(process)]
+        else:
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": number, "RANK": str(process)}
+        processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    return processes
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_processes_with_different_choices_or_data_are_all_refused(framework: str, table: str, tmp_path: Path) -> None:
+    """Of another width no gradients could be exchanged; of another data set, they would be, in silence."""
+    np.savez(tmp_path / "other.npz", **{name: array[::-1] for name, array in np.load(table).items()})
+    own = {"jax": ("--data", str(tmp_path / "other.npz")), "torch": ("--data", table, "--width", "5")}[framework]
+    choices = ("--output", str(tmp_path / "run"), "--width", "4", "--batch-size", "4")
+    processes = start_different(framework, (*choices, "--data", table), (*choices, *own))
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], errors
+    says = {"jax": "started with different data;", "torch": "started with different choices;"}[framework]
+    assert all(says in error for error in errors)
+    assert not (tmp_path / "run").exists()
+
+
 def test_processes_that_do_not_fit_are_refused(table: str, tmp_path: Path) -> None:
     def refusal(env: dict[str, str], *arguments: str) -> str:
         command = [

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ SCORES: list[Callable[..., object]] = [
     metrics.risk_coverage_area,
     metrics.classification_report,
 ]
-BAD: list[tuple[np.ndarray, np.ndarray, str]] = [
+BAD: list[tuple[Any, Any, str]] = [
     (np.array([[2.0, -1.0]] * 3), LABELS, "If these are logits, pass their softmax"),
     (np.log(HALF), LABELS, "If these are logits, pass their softmax"),
     (HALF * 1.0003, LABELS, "sum to 1 within 0.0001"),
@@ -31,13 +32,15 @@ BAD: list[tuple[np.ndarray, np.ndarray, str]] = [
     (HALF, np.array([0.0, 1.0, 1.0]), "Labels are float64; class numbers"),
     (HALF[None], LABELS, "average posterior samples first"),
     (np.zeros((0, 2)), np.zeros(0, int), "at least one row"),
+    ([[0.5, 0.5], [1.0]], [0, 1], "differ in length"),
+    ([["a", "b"]], [0], "numbers are needed"),
 ]
 
 
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize(("probs", "labels", "message"), BAD)
 def test_every_score_refuses_bad_predictions(
-    score: Callable[..., object], probs: np.ndarray, labels: np.ndarray, message: str
+    score: Callable[..., object], probs: Any, labels: Any, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         score(probs, labels)
@@ -46,3 +49,29 @@ def test_every_score_refuses_bad_predictions(
 @pytest.mark.parametrize("score", SCORES)
 def test_every_score_takes_what_rounding_left(score: Callable[..., object]) -> None:
     score((HALF * 1.00009).astype(np.float32), LABELS.astype(np.uint8))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_every_score_of_labels_takes_lists(score: Callable[..., object]) -> None:
+    assert repr(score(HALF.tolist(), LABELS.tolist())) == repr(score(HALF, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("score", "arguments"),
+    [
+        (metrics.entropy, [HALF]),
+        (metrics.mutual_information, [HALF[None]]),
+        (metrics.auroc, [LABELS, LABELS]),
+        (metrics.fpr95, [LABELS, LABELS]),
+        (metrics.rmse, [LABELS, LABELS]),
+        (metrics.gaussian_log_likelihood, [LABELS, LABELS, np.ones(1)]),
+        (metrics.mixture_log_likelihood, [LABELS, LABELS[None], np.ones(1)]),
+        (metrics.mixture_cdf, [LABELS, LABELS[None], np.ones(1)]),
+        (metrics.interval_coverage, [LABELS, LABELS, LABELS]),
+        (metrics.crps_gaussian, [LABELS, LABELS, np.ones(1)]),
+        (metrics.crps_samples, [LABELS, LABELS[None]]),
+        (metrics.regression_report, [LABELS, LABELS[None], np.ones(1)]),
+    ],
+)
+def test_every_other_score_takes_lists_too(score: Callable[..., object], arguments: list[np.ndarray]) -> None:
+    np.testing.assert_equal(score(*(array.tolist() for array in arguments)), score(*arguments))

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -51,3 +52,12 @@ def test_presets_are_configurations_and_yield_to_choices() -> None:
 
 def test_every_choice_is_explained() -> None:
     assert all(len(field.metadata["help"]) > 10 for field in dataclasses.fields(TrainConfig))
+
+
+@pytest.mark.parametrize("ema", [0.9, 0.99, 0.9999])
+def test_the_parameter_average_forgets_the_initial_parameters(ema: float) -> None:
+    decays = [TrainConfig(ema=ema).average_decay(step) for step in range(100_000)]
+    assert math.prod(decays[:100]) < 1e-4
+    assert decays == sorted(decays)
+    assert decays[-1] == ema
+    assert TrainConfig(ema=0.0).average_decay(500) == 0

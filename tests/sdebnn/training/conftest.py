@@ -37,7 +37,8 @@ class NoisyLogisticRegression:
         noise = np.random.default_rng([self.config.seed, step]).normal(size=(2, 2))
         error = np.eye(2)[y] - _softmax(x @ self.weights)
         self.weights = self.weights + self.config.learning_rate * (x.T @ error + 0.1 * noise)
-        self.average = self.config.ema * self.average + (1 - self.config.ema) * self.weights
+        decay = self.config.average_decay(step)
+        self.average = decay * self.average + (1 - decay) * self.weights
         if not self.bad and not np.isfinite(self.weights).all():
             self.bad = step + 1
         return {"loss": -np.mean(np.log(_softmax(x @ self.weights)[np.arange(len(y)), y]))}

@@ -27,6 +27,11 @@ def test_large_logits_do_not_overflow() -> None:
     np.testing.assert_allclose(class_probabilities(np.asarray([[[1e4, 0.0]]])), [[1.0, 0.0]])
 
 
+def test_a_label_that_single_precision_has_for_impossible_costs_what_it_costs() -> None:
+    outputs = np.array([[[0.0, -110.0]]], np.float32)
+    assert report(TrainConfig(), outputs, np.asarray([1]), None)["nll"] == pytest.approx(110)
+
+
 def test_scores_of_targets_know_the_law_of_the_noise() -> None:
     outputs, y = np.zeros((1, 4, 1)), np.full((4, 1), 2.0)
     log_likelihood = {

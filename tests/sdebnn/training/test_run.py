@@ -1,0 +1,95 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdebnn.errors import InputError
+from sdebnn.training import prediction_file, restore, resume_run, start_run
+
+
+@pytest.fixture
+def saved(tmp_path, table, quick):
+    """The choices of a run on a file of data, and how to write other data to it."""
+    path = tmp_path / "mine.npz"
+
+    def write(dataset) -> None:
+        np.savez(path, x=dataset.x_train, y=dataset.y_train, x_test=dataset.x_test, y_test=dataset.y_test)
+
+    write(table)
+    return dataclasses.replace(quick, data=str(path)), write
+
+
+def test_fewer_test_examples_can_be_scored_but_not_others(tmp_path, table, saved, build) -> None:
+    config, write = saved
+    start_run(build, config, tmp_path / "run")
+    assert len(restore(build, tmp_path / "run", changes={"test_examples": 3}).dataset.x_test) == 3
+    write(dataclasses.replace(table, x_test=2 * table.x_test))
+    for changes in ({}, {"test_examples": 3}):
+        with pytest.raises(InputError, match="other examples than the run's data"):
+            restore(build, tmp_path / "run", changes=changes)
+
+
+@pytest.fixture
+def restored(tmp_path, saved, build):
+    start_run(build, saved[0], tmp_path / "run")
+    return restore(build, tmp_path / "run")
+
+
+@pytest.mark.parametrize("like", [list, np.float64, np.float32, np.float16])
+def test_inputs_are_converted_as_those_of_files_are(like, restored) -> None:
+    x = [[0.5, -1.0], [2.0, 0.25]]
+    expected = restored.learner.outputs(np.array(x, np.float32))
+    np.testing.assert_array_equal(restored.outputs(x if like is list else np.array(x, like)), expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (np.ones(2), r"of shape \(2,\), but it must hold numbers of shape \(n, d\)"),
+        (np.ones((3, 5)), r"of shape \(5,\) each, but the run was trained on floating-point .* shape \(2,\) each"),
+        (np.ones((3, 2, 2), int), r"are uint8 of shape \(2, 2, 1\) each"),
+        (np.full((3, 2), np.nan), "6 values that are NaN"),
+        (np.ones((0, 2)), "no inputs; give 1 or more"),
+        ([[1.0, 2.0], [3.0]], "no array: .*all of one shape"),
+        ([["a", "b"]], "must hold numbers"),
+    ],
+)
+def test_inputs_unlike_those_of_training_are_refused(x, says: str, restored) -> None:
+    with pytest.raises(InputError, match=says):
+        restored.outputs(x)
+
+
+def test_changes_that_are_no_choices_are_refused(tmp_path, saved, build) -> None:
+    start_run(build, saved[0], tmp_path / "run")
+    for changes, says in (({"foo": 1}, "'foo', which is not a choice"), ({"test_samples": 0}, "test_samples=0")):
+        with pytest.raises(InputError, match=says):
+            restore(build, tmp_path / "run", changes=changes)
+        with pytest.raises(InputError, match=says):
+            prediction_file.predict(build, tmp_path / "run", np.ones((1, 2)), changes=changes)
+
+
+def test_a_run_on_data_in_memory_is_read_back_taken_up_and_asked_for_predictions(tmp_path, table, quick, build) -> None:
+    """With folders given as text."""
+    folder = str(tmp_path / "run")
+    run = start_run(build, quick, folder, dataset=table)
+    assert run.config.data == "table"
+    restored = restore(build, folder, dataset=table)
+    assert restored.score() == run.fitted.scores
+    assert resume_run(build, folder, dataset=table).fitted.scores == run.fitted.scores
+    made = prediction_file.predict(build, folder, table.x_test)
+    np.testing.assert_allclose(made["probabilities"].sum(axis=1), 1)
+    with pytest.raises(InputError, match="'table' is not a data set"):
+        restore(build, folder)
+    with pytest.raises(InputError, match="other examples"):
+        restore(build, folder, dataset=dataclasses.replace(table, x_test=-table.x_test))
+
+
+def test_a_run_is_read_back_from_another_folder(tmp_path, saved, build, monkeypatch) -> None:
+    config, _ = saved
+    monkeypatch.chdir(tmp_path)
+    run = start_run(build, dataclasses.replace(config, data="mine.npz"), "run")
+    assert Path(run.config.data) == tmp_path / "mine.npz"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert restore(build, "../run").score() == run.fitted.scores
