@@ -18,43 +18,57 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.example_libraries import stax
+from jax.flatten_util import ravel_pytree
 
 from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_serial, diffeq_layers, drift_network
 from sdebnn.brax.model import Model
 from sdebnn.brax.objective import objective
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags
+from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress
 
 
+def weight_process(options: argparse.Namespace) -> WeightProcess:
+    return WeightProcess(drift_network((options.fw_dim,)), **prior_of_weights(options))
+
+
 def build_model(options: argparse.Namespace, noise: float) -> Model:
-    """A network of one SDEBNN block, for standardised targets. Its output is a channel that starts as zeros, so that
-    all weights are random and the prior is not learned.
+    """A network of one SDEBNN block, for standardised targets. The input stays what it is, and f_x moves channels that
+    start as zeros, the last of which is the output: so all weights are random and the prior is not learned.
     """
-    channels = 1 + options.aug
     layer, activation = diffeq_layers.dense, diffeq_layers.Activation(options.activation)
-    fx = stax.serial(layer("ignore", options.fx_dim), activation, layer("ignore", channels))
-    process = WeightProcess(
-        drift_network((options.fw_dim,)),
-        sigma=options.diff_const,
-        sigma_scale=options.sigma_scale,
-        rate=options.ou_rate if options.prior_dw == "ou" else 0.0,
-        centre="zero",
-        start="gaussian" if options.prior_dw == "ou" else "learned",
-    )
-    block = SDEBNN(fx, process, steps=options.nsteps, kl_estimator=options.kl_estimator)
-    last_channel = Layer(lambda rng, shape: ((*shape[:-1], 1), ()), lambda params, x, **kwargs: x[..., -1:])
-    network = bnn_serial(Augment(options.aug), block, last_channel)
+    fx = stax.serial(layer("ignore", options.fx_dim), activation, layer("ignore", options.aug), INPUT_STAYS)
+    block = SDEBNN(fx, weight_process(options), steps=options.nsteps, kl_estimator=options.kl_estimator)
+    network = bnn_serial(Augment(options.aug), block, LAST_CHANNEL)
     return Model(network=network, predictor=network, likelihood=Gaussian(1, noise), input_shape=(1,))
+
+
+INPUT_STAYS = Layer(
+    lambda rng, shape: ((*shape[:-1], shape[-1] + 1), ()),
+    lambda params, x, **kwargs: jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(1, 0)]),
+)
+"""Ends f_x: the first channel does not move."""
+
+LAST_CHANNEL = Layer(lambda rng, shape: ((*shape[:-1], 1), ()), lambda params, x, **kwargs: x[..., -1:])
+
+
+def start_of_posterior(params: Any, rng: Any, options: argparse.Namespace) -> Any:
+    """Units as the prior draws them, in all places, where usual layers start alike; and the function 0, for what a unit
+    adds where there are no data is not moved by them. Narrow: see `START_LOG_RATIO`.
+    """
+    drawn, _ = weight_process(options).draw_start(rng, params, prior=True)
+    hidden, activation, output, *rest = ravel_pytree(params["w0"])[1](drawn)
+    w0 = [hidden, activation, jax.tree.map(jnp.zeros_like, output), *rest]
+    return params | {"w0": w0, "w0_log_ratio": params["w0_log_ratio"] + START_LOG_RATIO}
 
 
 def fit(model: Model, x: Any, y: Any, options: argparse.Namespace) -> Any:
     """Parameters after training; the noise of the likelihood stays as it is."""
-    init_key, step_key = jax.random.split(jax.random.key(options.seed))
+    init_key, start_key, step_key = jax.random.split(jax.random.key(options.seed), 3)
     start = model.init(init_key)
     network, likelihood = start["network"], start["likelihood"]
     if options.prior_dw == "ou":
-        network[1]["w0_log_ratio"] += START_LOG_RATIO
+        network[1] = start_of_posterior(network[1], start_key, options)
     schedule = optax.warmup_cosine_decay_schedule(0.0, options.lr, min(20, options.iters // 2), options.iters + 1)
     # Before the posterior is narrow, single draws are far from the data, and their gradients are far too long.
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))

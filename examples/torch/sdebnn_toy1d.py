@@ -18,43 +18,51 @@ import torch
 from torch import nn
 
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags
+from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress, TrainConfig
 from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense
 from sdebnn.torchbnn.step_sizes import step_size
 
-# As in the reference the diffusion is the same for every weight: its 0.2 is a prior of standard deviation 1.
-DEFAULTS = {"diff_const": 0.2, "sigma_scale": "constant"}
+
+class InputStays(nn.Module):
+    """Ends f_x: the first channel does not move."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(x, (1, 0))
 
 
 class LastChannel(nn.Module):
-    """The output is a channel that starts as zeros, so that all weights are random and the prior is not learned."""
+    """The output."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, -1:]
 
 
 def build_network(options: argparse.Namespace) -> bnn_serial:
-    """A network of one SDEBNN block."""
-    channels, ou = 1 + options.aug, options.prior_dw == "ou"
-    fx = Serial(
-        dense("ignore", channels, options.fx_dim),
-        activation(options.activation),
-        dense("ignore", options.fx_dim, channels),
-    )
-    process = WeightProcess(
-        drift_network((options.fw_dim,)),
-        sigma=options.diff_const,
-        sigma_scale=options.sigma_scale,
-        rate=options.ou_rate if ou else 0.0,
-        centre="zero",
-        start="gaussian" if ou else "learned",
-    )
+    """A network of one SDEBNN block. The input stays what it is, and f_x moves channels that start as zeros, the last
+    of which is the output: so all weights are random and the prior is not learned.
+    """
+    hidden = dense("ignore", 1 + options.aug, options.fx_dim)
+    output = dense("ignore", options.fx_dim, options.aug)
+    fx = Serial(hidden, activation(options.activation), output, InputStays())
+    process = WeightProcess(drift_network((options.fw_dim,)), **prior_of_weights(options))
     block = SDEBNN(fx, process, Solver(options.nsteps), kl_estimator=options.kl_estimator)
-    if ou:
-        nn.init.constant_(block.w0_log_ratio, START_LOG_RATIO)
+    if options.prior_dw == "ou":
+        start_posterior(block, output)
     return bnn_serial(Augment(options.aug), block, LastChannel())
+
+
+@torch.no_grad()
+def start_posterior(block: SDEBNN, output: nn.Module) -> None:
+    """Units as the prior draws them, in all places, where usual layers start alike; and the function 0, for what a unit
+    adds where there are no data is not moved by them. Narrow: see `START_LOG_RATIO`.
+    """
+    drawn = block.weight_path(torch.tensor([0.0, 1.0], dtype=torch.float64), prior=True)[0]
+    nn.utils.vector_to_parameters(drawn, block.w0.parameters())
+    for parameter in output.parameters():
+        parameter.zero_()
+    block.w0_log_ratio += START_LOG_RATIO
 
 
 def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace) -> dict[str, np.ndarray]:
@@ -93,7 +101,7 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments, **DEFAULTS)))
+    return outcome("sdebnn_toy1d", lambda: draw_toy(functions, parse_toy_flags(arguments)))
 
 
 if __name__ == "__main__":

@@ -76,10 +76,13 @@ def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data() -> None:
     spec = importlib.util.spec_from_file_location("torch_toy", ROOT / "examples" / "torch" / "sdebnn_toy1d.py")
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    dataset = load("cos")
-    options = parse_toy_flags(["--iters", "1000", "--num_samples", "64", "--nsteps", "5", "--train_samples", "2"])
-    x, predictives = fit_and_sample(dataset, example.functions, options)
-    gap, data = np.abs(x) < 0.3, (np.abs(x) >= 0.5) & (np.abs(x) <= 1.0)
+    dataset = load("b40gap")
+    flags = "--ds b40gap --iters 1000 --num_samples 64 --nsteps 5 --train_samples 2"
+    x, predictives = fit_and_sample(dataset, example.functions, parse_toy_flags(flags.split()))
+    inputs = dataset.x_train[:, 0]
     prior, posterior = (predictives[f"Predictive {name}"].std(axis=0) for name in ("prior", "posterior"))
-    assert posterior[gap].mean() > 1.5 * posterior[data].mean()
-    assert posterior[data].mean() < 0.3 * prior[data].mean()
+    on_data = np.interp(inputs, x, posterior)
+    assert posterior[np.abs(x) < 0.6].mean() > 2 * on_data.mean()
+    assert on_data.mean() < 0.25 * np.interp(inputs, x, prior).mean()
+    error = np.interp(inputs, x, predictives["Predictive posterior"].mean(axis=0)) - dataset.y_train[:, 0]
+    assert np.sqrt(np.mean(error**2)) < 3.6  # Noise is 3.

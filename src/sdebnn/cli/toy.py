@@ -16,6 +16,9 @@ from sdebnn.errors import InputError
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
 START_LOG_RATIO = -3.0
+# Inputs are scaled so that the data reach this far from 0: the default prior puts its units there, in the gaps and a
+# little beyond.
+REACH = 2.5
 
 Functions = dict[str, Float[np.ndarray, "samples n"]]
 Fit = Callable[[Any, Any, Any, float, argparse.Namespace], Functions]
@@ -23,8 +26,8 @@ Fit = Callable[[Any, Any, Any, float, argparse.Namespace], Functions]
 the grid."""
 
 
-def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
-    """The flags of `examples/jax/sdebnn_toy1d.py` and `examples/torch/sdebnn_toy1d.py`, with defaults of their own."""
+def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of `examples/jax/sdebnn_toy1d.py` and `examples/torch/sdebnn_toy1d.py`."""
 
     def at_least(lowest: int) -> Any:
         def whole(text: str) -> int:
@@ -68,21 +71,14 @@ def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argpars
         "--diff_const",
         "--sigma",
         type=positive,
-        default=2.0,
-        help="diffusion of the weights; see --sigma_scale",
-    )
-    add(
-        "--sigma_scale",
-        default="fan_in",
-        choices=("fan_in", "constant"),
-        help="fan_in: --diff_const is the std of the weights' prior times sqrt(fan-in); constant: it is the diffusion "
-        "itself, so that std is diff_const / sqrt(2 ou_rate)",
+        default=0.2,
+        help="diffusion of a weight with one input; with n inputs it is diff_const / sqrt(n)",
     )
     add(
         "--ou_rate",
         type=not_negative,
-        default=0.02,
-        help="rate of the prior: the path's noise is sqrt(2 rate) of its std",
+        default=0.0005,
+        help="rate of the prior: its std is diff_const / sqrt(2 ou_rate) for a weight with one input",
     )
     add(
         "--noise",
@@ -91,16 +87,29 @@ def parse_toy_flags(arguments: Sequence[str] | None, **defaults: Any) -> argpars
         help="std of the targets' noise, in their units; that of the set if None",
     )
     add("--nsteps", type=at_least(1), default=10, help="steps of the solver over depth")
-    add("--aug", type=at_least(1), default=2, help="channels of zeros beside the input; the last is the output")
-    add("--fx_dim", type=at_least(1), default=32, help="width of the network f_x")
+    add("--aug", type=at_least(1), default=1, help="channels of zeros that f_x moves; the last is the output")
+    add("--fx_dim", type=at_least(1), default=64, help="width of the network f_x")
     add("--fw_dim", type=at_least(1), default=32, help="width of the posterior's drift")
-    add("--activation", default="swish", help="inside f_x, by its name in diffeq_layers")
+    add("--activation", default="gaussian", help="inside f_x, by its name in diffeq_layers")
     add("--train_samples", type=at_least(1), default=4, help="weight paths in a gradient step")
     add("--lr", type=positive, default=2e-2, help="peak step size of Adam")
     add("--iters", type=at_least(1), default=2000, help="gradient steps")
     add("--seed", type=at_least(0), default=0, help="of all randomness")
-    parser.set_defaults(**defaults)
     return parser.parse_args(arguments)
+
+
+def prior_of_weights(options: argparse.Namespace) -> dict[str, Any]:
+    """The choices of `sdebnn.ou_prior.OUPrior` that the options name."""
+    gaussian = options.prior_dw == "ou"
+    rate = options.ou_rate if gaussian else 0.0
+    return {
+        # With a rate, the prior takes the standard deviation of the weights in place of their diffusion.
+        "sigma": options.diff_const / (2 * rate or 1.0) ** 0.5,
+        "sigma_scale": "fan_in",
+        "rate": rate,
+        "centre": "zero",
+        "start": "gaussian" if gaussian else "learned",
+    }
 
 
 def fit_and_sample(
@@ -109,11 +118,12 @@ def fit_and_sample(
     """The grid of inputs (n,), and functions of the prior and of the posterior on it, in the targets' units."""
     toy = TOYS[dataset.name]
     x, y = dataset.x_train, dataset.y_train
+    scale = REACH / np.abs(x).max()
     y_mean, y_std = float(y.mean()), float(y.std())
     # One function cannot follow two branches; the distance between them is noise to it.
     noise = options.noise or (toy.noise if len(toy.branches) == 1 else y_std)
     grid = dataset.x_test[: len(dataset.x_test) // len(toy.branches)]
-    functions = fit(x, ((y - y_mean) / y_std).astype(np.float32), grid, noise / y_std, options)
+    functions = fit(scale * x, ((y - y_mean) / y_std).astype(np.float32), scale * grid, noise / y_std, options)
     return grid[:, 0], {f"Predictive {name}": y_mean + y_std * drawn for name, drawn in functions.items()}
 
 

@@ -75,7 +75,7 @@ DETERMINISTIC = [
     *(("odenet", IMAGES, {"layer": family, "method": "midpoint", "steps": 2}) for family in ("concat_squash", "gated")),
     ("odenet", (6, 8, 2), {"fx": "strided", "activation": "gelu", "steps": 2}),
     ("odenet", IMAGES, {"squeeze": 1, "blocks": (1, 1), "activation": "elu", "steps": 2}),
-    ("hyperodenet", TABLE, {"method": "heun", "activation": "tanh"}),
+    ("hyperodenet", TABLE, {"method": "heun", "activation": "gaussian"}),
     ("resnet32", (4, 4, 1), {}),
 ]
 

@@ -12,6 +12,7 @@ from sdebnn.errors import InputError
 
 FIXED = {
     "elu": jax.nn.elu,
+    "gaussian": lambda x: jnp.exp(-0.5 * jnp.square(x)),
     "gelu": jax.nn.gelu,
     "relu": jax.nn.relu,
     "sigmoid": jax.nn.sigmoid,

@@ -13,6 +13,7 @@ from sdebnn.torchbnn.diffeq_layers.ignore import DepthLayer
 
 FIXED = {
     "elu": F.elu,
+    "gaussian": lambda x: torch.exp(-0.5 * x.square()),
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "relu": F.relu,
     "sigmoid": torch.sigmoid,

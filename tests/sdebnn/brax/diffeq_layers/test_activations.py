@@ -10,6 +10,7 @@ from sdebnn.errors import InputError
 X = np.linspace(-3, 3, 13)
 FORMULAS = {
     "elu": np.where(X > 0, X, np.expm1(X)),
+    "gaussian": np.exp(-(X**2) / 2),
     "relu": np.maximum(X, 0),
     "sigmoid": 1 / (1 + np.exp(-X)),
     "softplus": np.log1p(np.exp(X)),

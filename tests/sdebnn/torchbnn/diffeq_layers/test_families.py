@@ -108,7 +108,7 @@ def test_the_fan_in_of_layers_of_pytorch_is_that_of_their_initialisation() -> No
         (lambda: ours.conv("concat", 3, 2, stride=0), "must be positive"),
         (lambda: ours.conv("concat", 3, 2, padding="FULL"), "'SAME' or 'VALID'"),
         (lambda: ours.dense("hyper", 3, 2, width=0), "width=0"),
-        (lambda: ours.activation("sotfplus"), "elu, gelu"),
+        (lambda: ours.activation("sotfplus"), "elu, gaussian, gelu"),
         (lambda: ours.dense("ignore", 3, 2)(torch.ones(4, 2)), "must hold 3 channels"),
         (lambda: ours.conv("ignore", 3, 2)(torch.ones(4, 8)), r"inputs of shape \(4, 8\)"),
         (lambda: ours.conv_transpose("ignore", 3, 2)(torch.ones(4, 2, 8, 8)), "3 channels"),
