@@ -10,7 +10,7 @@ _SAME_METHODS = {"euler": "euler_maruyama"}
 
 def prediction_choices(config: TrainConfig) -> TrainConfig:
     """Those of a run with the solver of its predictions, and without what is only about gradients, which one framework
-    may offer and the other not.
+    may offer and the other not, or is about the slices and groups of a training batch.
     """
     method = config.test_method or config.method
     return dataclasses.replace(
@@ -22,4 +22,6 @@ def prediction_choices(config: TrainConfig) -> TrainConfig:
         adjoint="backprop",
         adjoint_adaptive=0,
         snr=0,
+        accumulate=1,
+        batch_paths=1,
     )

@@ -26,8 +26,8 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the scores of the run's checkpoint."""
-    from sdebnn.cli.frameworks import build_predictor
+    from sdebnn.cli.frameworks import build_learner
     from sdebnn.training import restore
 
-    restored = restore(build_predictor, options.folder, data_dir=options.data_dir, changes=choices_given(options))
+    restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     print_scores({restored.config.model: restored.score()})

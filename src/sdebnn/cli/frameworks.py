@@ -5,7 +5,6 @@ import os
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
-from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Learner
 
@@ -54,10 +53,3 @@ def build_learner(
             "and several processes are joined by --coordinator, --processes and --process."
         )
     return brax.build_learner(config, dataset, devices=1 if devices is None else devices)
-
-
-def build_predictor(config: TrainConfig, dataset: Dataset) -> Learner:
-    """As `build_learner`, for predictions alone: a run whose training the other framework does not offer can be read
-    there. **Raises:** as `build_learner`.
-    """
-    return build_learner(prediction_choices(config), dataset)

@@ -26,7 +26,7 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Reads the inputs, predicts and writes."""
-    from sdebnn.cli.frameworks import build_predictor
+    from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import load_inputs
     from sdebnn.training import prediction_file
 
@@ -34,6 +34,6 @@ def run(options: argparse.Namespace) -> None:
     if options.output.exists() and options.inputs.exists() and options.output.samefile(options.inputs):
         raise InputError(f"The output {options.output} is the file of the inputs; give another, which is overwritten.")
     x = load_inputs(options.inputs)
-    predictions = prediction_file.predict(build_predictor, options.folder, x, changes=choices_given(options))
+    predictions = prediction_file.predict(build_learner, options.folder, x, changes=choices_given(options))
     prediction_file.write(predictions, options.output)
     print(f"{len(x)} predictions are in {options.output}: {', '.join(predictions)}.")

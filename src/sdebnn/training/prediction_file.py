@@ -11,6 +11,7 @@ import numpy as np
 
 from sdebnn import metrics, storage
 from sdebnn.errors import InputError
+from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.training import keeping
 from sdebnn.training.building import Build, built
@@ -43,12 +44,10 @@ def predict(
     `FloatingPointError` when outputs are not finite.
     """
     run = RunFolder.open(folder)
-    # A slice or a group of a training batch means nothing here.
-    fixed = {"accumulate": 1, "batch_paths": 1, "test_examples": 0}
-    config = keeping.read_choices(run, dict(changes or {}) | fixed)
+    config = keeping.read_choices(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
     x = task.inputs(x)
-    learner = built(build, config, task.placeholder())
+    learner = built(build, prediction_choices(config), task.placeholder())
     keeping.load_average(run, learner)
     parts = []
     for start in range(0, len(x), CHUNK):

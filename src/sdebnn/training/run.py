@@ -14,6 +14,7 @@ from sdebnn import data
 from sdebnn.data import Dataset
 from sdebnn.data.files import expand_user
 from sdebnn.errors import StorageError
+from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
@@ -131,7 +132,7 @@ def restore(
     config = keeping.read_choices(run, changes)
     examples = _load(config, data_dir, dataset)
     examples.task.confirm(run)
-    learner = built(build, config, examples.dataset)
+    learner = built(build, prediction_choices(config), examples.dataset)
     keeping.load_average(run, learner)
     return Restored(config, examples.dataset, examples.task, learner)
 
