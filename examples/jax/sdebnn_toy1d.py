@@ -53,8 +53,8 @@ LAST_CHANNEL = Layer(lambda rng, shape: ((*shape[:-1], 1), ()), lambda params, x
 
 
 def start_of_posterior(params: Any, rng: Any, options: argparse.Namespace) -> Any:
-    """Units as the prior draws them, in all places, where usual layers start alike; and the function 0, for what a unit
-    adds where there are no data is not moved by them. Narrow: see `START_LOG_RATIO`.
+    """Starts it at units that the prior draws, so in all places, where usual initial weights put them around 0; and at
+    the function 0, since nothing moves what a unit adds where there are no data. It is narrow: see `START_LOG_RATIO`.
     """
     drawn, _ = weight_process(options).draw_start(rng, params, prior=True)
     hidden, activation, output, *rest = ravel_pytree(params["w0"])[1](drawn)

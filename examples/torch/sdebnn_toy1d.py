@@ -55,8 +55,8 @@ def build_network(options: argparse.Namespace) -> bnn_serial:
 
 @torch.no_grad()
 def start_posterior(block: SDEBNN, output: nn.Module) -> None:
-    """Units as the prior draws them, in all places, where usual layers start alike; and the function 0, for what a unit
-    adds where there are no data is not moved by them. Narrow: see `START_LOG_RATIO`.
+    """Starts it at units that the prior draws, so in all places, where usual initial weights put them around 0; and at
+    the function 0, since nothing moves what a unit adds where there are no data. It is narrow: see `START_LOG_RATIO`.
     """
     drawn = block.weight_path(torch.tensor([0.0, 1.0], dtype=torch.float64), prior=True)[0]
     nn.utils.vector_to_parameters(drawn, block.w0.parameters())

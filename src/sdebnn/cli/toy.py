@@ -76,9 +76,9 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--ou_rate",
-        type=not_negative,
+        type=positive,
         default=0.0005,
-        help="rate of the prior: its std is diff_const / sqrt(2 ou_rate) for a weight with one input",
+        help="rate of the prior ou; its std is diff_const / sqrt(2 ou_rate) for a weight with one input",
     )
     add(
         "--noise",
