@@ -1,7 +1,8 @@
 """What tests of several parts of the package use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder
@@ -16,3 +17,21 @@ def untimed() -> Callable[[RunFolder], list[dict]]:
         return [{name: value for name, value in record.items() if name != "time"} for record in own]
 
     return records
+
+
+@pytest.fixture
+def check_average() -> Callable[[Sequence[dict[str, np.ndarray]]], None]:
+    """That the average in the last of five states, four gradient steps with `ema=0.25`, is what the decays make of the
+    parameters of all.
+    """
+
+    def check(states: Sequence[dict[str, np.ndarray]]) -> None:
+        # The decays are 1/10, 2/11, 3/12 and, at the limit, 1/4: what each state has in the average is their product.
+        shares = np.array([0.1 * 2 / 11 / 16, 0.9 * 2 / 11 / 16, 9 / 11 / 16, 3 / 16, 3 / 4])
+        names = [name.removeprefix("average/") for name in states[0] if name.startswith("average/")]
+        assert any((states[1][f"params/{name}"] != states[0][f"params/{name}"]).any() for name in names)
+        for name in names:
+            expected = np.tensordot(shares, np.stack([state[f"params/{name}"] for state in states]), axes=1)
+            np.testing.assert_allclose(states[-1][f"average/{name}"], expected, rtol=1e-5, atol=1e-7)
+
+    return check
