@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,15 +17,27 @@ from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
+from sdebnn.torchbnn.remembered_correction import RememberedCorrection
 from sdebnn.torchbnn.remembered_noise import remembered
-from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, step_size
+from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, solution_depths, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
-Parameters = Mapping[str, torch.Tensor]
 WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
+Correction = Callable[[torch.Tensor, Any], torch.Tensor]
 
 # Steps of a weight path that are kept at once for the KL's gradient where an adjoint saves memory.
 LONGEST_PART = 7
+
+
+class _Read(NamedTuple):
+    """What a call reads of its block once: an adjoint asks for the drift again when a module around the block has put
+    its parameters back.
+    """
+
+    start_mean: torch.Tensor
+    sigma: torch.Tensor
+    nn_drift: Mapping[str, torch.Tensor]
+    parameters: tuple[torch.Tensor, ...]
 
 
 class SDEBNN(BayesianModule):
@@ -67,34 +79,36 @@ class SDEBNN(BayesianModule):
         """**Arguments:** `noise` replays a Brownian motion of the weights that have noise: increments
         `noise(ta, tb)`, from depth ta to tb.
         """
-        w, kl = self._draw_start(rng, prior)
+        read = self._read()
+        w, kl = self._draw_start(read, rng, prior)
         noise = self._brownian_motion(rng, w) if noise is None else noise
         # Then all states are kept anyway, and the KL is read off them.
         keeps = self.solver.adjoint == "backprop" and not self.solver.adaptive
         if keeps:
             noise = remembered(noise)
-        # Read once: an adjoint asks for the drift again when a module around this one has put its parameters back.
-        nn_drift, parameters = dict(self.drift.named_parameters()), tuple(self.parameters())
         layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
-            drift, counted = self._weight_drift(section, prior, nn_drift), section.noisy and not prior
+            counted = section.noisy and not prior
             if counted and not keeps:
-                kl = kl + self._solved_kl(section, drift, w, noise, nn_drift, parameters)
+                kl = kl + self._solved_kl(section, read, w, noise)
+            known = RememberedCorrection(self._correction(read)) if counted and keeps else None
+            drift = self._weight_drift(section, prior, read, known or self._correction(read))
 
             def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
                 w, x = y.split(sizes)
                 dx = layout.run(self.w0, w, state.shaped(x), t.to(y))
                 return torch.cat([drift(t, w), state.flat(dx)])
 
-            ts = self._grid(section) if counted and keeps else _ends(section)
+            steps = self._grid(section)
+            ts = solution_depths(steps, self.solver) if known else steps[[0, -1]]
             y = torch.cat([w, state.flat(x)])
-            solution = self._solve(section, drift_of_both, y, ts, noise, self.solver, parameters)
+            solution = self._solve(section, read, drift_of_both, y, ts, noise, self.solver)
             self.evaluations += solution.evaluations
             # Taken apart once: the gradient of every slice of all depths would be zeros of the size of all depths.
             states = [y.split(sizes) for y in solution.ys.unbind()]
-            if counted and keeps:
-                kl = kl + self._kl_of_path(ts, [w for w, _ in states], noise, nn_drift)
+            if known:
+                kl = kl + self._kl_of_path(read, steps, [w for w, _ in states], known, noise)
             w, x = states[-1]
             x = state.shaped(x)
         return x, kl
@@ -105,18 +119,18 @@ class SDEBNN(BayesianModule):
         **Raises:** `InputError` for other depths.
         """
         check_depths(ts.numpy())
-        w, _ = self._draw_start(rng, prior)
+        read = self._read()
+        w, _ = self._draw_start(read, rng, prior)
         noise = self._brownian_motion(rng, w)
-        nn_drift, parameters = dict(self.drift.named_parameters()), tuple(self.parameters())
         pieces = [w[None]]
         for section in self.process.sections():
-            start, end = _ends(section)
+            start, end = self._grid(section)[[0, -1]]
             inner = ts[(ts > start) & (ts < end)]
             depths = torch.cat([start[None], inner, end[None]])
-            drift = self._weight_drift(section, prior, nn_drift)
+            drift = self._weight_drift(section, prior, read, self._correction(read))
             # One after the other: torchsde would interpolate between its steps, where a path has its own noise.
             for stretch in depths.unfold(0, 2, 1):
-                w = self._solve(section, drift, w, stretch, noise, self.solver, parameters).ys[-1]
+                w = self._solve(section, read, drift, w, stretch, noise, self.solver).ys[-1]
                 if bool((ts == stretch[1]).any()):
                     pieces.append(w[None])
         return torch.cat(pieces)
@@ -133,69 +147,78 @@ class SDEBNN(BayesianModule):
         """The learned initial weights as one vector."""
         return self._layout.of(self.w0)
 
+    def _read(self) -> _Read:
+        nn_drift = dict(self.drift.named_parameters())
+        return _Read(self.start_mean(), self.sigma, nn_drift, tuple(self.parameters()))
+
+    def _correction(self, read: _Read) -> Correction:
+        return partial(correction, with_parameters(self.drift, read.nn_drift))
+
     def _kl_of_path(
-        self, ts: torch.Tensor, ws: Sequence[torch.Tensor], noise: Any, nn_drift: Parameters
+        self, read: _Read, steps: torch.Tensor, ws: list[torch.Tensor], correct: RememberedCorrection, noise: Any
     ) -> torch.Tensor:
-        """Of the weights `ws` at the ends `ts` of the steps that `noise` moved them in."""
-        sigma = self.sigma[: self._noisy].to(ws[0])
+        """Of a path whose `steps` ended there, solved with `correct` in its drift: `ws` are the weights at its
+        `solution_depths`, and `noise` moved them.
+        """
+        if len(ws) < len(steps):
+            ws = [*correct.states(steps[:-1]), ws[-1]]
+        sigma = read.sigma[: self._noisy]
 
-        def u_of(parameters: Parameters) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-            drift = with_parameters(self.drift, parameters)
-
+        def u_of(correct: Correction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
             def u(t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-                moved = correction(drift, w, t)
+                moved = correct(w, t)
                 return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
 
             return u
 
-        stopped = u_of({name: p.detach() for name, p in nn_drift.items()})
-        return path_kl(u_of(nn_drift), stopped, ts, ws, noise, self.kl_estimator)
+        stopped = self._correction(read._replace(nn_drift={name: p.detach() for name, p in read.nn_drift.items()}))
+        kl = path_kl(u_of(correct), u_of(stopped), steps, ws, noise, self.kl_estimator)
+        correct.forget()
+        return kl
 
-    def _solved_kl(
-        self, section: Section, drift: WeightDrift, w: torch.Tensor, noise: Any, nn_drift: Parameters,
-        parameters: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:  # fmt: skip
+    def _solved_kl(self, section: Section, read: _Read, w: torch.Tensor, noise: Any) -> torch.Tensor:
         """Of a section with noise. The weights do not depend on the hidden state, so they are solved for alone.
 
         Always in fixed steps: between adaptive ones, depths are interpolated, so u at the left end of a step would
         know of the increment to come, and the Ito sum would not have mean zero.
         """
-        ts, dt = self._grid(section), step_size(section.start, section.end, self.solver.steps)
+        steps, dt = self._grid(section), step_size(section.start, section.end, self.solver.steps)
         fixed = self.solver._replace(adjoint="backprop", rtol=0.0, atol=0.0, adjoint_adaptive=False)
 
-        def stretch(ts: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def stretch(steps: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
-            known = remembered(noise)
-            ys, _, extra = self._solve(section, drift, w, ts, known, fixed, (), dt=dt, extra=extra)
-            ws = ys.unbind()
+            known, correct = remembered(noise), RememberedCorrection(self._correction(read))
+            drift, ts = self._weight_drift(section, False, read, correct), solution_depths(steps, fixed)
+            ys, _, extra = self._solve(section, read, drift, w, ts, known, fixed, dt=dt, extra=extra)
+            ws = list(ys.unbind())
             # A copy, since a view would keep the weights of the whole stretch.
-            return self._kl_of_path(ts, ws, known, nn_drift), ws[-1].clone(), *extra
+            return self._kl_of_path(read, steps, ws, correct, known), ws[-1].clone(), *extra
 
         if self.solver.adjoint == "backprop":
-            return stretch(ts, w)[0]
+            return stretch(steps, w)[0]
         # Adjoints are there for their memory: only the states between three parts of three parts ... are kept.
 
-        def of_parts(ts: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            steps = len(ts) - 1
-            if steps <= LONGEST_PART:
-                return stretch(ts, *states)
-            kl, length = states[0].new_zeros(()), math.ceil(steps / 3)
-            for first in range(0, steps, length):
-                part = partial(of_parts, ts[first : first + length + 1])
-                of_part, *rest = recomputed(part, states, parameters)
+        def of_parts(steps: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            number = len(steps) - 1
+            if number <= LONGEST_PART:
+                return stretch(steps, *states)
+            kl, length = states[0].new_zeros(()), math.ceil(number / 3)
+            for first in range(0, number, length):
+                part = partial(of_parts, steps[first : first + length + 1])
+                of_part, *rest = recomputed(part, states, read.parameters)
                 kl, states = kl + of_part, tuple(rest)
             return kl, *states
 
-        return of_parts(ts, w)[0]
+        return of_parts(steps, w)[0]
 
-    def _draw_start(self, rng: torch.Generator | None, prior: bool) -> Output:
+    def _draw_start(self, read: _Read, rng: torch.Generator | None, prior: bool) -> Output:
         """w_0 and the KL of its law."""
-        mean = self.start_mean()
+        mean = read.start_mean
         zero = mean.new_zeros(())
         if self.process.start == "learned":
             return mean, zero
         noisy, still = mean[: self._noisy], mean[self._noisy :]
-        prior_std = self.sigma[: self._noisy].to(mean) / (2 * self.process.rate) ** 0.5
+        prior_std = read.sigma[: self._noisy] / (2 * self.process.rate) ** 0.5
         centre = noisy if self.process.centre == "w0" else torch.zeros_like(noisy)
         normals = torch.randn(noisy.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
         if prior:
@@ -205,17 +228,16 @@ class SDEBNN(BayesianModule):
         kl = (0.5 * (torch.exp(2 * log_ratio) + offset**2 - 1) - log_ratio).sum()
         return torch.cat([noisy + prior_std * log_ratio.exp() * normals, still]), kl
 
-    def _weight_drift(self, section: Section, prior: bool, nn_drift: Parameters) -> WeightDrift:
+    def _weight_drift(self, section: Section, prior: bool, read: _Read, correct: Correction) -> WeightDrift:
         """The drift of all weights; those that have no noise there follow NN(w, t) alone."""
-        network = with_parameters(self.drift, nn_drift)
         rate, noisy = self.process.rate, self._noisy
-        centre = self.start_mean() if self.process.centre == "w0" else 0.0
+        centre = read.start_mean if self.process.centre == "w0" else 0.0
 
         def drift(t: Any, w: torch.Tensor) -> torch.Tensor:
             pull = rate * (centre - w)
             if prior and section.noisy and noisy == w.numel():
                 return pull
-            moved = correction(network, w, t)
+            moved = correct(w, t)
             if not section.noisy:
                 return moved
             # Of all numbers there is no slice to take, whose gradient would be copied into zeros.
@@ -226,14 +248,14 @@ class SDEBNN(BayesianModule):
         return drift
 
     def _solve(
-        self, section: Section, drift: WeightDrift, y0: torch.Tensor, ts: torch.Tensor, noise: Any, solver: Solver,
-        parameters: tuple[torch.Tensor, ...], **going_on: Any,
+        self, section: Section, read: _Read, drift: WeightDrift, y0: torch.Tensor, ts: torch.Tensor, noise: Any,
+        solver: Solver, **going_on: Any,
     ) -> Solution:  # fmt: skip
         sigma = y0.new_zeros(y0.shape)
         if section.noisy:
-            sigma[: self._noisy] = self.sigma[: self._noisy]
+            sigma[: self._noisy] = read.sigma[: self._noisy]
         noise = noise if section.noisy else None
-        return solve(drift, sigma, y0, ts, solver, noise, parameters, **going_on)
+        return solve(drift, sigma, y0, ts, solver, noise, read.parameters, **going_on)
 
     def _grid(self, section: Section) -> torch.Tensor:
         return grid(section.start, section.end, self.solver.steps)
@@ -244,6 +266,3 @@ class SDEBNN(BayesianModule):
         depths = torch.cat([self._grid(section) for section in self.process.sections()]).unique()
         return BrownianMotion(self._noisy, entropy, depths, w)
 
-
-def _ends(section: Section) -> torch.Tensor:
-    return torch.tensor([section.start, section.end], dtype=torch.float64)

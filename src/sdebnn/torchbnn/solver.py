@@ -141,6 +141,14 @@ def grid(start: float, end: float, steps: int) -> torch.Tensor:
     return torch.tensor(ts, dtype=torch.float64)
 
 
+def solution_depths(steps: torch.Tensor, solver: Solver) -> torch.Tensor:
+    """The depths at which a solution is needed to know the state at the ends of all its fixed `steps`. Where a step
+    ends, every method but reversible Heun, which has a second state, asks last for the drift of the state there; then
+    the drift knows, and torchsde need not interpolate.
+    """
+    return steps if solver.method == "reversible_heun" else steps[[0, -1]]
+
+
 class _ConstantDiffusionSDE(nn.Module):
     noise_type = "diagonal"
 
