@@ -44,7 +44,7 @@ class FlatWeights:
         parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
         if not parameters:
             raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
-        self._names = list(parameters)
+        self._names, self._tied = list(parameters), has_tied_parameters(module)
         self._shapes = [parameter.shape for parameter in parameters.values()]
         self.sizes = [parameter.numel() for parameter in parameters.values()]
         of_name = fan_in(module)
@@ -64,7 +64,8 @@ class FlatWeights:
         """The module's outputs with the weights `w`. **Raises:** `InputError` if they have not the shape of x."""
         parts = w.split(self.sizes)
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
-        outputs = torch.func.functional_call(module, weights, (x,), {"t": t} if self._takes_t else {})
+        depth = {"t": t} if self._takes_t else {}
+        outputs = torch.func.functional_call(module, weights, (x,), depth, tie_weights=self._tied)
         if not isinstance(outputs, torch.Tensor):
             raise InputError(
                 f"f_x returns a {type(outputs).__name__}; it moves the hidden state through depth, so it must return a "
@@ -113,8 +114,14 @@ def _check_depth(module: nn.Module, path: str = "") -> None:
 
 def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
     """The module as a function that has these parameters whenever it is called."""
+    tied = has_tied_parameters(module)
 
     def call(*args: Any, **kwargs: Any) -> torch.Tensor:
-        return torch.func.functional_call(module, dict(parameters), args, kwargs)
+        return torch.func.functional_call(module, dict(parameters), args, kwargs, tie_weights=tied)
 
     return call
+
+
+def has_tied_parameters(module: nn.Module) -> bool:
+    """Whether a parameter has several names; PyTorch looks for those at every functional call unless told."""
+    return len(list(module.named_parameters(remove_duplicate=False))) > len(list(module.parameters()))

@@ -234,16 +234,16 @@ class SDEBNN(BayesianModule):
         centre = read.start_mean if self.process.centre == "w0" else 0.0
 
         def drift(t: Any, w: torch.Tensor) -> torch.Tensor:
-            pull = rate * (centre - w)
             if prior and section.noisy and noisy == w.numel():
-                return pull
+                return rate * (centre - w)
             moved = correct(w, t)
             if not section.noisy:
                 return moved
             # Of all numbers there is no slice to take, whose gradient would be copied into zeros.
             if noisy == w.numel():
-                return pull + moved
-            return torch.cat([pull[:noisy] if prior else pull[:noisy] + moved[:noisy], moved[noisy:]])
+                return torch.add(moved, centre - w, alpha=rate)
+            pull = rate * (centre - w)[:noisy]
+            return torch.cat([pull if prior else pull + moved[:noisy], moved[noisy:]])
 
         return drift
 

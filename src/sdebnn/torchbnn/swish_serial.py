@@ -21,5 +21,5 @@ class SwishSerial(Serial):
         for layer, swish, following in zip(layers[:-1:2], layers[1::2], layers[2::2], strict=True):
             slope = swish.slope()
             x = F.silu(layer.linear(weight * slope, layer.bias * slope, x))
-            weight = following.weight / slope
+            weight = following.weight * slope.reciprocal()
         return layers[-1].linear(weight, layers[-1].bias, x)
