@@ -156,6 +156,7 @@ class _ConstantDiffusionSDE(nn.Module):
         super().__init__()
         self._drift, self._sigma, self.sde_type = drift, sigma, sde_type
         self._first: tuple[float, torch.Tensor, torch.Tensor] | None = None
+        self._product: tuple[torch.Tensor, torch.Tensor] | None = None
         self.evaluations = 0
 
     def f(self, t: Any, y: torch.Tensor) -> torch.Tensor:
@@ -171,6 +172,12 @@ class _ConstantDiffusionSDE(nn.Module):
 
     def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         return self._sigma.unsqueeze(0)
+
+    def g_prod(self, t: Any, y: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        # Methods of two stages ask twice for that of the same increment.
+        if self._product is None or self._product[0] is not v:
+            self._product = v, self._sigma * v
+        return self._product[1]
 
 
 class Solution(NamedTuple):

@@ -17,9 +17,9 @@ class SwishSerial(Serial):
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
         layers: list[Any] = list(self.children())
-        weight = layers[0].weight
-        for layer, swish, following in zip(layers[:-1:2], layers[1::2], layers[2::2], strict=True):
+        before: Any = 1.0
+        for layer, swish in zip(layers[:-1:2], layers[1::2], strict=True):
             slope = swish.slope()
-            x = F.silu(layer.linear(weight * slope, layer.bias * slope, x))
-            weight = following.weight * slope.reciprocal()
-        return layers[-1].linear(weight, layers[-1].bias, x)
+            x = F.silu(layer.linear(layer.weight * (slope / before), layer.bias * slope, x))
+            before = slope
+        return layers[-1].linear(layers[-1].weight * (1 / before), layers[-1].bias, x)

@@ -31,7 +31,8 @@ class DenseMap:
             raise InputError(
                 f"A dense layer got inputs of shape {tuple(x.shape)}; their last axis must hold {self.inputs} channels."
             )
-        return F.linear(x, weight.T, bias)
+        # For a single vector, such as all weights of a network, that is less to do.
+        return torch.addmv(bias, weight.T, x) if x.ndim == 1 else F.linear(x, weight.T, bias)
 
 
 @dataclasses.dataclass(frozen=True)
