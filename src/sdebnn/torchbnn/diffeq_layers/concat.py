@@ -17,5 +17,7 @@ class Concat(Ignore):
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
         axis = self.linear.axis
-        depth = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(x.narrow(axis, 0, 1).shape)
+        shape = list(x.shape)
+        shape[axis] = 1
+        depth = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(shape)
         return super().forward(torch.cat([x, depth], dim=axis))
