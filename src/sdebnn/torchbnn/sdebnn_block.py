@@ -1,7 +1,7 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
 from sdebnn.torchbnn.remembered_correction import RememberedCorrection
 from sdebnn.torchbnn.remembered_noise import remembered
-from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solve, solution_depths, step_size
+from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solution_depths, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
@@ -265,4 +265,3 @@ class SDEBNN(BayesianModule):
         # Every section begins where the one before it ends.
         depths = torch.cat([self._grid(section) for section in self.process.sections()]).unique()
         return BrownianMotion(self._noisy, entropy, depths, w)
-

@@ -1,8 +1,11 @@
 """The mathematics of the block: the prior's law, the KL, gradients, and what it takes and refuses."""
 
+import gc
 import math
 import pickle
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -17,7 +20,7 @@ from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
 from sdebnn.torchbnn.path_kl import path_kl
 from sdebnn.torchbnn.sdebnn_block import LONGEST_PART
-from sdebnn.torchbnn.solver import SDE_TYPES, grid
+from sdebnn.torchbnn.solver import SDE_TYPES, grid, solve
 
 
 class Scaled(nn.Linear):
@@ -162,7 +165,7 @@ def gradients_of(solver: Solver, **choices) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in block.named_parameters()}
 
 
-def relative_error(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+def relative_error(one: Mapping[Any, torch.Tensor], other: Mapping[Any, torch.Tensor]) -> float:
     difference = sum(float((one[name] - other[name]).square().sum()) for name in one)
     return math.sqrt(difference / sum(float(g.square().sum()) for g in other.values()))
 
@@ -186,6 +189,61 @@ def test_with_an_adjoint_the_kl_has_the_gradient_of_backpropagation(method: str,
         gradients.append({name: zero + (0 if p.grad is None else p.grad) for name, p in block.named_parameters()})
     bound = 1e-10 if "noisy_depth" not in choices or adjoint == "reversible" else 1e-3
     assert relative_error(gradients[1], gradients[0]) < bound
+
+
+@pytest.mark.parametrize("method", SDE_TYPES)
+def test_the_kl_is_that_of_the_states_where_steps_end(method: str) -> None:
+    """Its gradient too: those states are solved for here, and in the block known from the solver's own drift."""
+    steps, estimator = grid(0.0, 1.0, 6), "stl"
+    block = disturbed(small_block(Solver(6, method), estimator=estimator))
+    normals = torch.randn(6, block.sigma.numel(), dtype=torch.float64, generator=generator(4)) * 6**-0.5
+
+    def noise(start, end):
+        return normals[round(float(start) * 6)]
+
+    _, kl = block(torch.ones(2, 3, dtype=torch.float64), noise=noise)
+    w0, drift = block.start_mean(), block.drift
+    frozen = {name: p.detach() for name, p in drift.named_parameters()}
+
+    def u(t, w):
+        return drift(w, t=t) / block.sigma
+
+    def stopped(t, w):
+        return torch.func.functional_call(drift, frozen, (w,), {"t": t}) / block.sigma
+
+    def weight_drift(t, w):
+        return block.process.rate * (w0 - w) + drift(w, t=t)
+
+    ws = solve(weight_drift, block.sigma, w0, steps, block.solver, noise, ()).ys
+    expected = path_kl(u, stopped, steps, ws, noise, estimator)
+    torch.testing.assert_close(kl, expected, rtol=1e-12, atol=0)
+    parameters = list(block.parameters())
+    ours, theirs = (torch.autograd.grad(value, parameters) for value in (kl, expected))
+    assert relative_error(dict(enumerate(ours)), dict(enumerate(theirs))) < 1e-12
+
+
+@pytest.mark.parametrize(("estimator", "calls"), [("full_mc", 16), ("stl", 24)])
+def test_the_kl_asks_the_drift_network_for_nothing_that_the_solver_knows(estimator: str, calls: int) -> None:
+    block, asked = small_block(Solver(8, "midpoint"), estimator=estimator), []
+    block.drift.register_forward_hook(lambda *_: asked.append(None))
+    block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
+    assert len(asked) == calls
+
+
+@pytest.mark.parametrize("solver", [Solver(32), Solver(32, "midpoint", "stochastic"), Solver(32, "reversible_heun")])
+def test_no_path_outlives_its_gradient_until_garbage_is_collected(solver: Solver) -> None:
+    block = small_block(solver)
+    gc.collect()
+    gc.disable()
+    try:
+        outputs, kl = block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
+        (outputs.sum() + kl).backward()
+        del outputs, kl
+        of_paths = [a for a in gc.get_objects() if type(a) is torch.Tensor and a.grad_fn is not None]
+    finally:
+        gc.enable()
+    # The learned start and what a section began with stay; a path has 32 states of each kind.
+    assert len(of_paths) < 16
 
 
 @pytest.mark.parametrize(("method", "adjoint"), [("midpoint", "stochastic"), ("reversible_heun", "reversible")])
