@@ -1,12 +1,12 @@
 """The deterministic counterparts of the SDEBNN block: neural ODEs whose weights stand still, or follow an ODE too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from sdebnn.torchbnn.drift_network import build_drift, correction
+from sdebnn.torchbnn.drift_network import build_drift, correction, parameters_to_read
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
@@ -34,7 +34,7 @@ class ODEBlock(nn.Module):
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             return state.flat(self._layout.run(self._fx, weights, state.shaped(y), t.to(y)))
 
-        y, self.evaluations = _flow(drift, state.flat(x), self.solver, self)
+        y, self.evaluations = _flow(drift, state.flat(x), self.solver, self.parameters())
         return state.shaped(y)
 
 
@@ -58,20 +58,21 @@ class HyperODEBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         w0, state = self._layout.of(self.w0), FlatState(x)
         sizes = [w0.numel(), x.numel()]
-        nn_drift = with_parameters(self.drift, dict(self.drift.named_parameters()))
+        parameters = parameters_to_read(self.drift)
+        nn_drift = with_parameters(self.drift, parameters)
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             w, hidden = y.split(sizes)
             dx = self._layout.run(self.w0, w, state.shaped(hidden), t.to(y))
             return torch.cat([correction(nn_drift, w, t), state.flat(dx)])
 
-        y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, self)
+        y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, parameters.values())
         return state.shaped(y.split(sizes)[1])
 
 
 def _flow(
-    drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, block: nn.Module
+    drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, parameters: Iterable[torch.Tensor]
 ) -> tuple[torch.Tensor, int]:
     """The state at depth 1, and the evaluations of the drift."""
-    solution = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, block.parameters())
+    solution = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, parameters)
     return solution.ys[-1], solution.evaluations

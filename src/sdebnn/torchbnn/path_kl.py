@@ -39,9 +39,9 @@ def path_kl(
     first, *_ = ws = tuple(ws)
     kl = first.new_zeros(())
     for start, end, w in zip(ts[:-1], ts[1:], ws[:-1], strict=True):
-        here = u(start, w).reshape(-1)
-        kl = kl + torch.dot(here, here) * (0.5 * float(end - start))
+        here = u(start, w)
+        kl = kl + (here * here).sum() * (0.5 * float(end - start))
         if estimator != "analytic":
-            in_sum = stopped(start, w).reshape(-1) if estimator == "stl" and torch.is_grad_enabled() else here
-            kl = kl + torch.dot(in_sum, noise(start, end).reshape(-1))
+            in_sum = stopped(start, w) if estimator == "stl" and torch.is_grad_enabled() else here
+            kl = kl + (in_sum * noise(start, end).reshape(-1)).sum()
     return kl

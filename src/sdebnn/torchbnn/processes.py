@@ -70,8 +70,8 @@ def follow_first(*tensors: torch.Tensor) -> None:
     """Gives every process the first one's values, in place; all of them call it. **Raises:** as `total`."""
     if join()[1] > 1:
         for tensor in tensors:
-            # Optimisers keep some of their numbers on the CPU, which NCCL does not send; weights do not lie in order.
-            sent = tensor.detach().to(device()).contiguous()
+            # Optimisers keep some of their numbers on the CPU, which NCCL does not send.
+            sent = tensor.detach().to(device())
             with _all_answering():
                 distributed.broadcast(sent, src=0)
             tensor.detach().copy_(sent)

@@ -12,14 +12,14 @@ from sdebnn.depths import check_depths
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output, device_of
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
-from sdebnn.torchbnn.drift_network import build_drift, correction
+from sdebnn.torchbnn.drift_network import build_drift, correction, parameters_to_read
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
 from sdebnn.torchbnn.recompute import recomputed
 from sdebnn.torchbnn.remembered_correction import RememberedCorrection
 from sdebnn.torchbnn.remembered_noise import remembered
-from sdebnn.torchbnn.solver import Solution, Solver, check_solver, grid, solution_depths, solve, step_size
+from sdebnn.torchbnn.solver import Solution, Solver, asked_depths, check_solver, grid, solve, step_size
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
@@ -92,7 +92,8 @@ class SDEBNN(BayesianModule):
             counted = section.noisy and not prior
             if counted and not keeps:
                 kl = kl + self._solved_kl(section, read, w, noise)
-            known = RememberedCorrection(self._correction(read)) if counted and keeps else None
+            steps = self._grid(section)
+            known = self._remembered(read, steps, self.solver) if counted and keeps else None
             drift = self._weight_drift(section, prior, read, known or self._correction(read))
 
             def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
@@ -100,8 +101,7 @@ class SDEBNN(BayesianModule):
                 dx = layout.run(self.w0, w, state.shaped(x), t.to(y))
                 return torch.cat([drift(t, w), state.flat(dx)])
 
-            steps = self._grid(section)
-            ts = solution_depths(steps, self.solver) if known else steps[[0, -1]]
+            ts = steps if known and not known.depths else steps[[0, -1]]
             y = torch.cat([w, state.flat(x)])
             solution = self._solve(section, read, drift_of_both, y, ts, noise, self.solver)
             self.evaluations += solution.evaluations
@@ -148,20 +148,24 @@ class SDEBNN(BayesianModule):
         return self._layout.of(self.w0)
 
     def _read(self) -> _Read:
-        nn_drift = dict(self.drift.named_parameters())
-        return _Read(self.start_mean(), self.sigma, nn_drift, tuple(self.parameters()))
+        nn_drift = parameters_to_read(self.drift)
+        others = [p for name, p in self.named_parameters() if not name.startswith("drift.")]
+        return _Read(self.start_mean(), self.sigma, nn_drift, (*others, *nn_drift.values()))
 
     def _correction(self, read: _Read) -> Correction:
         return partial(correction, with_parameters(self.drift, read.nn_drift))
 
+    def _remembered(self, read: _Read, steps: torch.Tensor, solver: Solver) -> RememberedCorrection:
+        return RememberedCorrection(self._correction(read), asked_depths(steps, solver))
+
     def _kl_of_path(
         self, read: _Read, steps: torch.Tensor, ws: list[torch.Tensor], correct: RememberedCorrection, noise: Any
     ) -> torch.Tensor:
-        """Of a path whose `steps` ended there, solved with `correct` in its drift: `ws` are the weights at its
-        `solution_depths`, and `noise` moved them.
+        """Of a path that `noise` moved in these `steps`, solved with `correct` in its drift. `ws` are the weights where
+        they end; where `correct` knows those, the first and the last do.
         """
-        if len(ws) < len(steps):
-            ws = [*correct.states(steps[:-1]), ws[-1]]
+        if correct.depths:
+            ws = [*correct.states(), ws[-1]]
         sigma = read.sigma[: self._noisy]
 
         def u_of(correct: Correction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -187,8 +191,8 @@ class SDEBNN(BayesianModule):
 
         def stretch(steps: torch.Tensor, w: torch.Tensor, *extra: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """The KL of a stretch, the weights at its end, and what the method carries on."""
-            known, correct = remembered(noise), RememberedCorrection(self._correction(read))
-            drift, ts = self._weight_drift(section, False, read, correct), solution_depths(steps, fixed)
+            known, correct = remembered(noise), self._remembered(read, steps, fixed)
+            drift, ts = self._weight_drift(section, False, read, correct), steps[[0, -1]] if correct.depths else steps
             ys, _, extra = self._solve(section, read, drift, w, ts, known, fixed, dt=dt, extra=extra)
             ws = list(ys.unbind())
             # A copy, since a view would keep the weights of the whole stretch.

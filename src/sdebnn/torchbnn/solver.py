@@ -141,12 +141,11 @@ def grid(start: float, end: float, steps: int) -> torch.Tensor:
     return torch.tensor(ts, dtype=torch.float64)
 
 
-def solution_depths(steps: torch.Tensor, solver: Solver) -> torch.Tensor:
-    """The depths at which a solution is needed to know the state at the ends of all its fixed `steps`. Where a step
-    ends, every method but reversible Heun, which has a second state, asks last for the drift of the state there; then
-    the drift knows, and torchsde need not interpolate.
+def asked_depths(steps: torch.Tensor, solver: Solver) -> list[float]:
+    """The depths, among those where fixed `steps` end, at which the state is the last one whose drift the solver asks
+    for: where steps begin, but none for reversible Heun, whose drift is that of a second state.
     """
-    return steps if solver.method == "reversible_heun" else steps[[0, -1]]
+    return [] if solver.method == "reversible_heun" else steps[:-1].tolist()
 
 
 class _ConstantDiffusionSDE(nn.Module):
@@ -156,7 +155,6 @@ class _ConstantDiffusionSDE(nn.Module):
         super().__init__()
         self._drift, self._sigma, self.sde_type = drift, sigma, sde_type
         self._first: tuple[float, torch.Tensor, torch.Tensor] | None = None
-        self._product: tuple[torch.Tensor, torch.Tensor] | None = None
         self.evaluations = 0
 
     def f(self, t: Any, y: torch.Tensor) -> torch.Tensor:
@@ -172,12 +170,6 @@ class _ConstantDiffusionSDE(nn.Module):
 
     def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         return self._sigma.unsqueeze(0)
-
-    def g_prod(self, t: Any, y: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        # Methods of two stages ask twice for that of the same increment.
-        if self._product is None or self._product[0] is not v:
-            self._product = v, self._sigma * v
-        return self._product[1]
 
 
 class Solution(NamedTuple):

@@ -17,9 +17,11 @@ class SwishSerial(Serial):
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
         layers: list[Any] = list(self.children())
-        before: Any = 1.0
+        before: Any = None
         for layer, swish in zip(layers[:-1:2], layers[1::2], strict=True):
             slope = swish.slope()
-            x = F.silu(layer.linear(layer.weight * (slope / before), layer.bias * slope, x))
+            scale = slope if before is None else slope / before
+            x = F.silu(layer.linear(layer.weight * scale, layer.bias * slope, x))
             before = slope
-        return layers[-1].linear(layers[-1].weight * (1 / before), layers[-1].bias, x)
+        weight = layers[-1].weight if before is None else layers[-1].weight * before.reciprocal()
+        return layers[-1].linear(weight, layers[-1].bias, x)

@@ -18,6 +18,8 @@ from sdebnn.errors import InputError
 from sdebnn.torchbnn import SDEBNN, Bfloat16, HyperODEBlock, MeanField, Serial, Solver, WeightProcess, drift_network
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.diffeq_layers import activation, dense, fan_in
+from sdebnn.torchbnn.drift_network import parameters_to_read
+from sdebnn.torchbnn.flat_weights import FlatWeights
 from sdebnn.torchbnn.path_kl import path_kl
 from sdebnn.torchbnn.sdebnn_block import LONGEST_PART
 from sdebnn.torchbnn.solver import SDE_TYPES, grid, solve
@@ -222,12 +224,53 @@ def test_the_kl_is_that_of_the_states_where_steps_end(method: str) -> None:
     assert relative_error(dict(enumerate(ours)), dict(enumerate(theirs))) < 1e-12
 
 
-@pytest.mark.parametrize(("estimator", "calls"), [("full_mc", 16), ("stl", 24)])
-def test_the_kl_asks_the_drift_network_for_nothing_that_the_solver_knows(estimator: str, calls: int) -> None:
-    block, asked = small_block(Solver(8, "midpoint"), estimator=estimator), []
+@pytest.mark.parametrize(
+    ("solver", "estimator", "calls"),
+    [
+        (Solver(8, "midpoint"), "full_mc", 16),
+        (Solver(8, "midpoint"), "stl", 24),
+        (Solver(1), "full_mc", 1),
+        (Solver(8, "reversible_heun"), "full_mc", 17),
+    ],
+)
+def test_the_kl_asks_the_drift_network_for_nothing_that_the_solver_knows(solver, estimator: str, calls: int) -> None:
+    block, asked = small_block(solver, estimator=estimator), []
     block.drift.register_forward_hook(lambda *_: asked.append(None))
     block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
     assert len(asked) == calls
+
+
+@pytest.mark.parametrize("solver", [Solver(8, "midpoint"), Solver(8, "midpoint", "stochastic")])
+def test_nothing_is_drawn_but_from_the_generator_that_is_given(solver: Solver) -> None:
+    block, before = small_block(solver), torch.get_rng_state()
+    outputs, kl = block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
+    (outputs.sum() + kl).backward()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_drift_is_read_with_matrices_along_their_longer_axis_and_keeps_its_own() -> None:
+    drift = drift_network((2, 5, 2))(30)
+    read = parameters_to_read(drift)
+    for name, parameter in drift.named_parameters():
+        assert torch.equal(read[name], parameter)
+        assert parameter.is_contiguous()
+        assert read[name].stride()[max(range(parameter.ndim), key=lambda axis: parameter.shape[axis])] == 1
+
+
+def test_a_weight_that_two_layers_share_is_one_weight() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(torch.tanh(self.first(x)))
+
+    layout, fx, x = FlatWeights(Tied()), Tied(), torch.ones(2, 3)
+    w = torch.linspace(-1, 1, 9)
+    assert layout.size == 9
+    torch.testing.assert_close(layout.run(fx, w, x, 0.0), torch.tanh(x @ w.view(3, 3).T) @ w.view(3, 3).T)
 
 
 @pytest.mark.parametrize("solver", [Solver(32), Solver(32, "midpoint", "stochastic"), Solver(32, "reversible_heun")])

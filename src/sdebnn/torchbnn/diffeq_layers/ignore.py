@@ -28,12 +28,7 @@ class Ignore(DepthLayer):
         super().__init__()
         self.linear = linear
         self.bias = nn.Parameter(torch.zeros(linear.channels))
-        weight = w_init(linear.weight_shape())
-        if weight.shape[0] > weight.shape[-1]:
-            # Along its longer axis a matrix lies in one piece in memory: a product of many inputs and few outputs, as
-            # in a network of all weights, is then forty times as fast.
-            weight = weight.movedim(-1, 0).contiguous().movedim(0, -1)
-        self.weight = nn.Parameter(weight)
+        self.weight = nn.Parameter(w_init(linear.weight_shape()))
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
         return self.linear(self.weight, self.bias, x)

@@ -31,8 +31,10 @@ class DenseMap:
             raise InputError(
                 f"A dense layer got inputs of shape {tuple(x.shape)}; their last axis must hold {self.inputs} channels."
             )
-        # For a single vector, such as all weights of a network, that is less to do.
-        return torch.addmv(bias, weight.T, x) if x.ndim == 1 else F.linear(x, weight.T, bias)
+        # Less to do for a single vector, such as all weights of a network; autocast does not know of it.
+        if x.ndim == 1 and not torch.is_autocast_enabled(x.device.type):
+            return torch.addmv(bias, weight.T, x)
+        return F.linear(x, weight.T, bias)
 
 
 @dataclasses.dataclass(frozen=True)
