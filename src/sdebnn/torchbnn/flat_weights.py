@@ -44,7 +44,7 @@ class FlatWeights:
         parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
         if not parameters:
             raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
-        self._names, self._tied = list(parameters), has_tied_parameters(module)
+        self._names, self._tied = list(parameters), _has_tied_parameters(module)
         self._shapes = [parameter.shape for parameter in parameters.values()]
         self.sizes = [parameter.numel() for parameter in parameters.values()]
         of_name = fan_in(module)
@@ -114,7 +114,7 @@ def _check_depth(module: nn.Module, path: str = "") -> None:
 
 def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
     """The module as a function that has these parameters whenever it is called."""
-    tied = has_tied_parameters(module)
+    tied = _has_tied_parameters(module)
 
     def call(*args: Any, **kwargs: Any) -> torch.Tensor:
         return torch.func.functional_call(module, dict(parameters), args, kwargs, tie_weights=tied)
@@ -122,6 +122,6 @@ def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -
     return call
 
 
-def has_tied_parameters(module: nn.Module) -> bool:
+def _has_tied_parameters(module: nn.Module) -> bool:
     """Whether a parameter has several names; PyTorch looks for those at every functional call unless told."""
     return len(list(module.named_parameters(remove_duplicate=False))) > len(list(module.parameters()))
