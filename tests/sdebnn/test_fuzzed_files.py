@@ -258,7 +258,7 @@ def choices(draw: st.DrawFn) -> TrainConfig:
 @given(choices())
 def test_a_configuration_comes_back(folder: Path, config: TrainConfig) -> None:
     run = RunFolder(folder)
-    run.write_config(config.to_json())
+    strict_json.write(run.config_file, config.to_json())
     assert keeping.read_choices(run) == config
     assert TrainConfig.from_json(config.to_json()) == config
 

@@ -63,3 +63,45 @@ def test_what_is_longer_than_its_like_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(InputError, match="no such file has more than 1000"):
         storage.read(tmp_path / "sparse", limit=1000)
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / "file").symlink_to("precious")
+    storage.write(tmp_path / "file", b"new")
+    assert (tmp_path / "precious").read_text() == "text"
+    assert not (tmp_path / "file").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_nothing_is_written_into_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "folder").symlink_to("elsewhere")
+    with pytest.raises(StorageError, match="its folder is a link"):
+        storage.write(tmp_path / "folder" / "file", b"new")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    with storage.writing(tmp_path / "folder" / "file") as file:
+        (tmp_path / "folder").rename(tmp_path / "moved")
+        (tmp_path / "folder").symlink_to("elsewhere")
+        file.write(b"new")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "moved" / "file").read_bytes() == b"new"
+
+
+def test_two_that_write_one_file_at_once_both_succeed_and_the_last_has_it_whole(tmp_path: Path) -> None:
+    with storage.writing(tmp_path / "file") as first:
+        first.write(b"first")
+        storage.write(tmp_path / "file", b"second")
+        assert (tmp_path / "file").read_bytes() == b"second"
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_of_255_bytes_is_written(tmp_path: Path) -> None:
+    storage.write(tmp_path / ("ü" * 127 + "x"), b"new")
+    assert [len(p.name) for p in tmp_path.iterdir()] == [128]

@@ -112,7 +112,8 @@ def md5(content: bytes) -> str:
 def write(path: Path, content: bytes) -> None:
     """Writes a downloaded file, whole or not at all. **Raises:** `InputError` when the folder cannot be written."""
     try:
-        storage.write(path, content)
+        # A folder of data may well be a link to a larger disk.
+        storage.write(path.parent.resolve() / path.name, content)
     except StorageError as error:
         raise InputError(f"{error} Or name another folder with --data-dir or SDEBNN_DATA.") from error
 

@@ -78,7 +78,7 @@ def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[
         yield figure
         content = io.BytesIO()
         figure.savefig(content, format="png")
-        storage.write(path, content.getvalue())
+        storage.write(path.parent.resolve() / path.name, content.getvalue())
 
 
 def check_drawable(name: str, values: Values, shape: str, dimensions: int) -> None:

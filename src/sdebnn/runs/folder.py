@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sdebnn import storage
 from sdebnn.errors import InputError
 from sdebnn.runs import strict_json
 
@@ -47,6 +48,11 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def lock_file(self) -> Path:
+        """An empty file that is never replaced: whoever has it locked may begin a run here, or train."""
+        return self.path / "lock"
+
+    @property
     def report(self) -> Path:
         """One page of what was run and what came of it; see `sdebnn.runs.report_page`."""
         return self.path / "report.html"
@@ -58,8 +64,8 @@ class RunFolder:
         **Raises:** `InputError` when `path` is a file, holds files already or can't be written; nothing is left behind
         then.
         """
-        path = Path(path)
-        run = cls(path)
+        run = cls._at(path)
+        path = run.path
         subfolders = (run.checkpoints, run.tensorboard, run.pictures)
         made: list[Path] = []
         cls.check_new(path)
@@ -82,10 +88,8 @@ class RunFolder:
             if path.exists() and not path.is_dir():
                 raise InputError(f"The run folder {path} is a file; choose another folder for the output.")
             if cls(path).config_file.exists():
-                raise InputError(
-                    f"The folder {path} holds a run already; choose another folder for the output, or remove this one."
-                )
-            found = next((entry for entry in path.rglob("*") if not entry.is_dir()), None)
+                raise _taken(path)
+            found = next((entry for entry in path.rglob("*") if _in_the_way(entry, cls(path).lock_file)), None)
             if found is not None:
                 raise InputError(
                     f"The folder {path} is not empty (it holds {found.relative_to(path)}); "
@@ -97,13 +101,35 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that was started before. **Raises:** `InputError` when it has no `config.json`."""
-        run = cls(Path(path))
+        run = cls._at(path)
         # Unlike Path.is_file, this has an answer for names that no file can have.
         if not os.path.isfile(run.config_file):
             raise InputError(
                 f"{path} is not the folder of a run: it has no config.json; give the folder that training wrote."
             )
+        run.refuse_links()
         return run
+
+    @classmethod
+    def _at(cls, path: str | Path) -> "RunFolder":
+        # The folder may be a link, which a person named; what is in it may not.
+        path = Path(path)
+        return cls(path.resolve() if os.path.islink(path) else path)
+
+    def refuse_links(self) -> None:
+        """**Raises:** `InputError` when a file or subfolder of the run is a link: what is written to it would go
+        elsewhere.
+        """
+        try:
+            names = os.listdir(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+        for name in names:
+            if os.path.islink(self.path / name):
+                raise InputError(
+                    f"{self.path / name} is a symbolic link; a run writes nothing through links: put the file or "
+                    "folder itself in its place, or link the whole run folder."
+                )
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -111,25 +137,52 @@ class RunFolder:
 
         **Raises:** `InputError` when another process trains in it.
         """
-        with self.config_file.open() as file:
+        with self._locked("trains"):
+            # What writers left that were killed.
+            for file in (*self.path.glob("*.partial"), *self.pictures.glob("*.partial")):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+            yield
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the choices of a new run, whole or not at all: from then on the folder is that run's. Of several
+        processes that begin a run here at once, one does.
+
+        **Raises:** `InputError` when the folder has become another run's; `StorageError` when it cannot be written.
+        """
+        with self._locked("begins a run"):
+            if os.path.lexists(self.config_file):
+                raise _taken(self.path)
+            strict_json.write(self.config_file, config)
+
+    def read_config(self) -> dict[str, Any]:
+        """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
+        return strict_json.read(self.config_file)
+
+    @contextlib.contextmanager
+    def _locked(self, doing: str) -> Iterator[None]:
+        with storage.open_to_append(self.lock_file) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
-                    f"Another process trains in the run folder {self.path}; wait until it has ended, or end it."
+                    f"Another process {doing} in the run folder {self.path}; wait until it has ended, or end it."
                 ) from None
             except OSError:
                 # Some network file systems have no locks.
                 pass
             yield
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes the choices of the run, whole or not at all. **Raises:** `StorageError`."""
-        strict_json.write(self.config_file, config)
 
-    def read_config(self) -> dict[str, Any]:
-        """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
-        return strict_json.read(self.config_file)
+def _in_the_way(entry: Path, lock: Path) -> bool:
+    """Whether a new run cannot be written beside this. A lock is left behind by a run that did not begin."""
+    return entry.is_symlink() or not (entry.is_dir() or entry == lock)
+
+
+def _taken(path: Path) -> InputError:
+    return InputError(
+        f"The folder {path} holds a run already; choose another folder for the output, or remove this one."
+    )
 
 
 def _unusable(path: Path, error: OSError) -> InputError:

@@ -39,20 +39,24 @@ class MetricsLog:
         if resume is not None and os.path.lexists(path):
             for _ in _records(run, resume[1]):
                 pass
+        self._file = storage.open_to_append(path)
+        if resume is not None:
             with storage.naming(path):
-                os.truncate(path, resume[1])
-        with storage.naming(path):
-            self._file = path.open("ab", buffering=0)
+                self._file.truncate(min(resume[1], os.fstat(self._file.fileno()).st_size))
         self._board: TensorBoardFile | None = None
         if importlib.util.find_spec("tensorboardX") is not None:
-            self._board = TensorBoardFile(run.tensorboard, purge=None if resume is None else resume[0] + 1)
+            try:
+                self._board = TensorBoardFile(run.tensorboard, purge=None if resume is None else resume[0] + 1)
+            except BaseException:
+                self._file.close()
+                raise
 
     def size(self) -> int:
         """Length of `metrics.jsonl` so far, in bytes. That much is safe on the disk then: a checkpoint relies on it.
 
         **Raises:** `StorageError`.
         """
-        with storage.naming(Path(self._file.name)):
+        with storage.naming(Path(str(self._file.name))):
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
 

@@ -27,9 +27,7 @@ class TensorBoardFile:
 
         # The name must sort behind those of earlier files: TensorBoard reads a folder in order.
         path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
-        with storage.naming(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("xb", buffering=0)
+        self._file = storage.open_to_append(path, new=True)
         self._append(file_version="brain.Event:2")
         if purge is not None:
             self._append(step=purge, session_log=SessionLog(status=SessionLog.START))

@@ -77,7 +77,7 @@ def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
         buffer.write(text.getvalue().encode())
-    storage.write(path, buffer.getvalue())
+    storage.write(path.parent.resolve() / path.name, buffer.getvalue())
 
 
 def check_output(path: Path) -> None:

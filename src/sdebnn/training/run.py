@@ -86,10 +86,12 @@ def start_run(
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
     learner = built(build, config, examples.dataset)
+    run = RunFolder(Path(output))
     with first_alone(learner):
         if learner.rank == 0:
-            RunFolder.create(output).write_config(config.to_json())
-    return _train(RunFolder(Path(output)), config, examples, learner)
+            run = RunFolder.create(output)
+            run.write_config(config.to_json())
+    return _train(run, config, examples, learner)
 
 
 def resume_run(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.runs import MetricsLog, RunFolder, checkpoint
+from sdebnn.runs import MetricsLog, RunFolder, checkpoint, strict_json
 
 CHOICES = (
     "--epochs 50 --batch-size 24 --width 4 --steps 2 --drift-widths 2 --augment 1 --test-samples 2 "
@@ -111,7 +111,7 @@ def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, 
     assert step > 0
     assert step % 10 == 0
     config = run.read_config()
-    run.write_config(config | {"epochs": step + 10})
+    strict_json.write(run.config_file, config | {"epochs": step + 10})
     ended(start(framework, 1, "--resume", str(run.path)))
     assert checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"] == step + 10
     assert np.isfinite(losses(run.path)).all()

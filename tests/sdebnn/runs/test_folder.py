@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import subprocess
@@ -104,3 +105,58 @@ def test_a_damaged_config_is_refused(tmp_path: Path, content: bytes, message: st
     run.config_file.write_bytes(content)
     with pytest.raises(InputError, match=message):
         run.read_config()
+
+
+def test_of_two_that_begin_a_run_in_one_folder_the_second_is_refused(tmp_path: Path) -> None:
+    first, second = RunFolder.create(tmp_path / "run"), RunFolder.create(tmp_path / "run")
+    first.write_config({"seed": 1})
+    with pytest.raises(InputError, match="holds a run already; choose another"):
+        second.write_config({"seed": 2})
+    assert first.read_config() == {"seed": 1}
+
+
+def test_no_run_begins_where_another_process_is_beginning_one(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    with run.lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="Another process begins a run in the run folder"):
+            run.write_config({})
+    run.write_config({})
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "report.html"])
+def test_refuses_a_run_with_a_link_in_it(tmp_path: Path, name: str) -> None:
+    RunFolder.create(tmp_path / "run").write_config({})
+    (tmp_path / "elsewhere").mkdir()
+    if (tmp_path / "run" / name).is_dir():
+        (tmp_path / "run" / name).rmdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{name} is a symbolic link; a run writes nothing through links"):
+        RunFolder.open(tmp_path / "run")
+
+
+def test_a_link_in_a_folder_without_files_is_in_the_way_of_a_new_run(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="not empty"):
+        RunFolder.create(tmp_path / "run")
+
+
+def test_the_whole_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to("disk")
+    RunFolder.create(tmp_path / "run").write_config({"seed": 1})
+    run = RunFolder.open(tmp_path / "run")
+    with run.held():
+        assert run.read_config() == {"seed": 1}
+    assert (tmp_path / "disk" / "config.json").is_file()
+
+
+def test_what_a_killed_writer_left_goes_when_training_goes_on(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config({})
+    (run.path / "report.html.0123abcd.partial").write_text("half")
+    (run.pictures / "loss.png.0123abcd.partial").write_text("half")
+    with run.held():
+        assert not list(run.path.rglob("*.partial"))

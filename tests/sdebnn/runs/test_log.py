@@ -1,6 +1,9 @@
 import json
 import math
+import os
+import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,11 +134,42 @@ def test_later_lines_are_cut_off_and_a_log_that_was_removed_begins_again(run: Ru
         run.metrics_file.unlink()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
-def test_a_full_disk_is_a_sentence(run: RunFolder) -> None:
-    run.metrics_file.symlink_to("/dev/full")
-    with MetricsLog(run) as log, pytest.raises(StorageError, match=r"metrics\.jsonl can't be written \(No space"):
-        log.write(1, {"loss": 1.0}, split="train")
+def test_a_disk_that_takes_no_more_is_a_sentence(run: RunFolder) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with MetricsLog(run) as log:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+        try:
+            with pytest.raises(StorageError, match=r"metrics\.jsonl can't be written \(File too large"):
+                log.write(1, {"loss": 1.0}, split="train")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("resume", [None, (0, 0)])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_log_is_not_written_through_a_link(
+    run: RunFolder, tmp_path: Path, link: Callable[[Path, Path], None], resume: tuple[int, int] | None
+) -> None:
+    (tmp_path / "precious").write_text("text")
+    link(tmp_path / "precious", run.metrics_file)
+    with pytest.raises(StorageError, match=r"metrics\.jsonl can't be written: it or its folder is a link"):
+        MetricsLog(run, resume=resume)
+    assert (tmp_path / "precious").read_text() == "text"
+
+
+def test_a_log_that_is_a_pipe_is_not_waited_for(run: RunFolder) -> None:
+    os.mkfifo(run.metrics_file)
+    with pytest.raises(StorageError, match="can't be written"):
+        MetricsLog(run)
+
+
+def test_events_for_tensorboard_are_not_written_through_a_link(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run.tensorboard.rmdir()
+    run.tensorboard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="its folder is a link"):
+        MetricsLog(run)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_tensorboard_reads_the_folder_of_a_run_that_was_resumed(run: RunFolder) -> None:

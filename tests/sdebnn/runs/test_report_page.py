@@ -19,7 +19,7 @@ import pytest
 
 from sdebnn.cli.flags import add_choices, choices_given
 from sdebnn.errors import InputError
-from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
 from sdebnn.runs.curves import curves
 from sdebnn.runs.report_page import reproduction, write_report
 
@@ -115,7 +115,7 @@ def test_a_part_that_is_not_there_is_left_out(run: RunFolder, removed: str) -> N
 
 def test_what_it_shows_is_text_whatever_it_holds(run: RunFolder) -> None:
     name = "<img src=x onerror=alert(1)>&'\"$title.npz"
-    run.write_config(TrainConfig.for_data(f"/{name}").to_json())
+    strict_json.write(run.config_file, TrainConfig.for_data(f"/{name}").to_json())
     with MetricsLog(run) as log:
         log.write(110, {"<b>x</b>": 1.0, "nll": math.nan, "accuracy": math.inf}, split="test")
     page = written(run)
