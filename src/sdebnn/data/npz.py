@@ -6,6 +6,7 @@ import os
 import reprlib
 import zipfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped, UInt8
@@ -15,9 +16,10 @@ from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
 from sdebnn.storage import reading
 
-# A deflated file is a thousandth of its content at best, and then holds nothing: real numbers seldom get below a tenth.
-MOST_UNPACKED = 100
-LITTLE = 2**24
+# A byte of deflate's output codes at most 1032 bytes: what says that it unpacks to more is lying.
+MOST_UNPACKED = 1032
+HEADER = 2**14  # bytes; numpy refuses to read a header of more than 10,000
+CHUNK = 2**20
 TEST_FRACTION = 1 / 3
 
 
@@ -49,8 +51,6 @@ def load_npz(path: Path) -> Dataset:
             _answers(arrays["y_test"], f"y_test in {path}"),
         )
     else:
-        if len(x) != len(y):
-            raise InputError(f"x in {path} has {len(x)} examples but y has {len(y)}; give one answer for each example.")
         if len(x) < 2:
             raise InputError(
                 f"x in {path} has {len(x)} examples; give at least 2, so that a third can be held out, "
@@ -113,8 +113,8 @@ def as_inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[
 def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of a .npz file that have one of these names, and the names of all that it has.
 
-    Nothing is unpickled, nothing is allocated on a header's word, and no more than `MOST_UNPACKED` times the file's
-    length, unless it is little.
+    Nothing is unpickled. An array is unpacked piece by piece, once its header agrees with what the zip file says of its
+    length, and that with what so many packed bytes can hold; never more than was said.
 
     **Raises:** `InputError` when it is no such file.
     """
@@ -125,10 +125,22 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
                 if len(members) < len(archive.infolist()):
                     raise ValueError("a name comes twice in it")
                 wanted = {name: members[name] for name in names if name in members}
-                size, unpacked = os.fstat(file.fileno()).st_size, sum(member.file_size for member in wanted.values())
-                if unpacked > max(MOST_UNPACKED * size, LITTLE):
-                    raise ValueError(f"{size} bytes would unpack to {unpacked}, which is not credible")
-                return {name: _array(archive, member) for name, member in wanted.items()}, sorted(members)
+                length = os.fstat(file.fileno()).st_size
+                headers = {name: _header(archive, member, length) for name, member in wanted.items()}
+                # Before anything is unpacked.
+                for x, y in (("x", "y"), ("x_test", "y_test")):
+                    counts = [headers[name].shape[0] for name in (x, y) if name in headers and headers[name].shape]
+                    if len(set(counts)) > 1:
+                        raise InputError(
+                            f"{x} in {path} has {counts[0]} examples but {y} has {counts[1]}; give one answer for each "
+                            "example."
+                        )
+                arrays = {name: _array(archive, member, headers[name]) for name, member in wanted.items()}
+                return arrays, sorted(members)
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(f"{path} does not fit into memory ({error}); take fewer examples.") from None
         except (
             Exception
         ) as error:  # damaged zip, header or data: zipfile, zlib, struct, ast, numpy each raise their own
@@ -139,22 +151,51 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
             ) from error
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+class _Header(NamedTuple):
+    """What a member says of its array, and where that begins."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    length: int
+
+
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, length: int) -> _Header:
     # The other methods of zip unpack a few bytes to gigabytes at once, whatever the size that is said.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in a way that numpy does not write")
-    content = archive.read(member)
-    header = io.BytesIO(content)
-    read_header = _HEADERS.get(np.lib.format.read_magic(header))
+    with archive.open(member) as file:
+        start = io.BytesIO(file.read(HEADER))
+    read_header = _HEADERS.get(np.lib.format.read_magic(start))
     if read_header is None:
         raise ValueError(f"{member.filename} is of a version that plain arrays do not need")
-    shape, fortran_order, dtype = read_header(header)
+    shape, fortran_order, dtype = read_header(start)
     if dtype.hasobject:
-        raise ValueError(f"{member.filename} holds objects, which are pickled")
-    if math.prod(shape) * dtype.itemsize != len(content) - header.tell():
+        raise ValueError(
+            f"{member.filename} holds objects, which are pickled: for numbers take its astype(float), for words "
+            "numpy.unique(y, return_inverse=True)[1]"
+        )
+    if math.prod(shape) * dtype.itemsize != member.file_size - start.tell() or min(shape, default=0) < 0:
         raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
-    array = np.frombuffer(content, dtype, offset=header.tell())
-    return array.reshape(shape[::-1]).T if fortran_order else array.reshape(shape)
+    packed = min(member.compress_size, length)
+    if member.file_size > (packed if member.compress_type == zipfile.ZIP_STORED else MOST_UNPACKED * packed):
+        raise ValueError(f"{packed} bytes would unpack to {member.file_size}, which is not credible")
+    return _Header(shape, fortran_order, dtype, start.tell())
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: _Header) -> np.ndarray:
+    content = np.empty(member.file_size - header.length, np.uint8)
+    with archive.open(member) as file:
+        file.read(header.length)
+        at = 0
+        while at < len(content):
+            part = file.read(CHUNK)
+            if not part:
+                raise ValueError(f"{member.filename} ends after {at} of {len(content)} bytes")
+            content[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
+    array, shape = content.view(header.dtype), header.shape
+    return array.reshape(shape[::-1]).T if header.fortran_order else array.reshape(shape)
 
 
 def _listed(names: list[str]) -> str:

@@ -7,6 +7,8 @@ place.
 import dataclasses
 import difflib
 import math
+import numbers
+import os
 import reprlib
 from collections.abc import Mapping
 from typing import Any, no_type_check
@@ -23,6 +25,8 @@ def _choice(default: Any, help: str, **limits: Any) -> Any:
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Every choice of a training run. Each field's help is what `sdebnn train --help` prints.
+
+    Numbers may be NumPy's, several of them a list or an array, and `data` a `Path`: they are kept as Python's own.
 
     **Raises:** `InputError`, one sentence, for a value that is not allowed.
     """
@@ -181,7 +185,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            if type(value) not in _OWN:
+                value = _plain(value)
+                object.__setattr__(self, field.name, value)
+            _check(field, value)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
@@ -268,6 +276,23 @@ _KINDS: dict[Any, tuple[Any, str]] = {
     str: (str, "text"),
     tuple[int, ...]: (int, "whole numbers"),
 }
+
+
+def _plain(value: Any) -> Any:
+    """A value of Python's own types, which JSON takes, where it is a number of NumPy, a list, an array or a path."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    parts = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(_plain(part) for part in parts) if isinstance(parts, list | tuple) else value
+
+
+_OWN = (int, float, str)
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:

@@ -1,4 +1,7 @@
 import io
+import struct
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdebnn.data import load, load_npz
+from sdebnn.data import load, load_inputs, load_npz
 from sdebnn.errors import InputError
 
 quick = settings(
@@ -100,7 +103,7 @@ def test_whole_numbers_in_images_are_pixels_whatever_their_type(tmp_path: Path, 
         ({"x": X, "y": 0 * LABELS}, r"labels from 0 to 0, .*2 classes or more"),
         ({"x": X[:0], "y": LABELS[:0]}, "x in .* has 0 examples; give at least 2"),
         ({"x": X[:1], "y": LABELS[:1]}, "x in .* has 1 examples; give at least 2"),
-        ({"x": X, "y": LABELS[:0], "x_test": X, "y_test": LABELS[:0]}, "has 9 examples but y_train has 0"),
+        ({"x": X, "y": LABELS[:0], "x_test": X, "y_test": LABELS[:0]}, "has 9 examples but y has 0"),
         ({"x": np.full((9, 2, 2), 256), "y": LABELS}, "pixels from 256 to 256, .*0 to 255"),
         ({"x": np.full((9, 2, 2, 3), -1), "y": LABELS}, "pixels from -1 to -1"),
         ({"x": X, "y": LABELS, "x_test": X[:0], "y_test": LABELS[:0]}, "x_test of mine is empty"),
@@ -175,3 +178,71 @@ def test_any_bytes_and_any_damage_give_a_data_set_or_a_refusal(tmp_path: Path, d
         return
     # The checksums of zip hold: what is read from a flipped file is what was written.
     np.testing.assert_array_equal(np.sort(np.concatenate([dataset.x_train, dataset.x_test]), axis=0), X)
+
+
+def rezipped(path: Path, name: str, content: bytes, **said: int) -> None:
+    """A .npz file of one member, of which the zip's directory says other sizes than it has."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    info = zipfile.ZipFile(path).infolist()[0]
+    whole = bytearray(path.read_bytes())
+    for field, value in said.items():
+        kept = struct.pack("<I", getattr(info, field))
+        for record in (whole.index(b"PK\x03\x04"), whole.index(b"PK\x01\x02")):
+            at = whole.index(kept, record + 14)
+            whole[at : at + 4] = struct.pack("<I", value)
+    path.write_bytes(whole)
+
+
+def npy_of(shape: tuple[int, ...], content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + content
+
+
+def test_a_sparse_table_is_taken_however_well_it_was_compressed(tmp_path: Path) -> None:
+    category = np.random.default_rng(0).integers(0, 400, 4000)
+    x = np.zeros((4000, 400))
+    x[np.arange(4000), category] = 1
+    path = tmp_path / "sparse.npz"
+    np.savez_compressed(path, x=x, y=category % 2)
+    assert x.nbytes > 100 * path.stat().st_size
+    dataset = load_npz(path)
+    rows = np.concatenate([dataset.x_train, dataset.x_test])
+    np.testing.assert_array_equal(np.bincount(rows.argmax(axis=1), minlength=400), np.bincount(category, minlength=400))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "said", "sentence"),
+    [
+        ((2, 2), 2**26, {}, r"not as long as its shape \(2, 2\)"),
+        ((2**24,), 16, {}, "not as long as its shape"),
+        ((2**24,), 16, {"file_size": 2**26 + 128}, "would unpack to .*not credible"),
+        ((2**14,), 2**10, {"file_size": 2**16 + 128}, "ends after"),
+        ((2**14,), 2**26, {"file_size": 2**16 + 128}, "CRC"),
+    ],
+)
+def test_a_member_that_lies_about_its_length_is_refused_before_it_is_unpacked(
+    tmp_path: Path, shape: tuple[int, ...], size: int, said: dict[str, int], sentence: str
+) -> None:
+    path = tmp_path / "lying.npz"
+    rezipped(
+        path, "x.npy", npy_of(shape, bytes(size) if size != 2**10 else np.random.default_rng(0).bytes(size)), **said
+    )
+    tracemalloc.start()
+    with pytest.raises(InputError, match=sentence):
+        load_inputs(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_other_numbers_of_answers_are_refused_before_the_examples_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "long.npz"
+    np.savez_compressed(path, x=np.zeros((2**20, 16)), y=LABELS)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"x in .* has 1048576 examples but y has 9"):
+        load_npz(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22

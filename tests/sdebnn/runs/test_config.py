@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
@@ -56,8 +57,38 @@ def test_every_choice_is_explained() -> None:
 
 @pytest.mark.parametrize("ema", [0.9, 0.99, 0.9999])
 def test_the_parameter_average_forgets_the_initial_parameters(ema: float) -> None:
-    decays = [TrainConfig(ema=ema).average_decay(step) for step in range(100_000)]
+    config = TrainConfig(ema=ema)
+    decays = [config.average_decay(step) for step in range(100_000)]
     assert math.prod(decays[:100]) < 1e-4
     assert decays == sorted(decays)
     assert decays[-1] == ema
     assert TrainConfig(ema=0.0).average_decay(500) == 0
+
+
+def test_numbers_of_numpy_lists_and_paths_are_kept_as_python_has_them(tmp_path) -> None:
+    config = TrainConfig(
+        data=tmp_path / "mine.npz",
+        model=np.str_("odenet"),
+        width=np.int64(8),
+        seed=np.uint32(3),
+        sigma=np.float32(0.5),
+        kl_coef=np.int16(2),
+        drift_widths=[2, np.int32(4)],
+        blocks=np.array([1, 2]),
+    )
+    expected = TrainConfig(
+        str(tmp_path / "mine.npz"), "odenet", width=8, seed=3, sigma=0.5, kl_coef=2, drift_widths=(2, 4), blocks=(1, 2)
+    )
+    assert config == expected
+    assert json.loads(json.dumps(config.to_json())) == expected.to_json()
+    assert {type(value) for value in config.to_json().values()} == {str, int, float, list}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"width": np.float64(1.5)}, {"width": np.bool_(True)}, {"blocks": [1, True]}, {"blocks": np.ones((2, 2))},
+     {"sigma": np.float32("nan")}, {"width": np.array([3])}, {"data": b"mine"}, {"blocks": 3}],
+)  # fmt: skip
+def test_what_is_no_number_in_numpy_either_is_refused(choice: dict) -> None:
+    with pytest.raises(InputError, match="is not allowed"):
+        TrainConfig(**choice)
