@@ -10,12 +10,12 @@ import numpy as np
 from jaxsde.adaptive import Tolerance, find_grid, without_padding
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
+from jaxsde.brownian.keys import check_key
 from jaxsde.engine import intervals, scheme
 from jaxsde.methods import Method
 from jaxsde.problem import (
     check_adaptive,
     check_equation,
-    check_key,
     check_method,
     check_path,
     check_state,

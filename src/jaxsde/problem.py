@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
+from jaxsde.brownian.keys import check_key
 from jaxsde.methods import METHODS, Method
 from jaxsde.sde import SDE, Leaves, aligned, precision
 
@@ -78,17 +79,6 @@ def check_times(ts: Any, y0: Any) -> Any:
                 "strictly increase or strictly decrease: sort them and drop repeats."
             )
     return jnp.asarray(ts, dtype)
-
-
-def check_key(rng: Any) -> None:
-    """Refuses what is neither a typed key nor a legacy one."""
-    typed = hasattr(rng, "dtype") and jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
-    legacy = hasattr(rng, "dtype") and rng.dtype == jnp.uint32 and rng.ndim == 1
-    if not (typed and rng.ndim == 0) and not legacy:
-        raise TypeError(
-            f"rng is {type(rng).__name__} {getattr(rng, 'shape', '')} {getattr(rng, 'dtype', rng)}; the noise needs "
-            "one JAX key, such as jax.random.key(0)."
-        )
 
 
 def check_equation(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.normals import normals
 from jaxsde.sde import Leaves, precision, scale
 
@@ -14,14 +15,15 @@ from jaxsde.sde import Leaves, precision, scale
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CounterPath:
-    """A Brownian path whose k-th increment is `sqrt(|h_k|) * normal(fold_in(rng, k))`.
+    """A Brownian path whose k-th increment is `sqrt(|h_k|) * normal(fold_in(key, k))`, with a key made of `rng`.
 
     It stores nothing, costs one draw a step, and can be walked backwards. With several leaves of noise the folded
-    key is split, one key a leaf. The increments belong to a grid: another number of steps is another path.
+    key is split, one key a leaf. The increments belong to a grid: another number of steps is another path. They are
+    independent of whatever else is drawn from `rng`, and the same alone and under `vmap`, whatever generator it is of.
 
     **Arguments:**
 
-    - `rng`: a JAX key.
+    - `rng`: a JAX key, typed or raw, of any generator.
     - `cholesky`: for correlated noise, a matrix L, (m, m), applied to the last axis of every increment, so that their
       covariance is h L L^T.
     """
@@ -34,13 +36,12 @@ class CounterPath:
     def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
         if all(x is None for x in like):
             return Increment(like, like if space_time else None)
-        key = jax.random.fold_in(self.rng, k)
-        dW = self._draw(key, jnp.sqrt(jnp.abs(h)), like)
-        H = self._draw(jax.random.fold_in(key, 0), jnp.sqrt(jnp.abs(h) / 12), like) if space_time else None
+        dW = self._draw("jaxsde.CounterPath", k, jnp.sqrt(jnp.abs(h)), like)
+        H = self._draw("jaxsde.CounterPath.H", k, jnp.sqrt(jnp.abs(h) / 12), like) if space_time else None
         return Increment(dW, H)
 
-    def _draw(self, key: Any, deviation: Any, like: Leaves) -> Leaves:
-        z = normals(key, like)
+    def _draw(self, purpose: str, k: Any, deviation: Any, like: Leaves) -> Leaves:
+        z = normals(jax.random.fold_in(derive_key(self.rng, purpose), k), like)
         if self.cholesky is not None:
             z = tuple(None if x is None else x @ jnp.asarray(self.cholesky, x.dtype).T for x in z)
         return scale(deviation, z)
@@ -60,7 +61,10 @@ def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
       it draws nothing.
 
     **Returns:** a pytree like `like`, with a leading axis of n steps. Increments are in the square root of time.
+
+    **Raises:** `TypeError` for what is not one key.
     """
+    check_key(rng)
     leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda x: x, like))
     h = jnp.diff(jnp.asarray(ts, precision(leaves)))
     path = CounterPath(rng)

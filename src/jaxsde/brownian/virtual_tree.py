@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.brownian.keys import derive_key
 from jaxsde.brownian.normals import normals
 from jaxsde.sde import Leaves, add, scale
 
@@ -30,7 +31,7 @@ class VirtualTree:
 
     **Arguments:**
 
-    - `rng`: a JAX key.
+    - `rng`: a JAX key, typed or raw, of any generator. What else is drawn from it is independent of the path.
     - `t0`, `t1`: the interval, t0 < t1, concrete numbers. A solve may run through it in either direction.
     - `tol`: the length at which halving stops, in units of time. In single precision times near one are 6e-8 apart:
       there is no use in less than 2^-20 of the span.
@@ -80,6 +81,7 @@ class VirtualTree:
 
     def value(self, t: Any, like: Leaves) -> Leaves:
         """W(t) - W(t0), for each leaf of `like`; NaN outside the interval."""
+        key = derive_key(self.rng, "jaxsde.VirtualTree")
         span = self.t1 - self.t0
         fraction = (jax.lax.stop_gradient(jnp.asarray(t)) - self.t0) / span
         # A time on the edge may be a rounding error outside.
@@ -88,7 +90,7 @@ class VirtualTree:
 
         def bridge(node: Any, a: Any, length: Any, left: Leaves, right: Leaves) -> Leaves:
             deviation = jnp.sqrt(a * (1 - a) * length)
-            z = normals(jax.random.fold_in(self.rng, node), like)
+            z = normals(jax.random.fold_in(key, node), like)
             return add(scale(1 - a, left), scale(a, right), scale(deviation, z))
 
         def halve(level: Any, cell: Any) -> Any:
@@ -101,6 +103,6 @@ class VirtualTree:
             right = jax.tree.map(lambda w, m: jnp.where(second, w, m), right, middle)
             return 2 * node + second.astype(node.dtype), 2 * a - second.astype(a.dtype), length / 2, left, right
 
-        end = scale(math.sqrt(span), normals(jax.random.fold_in(self.rng, 0), like))
+        end = scale(math.sqrt(span), normals(jax.random.fold_in(key, 0), like))
         root = (jnp.ones((), jnp.uint32), fraction, jnp.full_like(fraction, span), scale(0, end), end)
         return bridge(*jax.lax.fori_loop(0, self.depth, halve, root))

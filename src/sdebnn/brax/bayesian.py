@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import derive_key
+
 # NumPy's integers too: the convolutions of stax give such shapes.
 Shape = tuple[int | np.integer, ...]
 Params = Any
@@ -47,14 +49,16 @@ def bnn_serial(*layers: tuple[Init, Callable[..., Any]]) -> BayesianLayer:
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, list[Params]]:
         params = []
-        for key, (layer_init, _) in zip(jax.random.split(rng, len(layers)), layers, strict=True):
+        keys = jax.random.split(derive_key(rng, "sdebnn.bnn_serial.init"), len(layers))
+        for key, (layer_init, _) in zip(keys, layers, strict=True):
             input_shape, layer_params = layer_init(key, input_shape)
             params.append(layer_params)
         return input_shape, params
 
     def apply(params: list[Params], inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> tuple[Any, Float[Array, ""]]:
         kl = jax.numpy.zeros(())
-        for key, layer, layer_params in zip(jax.random.split(rng, len(layers)), layers, params, strict=True):
+        keys = jax.random.split(derive_key(rng, "sdebnn.bnn_serial"), len(layers))
+        for key, layer, layer_params in zip(keys, layers, params, strict=True):
             outputs = layer[1](layer_params, inputs, rng=key, **kwargs)
             if isinstance(layer, BayesianLayer):
                 inputs, layer_kl = outputs

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import threefry_key
 from sdebnn.brax.bayesian import BayesianLayer, Init, Params, Shape
 from sdebnn.errors import InputError
 
@@ -41,9 +42,8 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
                 "its own; take a number that divides it."
             )
         divided = inputs.reshape(parts, batch // parts, *inputs.shape[1:])
-        outputs, kl = jax.vmap(lambda x, key: layer_apply(params, x, rng=key, **kwargs))(
-            divided, jax.random.split(rng, parts)
-        )
+        keys = jax.random.split(threefry_key(rng), parts)
+        outputs, kl = jax.vmap(lambda x, key: layer_apply(params, x, rng=key, **kwargs))(divided, keys)
         return outputs.reshape(batch, *outputs.shape[2:]), jnp.mean(kl)
 
     return BayesianLayer(init, apply)

@@ -61,7 +61,7 @@ class JaxLearner:
     def __init__(self, config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> None:
         self.config, self.model, self._mesh = config, model, mesh
         self.rank, self.ranks = jax.process_index(), jax.process_count()
-        self._rng = jax.random.key(config.seed)
+        self._rng = jax.random.key(config.seed, impl="threefry2x32")
         self._sampler = model.sampler(config.test_samples, mesh)
         optimiser = build_optimiser(config, config.total_steps(train_size))
         self._step = _gradient_step(config, model, train_size, optimiser, jax.random.fold_in(self._rng, STEP), mesh)

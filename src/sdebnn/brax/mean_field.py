@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import BayesianLayer, Init, Params, Shape
 from sdebnn.errors import InputError
 
@@ -37,7 +38,7 @@ def MeanField(
             raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, mean = layer_init(rng, input_shape)
+        output_shape, mean = layer_init(derive_key(rng, "sdebnn.MeanField.init"), input_shape)
         return output_shape, {
             "mean": mean,
             "log_std": jax.tree.map(lambda m: jnp.full_like(m, jnp.log(initial_std)), mean),
@@ -47,11 +48,11 @@ def MeanField(
         params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any
     ) -> tuple[Any, Float[Array, ""]]:
         mean, unravel = ravel_pytree(params["mean"])
+        layer_key = derive_key(rng, "sdebnn.MeanField.layer")
         if disable:
-            return layer_apply(params["mean"], inputs, rng=rng, **kwargs), jnp.zeros(())
+            return layer_apply(params["mean"], inputs, rng=layer_key, **kwargs), jnp.zeros(())
         log_std, _ = ravel_pytree(params["log_std"])
-        weight_key, layer_key = jax.random.split(rng)
-        noise = jax.random.normal(weight_key, mean.shape, mean.dtype)
+        noise = jax.random.normal(derive_key(rng, "sdebnn.MeanField"), mean.shape, mean.dtype)
         if prior:
             return layer_apply(unravel(prior_std * noise), inputs, rng=layer_key, **kwargs), jnp.zeros(())
         weights = unravel(mean + jnp.exp(log_std) * noise)

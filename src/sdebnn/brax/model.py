@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import threefry_key
 from sdebnn.brax import devices
 from sdebnn.brax.bayesian import BayesianLayer, Params
 from sdebnn.brax.independent_paths import independent_paths
@@ -51,7 +52,7 @@ class Model(NamedTuple):
         mesh = mesh or devices.make_mesh()
 
         def of_shard(params: Params, x: Float[Array, "part ..."], rng: PRNGKeyArray) -> Float[Array, "samples n o"]:
-            keys = jax.random.split(rng, samples)
+            keys = jax.random.split(threefry_key(rng), samples)
             outputs = jax.lax.map(lambda key: self.predictor.apply(params["network"], x, rng=key)[0], keys)
             return jax.lax.all_gather(outputs, devices.AXES, axis=1, tiled=True)
 

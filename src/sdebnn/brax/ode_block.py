@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 
 from jaxsde import sdeint_ito
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import Init, Layer, Params, Shape
 from sdebnn.errors import InputError
 
@@ -26,7 +27,7 @@ def ODEBlock(
     f_x = Layer(*fx)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, params = f_x.init(rng, input_shape)
+        output_shape, params = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
         keeps_shape(input_shape, output_shape)
         return output_shape, params
 
@@ -57,9 +58,9 @@ def HyperODEBlock(
     f_x, nn = Layer(*fx), Layer(*drift)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        fx_key, drift_key = jax.random.split(rng)
-        output_shape, w0 = f_x.init(fx_key, input_shape)
+        output_shape, w0 = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
         keeps_shape(input_shape, output_shape)
+        drift_key = derive_key(rng, "sdebnn.block.drift")
         return output_shape, {"w0": w0, "drift": nn.init(drift_key, ravel_pytree(w0)[0].shape)[1]}
 
     def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import BayesianLayer, Init, Layer, Params, Shape
 from sdebnn.brax.ode_block import check_steps, keeps_shape
 from sdebnn.brax.weight_path import draw_path
@@ -50,10 +51,9 @@ def SDEBNN(
     f_x = Layer(*fx)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        fx_key, drift_key = jax.random.split(rng)
-        output_shape, w0 = f_x.init(fx_key, input_shape)
+        output_shape, w0 = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
         keeps_shape(input_shape, output_shape)
-        return output_shape, process.init(drift_key, w0)
+        return output_shape, process.init(rng, w0)
 
     def apply(
         params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any

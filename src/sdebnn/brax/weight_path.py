@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxsde import running_path_kl, sdeint_ito
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import Params
 from sdebnn.brax.weight_process import WeightProcess
 from sdebnn.depths import check_depths
@@ -49,12 +50,11 @@ def draw_path(
     sections = process.sections()
     ts = _on_cuts(ts, sections)
     check_depths(ts)
-    start_key, path_key = jax.random.split(rng)
-    w, kl = process.draw_start(start_key, params, prior=prior)
+    w, kl = process.draw_start(rng, params, prior=prior)
     y = (*process.split(w), hidden)
     pieces = [jax.tree.map(lambda leaf: leaf[None], y)]
     for number, section in enumerate(sections):
-        key = jax.random.fold_in(path_key, number)
+        key = derive_key(rng, f"sdebnn.draw_path.{number}")
         within = ts[(ts > section.start) & (ts < section.end)]
         depths = np.array([section.start, *within, section.end])
         ys, section_kl = _solve(

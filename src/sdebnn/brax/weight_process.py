@@ -19,6 +19,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import Init, Layer, Params
 from sdebnn.brax.diffeq_layers import fan_in
 from sdebnn.errors import InputError
@@ -51,7 +52,7 @@ class WeightProcess(OUPrior):
         also `"w0_log_ratio"`, the logarithm of its standard deviations in units of the prior's.
         """
         size = ravel_pytree(w0)[0].size
-        output_shape, drift = self.drift[0](rng, (size,))
+        output_shape, drift = self.drift[0](derive_key(rng, "sdebnn.block.drift"), (size,))
         if tuple(output_shape) != (size,):
             raise InputError(
                 f"The posterior drift maps {size} weights to shape {output_shape}; it must give one number for "
@@ -75,7 +76,7 @@ class WeightProcess(OUPrior):
         noisy, still = self.split(mean)
         prior_std = self.diffusion(params) / (2 * self.rate) ** 0.5
         centre = noisy if self.centre == "w0" else jnp.zeros_like(noisy)
-        noise = jax.random.normal(rng, noisy.shape, noisy.dtype)
+        noise = jax.random.normal(derive_key(rng, "sdebnn.WeightProcess.start"), noisy.shape, noisy.dtype)
         if prior:
             return jnp.concatenate([centre + prior_std * noise, still]), jnp.zeros((), mean.dtype)
         log_ratio = params["w0_log_ratio"]

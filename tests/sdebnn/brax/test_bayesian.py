@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from jax.example_libraries import stax
 
-from sdebnn.brax import BayesianLayer, MeanField, bnn_serial
+from sdebnn.brax import (
+    SDEBNN,
+    BayesianLayer,
+    MeanField,
+    WeightProcess,
+    bnn_serial,
+    drift_network,
+    independent_paths,
+)
 from sdebnn.brax.diffeq_layers import dense
 from sdebnn.errors import InputError
 
@@ -86,3 +94,46 @@ def test_disabled_mean_field_is_the_deterministic_layer() -> None:
 def test_mean_field_refuses_a_standard_deviation_that_is_not_positive(name: str) -> None:
     with pytest.raises(InputError, match=f"{name}=0.*positive"):
         MeanField(dense("ignore", 2), **{name: 0.0})
+
+
+def random_layers() -> dict[str, BayesianLayer]:
+    """One of each kind, of 40 channels, whose outputs for the unit vectors are its weights, or move along them."""
+    process = WeightProcess(drift_network((2,)), sigma=1.0, start="gaussian")
+    mean_field = MeanField(dense("ignore", 40), initial_std=1.0)
+    return {
+        "MeanField": mean_field,
+        "bnn_serial": bnn_serial(mean_field),
+        "independent_paths": independent_paths(mean_field),
+        "SDEBNN": SDEBNN(dense("ignore", 40), process, steps=1),
+    }
+
+
+@pytest.mark.parametrize("name", ["MeanField", "bnn_serial", "independent_paths", "SDEBNN"])
+def test_draws_are_neither_those_of_init_nor_those_that_a_user_makes_from_the_same_key(name) -> None:
+    layer, key = random_layers()[name], jax.random.key(0)
+    _, params = layer.init(key, (-1, 40))
+    start = np.ravel(next(x for x in jax.tree.leaves(params) if x.shape == (40, 40) and np.std(x) > 0))
+    # The difference of two draws is free of their means.
+    outputs = [layer.apply(params, jnp.eye(40), rng=k)[0] for k in (key, jax.random.key(1))]
+    drawn = np.ravel(outputs[0] - outputs[1])
+    theirs = [key, *(jax.random.fold_in(key, k) for k in range(4)), *jax.random.split(key, 3)]
+    theirs += [a for b in jax.random.split(key) for a in jax.random.split(b)]
+    users = [np.ravel(jax.random.normal(k, (1600,))) for k in theirs]
+    six_standard_errors = 6 / 1600**0.5
+    for other in (start, *users):
+        assert abs(np.corrcoef(drawn, other)[0, 1]) < six_standard_errors
+    for other in users:
+        assert abs(np.corrcoef(start, other)[0, 1]) < six_standard_errors
+
+
+@pytest.mark.parametrize(
+    ("name", "impl"),
+    [("MeanField", "rbg"), ("bnn_serial", "unsafe_rbg"), ("independent_paths", "unsafe_rbg"), ("SDEBNN", "rbg")],
+)
+def test_a_draw_of_a_batch_is_the_draw_alone_with_keys_of_any_generator(name, impl) -> None:
+    layer, keys = random_layers()[name], jax.random.split(jax.random.key(0, impl=impl), 3)
+    _, params = layer.init(keys[0], (-1, 40))
+    together = jax.vmap(lambda key: layer.apply(params, jnp.eye(40)[:1], rng=key)[0])(keys)
+    for key, of_batch in zip(keys, together, strict=True):
+        raw = jax.random.key_data(key)
+        np.testing.assert_allclose(layer.apply(params, jnp.eye(40)[:1], rng=raw)[0], of_batch, rtol=1e-5, atol=1e-6)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import Shape
 
 Initializer = Callable[..., Any]
@@ -19,4 +20,5 @@ def fan_in_normal(rng: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
     So the variance of an output is the mean square of its inputs. A last layer that starts at zero takes
     `jax.nn.initializers.zeros` in its place.
     """
-    return jax.random.normal(rng, tuple(map(int, shape))) / math.sqrt(math.prod(shape[:-1]))
+    key = derive_key(rng, "sdebnn.fan_in_normal")
+    return jax.random.normal(key, tuple(map(int, shape))) / math.sqrt(math.prod(shape[:-1]))
