@@ -173,8 +173,8 @@ class AnyLearner(Learner):
 
 
 def load_everything(run: RunFolder, learner: Learner) -> None:
-    read_or_refused(lambda: keeping.load_state(run, learner, 5))
-    read_or_refused(lambda: keeping.load_average(run, learner))
+    read_or_refused(lambda: keeping.load_state(run, CONFIG, learner, 5))
+    read_or_refused(lambda: keeping.load_average(run, CONFIG, learner))
 
 
 @fuzz

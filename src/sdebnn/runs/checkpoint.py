@@ -34,11 +34,11 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mappin
 
     **Returns:** what `load` takes: `folder / name`, without a suffix.
 
-    **Raises:** `StorageError` when it cannot be written; the checkpoints that are there stay.
+    **Raises:** `InputError` for an array of another dtype, before anything is written; `StorageError` when it cannot
+    be written; the checkpoints that are there stay.
     """
     path = folder / name
-    # safetensors copies memory as it lies, so a transposed array has to be laid out first.
-    tensors = safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    tensors = safetensors.numpy.save({key: _laid_out(key, np.asarray(array)) for key, array in arrays.items()})
     record = {"meta": dict(meta), "sha256": hashlib.sha256(tensors).hexdigest(), "versions": _versions()}
     storage.write(_tensors_file(path), tensors)
     strict_json.write(_sidecar_file(path), record)
@@ -134,6 +134,16 @@ def _tensors_file(path: Path) -> Path:
 
 def _sidecar_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def _laid_out(name: str, array: np.ndarray) -> np.ndarray:
+    """The array as safetensors copies it: memory as it lies, so without transposition and in little-endian bytes."""
+    if array.dtype.name not in ("bfloat16", *(np.dtype(code).name for code in _DTYPES.values())):
+        raise InputError(
+            f"The array {name!r} has dtype {array.dtype}, which a checkpoint does not hold; it holds booleans, whole "
+            "numbers, bfloat16 and floats of 16, 32 and 64 bits: convert it, complex numbers to two arrays."
+        )
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
 def _to_numpy(tensor: Mapping[str, Any]) -> np.ndarray:

@@ -108,7 +108,8 @@ class TrainConfig:
     max_steps: int = _choice(0, "stop after so many gradient steps; 0 is no limit", low=0)
     checkpoint_steps: int = _choice(
         0,
-        "gradient steps between checkpoints, from which --resume goes on; 0 is once an epoch; the newest two stay",
+        "gradient steps between checkpoints, from which --resume goes on; 0 is at ends of epochs, at most every 10 s; "
+        "the newest two stay",
         low=0,
     )
     snr: int = _choice(0, "1 logs the signal-to-noise ratio of the gradient", low=0, high=1)

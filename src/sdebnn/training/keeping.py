@@ -1,6 +1,7 @@
 """What a run keeps on disk while it trains: the newest states, from which it is taken up again; the best average."""
 
 import contextlib
+import os
 import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
 from sdebnn.training.learner import Learner
+from sdebnn.training.task import Task
 
 KEPT = 2
 AVERAGE = "average/"
@@ -36,33 +38,36 @@ def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> Tr
     return TrainConfig.from_json(config.to_json() | dict(changes or {}))
 
 
-def save_state(run: RunFolder, learner: Learner, reached: Reached, about: Mapping[str, Any]) -> None:
+def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> None:
     """Writes the checkpoint of a step, and removes all but the newest two. **Raises:** `StorageError`.
 
-    **Arguments:** `about` is what the JSON beside the arrays says to people, and to resume is not needed.
+    Beside the arrays it says which choices and which training data it comes of, and to people which epoch it is of:
+    batches and noise follow from the step and the seed, which is among the choices.
     """
-    meta = reached._asdict() | dict(about)
+    meta = reached._asdict() | {"epoch": epoch, **_origin(run, config)}
     checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
     checkpoint.prune(run.checkpoints, keep=KEPT)
 
 
-def load_state(run: RunFolder, learner: Learner, total_steps: int) -> Reached | None:
+def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_steps: int) -> Reached | None:
     """Takes the learner to the newest checkpoint, if there is one.
 
-    **Raises:** `InputError`, naming the file, when it is damaged, or of another model or a longer run.
+    **Raises:** `InputError`, naming the file, when it is damaged, of another model or a longer run, or comes of other
+    choices or data than the run's.
     """
     if not checkpoint.find(run.checkpoints):
         return None
     path = checkpoint.latest(run.checkpoints)
     state, meta = checkpoint.load(path)
     with _naming(path):
+        _refuse_another_origin(meta, _origin(run, config))
         reached = _reached(meta, total_steps)
         _refuse_not_finite(state)
         learner.load_state(state)
     return reached
 
 
-def save_if_best(run: RunFolder, learner: Learner, step: int, nll: float) -> None:
+def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: int, nll: float) -> None:
     """Keeps the averaged parameters as the best checkpoint if their validation NLL is below that of the one before.
 
     **Raises:** `InputError` when that one is damaged; `StorageError`.
@@ -74,20 +79,26 @@ def save_if_best(run: RunFolder, learner: Learner, step: int, nll: float) -> Non
             raise InputError(f"{before[-1]}.json was altered: nll={reprlib.repr(best)} is no number; remove it.")
         if best <= nll:
             return
-    checkpoint.save(run.checkpoints, f"best-{step:08d}", _average(learner.state()), {"step": step, "nll": nll})
+    meta = {"step": step, "nll": nll, **_origin(run, config)}
+    checkpoint.save(run.checkpoints, f"best-{step:08d}", _average(learner.state()), meta)
     checkpoint.prune(run.checkpoints, "best", keep=1)
 
 
-def load_average(run: RunFolder, learner: Learner) -> None:
+def load_average(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
     """Gives the learner the averaged parameters that make predictions: of the best checkpoint where a validation split
     chose one, else of the newest.
 
-    **Raises:** `InputError` when there is none, or it is damaged or of another model.
+    **Arguments:** `config` has the choices that the run was trained with; those of the learner may differ.
+
+    **Raises:** `InputError` when there is none, or it is damaged, of another model, or comes of other choices or data
+    than the run's.
     """
     kind = "best" if checkpoint.find(run.checkpoints, "best") else "step"
     path = checkpoint.latest(run.checkpoints, kind)
-    average = _average(checkpoint.load(path)[0])
+    arrays, meta = checkpoint.load(path)
+    average = _average(arrays)
     with _naming(path):
+        _refuse_another_origin(meta, _origin(run, config))
         _refuse_not_finite(average)
         learner.load_average(average)
 
@@ -104,11 +115,14 @@ def refuse_bad(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
         )
 
 
-def refuse_bad_outputs(run: RunFolder, config: TrainConfig, outputs: np.ndarray) -> None:
-    """Ends a run whose predictions are not finite. **Raises:** `FloatingPointError`."""
+def refuse_bad_outputs(run: RunFolder, config: TrainConfig, outputs: np.ndarray, *, saved: bool) -> None:
+    """Ends a run whose predictions are not finite. **Raises:** `FloatingPointError`.
+
+    **Arguments:** `saved` tells whether the state that gave them is the newest checkpoint.
+    """
     if not np.isfinite(outputs).all():
-        # A run is saved before it is scored: the newest state is the one that gave them.
-        advice = _advice(config, checkpoint.find(run.checkpoints)[:-1])
+        found = checkpoint.find(run.checkpoints)
+        advice = _advice(config, found[:-1] if saved else found)
         raise FloatingPointError(f"The network's outputs became NaN or infinite. {advice}")
 
 
@@ -131,6 +145,32 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{path} cannot be used: {error}") from None
+
+
+def _origin(run: RunFolder, config: TrainConfig) -> dict[str, Any]:
+    """What a checkpoint comes of: the choices, and the digest of the training data where the run's folder keeps it."""
+    task = run.path / "task.json"
+    return {"config": config.to_json(), "trained_on": Task.read(run).digest if os.path.lexists(task) else None}
+
+
+def _refuse_another_origin(meta: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+    """Checkpoints of older versions say less of what they come of: what they do not say is not compared."""
+    before, now = meta.get("config"), origin["config"]
+    if isinstance(before, dict):
+        # The data may have moved: what they are, their digest says.
+        for name in sorted(before.keys() & now.keys() - {"data"}):
+            if before[name] != now[name]:
+                raise InputError(
+                    f"it comes of a run with {name}={reprlib.repr(before[name])}, and config.json of this run says "
+                    f"{name}={reprlib.repr(now[name])}: one of them was altered or is of another run; restore it, or "
+                    "train anew."
+                )
+    digests = meta.get("trained_on"), origin["trained_on"]
+    if None not in digests and digests[0] != digests[1]:
+        raise InputError(
+            "it comes of other training data than those that task.json of this run describes: one of them was altered "
+            "or is of another run; restore it, or train anew."
+        )
 
 
 def _reached(meta: Mapping[str, Any], total_steps: int) -> Reached:

@@ -19,6 +19,7 @@ from sdebnn.training.stop_signals import Stopped, StopSignals
 
 LOG_EVERY = 10
 PACE_EVERY = 100
+CHECKPOINT_SECONDS = 10.0
 
 
 class Fitted(NamedTuple):
@@ -57,7 +58,7 @@ def fit(
     steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
     first = learner.rank == 0
     with first_alone(learner):
-        reached = keeping.load_state(run, learner, total) if first else None
+        reached = keeping.load_state(run, config, learner, total) if first else None
     # What a run that died before its first checkpoint has logged is cut off.
     step, seconds, resume = 0, 0.0, (0, 0) if first and run.metrics_file.exists() else None
     if reached is not None:
@@ -65,7 +66,8 @@ def fit(
     step = learner.follow_first(step)
 
     def stopped(number: int) -> Stopped:
-        message = f"stopped at step {step} of {total}; the run is saved, and `sdebnn train --resume {run.path}` "
+        kept = "the run is saved" if saved == step else f"the run is saved as of step {saved}"
+        message = f"stopped at step {step} of {total}; {kept}, and `sdebnn train --resume {run.path}` "
         return Stopped(number, message + "takes it up again.")
 
     with contextlib.ExitStack() as open_now:
@@ -73,7 +75,7 @@ def fit(
             log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
         progress = open_now.enter_context(Progress(total)) if first else None
         signals = open_now.enter_context(StopSignals(stopped))
-        started, saved = time.perf_counter(), step
+        started, saved, saved_at = time.perf_counter(), step, time.perf_counter()
         pace: tuple[int, float] | None = None
 
         def record(values: Mapping[str, SupportsFloat], split: str) -> None:
@@ -81,15 +83,20 @@ def fit(
                 log.write(step, values, split=split)
 
         def save() -> None:
-            nonlocal seconds, started, saved
+            nonlocal seconds, started, saved, saved_at
             keeping.refuse_bad(run, config, learner)
             now = time.perf_counter()
             seconds, started = seconds + now - started, now
             if log is not None and saved < step:
-                # Batches and noise follow from the step and the seed, which is among the choices.
-                about = {"epoch": step // steps_per_epoch, "config": config.to_json()}
-                keeping.save_state(run, learner, keeping.Reached(step, seconds, log.size()), about)
-            saved = step
+                now_reached = keeping.Reached(step, seconds, log.size())
+                keeping.save_state(run, config, learner, now_reached, step // steps_per_epoch)
+            saved, saved_at = step, now
+
+        def save_in_time() -> None:
+            # Epochs of a step or two would otherwise be spent on writing.
+            if time.perf_counter() - saved_at >= CHECKPOINT_SECONDS:
+                save()
+            keeping.refuse_bad(run, config, learner)
 
         def ends_epoch() -> bool:
             return step % steps_per_epoch == 0 or step == total
@@ -98,7 +105,7 @@ def fit(
             # Several processes score together, so none of them ends alone: they agree after a later gradient step.
             with signals.at_once() if learner.ranks == 1 else contextlib.nullcontext():
                 outputs = learner.outputs(x)
-                keeping.refuse_bad_outputs(run, config, outputs)
+                keeping.refuse_bad_outputs(run, config, outputs, saved=saved == step)
                 return outputs, report(config, outputs, y, learner.noise_scale())
 
         def score_epoch() -> None:
@@ -107,12 +114,12 @@ def fit(
             if validation is None and not evaluates:
                 return
             # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
-            save()
+            save_in_time()
             if validation is not None:
                 scores = scores_of(*validation)[1]
                 record(scores, "validation")
                 if first:
-                    keeping.save_if_best(run, learner, step, _nll(scores))
+                    keeping.save_if_best(run, config, learner, step, _nll(scores))
             if evaluates:
                 record(scores_of(dataset.x_test, dataset.y_test)[1], "test")
             started, pace = time.perf_counter(), None
@@ -135,8 +142,10 @@ def fit(
                 rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
                 record({"examples_per_second": rate, "memory_mib": learner.memory()}, "system")
                 pace = (step, now)
-            if step == total or (step % config.checkpoint_steps == 0 if config.checkpoint_steps else ends_epoch()):
+            if step == total or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 save()
+            elif ends_epoch() and not config.checkpoint_steps:
+                save_in_time()
             # Several processes agree now and then: to ask at every step would make each wait for all.
             if (learner.ranks == 1 or step % LOG_EVERY == 0) and (
                 received := learner.largest_of_ranks(signals.received)
@@ -147,7 +156,7 @@ def fit(
                 score_epoch()
         if validation is not None:
             if first:
-                keeping.load_average(run, learner)
+                keeping.load_average(run, config, learner)
             learner.follow_first(step)
         outputs, scores = scores_of(dataset.x_test, dataset.y_test)
         record(scores, "test")

@@ -48,11 +48,11 @@ def predict(
     task = Task.read(run)
     x = task.inputs(x)
     learner = built(build, prediction_choices(config), task.placeholder())
-    keeping.load_average(run, learner)
+    keeping.load_average(run, keeping.read_choices(run), learner)
     parts = []
     for start in range(0, len(x), CHUNK):
         outputs = learner.outputs(x[start : start + CHUNK]).astype(np.float64)
-        keeping.refuse_bad_outputs(run, config, outputs)
+        keeping.refuse_bad_outputs(run, config, outputs, saved=True)
         parts.append(_of_labels(outputs) if task.num_classes else _of_targets(config, outputs, learner.noise_scale()))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

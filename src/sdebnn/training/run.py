@@ -135,7 +135,7 @@ def restore(
     examples = _load(config, data_dir, dataset)
     examples.task.confirm(run)
     learner = built(build, prediction_choices(config), examples.dataset)
-    keeping.load_average(run, learner)
+    keeping.load_average(run, keeping.read_choices(run), learner)
     return Restored(config, examples.dataset, examples.task, learner)
 
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -110,3 +111,15 @@ def test_refuses_a_pair_that_was_torn(tmp_path: Path) -> None:
     new.with_suffix(".safetensors").rename(old.with_suffix(".safetensors"))
     with pytest.raises(InputError, match=r"old\.safetensors is not what old\.json describes"):
         checkpoint.load(old)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, ml_dtypes.float8_e4m3fn, np.dtype("U3"), np.longdouble])
+def test_what_could_not_be_read_is_not_written(tmp_path: Path, dtype: Any) -> None:
+    with pytest.raises(InputError, match=r"'a' has dtype .*which a checkpoint does not hold.*convert it"):
+        checkpoint.save(tmp_path, "step-00000001", {"a": np.ones(3).astype(dtype)}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_big_endian_numbers_come_back(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, "step-00000001", {"a": np.array([1.5, -2.0], ">f4")}, {})
+    np.testing.assert_array_equal(checkpoint.load(path)[0]["a"], [1.5, -2.0])

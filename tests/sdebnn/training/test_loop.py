@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from sdebnn.data import train_validation_split
-from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
-from sdebnn.training import Stopped, fit
+from sdebnn.errors import InputError
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
+from sdebnn.training import Stopped, fit, loop
+from sdebnn.training.task import Task
 
 
 def at_step(learner, wanted: int, act):
@@ -153,12 +155,36 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_its_log_anew(tmp_pat
     assert lines[0] == lines[1]
 
 
-@pytest.mark.parametrize(("every", "kept"), [(4, [12, 15]), (0, [12, 15])])
+@pytest.mark.parametrize(("every", "kept"), [(4, [12, 15]), (3, [12, 15])])
 def test_only_the_newest_two_checkpoints_stay(every, kept, tmp_path, table, quick, build) -> None:
     config = dataclasses.replace(quick, epochs=5, checkpoint_steps=every)
     run = RunFolder.create(tmp_path / "run")
     fit(build(config, table), config, table, run)
     assert [path.name for path in checkpoint.find(run.checkpoints)] == [f"step-{step:08d}" for step in kept]
+
+
+def test_short_epochs_write_no_checkpoint_each(tmp_path, table, quick, build, monkeypatch) -> None:
+    config = dataclasses.replace(quick, epochs=5)
+    for seconds, kept in ((1e9, [15]), (0.0, [12, 15])):
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
+        run = RunFolder.create(tmp_path / str(seconds))
+        fit(build(config, table), config, table, run)
+        assert [path.name for path in checkpoint.find(run.checkpoints)] == [f"step-{step:08d}" for step in kept]
+
+
+def test_a_checkpoint_of_other_choices_or_data_is_refused(tmp_path, table, quick, build) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    Task.of(table).write(run)
+    fit(build(quick, table), quick, table, run)
+    other = dataclasses.replace(quick, seed=quick.seed + 1)
+    with pytest.raises(
+        InputError, match=rf"comes of a run with seed={quick.seed}, and config\.json .* seed={other.seed}"
+    ):
+        fit(build(other, table), other, table, run)
+    task = Task.of(table)
+    strict_json.write(run.path / "task.json", task._replace(digest=64 * "0")._asdict())
+    with pytest.raises(InputError, match="comes of other training data"):
+        fit(build(quick, table), quick, table, run)
 
 
 def test_a_checkpoint_says_of_which_choices_and_how_far_it_is(tmp_path, table, quick, build) -> None:
@@ -172,7 +198,7 @@ def test_a_checkpoint_says_of_which_choices_and_how_far_it_is(tmp_path, table, q
 def test_a_loss_that_is_not_finite_ends_the_run_says_where_and_keeps_the_last_good_state(
     tmp_path, table, quick, build
 ) -> None:
-    config = dataclasses.replace(quick, epochs=20)
+    config = dataclasses.replace(quick, epochs=20, checkpoint_steps=3)
     run = RunFolder.create(tmp_path / "run")
     learner = build(config, table)
     at_step(learner, 12, lambda: setattr(learner, "weights", learner.weights * np.nan))
@@ -192,10 +218,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_says_where_and_keeps_the_last_go
 def test_the_state_whose_outputs_are_not_finite_is_not_called_good(
     scoring: int, says: str, tmp_path, table, quick, build
 ) -> None:
-    learner, scorings = build(quick, table), itertools.count(1)
+    config = dataclasses.replace(quick, checkpoint_steps=3)
+    learner, scorings = build(config, table), itertools.count(1)
     learner.outputs = lambda x, outputs=learner.outputs: outputs(x) * (np.nan if next(scorings) == scoring else 1)
     with pytest.raises(FloatingPointError, match=f"outputs became NaN or infinite.*{says}"):
-        fit(learner, quick, table, RunFolder.create(tmp_path / "run"))
+        fit(learner, config, table, RunFolder.create(tmp_path / "run"))
 
 
 def test_the_best_epoch_by_validation_makes_the_predictions(tmp_path, table, quick, build) -> None:
