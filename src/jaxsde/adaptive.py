@@ -10,8 +10,6 @@ is shorter than two tolerances, unless output times are nearer to each other; a 
 that length is taken whatever its error, and reported.
 """
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +19,7 @@ from jaxsde.brownian import CounterPath, Increment, VirtualTree
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
 from jaxsde.sde import SDE, Leaves, add, precision, scale
+from jaxsde.times import Steps
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
@@ -44,6 +43,13 @@ class Grid(NamedTuple):
     accepted: Any
     tried: Any
     coarse: Any
+
+    @property
+    def steps(self) -> Steps:
+        n = self.times.size - 1
+        first = jnp.arange(n, dtype=jnp.int32)
+        count = (first < 2 * self.accepted).astype(jnp.int32)
+        return Steps(first, self.times[:-1], jnp.diff(self.times), 1, count, self.outputs, n)
 
 
 class _State(NamedTuple):
@@ -86,19 +92,6 @@ def find_grid(
     grid = search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
     report_coarse(grid.coarse, shortest)
     return grid
-
-
-def without_padding(method: Method) -> Method:
-    """The method, with nothing computed in the steps of no length that pad a grid."""
-
-    def skip(move: Callable[..., Any]) -> Callable[..., Any]:
-        def moved(sde: SDE, carry: Any, t: Any, h: Any, increment: Any, args: Any) -> Any:
-            return jax.lax.cond(h == 0, lambda c: c, lambda c: move(sde, c, t, h, increment, args), carry)
-
-        return moved
-
-    inverse = None if method.inverse is None else skip(method.inverse)
-    return dataclasses.replace(method, step=skip(method.step), inverse=inverse)
 
 
 def _search(

@@ -1,23 +1,29 @@
 """The loop over steps that every solve shares."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxsde.brownian import Increment
+from jaxsde.brownian import Increment, no_increment
 from jaxsde.methods import Method
 from jaxsde.sde import SDE
+from jaxsde.times import Steps
 
 
 class Interval(NamedTuple):
-    """One interval of the output grid: its number, its start, its step, and what the path is sliced to there."""
+    """A row of equal steps: the number of its first step, its start, its step, what the path is sliced to there, and
+    how many of its steps there are: all unless said, and the rest, of no length, are padding.
+    """
 
     index: Any
     t: Any
     h: Any
     path: Any
+    count: Any = None
 
 
 class Scheme(NamedTuple):
@@ -26,8 +32,8 @@ class Scheme(NamedTuple):
     - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an algebraic inverse.
     - `output`: `(carry, args)` to what is kept at an output time; `restart`: back again, where that loses nothing.
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
-      where the interval has the path's slice.
-    - `substeps`: steps an interval.
+      where the interval has the path's slice. Padding has length 0.
+    - `substeps`: steps an interval, padding included.
     - `additive`: whether the diffusion does not depend on the state.
     """
 
@@ -40,7 +46,7 @@ class Scheme(NamedTuple):
     additive: bool
 
 
-def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
+def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | None) -> Scheme:
     def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
         return method.step(sde, carry, t, h, increment, args)
 
@@ -56,10 +62,18 @@ def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] |
         return tuple(jax.tree.leaves(output))
 
     def locate(path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Increment]:
-        index, t, h, sliced = interval
+        index, t, h, sliced, count = interval
         chosen = sliced if path is None else path
         t = t + jnp.asarray(j, t.dtype) * h
-        return t, h, chosen.increment(index * substeps + j, t, h, sde.noise_like, method.space_time)
+
+        def draw() -> Increment:
+            return chosen.increment(index + j, t, h, sde.noise_like, method.space_time)
+
+        if count is None:
+            return t, h, draw()
+        there = j < count
+        nothing = partial(no_increment, sde.noise_like, method.space_time)
+        return t, jnp.where(there, h, 0), jax.lax.cond(there, draw, nothing)
 
     return Scheme(
         step,
@@ -67,18 +81,32 @@ def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] |
         output,
         restart if save is None and method.carries_state_alone else None,
         locate,
-        substeps,
+        steps.substeps,
         sde.noise == "additive" or sde.g is None,
     )
 
 
-def intervals(ts: Any, substeps: int, path: Any) -> tuple[Interval, Any]:
-    """The intervals of the output grid `ts`, stacked, and the path as far as it is not sliced into them."""
-    n = ts.shape[0] - 1
+def without_padding(scheme: Scheme) -> Scheme:
+    """The scheme, with nothing computed in steps of no length."""
+
+    def skip(move: Callable[..., Any]) -> Callable[..., Any]:
+        def moved(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+            return jax.lax.cond(h == 0, lambda c: c, lambda c: move(c, args, t, h, increment), carry)
+
+        return moved
+
+    return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse))
+
+
+def intervals(steps: Steps, path: Any) -> tuple[Interval, Any]:
+    """The rows of steps, stacked, and the path as far as it is not sliced into them."""
     sliced, rest = (path, None) if path.sliced else (None, path)
-    if substeps > 1:
-        sliced = jax.tree.map(lambda x: x.reshape(n, substeps, *x.shape[1:]), sliced)
-    return Interval(jnp.arange(n, dtype=jnp.int32), ts[:-1], jnp.diff(ts) / substeps, sliced), rest
+    if path.sliced and steps.count is not None:
+        number = np.minimum(steps.first[:, None] + np.arange(steps.substeps), steps.total - 1)
+        sliced = jax.tree.map(lambda x: x[number], sliced)
+    elif path.sliced and steps.substeps > 1:
+        sliced = jax.tree.map(lambda x: x.reshape(-1, steps.substeps, *x.shape[1:]), sliced)
+    return Interval(jnp.asarray(steps.first), steps.t, steps.h, sliced, steps.count), rest
 
 
 def solve(

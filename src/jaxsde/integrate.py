@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsde.adaptive import Tolerance, find_grid, without_padding
+from jaxsde.adaptive import Tolerance, find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
-from jaxsde.engine import intervals, scheme
+from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.methods import Method
 from jaxsde.problem import (
     check_adaptive,
@@ -25,6 +25,7 @@ from jaxsde.problem import (
 from jaxsde.reports import report_nonfinite, report_unfinished
 from jaxsde.running import add_running
 from jaxsde.sde import SDE
+from jaxsde.times import Steps, divide, is_known, one_each
 
 Function = Callable[..., Any]
 
@@ -75,7 +76,15 @@ def sdeint_ito_fixed_grid(
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
     """
     posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, running, check_finite)
+    return _on_grid(
+        posed,
+        _path(posed, rng, brownian, CounterPath),
+        one_each(ts, posed.times.dtype),
+        adjoint,
+        save,
+        running,
+        check_finite,
+    )
 
 
 def sdeint_strat_fixed_grid(
@@ -97,7 +106,15 @@ def sdeint_strat_fixed_grid(
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich; otherwise as `sdeint_ito_fixed_grid`."""
     posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _on_grid(posed, _path(posed, rng, brownian, CounterPath), 1, adjoint, save, running, check_finite)
+    return _on_grid(
+        posed,
+        _path(posed, rng, brownian, CounterPath),
+        one_each(ts, posed.times.dtype),
+        adjoint,
+        save,
+        running,
+        check_finite,
+    )
 
 
 def sdeint_ito(
@@ -127,8 +144,8 @@ def sdeint_ito(
 
     **Arguments:** those of `sdeint_ito_fixed_grid`, and
 
-    - `dt`: the longest step; a hundredth of the span unless given. All intervals of `ts` are divided into the same
-      number of equal steps, which has to be known: `ts` and `dt` are concrete (numpy arrays, say), not traced.
+    - `dt`: the longest step; a hundredth of the span unless given. Each interval of `ts` is divided into the fewest
+      equal steps, and their number has to be known: `ts` and `dt` are concrete (numpy arrays, say), not traced.
     - `adjoint`: the stochastic adjoint unless given, which has no forward mode: for `jax.jvp` take `"backprop"`.
     - `adaptive`: whether to choose steps so that each has an error of at most `atol + rtol |y|`, starting from `dt`.
       The noise is then a `VirtualTree`, and the method of strong order one at least: one of lower order may converge to
@@ -172,17 +189,8 @@ def sdeint_strat(
     return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
 
-def _substeps(ts: Any, dt: Any) -> int:
-    """Steps an interval, so that none is longer than dt."""
-    _check_known(ts, dt)
-    times = np.asarray(ts, np.float64)
-    # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    longest = np.abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
-    return max(1, int(np.ceil(np.abs(np.diff(times)).max() / longest * (1 - 1e-6))))
-
-
 def _check_known(ts: Any, dt: Any) -> None:
-    if isinstance(ts, jax.core.Tracer) or isinstance(dt, jax.core.Tracer):
+    if not (is_known(ts) and is_known(dt)):
         raise TypeError(
             "ts or dt is traced, so the number of steps is not known; pass concrete numbers (numpy), or step exactly "
             "on ts with the fixed-grid solver."
@@ -223,16 +231,23 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
 
 
 def _on_grid(
-    posed: _Posed, brownian: Any, substeps: int, adjoint: str, save: Any, running: Any, check_finite: bool
+    posed: _Posed, brownian: Any, grid: Steps, adjoint: str, save: Any, running: Any, check_finite: bool
 ) -> Any:
     sde, method, y0, times, args, _ = posed
-    path = check_path(brownian, sde, method, times, (times.shape[0] - 1) * substeps)
+    path = check_path(brownian, sde, method, times, grid.total)
     carry = method.init(sde, y0, times[0], args)
-    xs, path = intervals(times, substeps, path)
-    steps = scheme(sde, method, substeps, save)
+    xs, path = intervals(grid, path)
+    steps = scheme(sde, method, grid, save)
     if running is not None:
         steps, carry = add_running(steps, sde, method, running, carry, args, times[0])
+    if grid.count is not None:
+        steps = without_padding(steps)
     ys = ADJOINTS[adjoint](steps, carry, args, path, xs)
+    if grid.outputs is not None:
+        # Output times that were not reached are numbered -1.
+        ys = jax.tree.map(
+            lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
+        )
     if check_finite:
         report_nonfinite(ys, times)
     return ys
@@ -243,29 +258,23 @@ def _by_steps(
     check_finite: bool, tolerance: Tolerance | None, stats: bool,
 ) -> Any:  # fmt: skip
     times, evaluations = posed.times, posed.method.evaluations
+    _check_known(ts, dt)
     if tolerance is not None:
         check_adaptive(posed.sde, posed.method, brownian, tolerance)
-        _check_known(ts, dt)
         start, end = sorted((float(ts[0]), float(ts[-1])))
         span = end - start
         tree = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, span * 2.0**-18))
         first = span / 100 if dt is None else dt
         grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
         report_unfinished(grid.outputs, times, tolerance.max_steps)
-        on_grid = posed._replace(times=grid.times, method=without_padding(posed.method))
-        ys = _on_grid(on_grid, tree, 1, adjoint, save, running, False)
-        ys = jax.tree.map(
-            lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
-        )
-        if check_finite:
-            report_nonfinite(ys, times)
+        ys = _on_grid(posed, tree, grid.steps, adjoint, save, running, check_finite)
         found = {
             "steps": 2 * grid.accepted,
             "tried_steps": grid.tried,
             "evaluations": evaluations * (3 * grid.tried + 2 * grid.accepted),
         }
         return (ys, found) if stats else ys
-    substeps = _substeps(ts, dt)
-    ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), substeps, adjoint, save, running, check_finite)
-    steps = (times.shape[0] - 1) * substeps
-    return (ys, {"steps": steps, "tried_steps": steps, "evaluations": evaluations * steps}) if stats else ys
+    steps = divide(ts, dt, times.dtype)
+    ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), steps, adjoint, save, running, check_finite)
+    found = {"steps": steps.total, "tried_steps": steps.total, "evaluations": evaluations * steps.total}
+    return (ys, found) if stats else ys

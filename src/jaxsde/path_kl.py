@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsde.sde import precision
+from jaxsde.times import lengths
 
 Estimator = Literal["analytic", "full_mc", "stl"]
 ESTIMATORS = ("analytic", "full_mc", "stl")
@@ -61,7 +62,7 @@ def path_kl(
             "every step of the grid."
         )
     left = jax.tree.map(lambda y: y[:-1], ys)
-    ts = jnp.asarray(ts, precision(ys))
+    h, ts = lengths(ts, precision(ys)), jnp.asarray(ts, precision(ys))
     if estimator != "analytic":
         needed = jax.tree.map(jnp.shape, jax.eval_shape(jax.vmap(u, (0, 0, None)), left, ts[:-1], args))
         found = jax.tree.map(jnp.shape, increments)
@@ -69,7 +70,7 @@ def path_kl(
             raise ValueError(
                 f"path_kl got increments of shape {found}; u has shape {needed}, and they have to be alike."
             )
-    return jnp.sum(jax.vmap(of_step, (0, 0, 0, 0, None))(left, ts[:-1], jnp.diff(ts), increments, args))
+    return jnp.sum(jax.vmap(of_step, (0, 0, 0, 0, None))(left, ts[:-1], h, increments, args))
 
 
 def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analytic") -> Callable[..., Float[Array, ""]]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxsde.brownian import Increment
+from jaxsde.brownian import Increment, no_increment
 from jaxsde.engine import Scheme
 from jaxsde.methods import Method
 from jaxsde.sde import SDE
@@ -39,7 +39,7 @@ def add_running(
         output=lambda carry, args: (scheme.output(carry[0], args), carry[1]),
         restart=restart and (lambda output: (restart(output[0]), output[1])),
     )
-    nothing = Increment(tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in sde.noise_like), None)
+    nothing = no_increment(sde.noise_like)
     shapes = jax.eval_shape(lambda carry, args: value(carry, args, t0, t0, nothing), carry, args)
     for s in jax.tree.leaves(shapes):
         if not jnp.issubdtype(s.dtype, jnp.floating):

@@ -95,7 +95,7 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
         """Through one step: the carry at its start and the cotangents of that, of the parameters and of x."""
         (t, h, path_) = x.t, x.h, x.path
         where, pull_where = jax.vjp(
-            lambda p, t, h, s: scheme.locate(with_parameters(p)[1], Interval(x.index, t, h, s), j),
+            lambda p, t, h, s: scheme.locate(with_parameters(p)[1], x._replace(t=t, h=h, path=s), j),
             parameters,
             t,
             h,
@@ -138,7 +138,7 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
     from_output, a_from_output = pull([c[0] for c in kept])
     # Integers and keys have no cotangent: None.
     a_theta, a_path_ = with_parameters(_add(a_parameters, a_from_output), others=None)
-    return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path)
+    return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path, None)
 
 
 def _is_floating(x: Any) -> bool:

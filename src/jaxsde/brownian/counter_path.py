@@ -10,6 +10,7 @@ from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.normals import normals
 from jaxsde.sde import Leaves, precision, scale
+from jaxsde.times import lengths
 
 
 @jax.tree_util.register_dataclass
@@ -66,7 +67,7 @@ def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
     """
     check_key(rng)
     leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda x: x, like))
-    h = jnp.diff(jnp.asarray(ts, precision(leaves)))
+    h = lengths(ts, precision(leaves))
     path = CounterPath(rng)
     draws = jax.vmap(lambda k, h: path.increment(k, None, h, tuple(leaves)).dW)(jnp.arange(h.size), h)
     return jax.tree.unflatten(treedef, draws)

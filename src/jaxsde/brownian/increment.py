@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from jaxsde.sde import Leaves
 
 
@@ -15,3 +17,9 @@ class Increment(NamedTuple):
 
     dW: Leaves
     H: Leaves | None = None
+
+
+def no_increment(like: Leaves, space_time: bool = False) -> Increment:
+    """That of a step of no length."""
+    zeros = tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in like)
+    return Increment(zeros, zeros if space_time else None)

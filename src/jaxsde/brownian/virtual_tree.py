@@ -71,13 +71,7 @@ class VirtualTree:
         return math.ceil(math.log2((self.t1 - self.t0) / self.tol))
 
     def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
-        def moved() -> Leaves:
-            return add(self.value(t + h, like), scale(-1, self.value(t, like)))
-
-        def stood() -> Leaves:
-            return tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in like)
-
-        return Increment(jax.lax.cond(h == 0, stood, moved))
+        return Increment(add(self.value(t + h, like), scale(-1, self.value(t, like))))
 
     def value(self, t: Any, like: Leaves) -> Leaves:
         """W(t) - W(t0), for each leaf of `like`; NaN outside the interval."""
