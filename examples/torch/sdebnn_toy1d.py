@@ -77,7 +77,9 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
         for step in range(options.iters):
             optimiser.zero_grad()
             draws = [network(inputs, rng=rng) for _ in range(options.train_samples)]
-            nll = torch.stack([-likelihood(outputs, targets).mean() for outputs, _ in draws]).mean()
+            nll = torch.stack(
+                [-likelihood.log_prob(likelihood.init(), outputs, targets).mean() for outputs, _ in draws]
+            ).mean()
             kl = torch.stack([kl for _, kl in draws]).mean()
             loss = nll + options.kl_coef / len(x) * kl
             if not torch.isfinite(loss):

@@ -8,6 +8,7 @@ from sdebnn.brax.independent_paths import independent_paths
 from sdebnn.brax.learner import JaxLearner, build_learner
 from sdebnn.brax.likelihoods import Categorical, Cauchy, Gaussian, Laplace
 from sdebnn.brax.mean_field import MeanField
+from sdebnn.brax.model import Model
 from sdebnn.brax.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.brax.recomputing_serial import recomputing_serial
 from sdebnn.brax.resnet import ResNet32
@@ -29,6 +30,7 @@ __all__ = [
     "Laplace",
     "Layer",
     "MeanField",
+    "Model",
     "ODEBlock",
     "ResNet32",
     "Squeeze",

@@ -25,10 +25,11 @@ from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
+from sdebnn.training.likelihood_protocol import check_likelihood, check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
-INIT, STEP, EVALUATE, DRAW = range(4)
+INIT, STEP, EVALUATE, DRAW, OBSERVE = range(5)
 
 
 class TrainState(NamedTuple):
@@ -53,12 +54,17 @@ class JaxLearner:
     **Arguments:**
 
     - `config`: the choices of the run.
-    - `model`: of `build_model(config, dataset)`.
+    - `model`: of `build_model(config, dataset)`, or of one's own.
     - `train_size`: how many training examples there are.
     - `mesh`: of `sdebnn.brax.devices.make_mesh`: the devices that take each gradient step together.
+
+    **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
     """
 
+    by_choices = False
+
     def __init__(self, config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> None:
+        check_likelihood(model.likelihood)
         self.config, self.model, self._mesh = config, model, mesh
         self.rank, self.ranks = jax.process_index(), jax.process_count()
         self._rng = jax.random.key(config.seed, impl="threefry2x32")
@@ -104,10 +110,23 @@ class JaxLearner:
         self._state = self._state._replace(average=devices.place(self._mesh, params))
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        return self._sampler(self.params, x, jax.random.fold_in(self._rng, EVALUATE))
+        outputs = self._sampler(self.params, x, jax.random.fold_in(self._rng, EVALUATE))
+        check_outputs(outputs.shape[1:], (len(x), number_of_outputs(self.model.likelihood)))
+        return outputs
 
-    def noise_scale(self) -> Float[np.ndarray, " o"] | None:
-        return next((np.exp(np.asarray(leaf)) for leaf in self.params["likelihood"].values()), None)
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+    ) -> np.ndarray | None:
+        of_examples = getattr(self.model.likelihood, method, None)
+        if of_examples is None:
+            return None
+        params, found = self.params["likelihood"], []
+        rest = () if targets is None else (jnp.asarray(targets),)
+        for sample, of_sample in enumerate(jnp.asarray(outputs)):
+            if method == "sample":
+                rest = (jax.random.fold_in(jax.random.fold_in(self._rng, OBSERVE), sample),)
+            found.append(np.asarray(of_examples(params, of_sample, *rest)))
+        return np.stack(found)
 
     def memory(self) -> float:
         statistics = jax.local_devices()[0].memory_stats() or {}
@@ -116,7 +135,8 @@ class JaxLearner:
         return process_memory()
 
     def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
-        if not self.config.model.endswith("sdebnn"):
+        # Another network's block has a process that the choices do not tell.
+        if not self.by_choices or not self.config.model.endswith("sdebnn"):
             return None
         process = weight_process(self.config)
         block = next(layer for layer in self.params["network"] if isinstance(layer, dict) and "drift" in layer)
@@ -151,7 +171,9 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int = 1) ->
             f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
             "devices do not; take batch_paths=1, with train_samples for more weight paths."
         )
-    return JaxLearner(config, model, len(dataset.x_train), mesh)
+    learner = JaxLearner(config, model, len(dataset.x_train), mesh)
+    learner.by_choices = True
+    return learner
 
 
 def _gradient_step(

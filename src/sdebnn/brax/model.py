@@ -14,7 +14,7 @@ from jaxsde.brownian.keys import threefry_key
 from sdebnn.brax import devices
 from sdebnn.brax.bayesian import BayesianLayer, Params
 from sdebnn.brax.independent_paths import independent_paths
-from sdebnn.brax.likelihoods import LIKELIHOODS, Likelihood
+from sdebnn.brax.likelihoods import LIKELIHOODS, Likelihood, initial_params
 from sdebnn.brax.networks import build_network
 from sdebnn.data import Dataset, check_images, to_float
 from sdebnn.errors import InputError
@@ -37,7 +37,10 @@ class Model(NamedTuple):
 
     def init(self, rng: PRNGKeyArray) -> Params:
         """Parameters at the start of training, `{"network", "likelihood"}`."""
-        return {"network": self.network.init(rng, (-1, *self.input_shape))[1], "likelihood": self.likelihood.init()}
+        return {
+            "network": self.network.init(rng, (-1, *self.input_shape))[1],
+            "likelihood": initial_params(self.likelihood),
+        }
 
     def sampler(
         self, samples: int, mesh: Mesh | None = None
@@ -83,11 +86,11 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     likelihood = LIKELIHOODS[name](dataset.num_classes or dataset.y_train.shape[1])
     input_shape = tuple(dataset.x_train.shape[1:])
     check_images(input_shape, config.augmentation)
-    network = build_network(config, input_shape, likelihood.outputs())
+    network = build_network(config, input_shape, likelihood.outputs)
     if config.batch_paths != 1:
         network = independent_paths(network, config.batch_paths or None)
     model = Model(
-        network, build_network(prediction_choices(config), input_shape, likelihood.outputs()), likelihood, input_shape
+        network, build_network(prediction_choices(config), input_shape, likelihood.outputs), likelihood, input_shape
     )
     # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
     key = jax.random.key(0)

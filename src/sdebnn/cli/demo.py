@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import ood_images
     from sdebnn.runs.report_page import write_report
-    from sdebnn.training import class_probabilities, pictures, restore, start_run
+    from sdebnn.training import pictures, restore, sample_probabilities, start_run
 
     # Before minutes of training that would come to nothing.
     plots.require_matplotlib()
@@ -43,10 +43,14 @@ def run(options: argparse.Namespace) -> None:
         print(f"Training {model} on scikit-learn's handwritten digits.", flush=True)
         done = start_run(build_learner, TrainConfig.for_data("digits", model=model), options.output / model)
         rows[model] = {name: done.fitted.scores[name] for name in SCORES} | {"training (s)": done.fitted.seconds}
-        predictions[model] = (class_probabilities(done.fitted.test_outputs), done.dataset.y_test)
+        probabilities = sample_probabilities(done.learner, done.fitted.test_outputs).mean(axis=0)
+        predictions[model] = (probabilities, done.dataset.y_test)
     folder = options.output / "sdebnn"
     restored = restore(build_learner, folder)
-    strange = {name: class_probabilities(restored.outputs(x)) for name, x in ood_images(restored.dataset).items()}
+    strange = {
+        name: sample_probabilities(restored.learner, restored.outputs(x)).mean(axis=0)
+        for name, x in ood_images(restored.dataset).items()
+    }
     pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][0], strange)
     plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
     write_report(RunFolder.open(folder))

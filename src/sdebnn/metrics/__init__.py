@@ -12,12 +12,15 @@ from sdebnn.metrics.regression import (
     crps_gaussian,
     crps_samples,
     gaussian_log_likelihood,
+    in_central_interval,
     interval_coverage,
     mixture_cdf,
     mixture_log_likelihood,
+    mixture_log_probs,
+    noise_log_probs,
     rmse,
 )
-from sdebnn.metrics.report import classification_report, regression_report
+from sdebnn.metrics.report import classification_report, predictive_report, regression_report
 from sdebnn.metrics.scores import accuracy, brier, nll
 from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
 
@@ -34,12 +37,16 @@ __all__ = [
     "expected_calibration_error",
     "fpr95",
     "gaussian_log_likelihood",
+    "in_central_interval",
     "interval_coverage",
     "maximum_calibration_error",
     "mixture_cdf",
     "mixture_log_likelihood",
+    "mixture_log_probs",
     "mutual_information",
     "nll",
+    "noise_log_probs",
+    "predictive_report",
     "regression_report",
     "reliability_bins",
     "risk_coverage_area",

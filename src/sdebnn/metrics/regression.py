@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, as_array, check_same_shape, check_values
@@ -44,11 +44,36 @@ def mixture_log_likelihood(y: Values, means: Values, std: Values, *, noise: str 
     - `std`: as for `gaussian_log_likelihood`; the scale where the noise is of another law.
     - `noise`: a name in `NOISE_LAWS`.
     """
+    return float(np.mean(mixture_log_probs(noise_log_probs(y, means, std, noise=noise))))
+
+
+def noise_log_probs(
+    y: Values, means: Values, std: Values, *, noise: str = "gaussian"
+) -> Float[np.ndarray, "samples n"]:
+    """Log-density of every example's targets under each of several predictions, in nats.
+
+    Arguments as for `mixture_log_likelihood`.
+    """
     law = noise_law(noise)
     targets, samples, deviations = _mixture(y, means, std)
     log_density = law.log_density((targets[None] - samples) / deviations[None]) - np.log(deviations)[None]
-    of_example = log_density.reshape(*log_density.shape[:2], -1).sum(axis=2)
-    return float(np.mean(np.logaddexp.reduce(of_example, axis=0) - math.log(len(samples))))
+    return log_density.reshape(*log_density.shape[:2], -1).sum(axis=2)
+
+
+def mixture_log_probs(log_probs: Values) -> Float[np.ndarray, " n"]:
+    """Log-probability of every example's answer under the mean of several predictions, in nats: the logarithm of the
+    mean of their probabilities.
+
+    **Arguments:**
+
+    - `log_probs`: (samples, n): under each posterior sample; minus infinity for the impossible.
+    """
+    values = as_array("log_probs", log_probs).astype(np.float64)
+    if values.ndim != 2 or values.size == 0:
+        raise InputError(f"log_probs has shape {values.shape}; (samples, examples), at least one of each, is needed.")
+    if np.isnan(values).any() or np.isposinf(values).any():
+        raise InputError("log_probs holds NaN or infinity; a log-probability is a number or minus infinity.")
+    return np.logaddexp.reduce(values, axis=0) - math.log(len(values))
 
 
 def mixture_cdf(y: Values, means: Values, std: Values, *, noise: str = "gaussian") -> Float[np.ndarray, "..."]:
@@ -59,6 +84,12 @@ def mixture_cdf(y: Values, means: Values, std: Values, *, noise: str = "gaussian
     law = noise_law(noise)
     targets, samples, deviations = _mixture(y, means, std)
     return np.mean(law.cdf((targets[None] - samples) / deviations[None]), axis=0)
+
+
+def in_central_interval(cdf: Values) -> Bool[np.ndarray, "..."]:
+    """Whether targets lie in the central 95 % interval of a prediction that gives `cdf` to values up to them."""
+    probabilities = as_array("cdf", cdf)
+    return (probabilities >= 0.025) & (probabilities <= 0.975)
 
 
 def interval_coverage(y: Values, lower: Values, upper: Values) -> float:

@@ -1,10 +1,13 @@
 """The scores that training, evaluation and the demo show: one list, so that they are the same everywhere."""
 
+import math
+from typing import Any
+
 import numpy as np
 
 from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
 from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array
-from sdebnn.metrics.regression import mixture_cdf, mixture_log_likelihood, rmse
+from sdebnn.metrics.regression import in_central_interval, mixture_cdf, mixture_log_probs, noise_log_probs, rmse
 from sdebnn.metrics.scores import accuracy, brier, nll
 from sdebnn.metrics.uncertainty import risk_coverage_area
 
@@ -46,10 +49,26 @@ def regression_report(
     **Returns:** `rmse` of the mean prediction, `log_likelihood` (nats) and `coverage_95`, the share of targets in the
     central 95 % interval.
     """
-    log_likelihood = mixture_log_likelihood(y, sample_means, noise_std, noise=noise)
-    cdf = mixture_cdf(y, sample_means, noise_std, noise=noise)
+    log_probs = mixture_log_probs(noise_log_probs(y, sample_means, noise_std, noise=noise))
+    inside = in_central_interval(mixture_cdf(y, sample_means, noise_std, noise=noise))
+    return predictive_report(y, log_probs, sample_means, inside)
+
+
+def predictive_report(y: Values, log_probs: Values, sample_means: Values, inside: Any) -> dict[str, float]:
+    """The scores of the mean of several predictions under any law.
+
+    **Arguments:**
+
+    - `y`: targets (n,) or (n, d).
+    - `log_probs`: (n,), of `mixture_log_probs`.
+    - `sample_means`: (samples, *shape of y): the mean under each posterior sample.
+    - `inside`: of the shape of `y`: whether each target lies in the central 95 % interval.
+
+    **Returns:** as `regression_report`; `rmse` is infinite where a mean is not finite.
+    """
+    mean = as_array("sample_means", sample_means).mean(axis=0)
     return {
-        "rmse": rmse(y, as_array("sample_means", sample_means).mean(axis=0)),
-        "log_likelihood": log_likelihood,
-        "coverage_95": float(np.mean((cdf >= 0.025) & (cdf <= 0.975))),
+        "rmse": rmse(y, mean) if np.isfinite(mean).all() else math.inf,
+        "log_likelihood": float(np.mean(log_probs)),
+        "coverage_95": float(np.mean(inside)),
     }

@@ -8,6 +8,7 @@ from sdebnn.torchbnn.independent_paths import independent_paths
 from sdebnn.torchbnn.learner import TorchLearner, build_learner
 from sdebnn.torchbnn.likelihoods import Categorical, Cauchy, Gaussian, Laplace
 from sdebnn.torchbnn.mean_field import MeanField
+from sdebnn.torchbnn.model import Model
 from sdebnn.torchbnn.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.torchbnn.resnet import ResNet32
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
@@ -27,6 +28,7 @@ __all__ = [
     "HyperODEBlock",
     "Laplace",
     "MeanField",
+    "Model",
     "ODEBlock",
     "ResNet32",
     "Serial",

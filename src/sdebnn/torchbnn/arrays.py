@@ -13,7 +13,8 @@ from sdebnn.errors import InputError
 
 def array_name(parameter: str) -> str:
     """The name of an array: parts joined by `/`. An `ODEBlock` has the names of the network that it holds."""
-    return "/".join(part for part in parameter.split(".") if part != "_fx")
+    parts = (part for part in parameter.split(".") if part != "_fx")
+    return "/".join("likelihood" if part == "likelihood_params" else part for part in parts)
 
 
 def natural_order(parameter: str) -> tuple[tuple[int, int, str], ...]:

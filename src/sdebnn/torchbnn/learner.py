@@ -1,6 +1,7 @@
 """A PyTorch network in training: parameters, their average, the optimiser, and the gradient step."""
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
@@ -21,12 +22,13 @@ from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
+from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
 
 BATCH = 500
 MOMENTS = ("exp_avg", "exp_avg_sq")
 # Generators are seeded from the run's seed and these numbers, so that no two uses of randomness meet.
-STEP, EVALUATE, DRAW = range(3)
+STEP, EVALUATE, DRAW, OBSERVE = range(4)
 
 
 class TorchLearner:
@@ -34,14 +36,19 @@ class TorchLearner:
 
     **Arguments:**
 
-    - `model`, `predictor`: of `build_model` and `build_predictor`; the predictor holds the averaged parameters.
+    - `model`, `predictor`: of `build_model` and `build_predictor`, or of one's own; the predictor holds the averaged
+      parameters. Where the two share parameters, it is copied.
     - `train_size`: how many training examples there are.
     """
+
+    by_choices = False
 
     def __init__(self, config: TrainConfig, model: Model, predictor: Model, train_size: int) -> None:
         self.config = config
         self.rank, self.ranks = processes.join()
         self._device = processes.device()
+        if {id(p) for p in model.parameters()} & {id(p) for p in predictor.parameters()}:
+            predictor = copy.deepcopy(predictor).requires_grad_(False)
         self.model, self.predictor = model.to(self._device), predictor.to(self._device)
         objective = Objective(self.model, kl_coef=config.kl_coef, train_size=train_size, batch_paths=config.batch_paths)
         self._objective = DistributedDataParallel(objective) if self.ranks > 1 else objective
@@ -110,17 +117,36 @@ class TorchLearner:
 
     @torch.no_grad()
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        found = torch.zeros((self.config.test_samples, len(x), self.predictor.likelihood.outputs), device=self._device)
+        numbers = number_of_outputs(self.predictor.likelihood)
+        found = torch.zeros((self.config.test_samples, len(x), numbers), device=self._device)
         for sample in range(self.config.test_samples):
             for start in range(self.rank * BATCH, len(x), self.ranks * BATCH):
                 part = slice(start, start + BATCH)
                 # A posterior sample is one function of its input: every batch sees the same weights.
                 rng = self._generator(EVALUATE, sample)
-                found[sample, part] = self.predictor.network(self._inputs(to_float(x[part])), rng=rng)[0]
+                outputs = self.predictor.network(self._inputs(to_float(x[part])), rng=rng)[0]
+                check_outputs(tuple(outputs.shape), (len(x[part]), numbers))
+                found[sample, part] = outputs
         return processes.total(found).cpu().numpy()
 
-    def noise_scale(self) -> Float[np.ndarray, " o"] | None:
-        return next((p.detach().exp().cpu().numpy() for p in self.predictor.likelihood.parameters()), None)
+    @torch.no_grad()
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+    ) -> np.ndarray | None:
+        of_examples = getattr(self.predictor.likelihood, method, None)
+        if of_examples is None:
+            return None
+        params, found = dict(self.predictor.likelihood_params.items()), []
+        rest: list[Any] = [] if targets is None else [torch.from_numpy(targets).to(self._device)]
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            for sample, of_sample in enumerate(torch.from_numpy(outputs).to(self._device)):
+                if method == "sample":
+                    # What draws from PyTorch's own generator draws the same numbers again too.
+                    rng = self._generator(OBSERVE, sample)
+                    torch.manual_seed(rng.initial_seed())
+                    rest = [torch.Generator(self._device).manual_seed(rng.initial_seed())]
+                found.append(of_examples(params, of_sample, *rest).cpu().numpy())
+        return np.stack(found)
 
     def memory(self) -> float:
         if self._device.type == "cuda":
@@ -198,7 +224,9 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
         )
     if paths and size % paths:
         raise InputError(f"batch_paths={paths} does not divide a batch of {size} examples; take a number that does.")
-    return TorchLearner(config, build_model(config, dataset), build_predictor(config, dataset), train_size)
+    learner = TorchLearner(config, build_model(config, dataset), build_predictor(config, dataset), train_size)
+    learner.by_choices = True
+    return learner
 
 
 def _part(arrays: Mapping[str, np.ndarray], prefix: str, *, keep: bool = False) -> dict[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """A network with its likelihood, built from a run's choices."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,20 +9,27 @@ from sdebnn.data import Dataset, check_images
 from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.bayesian import BayesianModule
-from sdebnn.torchbnn.likelihoods import LIKELIHOODS, Likelihood
+from sdebnn.torchbnn.likelihoods import LIKELIHOODS, Likelihood, initial_params
 from sdebnn.torchbnn.networks import build_network
+from sdebnn.training.likelihood_protocol import check_likelihood
 from sdebnn.training.predictions import likelihood_of
 
 
 class Model(nn.Module):
-    """`network` gives outputs and KL, `likelihood` says what the outputs mean."""
+    """`network` gives outputs and KL, `likelihood` says what the outputs mean; its parameters are `likelihood_params`.
+
+    **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
+    """
 
     network: BayesianModule
     likelihood: Likelihood
 
-    def __init__(self, network: BayesianModule, likelihood: Likelihood) -> None:
+    # Of the likelihood, which may be a user's own, the check below answers for the type.
+    def __init__(self, network: BayesianModule, likelihood: Any) -> None:
         super().__init__()
+        check_likelihood(likelihood)
         self.network, self.likelihood = network, likelihood
+        self.likelihood_params = initial_params(likelihood)
 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:

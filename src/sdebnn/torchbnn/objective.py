@@ -36,7 +36,7 @@ class Objective(nn.Module):
             outputs, kl = network(x, rng=rng)
         else:
             outputs, kl = independent_paths(network, x, self._batch_paths or None, rng=rng)
-        nll = -likelihood(outputs, y).mean()
+        nll = -likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y).mean()
         parts = {"loss": nll + kl_share * self._kl_weight * kl, "nll": nll.detach(), "kl": kl.detach()}
         if isinstance(likelihood, Categorical):
             parts["accuracy"] = (outputs.argmax(dim=1) == y).float().mean()

@@ -2,7 +2,7 @@
 
 from sdebnn.training.learner import Learner, WeightPaths
 from sdebnn.training.loop import Fitted, fit
-from sdebnn.training.predictions import class_probabilities
+from sdebnn.training.predictions import class_probabilities, sample_probabilities
 from sdebnn.training.run import Restored, Run, restore, resume_run, start_run
 from sdebnn.training.stop_signals import Stopped
 
@@ -17,5 +17,6 @@ __all__ = [
     "fit",
     "restore",
     "resume_run",
+    "sample_probabilities",
     "start_run",
 ]

@@ -25,6 +25,9 @@ class Learner(Protocol):
     state. All of its randomness is drawn from the run's seed and the number of the gradient step.
 
     Several processes may train together, each with a learner that takes its share of every batch.
+
+    A learner may have `by_choices`: whether the run's choices alone describe its network, as they do for those of
+    `build_learner`.
     """
 
     rank: int
@@ -64,8 +67,17 @@ class Learner(Protocol):
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         """The outputs of the run's `test_samples` posterior samples, the same ones at each call, for inputs `x`."""
 
-    def noise_scale(self) -> Float[np.ndarray, " o"] | None:
-        """The scale of the targets' noise under the likelihood; `None` for labels."""
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+    ) -> np.ndarray | None:
+        """What the likelihood says under the averaged parameters, for each posterior sample's outputs: of the method
+        `log_prob` (samples, n), of `mean`, `sample`, `variance` and `cdf` (samples, n, d); draws are the same ones at
+        each call. `None` where it has no such method.
+
+        **Arguments:**
+
+        - `targets`: (n, d), or labels (n,), for the methods that take them.
+        """
 
     def memory(self) -> float:
         """The most memory that the framework has held so far, in MiB: of its device, or of the process."""

@@ -106,7 +106,7 @@ def fit(
             with signals.at_once() if learner.ranks == 1 else contextlib.nullcontext():
                 outputs = learner.outputs(x)
                 keeping.refuse_bad_outputs(run, config, outputs, saved=saved == step)
-                return outputs, report(config, outputs, y, learner.noise_scale())
+                return outputs, report(learner, outputs, y)
 
         def score_epoch() -> None:
             nonlocal started, pace

@@ -10,7 +10,7 @@ from sdebnn.data import Dataset
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted
-from sdebnn.training.predictions import class_probabilities
+from sdebnn.training.predictions import sample_probabilities
 
 PATHS = 8
 WEIGHTS = 4
@@ -23,7 +23,8 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Lea
     """
     plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
     if dataset.task == "classification":
-        predictions = {config.model: (class_probabilities(fitted.test_outputs), dataset.y_test)}
+        probabilities = sample_probabilities(learner, fitted.test_outputs).mean(axis=0)
+        predictions = {config.model: (probabilities, dataset.y_test)}
         plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
     drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), PATHS, WEIGHTS)
     if drawn is not None:

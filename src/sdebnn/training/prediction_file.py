@@ -12,10 +12,11 @@ import numpy as np
 from sdebnn import metrics, storage
 from sdebnn.errors import InputError
 from sdebnn.prediction_choices import prediction_choices
-from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs import RunFolder
 from sdebnn.training import keeping
 from sdebnn.training.building import Build, built
-from sdebnn.training.predictions import sample_probabilities
+from sdebnn.training.learner import Learner
+from sdebnn.training.predictions import sample_probabilities, target_moments
 from sdebnn.training.task import Task
 
 # Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
@@ -51,9 +52,9 @@ def predict(
     keeping.load_average(run, keeping.read_choices(run), learner)
     parts = []
     for start in range(0, len(x), CHUNK):
-        outputs = learner.outputs(x[start : start + CHUNK]).astype(np.float64)
+        outputs = learner.outputs(x[start : start + CHUNK])
         keeping.refuse_bad_outputs(run, config, outputs, saved=True)
-        parts.append(_of_labels(outputs) if task.num_classes else _of_targets(config, outputs, learner.noise_scale()))
+        parts.append(_of_labels(learner, outputs) if task.num_classes else _of_targets(learner, outputs))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -90,8 +91,8 @@ def check_output(path: Path) -> None:
         raise InputError(f"The output {path} can't be written: it is a folder, or in one where you may not write.")
 
 
-def _of_labels(outputs: np.ndarray) -> dict[str, np.ndarray]:
-    of_samples = sample_probabilities(outputs)
+def _of_labels(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    of_samples = sample_probabilities(learner, outputs)
     probabilities = of_samples.mean(axis=0)
     return {
         "label": probabilities.argmax(axis=1),
@@ -101,9 +102,9 @@ def _of_labels(outputs: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _of_targets(config: TrainConfig, outputs: np.ndarray, scale: Any) -> dict[str, np.ndarray]:
-    epistemic = outputs.std(axis=0)
-    noise = "gaussian" if config.likelihood == "auto" else config.likelihood
-    # The Cauchy law has no variance.
-    noise_std = np.broadcast_to({"gaussian": 1.0, "laplace": 2**0.5, "cauchy": np.inf}[noise] * scale, epistemic.shape)
-    return {"mean": outputs.mean(axis=0), "std": np.hypot(epistemic, noise_std), "epistemic_std": epistemic}
+def _of_targets(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    means, variances = target_moments(learner, outputs)
+    epistemic = means.std(axis=0)
+    # The law of total variance; without a square of the first part that could be too large.
+    std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
+    return {"mean": means.mean(axis=0), "std": std, "epistemic_std": epistemic}

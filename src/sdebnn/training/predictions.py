@@ -1,14 +1,22 @@
 """From the outputs of posterior samples to one prediction and its scores."""
 
+import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sdebnn import metrics
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
+from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.runs import TrainConfig
+from sdebnn.training.learner import Learner
+
+# From all posterior samples together, for an interval or a variance that the likelihood cannot tell.
+DRAWS = 1000
+# Examples that are drawn for at a time.
+CHUNK = 2000
 
 
 def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
@@ -27,36 +35,85 @@ def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
 
 
 def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "n c"]:
-    """The predicted probabilities: the mean of those that the posterior samples give, never that of their
-    logarithms.
+    """The probabilities that a `Categorical` likelihood predicts: the mean of those that the posterior samples give,
+    never that of their logarithms. Those of any likelihood are `sample_probabilities(learner, outputs).mean(axis=0)`.
     """
-    return sample_probabilities(outputs).mean(axis=0)
-
-
-def sample_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "samples n c"]:
-    """The probabilities that each posterior sample gives, in double precision: in single precision those below e^-103
-    are zero.
-    """
+    # In double precision: in single precision those below e^-103 are zero.
     outputs = outputs.astype(np.float64)
     exponentials = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
 
 
-def report(
-    config: TrainConfig, outputs: Float[np.ndarray, "samples n o"], y: Any, noise_scale: Float[np.ndarray, " o"] | None
-) -> dict[str, float]:
-    """Scores of the averaged prediction of several posterior samples.
+def sample_probabilities(
+    learner: Learner, outputs: Float[np.ndarray, "samples n o"]
+) -> Float[np.ndarray, "samples n classes"]:
+    """The probabilities that the likelihood gives to the classes, for the outputs of each posterior sample."""
+    probabilities = _doubles(learner.of_likelihood("mean", outputs))
+    sums = probabilities.sum(axis=-1, keepdims=True)
+    # What single precision rounded off; sums that are no such thing are refused where probabilities are used.
+    return probabilities / np.where(np.abs(sums - 1) <= ROW_SUM_TOLERANCE, sums, 1.0)
+
+
+def target_moments(
+    learner: Learner, outputs: Float[np.ndarray, "samples n o"]
+) -> tuple[Float[np.ndarray, "samples n d"], Float[np.ndarray, "samples n d"]]:
+    """Mean and variance of the targets for the outputs of each posterior sample. The variance is that of draws where
+    the likelihood has no `variance`.
+    """
+    means = _doubles(learner.of_likelihood("mean", outputs))
+    variances = learner.of_likelihood("variance", outputs)
+    if variances is None:
+        variances = np.mean((_draws(learner, outputs) - means[:, None]) ** 2, axis=1)
+    return means, _doubles(variances)
+
+
+def report(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) -> dict[str, float]:
+    """Scores of the averaged prediction of several posterior samples, under the learner's likelihood.
 
     **Arguments:**
 
     - `outputs`: of `Learner.outputs`.
     - `y`: the true labels (n,), or targets (n, d).
-    - `noise_scale`: of the targets' noise; `None` for labels.
 
     **Returns:** for labels those of `metrics.classification_report`; for real targets those of
-    `metrics.regression_report`.
+    `metrics.predictive_report`, of which `log_likelihood` alone where the likelihood's mean is no (n, d) as the targets
+    are.
     """
-    if noise_scale is None:
-        return metrics.classification_report(class_probabilities(outputs), y)
-    noise = "gaussian" if config.likelihood == "auto" else config.likelihood
-    return metrics.regression_report(y, outputs, noise_scale, noise=noise)
+    log_probs = metrics.mixture_log_probs(_doubles(learner.of_likelihood("log_prob", outputs, y)))
+    if y.ndim == 1:
+        scores = metrics.classification_report(sample_probabilities(learner, outputs).mean(axis=0), y)
+        # From logarithms: in single precision probabilities below e^-103 are zero.
+        return scores | {"nll": float(0.0 - np.mean(np.maximum(log_probs, np.log(np.finfo(np.float64).tiny))))}
+    means = _doubles(learner.of_likelihood("mean", outputs))
+    if means.shape[1:] != y.shape:
+        return {"log_likelihood": float(np.mean(log_probs))}
+    return metrics.predictive_report(y, log_probs, means, _inside(learner, outputs, y))
+
+
+def _inside(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:
+    """Whether each target lies in the central 95 % interval of its prediction."""
+    cdf = learner.of_likelihood("cdf", outputs, y)
+    if cdf is not None:
+        return metrics.in_central_interval(_doubles(cdf).mean(axis=0))
+    parts = []
+    for start in range(0, len(y), CHUNK):
+        part = slice(start, start + CHUNK)
+        draws = _draws(learner, outputs[:, part]).reshape(-1, *y[part].shape)
+        low, high = np.quantile(draws, (0.025, 0.975), axis=0, method="inverted_cdf")
+        parts.append((low <= y[part]) & (y[part] <= high))
+    return np.concatenate(parts)
+
+
+def _draws(learner: Learner, outputs: Float[np.ndarray, "samples n o"]) -> Float[np.ndarray, "samples draws n d"]:
+    samples, examples, _ = outputs.shape
+    draws = math.ceil(DRAWS / samples)
+    drawn = _doubles(learner.of_likelihood("sample", np.tile(outputs, (1, draws, 1))))
+    return drawn.reshape(samples, draws, examples, -1)
+
+
+def _doubles(values: np.ndarray | None) -> Float[np.ndarray, "..."]:
+    if values is None:
+        raise InputError(
+            "The likelihood lacks a method that predictions need; see sdebnn.training.likelihood_protocol."
+        )
+    return values.astype(np.float64)

@@ -21,6 +21,7 @@ from sdebnn.training import keeping, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, built
 from sdebnn.training.learner import Learner
+from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.predictions import report
 from sdebnn.training.task import Task
@@ -56,8 +57,7 @@ class Restored(NamedTuple):
 
     def score(self) -> dict[str, float]:
         """The scores on the test data; with unchanged choices, those that training ended with."""
-        outputs = self.outputs(self.dataset.x_test)
-        return report(self.config, outputs, self.dataset.y_test, self.learner.noise_scale())
+        return report(self.learner, self.outputs(self.dataset.x_test), self.dataset.y_test)
 
 
 def start_run(
@@ -85,7 +85,7 @@ def start_run(
     """
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
-    learner = built(build, config, examples.dataset)
+    learner = _checked(built(build, config, examples.dataset), examples.dataset)
     run = RunFolder(Path(output))
     with first_alone(learner):
         if learner.rank == 0:
@@ -105,7 +105,7 @@ def resume_run(
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
     examples = _load(config, data_dir, dataset)
-    return _train(run, config, examples, built(build, config, examples.dataset))
+    return _train(run, config, examples, _checked(built(build, config, examples.dataset), examples.dataset))
 
 
 def restore(
@@ -161,6 +161,13 @@ def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | N
         first = slice(config.test_examples)
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
     return _Examples(dataset, validation, task)
+
+
+def _checked(learner: Learner, dataset: Dataset) -> Learner:
+    # What the choices describe is known to make predictions.
+    if not getattr(learner, "by_choices", False):
+        check_predictions(learner, dataset)
+    return learner
 
 
 def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:

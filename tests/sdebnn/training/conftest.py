@@ -64,8 +64,11 @@ class NoisyLogisticRegression:
     def outputs(self, x):
         return (x @ self.average)[None]
 
-    def noise_scale(self):
-        return None
+    def of_likelihood(self, method, outputs, targets=None):
+        probabilities = np.stack([_softmax(of_sample) for of_sample in outputs])
+        if method == "log_prob":
+            return np.log(probabilities[:, np.arange(len(targets)), targets])
+        return {"mean": probabilities, "sample": probabilities.argmax(axis=2)}.get(method)
 
     def memory(self):
         return 1.0
