@@ -7,6 +7,7 @@ gradient has to travel: once a step, as large as the parameters.
 
 import contextlib
 import math
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,9 @@ from sdebnn.errors import InputError, PeerError
 
 BATCH, SAMPLE = AXES = ("batch", "sample")
 EXAMPLES = P(None, BATCH)
+
+# The first JAX whose convolutions take several cores of a CPU.
+THREADED_CONVOLUTIONS = (0, 11)
 
 
 def join(coordinator: str, processes: int, process: int) -> None:
@@ -58,6 +62,43 @@ def join(coordinator: str, processes: int, process: int) -> None:
         ) from error
 
 
+def cores() -> int:
+    """CPU cores that this process may compute on: those of its affinity, fewer where `OMP_NUM_THREADS`, `NPROC` or
+    `XLA_FLAGS` ask for fewer threads.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen=false" in flags or "intra_op_parallelism_threads=1" in flags.split():
+        return 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "NPROC")]
+    return min([there, *(max(int(number), 1) for number in asked if number.isdecimal())])
+
+
+def by_default(*, convolutions: bool) -> int:
+    """How many devices of this process compute together where nobody says: one; but of a CPU one for each core, where
+    the convolutions of the installed JAX keep to one core each.
+
+    **Arguments:**
+
+    - `convolutions`: whether the network has any: other layers take all cores by themselves.
+    """
+    if not convolutions or jax.version.__version_info__ >= THREADED_CONVOLUTIONS or cores() == 1:
+        return 1
+    offer(cores())
+    # Several processes may be of one machine.
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return 1
+    return min(cores(), len(jax.local_devices()))
+
+
+def offer(number: int) -> None:
+    """Makes JAX see the CPU as so many devices, unless it has begun to compute, or somebody has told it a number."""
+    flag = "xla_force_host_platform_device_count"
+    if getattr(jax.config, "jax_num_cpu_devices", -1) < 0 and flag not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", number)
+
+
 def make_mesh(devices: int = 1, *, examples: int = 0, samples: int = 1) -> Mesh:
     """The mesh of the first `devices` devices of every process.
 
@@ -82,6 +123,13 @@ def make_mesh(devices: int = 1, *, examples: int = 0, samples: int = 1) -> Mesh:
             "they divide, or fewer devices."
         )
     return Mesh(chosen.reshape(on_examples, on_samples), AXES)
+
+
+def most_that_share(devices: int, *, examples: int, samples: int) -> int:
+    """The largest number of devices, up to `devices`, that can share the examples and posterior samples of a gradient
+    step equally; see `make_mesh`.
+    """
+    return next(n for n in range(devices, 0, -1) if examples % (n // math.gcd(n, samples)) == 0)
 
 
 def place(mesh: Mesh, tree: Any, spec: P | None = None) -> Any:

@@ -1,5 +1,7 @@
 """A JAX network in training: parameters, their average, the optimiser, and the gradient step."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsFloat
 
@@ -14,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
-from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, largest, make_mesh
+from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, by_default, cores, largest, make_mesh, most_that_share, offer
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
@@ -57,20 +59,35 @@ class JaxLearner:
     - `model`: of `build_model(config, dataset)`, or of one's own.
     - `train_size`: how many training examples there are.
     - `mesh`: of `sdebnn.brax.devices.make_mesh`: the devices that take each gradient step together.
+    - `scoring`: that of the devices that share predictions, where it is another.
+    - `by_choices`: whether `config` alone determines the model, as `build_model` makes it. Then the compiled programs
+      are those of the runs before in this process that had such a model; they are compiled anew for every other
+      learner, as whoever wrote its network may have changed it.
 
     **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
     """
 
-    by_choices = False
-
-    def __init__(self, config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Model,
+        train_size: int,
+        mesh: Mesh,
+        *,
+        scoring: Mesh | None = None,
+        by_choices: bool = False,
+    ) -> None:
         check_likelihood(model.likelihood)
-        self.config, self.model, self._mesh = config, model, mesh
+        self.by_choices = by_choices
+        self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
+        self.devices = mesh.size
         self.rank, self.ranks = jax.process_index(), jax.process_count()
         self._rng = jax.random.key(config.seed, impl="threefry2x32")
-        self._sampler = model.sampler(config.test_samples, mesh)
+        self._step_key = jax.random.fold_in(self._rng, STEP)
+        make_sampler, make_step = (_shared_sampler, _shared_step) if by_choices else (Model.sampler, _gradient_step)
+        self._sampler = make_sampler(model, config.test_samples, self._scoring)
+        self._step = make_step(_of_the_step(config), model, train_size, mesh)
         optimiser = build_optimiser(config, config.total_steps(train_size))
-        self._step = _gradient_step(config, model, train_size, optimiser, jax.random.fold_in(self._rng, STEP), mesh)
         params = model.init(jax.random.fold_in(self._rng, INIT))
         moments = gradient_noise.init(params) if config.snr else None
         state = TrainState(params, params, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
@@ -83,7 +100,9 @@ class JaxLearner:
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         x, y = devices.place(self._mesh, (x, y), EXAMPLES)
-        self._state, values = self._step(self._state, x, y, np.uint32(step), self.config.average_decay(step))
+        self._state, values = self._step(
+            self._state, self._step_key, x, y, np.uint32(step), self.config.average_decay(step)
+        )
         return values
 
     def largest_of_ranks(self, value: int) -> int:
@@ -150,40 +169,50 @@ class JaxLearner:
         return WeightPaths(ts, paths[:, :, chosen], prior)
 
 
-def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int = 1) -> JaxLearner:
+def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None = None) -> JaxLearner:
     """The learner of the model that `config` describes.
 
     **Arguments:**
 
     - `devices`: of this process, that take each gradient step together; 0 is all that it has. The losses are those of
-      one device, up to rounding.
+      one device, up to rounding. Unless given it is one; but on CPUs, with a JAX before 0.11 and images, one for each
+      core, or as many as can share the batch equally: convolutions keep to one core each there. JAX takes a CPU for
+      several devices only before it has computed anything; later, those that there are are taken.
 
     **Raises:** `InputError` when the configuration does not fit the data or the devices, and in every process of
     several that were started with different choices or data.
     """
+    if devices is not None:
+        offer(min(devices or cores(), cores()))
+    else:
+        there = by_default(convolutions=dataset.x_train.ndim > 2)
     if jax.process_count() > 1:
         refuse_different_runs(config, dataset, largest)
     model = build_model(config, dataset)
-    examples = config.batch_shape(len(dataset.x_train))[1]
-    mesh = make_mesh(devices, examples=examples, samples=config.train_samples)
+    examples, samples = config.batch_shape(len(dataset.x_train))[1], config.train_samples
+    if devices is None:
+        share = most_that_share(there, examples=examples, samples=samples) if config.batch_paths == 1 else 1
+        mesh, scoring = make_mesh(share, examples=examples, samples=samples), make_mesh(there)
+    else:
+        mesh = scoring = make_mesh(devices, examples=examples, samples=samples)
     if config.batch_paths != 1 and mesh.size > 1:
         raise InputError(
             f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
             "devices do not; take batch_paths=1, with train_samples for more weight paths."
         )
-    learner = JaxLearner(config, model, len(dataset.x_train), mesh)
-    learner.by_choices = True
-    return learner
+    return JaxLearner(config, model, len(dataset.x_train), mesh, scoring=scoring, by_choices=True)
 
 
-def _gradient_step(
-    config: TrainConfig,
-    model: Model,
-    train_size: int,
-    optimiser: optax.GradientTransformation,
-    rng: PRNGKeyArray,
-    mesh: Mesh,
-) -> Any:
+def _of_the_step(config: TrainConfig) -> TrainConfig:
+    """Without those choices that the program of a gradient step knows nothing of."""
+    return dataclasses.replace(
+        config, data="", seed=0, augmentation="none", test_samples=1, ema=0.0, evaluate_every=0, test_examples=0,
+        checkpoint_steps=0, validation=0.0, test_steps=0, test_method="",
+    )  # fmt: skip
+
+
+def _gradient_step(config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> Any:
+    optimiser = build_optimiser(config, config.total_steps(train_size))
     loss = objective(model, kl_coef=config.kl_coef, train_size=train_size)
     shares = kl_shares(config, config.steps_per_epoch(train_size))
 
@@ -205,7 +234,7 @@ def _gradient_step(
 
     @jax.jit
     def gradient_step(
-        state: TrainState, x: Any, y: Any, step: Any, decay: Any
+        state: TrainState, rng: PRNGKeyArray, x: Any, y: Any, step: Any, decay: Any
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
         (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
@@ -223,3 +252,8 @@ def _gradient_step(
         return TrainState(params, average, opt_state, moments, first_bad), values
 
     return gradient_step
+
+
+# Few, as each holds its compiled program.
+_shared_step = functools.lru_cache(maxsize=8)(_gradient_step)
+_shared_sampler = functools.lru_cache(maxsize=8)(Model.sampler)

@@ -1,5 +1,7 @@
 """A network with its likelihood: what is trained, saved and asked for predictions."""
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,7 +24,16 @@ from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import TrainConfig
 from sdebnn.training.predictions import likelihood_of
 
+# Inputs that go through the network at once, at most and at least; between these, powers of two.
 BATCH = 500
+FEWEST = 8
+
+# Choices that networks know nothing of.
+_OF_TRAINING = (
+    "data", "seed", "epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "accumulate", "clip_norm",
+    "augmentation", "likelihood", "kl_coef", "kl_warmup", "train_samples", "test_samples", "ema", "evaluate_every",
+    "test_examples", "max_steps", "checkpoint_steps", "snr", "validation",
+)  # fmt: skip
 
 
 class Model(NamedTuple):
@@ -49,8 +60,9 @@ class Model(NamedTuple):
         posterior samples.
 
         A posterior sample is one function of its input: every batch of `x` sees the same weight paths. Inputs are
-        taken in batches of one size, so that memory does not grow with `x` and the network is compiled once. The
-        devices of `mesh` (one unless given) divide each batch.
+        taken in batches of one size, so that memory does not grow with `x`. It is one of a few, filled up where
+        inputs are missing, so that the network is compiled for a few sizes, however many there are of `x`. The devices
+        of `mesh` (one unless given) divide each batch.
         """
         mesh = mesh or devices.make_mesh()
 
@@ -65,7 +77,7 @@ class Model(NamedTuple):
 
         def sample(params: Params, x: Any, rng: PRNGKeyArray) -> Float[np.ndarray, "samples n o"]:
             params = devices.place(mesh, params)
-            batch = math.ceil(min(BATCH, len(x)) / mesh.size) * mesh.size
+            batch = math.ceil(_batch_size(len(x)) / mesh.size) * mesh.size
             outputs = []
             for start in range(0, len(x), batch):
                 part = to_float(x[start : start + batch])
@@ -78,23 +90,37 @@ class Model(NamedTuple):
 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:
-    """The model that `config` describes, for data of this shape.
+    """The model that `config` describes, for data of this shape. Runs whose networks are alike share one.
 
     **Raises:** `InputError` when the configuration does not fit the data.
     """
     name = likelihood_of(config, dataset)
-    likelihood = LIKELIHOODS[name](dataset.num_classes or dataset.y_train.shape[1])
     input_shape = tuple(dataset.x_train.shape[1:])
     check_images(input_shape, config.augmentation)
+    outputs = dataset.num_classes or dataset.y_train.shape[1]
+    defaults: dict[str, Any] = {
+        field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name in _OF_TRAINING
+    }
+    model = _model(dataclasses.replace(config, **defaults), name, outputs, input_shape)
+    _evaluate_abstractly(model, config.batch_shape(len(dataset.x_train))[1])
+    return model
+
+
+@functools.lru_cache(maxsize=8)
+def _model(config: TrainConfig, name: str, outputs: int, input_shape: tuple[int, ...]) -> Model:
+    likelihood = LIKELIHOODS[name](outputs)
     network = build_network(config, input_shape, likelihood.outputs)
     if config.batch_paths != 1:
         network = independent_paths(network, config.batch_paths or None)
-    model = Model(
-        network, build_network(prediction_choices(config), input_shape, likelihood.outputs), likelihood, input_shape
-    )
-    # One abstract evaluation, so that whatever does not fit is refused before a folder is written or a number is drawn.
+    predictor = build_network(prediction_choices(config), input_shape, likelihood.outputs)
+    return Model(network, predictor, likelihood, input_shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _evaluate_abstractly(model: Model, examples: int) -> None:
+    """Refuses whatever does not fit before a folder is written or a number is drawn."""
     key = jax.random.key(0)
-    example = jax.ShapeDtypeStruct((config.batch_shape(len(dataset.x_train))[1], *input_shape), np.float32)
+    example = jax.ShapeDtypeStruct((examples, *model.input_shape), np.float32)
     try:
         for network in (model.network, model.predictor):
             jax.eval_shape(lambda x, network=network: network.apply(model.init(key)["network"], x, rng=key), example)
@@ -102,4 +128,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
         raise
     except (ValueError, TypeError) as error:
         raise InputError(f"The network cannot be evaluated: {error}") from error
-    return model
+
+
+def _batch_size(inputs: int) -> int:
+    return min(BATCH, max(FEWEST, 2 ** (inputs - 1).bit_length()))

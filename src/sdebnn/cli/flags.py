@@ -58,7 +58,12 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say on what a run of JAX computes; they change none of its numbers but for rounding."""
     group = parser.add_argument_group("several devices and hosts, in JAX (in PyTorch: torchrun)")
     for flag, kind, text in (
-        ("devices", int, "devices of this process that take each gradient step together (default 1); 0 is all"),
+        (
+            "devices",
+            int,
+            "devices of this process that take each gradient step together; 0 is all (default 1; of a CPU, for images, "
+            "one for each core where JAX is older than 0.11)",
+        ),
         (
             "coordinator",
             str,

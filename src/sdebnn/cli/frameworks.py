@@ -24,7 +24,8 @@ def build_learner(
 
     **Arguments:**
 
-    - `devices`: of this process that take each gradient step together, in JAX; one unless given, 0 is all.
+    - `devices`: of this process that take each gradient step together, in JAX; 0 is all. Unless given see
+      `sdebnn.brax.build_learner`; one each where several processes are joined.
     - `coordinator`, `processes`, `process`: of `sdebnn.brax.devices.join`, for several processes in JAX.
 
     **Raises:** `InputError` when the framework is not installed, and when the configuration does not fit the data or
@@ -52,4 +53,4 @@ def build_learner(
             "torchrun starts processes for framework='torch'; in JAX one process takes several devices with --devices, "
             "and several processes are joined by --coordinator, --processes and --process."
         )
-    return brax.build_learner(config, dataset, devices=1 if devices is None else devices)
+    return brax.build_learner(config, dataset, devices=devices)

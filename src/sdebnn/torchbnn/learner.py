@@ -46,6 +46,7 @@ class TorchLearner:
     def __init__(self, config: TrainConfig, model: Model, predictor: Model, train_size: int) -> None:
         self.config = config
         self.rank, self.ranks = processes.join()
+        self.devices = self.ranks
         self._device = processes.device()
         if {id(p) for p in model.parameters()} & {id(p) for p in predictor.parameters()}:
             predictor = copy.deepcopy(predictor).requires_grad_(False)

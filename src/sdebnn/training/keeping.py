@@ -3,6 +3,7 @@
 import contextlib
 import os
 import reprlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
@@ -41,16 +42,16 @@ def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> Tr
 def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> None:
     """Writes the checkpoint of a step, and removes all but the newest two. **Raises:** `StorageError`.
 
-    Beside the arrays it says which choices and which training data it comes of, and to people which epoch it is of:
-    batches and noise follow from the step and the seed, which is among the choices.
+    Beside the arrays it says which choices and which training data it comes of, how many devices took the step, and to
+    people which epoch it is of: batches and noise follow from the step and the seed, which is among the choices.
     """
-    meta = reached._asdict() | {"epoch": epoch, **_origin(run, config)}
+    meta = reached._asdict() | {"epoch": epoch, "devices": learner.devices, **_origin(run, config)}
     checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
     checkpoint.prune(run.checkpoints, keep=KEPT)
 
 
 def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_steps: int) -> Reached | None:
-    """Takes the learner to the newest checkpoint, if there is one.
+    """Takes the learner to the newest checkpoint, if there is one. Warns when that was of another number of devices.
 
     **Raises:** `InputError`, naming the file, when it is damaged, of another model or a longer run, or comes of other
     choices or data than the run's.
@@ -64,6 +65,14 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
         reached = _reached(meta, total_steps)
         _refuse_not_finite(state)
         learner.load_state(state)
+    # Older runs do not say.
+    before = meta.get("devices")
+    if _is_count(before) and before != learner.devices:
+        warnings.warn(
+            f"The run was trained on {before} device{'s' * (before != 1)} and goes on with {learner.devices}: its "
+            "numbers stay the same up to rounding, not to the bit.",
+            stacklevel=2,
+        )
     return reached
 
 

@@ -34,6 +34,8 @@ class Learner(Protocol):
     """Which of the processes that train together this is, from 0; the first alone writes the run folder."""
     ranks: int
     """How many processes train together."""
+    devices: int
+    """How many devices, of all processes, take each gradient step together."""
 
     def largest_of_ranks(self, value: int) -> int:
         """The largest of the processes' values, at least 0; all of them call it."""

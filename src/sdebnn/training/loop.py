@@ -140,7 +140,8 @@ def fit(
             elif step % PACE_EVERY == 0 or step == total:
                 now = time.perf_counter()
                 rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
-                record({"examples_per_second": rate, "memory_mib": learner.memory()}, "system")
+                system = {"examples_per_second": rate, "memory_mib": learner.memory(), "devices": learner.devices}
+                record(system, "system")
                 pace = (step, now)
             if step == total or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 save()

@@ -1,4 +1,7 @@
 import dataclasses
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -65,7 +68,11 @@ def test_the_gradient_is_sent_once_a_step() -> None:
         learner = build_learner(config, TABLE, devices=2)
         x, y = X.reshape(config.accumulate, -1, 2), Y.reshape(config.accumulate, -1)
         lowered = learner._step.lower(
-            learner._state, *devices.place(learner._mesh, (x, y), devices.EXAMPLES), np.uint32(0), 0.1
+            learner._state,
+            learner._step_key,
+            *devices.place(learner._mesh, (x, y), devices.EXAMPLES),
+            np.uint32(0),
+            0.1,
         )
         program = lowered.as_text()
         parameters = len(jax.tree.leaves(learner.params))
@@ -91,3 +98,85 @@ def test_devices_that_do_not_fit_are_refused() -> None:
         devices.join("here", 2, 0)
     with pytest.raises(InputError, match="Process 2 of 2 does not exist"):
         devices.join("localhost:1234", 2, 2)
+
+
+def test_as_many_devices_share_by_default_as_can() -> None:
+    shares = {
+        (24, 1): [1, 2, 3, 4],
+        (22, 1): [1, 2, 2, 2],
+        (7, 1): [1, 1, 1, 1],
+        (7, 2): [1, 2, 2, 2],
+        (6, 4): [1, 2, 3, 4],
+    }
+    for (examples, samples), expected in shares.items():
+        found = [devices.most_that_share(n, examples=examples, samples=samples) for n in (1, 2, 3, 4)]
+        assert found == expected
+        for number in found:
+            devices.make_mesh(number, examples=examples, samples=samples)
+
+
+def test_cores_are_those_that_the_environment_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)))
+    names = ("OMP_NUM_THREADS", "NPROC", "XLA_FLAGS")
+    for given, expected in (
+        ({}, 16),
+        ({"OMP_NUM_THREADS": "4"}, 4),
+        ({"OMP_NUM_THREADS": "4", "NPROC": "3"}, 3),
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "64"}, 16),
+        ({"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}, 1),
+        ({"XLA_FLAGS": "--xla_dump_to=/tmp intra_op_parallelism_threads=1"}, 1),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 16),
+    ):
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+            if name in given:
+                monkeypatch.setenv(name, given[name])
+        assert devices.cores() == expected, given
+
+
+@pytest.mark.parametrize(
+    ("version", "batch", "batch_paths", "cores", "of_a_step", "of_predictions"),
+    [
+        ((0, 10, 2), 8, 1, 4, 4, 4),
+        ((0, 10, 2), 8, 1, 3, 2, 3),
+        ((0, 10, 2), 8, 8, 4, 1, 4),
+        ((0, 10, 2), 8, 1, 1, 1, 1),
+        ((0, 11, 0), 8, 1, 4, 1, 1),
+    ],
+)
+def test_images_are_shared_by_the_cores_where_convolutions_take_one(
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple,
+    batch: int,
+    batch_paths: int,
+    cores: int,
+    of_a_step: int,
+    of_predictions: int,
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: cores)
+    monkeypatch.setattr(jax.version, "__version_info__", version)
+    config = dataclasses.replace(CONFIG, batch_size=batch, batch_paths=batch_paths)
+    assert build_learner(config, TABLE).devices == 1
+    images = np.zeros((24, 4, 4, 1), np.uint8)
+    learner = build_learner(config, Dataset("images", "classification", images, Y, images, Y, 2))
+    assert learner.devices == of_a_step
+    used = {shard.device for leaf in jax.tree.leaves(learner._state) for shard in leaf.addressable_shards}
+    assert len(used) == of_a_step
+    assert learner._scoring.size == of_predictions
+
+
+def test_a_process_that_has_not_computed_takes_a_device_a_core() -> None:
+    program = """
+import os
+os.sched_getaffinity = lambda process: {0, 1, 2}
+import jax
+from sdebnn.brax import devices
+jax.version.__version_info__ = (0, 10, 2)
+assert devices.by_default(convolutions=False) == 1
+print(devices.by_default(convolutions=True), len(jax.devices()), devices.by_default(convolutions=True))
+"""
+    limits = ("OMP_NUM_THREADS", "NPROC", "XLA_FLAGS")
+    env = {name: value for name, value in os.environ.items() if name not in limits}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "3", "3"]

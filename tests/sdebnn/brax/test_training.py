@@ -52,7 +52,8 @@ def test_tensorboard_shows_the_numbers_of_the_log(whole) -> None:
     board = accumulator.EventAccumulator(str(run.tensorboard), size_guidance={"scalars": 0})
     board.Reload()
     train = ("loss", "nll", "kl", "accuracy", "gradient_norm", "gradient_snr")
-    shown = {f"train/{name}" for name in train} | {"test/ece", "system/examples_per_second", "system/memory_mib"}
+    system = ("examples_per_second", "memory_mib", "devices")
+    shown = {f"train/{name}" for name in train} | {"test/ece"} | {f"system/{name}" for name in system}
     assert shown <= set(board.Tags()["scalars"])
     for record in MetricsLog.read(run):
         for name, value in record.items():

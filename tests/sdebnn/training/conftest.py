@@ -24,7 +24,7 @@ def quick() -> TrainConfig:
 class NoisyLogisticRegression:
     """A learner that needs no framework: gradient ascent with noise drawn from the seed and the step."""
 
-    rank, ranks = 0, 1
+    rank, ranks, devices = 0, 1, 1
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config

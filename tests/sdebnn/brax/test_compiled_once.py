@@ -1,0 +1,99 @@
+"""What one run has compiled, the next like it does not compile again."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from sdebnn.brax import JaxLearner, build_learner, devices
+from sdebnn.brax.model import build_model
+from sdebnn.data import Dataset
+from sdebnn.runs import TrainConfig
+from sdebnn.training import prediction_file, restore, start_run
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+TABLE = Dataset("table", "classification", X, Y, X[:9], Y[:9], 2)
+CONFIG = TrainConfig(max_steps=2, batch_size=8, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=2)
+
+compilations: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compilations.append(name))
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion() -> Iterator[None]:
+    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def compiled() -> int:
+    """Programs compiled since it was asked last."""
+    number = sum(name.endswith("backend_compile_duration") for name in compilations)
+    compilations.clear()
+    return number
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    with jax.numpy_dtype_promotion("standard"):
+        start_run(build_learner, CONFIG, folder, dataset=TABLE)
+    return folder
+
+
+def test_another_seed_compiles_nothing_and_has_numbers_of_its_own(run: Path, tmp_path: Path) -> None:
+    other = dataclasses.replace(CONFIG, seed=1, checkpoint_steps=1)
+    compiled()
+    second = start_run(build_learner, other, tmp_path / "second", dataset=TABLE)
+    shared = compiled()
+    # What the picture of weight paths compiles depends on it alone.
+    assert shared <= 1
+    alone = JaxLearner(other, build_model(other, TABLE), 40, devices.make_mesh())
+    assert alone._step is not second.learner._step
+    first = build_learner(CONFIG, TABLE)
+    assert first._step is second.learner._step
+    x, y = X[None, :8], Y[None, :8]
+    losses = [float(learner.gradient_step(x, y, 0)["loss"]) for learner in (alone, build_learner(other, TABLE), first)]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_what_changes_the_step_is_compiled_anew() -> None:
+    one = build_learner(CONFIG, TABLE)
+    for changes in (
+        {"learning_rate": 0.1},
+        {"kl_coef": 0.5},
+        {"clip_norm": 1.0},
+        {"train_samples": 2},
+        {"max_steps": 3},
+    ):
+        assert build_learner(dataclasses.replace(CONFIG, **changes), TABLE)._step is not one._step
+    for changes in ({"width": 5}, {"sigma": 0.3}, {"test_samples": 3}, {"test_steps": 3}):
+        assert build_learner(dataclasses.replace(CONFIG, **changes), TABLE)._sampler is not one._sampler
+
+
+def test_batches_of_other_sizes_compile_a_few_times(run: Path) -> None:
+    restored = restore(build_learner, run, dataset=TABLE)
+    whole = restored.outputs(X[:8])
+    compiled()
+    for n in range(1, 8):
+        np.testing.assert_allclose(restored.outputs(X[:n]), whole[:, :n], atol=1e-6)
+    assert compiled() == 0
+    for n in range(9, 41):
+        assert restored.outputs(X[:n]).shape == (2, n, 2)
+    # Of 16, 32 and 64 examples.
+    assert compiled() <= 3
+
+
+def test_a_second_prediction_compiles_nothing(run: Path) -> None:
+    expected = prediction_file.predict(build_learner, run, X[:5])
+    compiled()
+    found = prediction_file.predict(build_learner, run, X[:5])
+    restore(build_learner, run, dataset=TABLE).outputs(X[:5])
+    assert compiled() == 0
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
