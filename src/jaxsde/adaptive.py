@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsde import loops
 from jaxsde.brownian import CounterPath, Increment, VirtualTree
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
@@ -171,7 +172,7 @@ def _search(
         zero,
         zero,
     )
-    end = jax.lax.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
+    end = loops.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
     return Grid(end.times, end.outputs, end.accepted, end.tried, end.coarse)
 
 

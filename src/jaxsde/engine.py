@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsde import loops
 from jaxsde.brownian import Increment, no_increment
 from jaxsde.methods import Method
 from jaxsde.sde import SDE
@@ -73,7 +74,7 @@ def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | 
             return t, h, draw()
         there = j < count
         nothing = partial(no_increment, sde.noise_like, method.space_time)
-        return t, jnp.where(there, h, 0), jax.lax.cond(there, draw, nothing)
+        return t, jnp.where(there, h, 0), loops.cond(there, draw, nothing)
 
     return Scheme(
         step,
@@ -91,7 +92,7 @@ def without_padding(scheme: Scheme) -> Scheme:
 
     def skip(move: Callable[..., Any]) -> Callable[..., Any]:
         def moved(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
-            return jax.lax.cond(h == 0, lambda c: c, lambda c: move(c, args, t, h, increment), carry)
+            return loops.cond(h == 0, lambda c: c, lambda c: move(c, args, t, h, increment), carry)
 
         return moved
 
@@ -110,7 +111,7 @@ def intervals(steps: Steps, path: Any) -> tuple[Interval, Any]:
 
 
 def solve(
-    scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval, scan: Callable[..., Any] = jax.lax.scan
+    scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval, scan: Callable[..., Any] = loops.scan
 ) -> tuple[Any, Any]:
     """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first."""
 

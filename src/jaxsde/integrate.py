@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsde import loops
 from jaxsde.adaptive import Tolerance, find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
@@ -242,7 +243,7 @@ def _on_grid(
         steps, carry = add_running(steps, sde, method, running, carry, args, times[0])
     if grid.count is not None:
         steps = without_padding(steps)
-    ys = ADJOINTS[adjoint](steps, carry, args, path, xs)
+    ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
     if grid.outputs is not None:
         # Output times that were not reached are numbered -1.
         ys = jax.tree.map(

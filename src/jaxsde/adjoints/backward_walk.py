@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from jaxsde import loops
 from jaxsde.engine import Interval, Scheme, solve
 
 Undo = Callable[[Scheme, Any, Any, Any], Any]
@@ -22,7 +23,9 @@ Undo = Callable[[Scheme, Any, Any, Any], Any]
 def walk_back(undo: Undo, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
     """The outputs of the solve. `undo(scheme, carry1, args, (t, h, increment))` is the carry at a step's start."""
     arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
-    scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, path, xs)
+    where = _first_step(scheme, path, xs)
+    carry = loops.settled(lambda carry: scheme.step(carry, args, *where), carry)
+    scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, where)
     solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs)[1])
 
     def forward(carry: Any, theta: Any, path: Any, xs: Any) -> tuple[Any, Any]:
@@ -31,20 +34,23 @@ def walk_back(undo: Undo, scheme: Scheme, carry: Any, args: Any, path: Any, xs: 
         return outputs, (last, outputs if scheme.restart else None, carry, theta, path, xs)
 
     def backward(residuals: Any, cotangents: Any) -> Any:
-        return _backward(undo, scheme, residuals, cotangents)
+        return loops.sum_like(_backward(undo, scheme, residuals, cotangents), residuals[2:])
 
     solver.defvjp(forward, backward)
     return solver(carry, (arrays, hoisted), path, xs)
 
 
-def _convert(
-    scheme: Scheme, carry: Any, args: Any, arrays: Any, with_arrays: Callable[[Any], Any], path: Any, xs: Interval
-) -> tuple[Scheme, Any]:
-    """The scheme as functions of all that they differentiate: what f, g and save close over becomes an argument."""
+def _first_step(scheme: Scheme, path: Any, xs: Interval) -> Any:
     interval = jax.tree.map(lambda x: x[0], xs)
     if scheme.substeps > 1:
         interval = interval._replace(path=jax.tree.map(lambda x: x[0], interval.path))
-    where = scheme.locate(path, interval, 0)
+    return scheme.locate(path, interval, 0)
+
+
+def _convert(
+    scheme: Scheme, carry: Any, args: Any, arrays: Any, with_arrays: Callable[[Any], Any], where: Any
+) -> tuple[Scheme, Any]:
+    """The scheme as functions of all that they differentiate: what f, g and save close over becomes an argument."""
     step, for_step = _hoist(lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where)
     output, for_output = _hoist(lambda c: scheme.output(c, args), carry)
     inverse: Callable[..., Any] | None = None
@@ -124,7 +130,7 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
                 return (j - 1, carry, a, a_parameters, sum_t + a_t, sum_h + a_h), a_path
 
             start = (jnp.asarray(scheme.substeps - 1, jnp.int32), carry, a, a_parameters, 0 * x.t, 0 * x.h)
-            (_, carry, a, a_parameters, a_t, a_h), a_path = jax.lax.scan(
+            (_, carry, a, a_parameters, a_t, a_h), a_path = loops.scan(
                 substep, start, x.path, scheme.substeps, reverse=True
             )
             carry = carry if known is None else known
@@ -133,7 +139,7 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
     before = jax.tree.map(lambda y: y[:-1], outputs)
     state = (last, *jax.tree.map(jnp.zeros_like, (last, parameters)))
     later = [c[1:] for c in kept]
-    (_, a, a_parameters), (a_t, a_h, a_path) = jax.lax.scan(interval, state, (xs, later, before), reverse=True)
+    (_, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, (xs, later, before), reverse=True)
     _, pull = jax.vjp(output, carry0, parameters)
     from_output, a_from_output = pull([c[0] for c in kept])
     # Integers and keys have no cotangent: None.

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxsde import loops
 from jaxsde.engine import Interval, Scheme, solve
 
 
@@ -19,16 +20,16 @@ def checkpoint(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -
 
 
 def _scan_in_segments(body: Callable[..., Any], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
-    """`jax.lax.scan` in segments of about sqrt(length), each under `jax.checkpoint`."""
+    """A scan in segments of about sqrt(length), each under `jax.checkpoint`."""
     size = max(1, math.isqrt(length))
     segments, rest = divmod(length, size)
 
     def run(carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
         # The loop itself keeps the recomputation apart; guards against its elimination would only cost time.
-        return jax.checkpoint(lambda c, x: jax.lax.scan(body, c, x, length), prevent_cse=False)(carry, xs)
+        return jax.checkpoint(lambda c, x: loops.scan(body, c, x, length), prevent_cse=False)(carry, xs)
 
     head = jax.tree.map(lambda x: x[: segments * size].reshape(segments, size, *x.shape[1:]), xs)
-    carry, ys = jax.lax.scan(lambda c, x: run(c, x, size), carry, head, segments)
+    carry, ys = loops.scan(lambda c, x: run(c, x, size), carry, head, segments)
     ys = jax.tree.map(lambda y: y.reshape(segments * size, *y.shape[2:]), ys)
     if rest:
         carry, tail = run(carry, jax.tree.map(lambda x: x[segments * size :], xs), rest)

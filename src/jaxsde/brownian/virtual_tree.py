@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import derive_key
 from jaxsde.brownian.normals import normals
@@ -75,7 +76,7 @@ class VirtualTree:
 
     def value(self, t: Any, like: Leaves) -> Leaves:
         """W(t) - W(t0), for each leaf of `like`; NaN outside the interval."""
-        key = derive_key(self.rng, "jaxsde.VirtualTree")
+        key, t = loops.vary_alike((derive_key(self.rng, "jaxsde.VirtualTree"), t))
         span = self.t1 - self.t0
         fraction = (jax.lax.stop_gradient(jnp.asarray(t)) - self.t0) / span
         # A time on the edge may be a rounding error outside.
@@ -99,4 +100,4 @@ class VirtualTree:
 
         end = scale(math.sqrt(span), normals(jax.random.fold_in(key, 0), like))
         root = (jnp.ones((), jnp.uint32), fraction, jnp.full_like(fraction, span), scale(0, end), end)
-        return bridge(*jax.lax.fori_loop(0, self.depth, halve, root))
+        return bridge(*loops.fori_loop(0, self.depth, halve, root))

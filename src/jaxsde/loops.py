@@ -1,0 +1,105 @@
+"""JAX's loops and branches, inside `jax.shard_map` too.
+
+There JAX keeps account of which values may differ from device to device. A loop's carry has to do so from the start if
+it ever does, and all branches alike: a state that is the same everywhere, moved by noise whose key is not, is refused.
+Here the carry is made to vary over those axes of the mesh over which the body makes it vary. Outside of `shard_map`,
+or where it is told not to check, these are JAX's own functions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def scan(
+    body: Callable[..., Any], carry: Any, xs: Any, length: int | None = None, *, reverse: bool = False
+) -> tuple[Any, Any]:
+    """`jax.lax.scan`."""
+    if _inside_shard_map():
+        first = jax.tree.map(lambda x: x[0], xs)
+        carry = settled(lambda carry: body(carry, first)[0], carry)
+
+    def like_carry(carry: Any, x: Any) -> Any:
+        moved, y = body(carry, x)
+        return vary_like(moved, carry), y
+
+    return jax.lax.scan(like_carry, carry, xs, length, reverse=reverse)
+
+
+def while_loop(goes_on: Callable[[Any], Any], body: Callable[[Any], Any], carry: Any) -> Any:
+    """`jax.lax.while_loop`."""
+    carry = settled(body, carry)
+    return jax.lax.while_loop(goes_on, lambda carry: vary_like(body(carry), carry), carry)
+
+
+def fori_loop(start: int, end: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+    """`jax.lax.fori_loop`."""
+    carry = settled(lambda carry: body(start, carry), carry)
+    return jax.lax.fori_loop(start, end, lambda i, carry: vary_like(body(i, carry), carry), carry)
+
+
+def cond(which: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], *operands: Any) -> Any:
+    """`jax.lax.cond`."""
+    if _inside_shard_map():
+        shapes = [jax.eval_shape(branch, *operands) for branch in (if_true, if_false)]
+        branches = [
+            lambda *operands, branch=branch: vary_like(vary_like(branch(*operands), shapes[0]), shapes[1])
+            for branch in (if_true, if_false)
+        ]
+        return jax.lax.cond(which, *branches, *operands)
+    return jax.lax.cond(which, if_true, if_false, *operands)
+
+
+def settled(body: Callable[[Any], Any], carry: Any) -> Any:
+    """The carry, varying as it does after any number of steps."""
+    while _inside_shard_map():
+        settled = vary_like(carry, jax.eval_shape(body, carry))
+        if all(_axes(a) == _axes(b) for a, b in zip(*map(jax.tree.leaves, (settled, carry)), strict=True)):
+            break
+        carry = settled
+    return carry
+
+
+def vary_alike(tree: Any) -> Any:
+    """Every array of the tree, varying over all axes over which one of them does."""
+    if not _inside_shard_map():
+        return tree
+    axes = frozenset[Any]().union(*(_axes(x) for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)))
+    return jax.tree.map(lambda x: _vary(x, axes) if isinstance(x, jax.Array) else x, tree)
+
+
+def vary_like(tree: Any, like: Any) -> Any:
+    """Every array of the tree, varying over the axes over which that in `like` does, and its own."""
+    return jax.tree.map(lambda x, a: _vary(x, _axes(a)), tree, like) if _inside_shard_map() else tree
+
+
+def sum_like(cotangents: Any, primals: Any) -> Any:
+    """Every cotangent (or `None`), summed over the devices over which it varies and its primal does not."""
+
+    def summed(a: Any, x: Any) -> Any:
+        axes = () if a is None else tuple(_axes(a) - _axes(x))
+        return jax.lax.psum(a, axes) if axes else a
+
+    return jax.tree.map(summed, cotangents, primals, is_leaf=lambda a: a is None) if _inside_shard_map() else cotangents
+
+
+def _inside_shard_map() -> bool:
+    return bool(jax.sharding.get_abstract_mesh().manual_axes)
+
+
+def _axes(x: Any) -> frozenset[Any]:
+    abstract = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    # Before version 0.10 JAX called it vma.
+    kind = getattr(abstract, "manual_axis_type", None)
+    found: frozenset[Any] | None = getattr(abstract, "vma", None) if kind is None else kind.varying
+    return found or frozenset()
+
+
+def _vary(x: Any, axes: frozenset[Any]) -> Any:
+    missing = tuple(axes - _axes(x))
+    if not missing:
+        return x
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(x, missing, to="varying")
+    return jax.lax.pvary(x, missing)  # type: ignore[attr-defined]  # its name before
