@@ -35,8 +35,11 @@ class Tolerance(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Times, (2 max_steps + 1,), padded with the last one; where the output times are among them; what it took; and how
-    many steps came down to the resolution of the path.
+    """Times, (2 max_steps + 2,), padded with the last one; where the output times are among them; what it took; how
+    many steps came down to the resolution of the path; and which output time was the last that was reached.
+
+    Where that is not the last of all, a step of unknown length, NaN, comes after those that were accepted: what is
+    after it, and every gradient through it, is NaN.
     """
 
     times: Any
@@ -44,12 +47,14 @@ class Grid(NamedTuple):
     accepted: Any
     tried: Any
     coarse: Any
+    reached: Any
 
     @property
     def steps(self) -> Steps:
         n = self.times.size - 1
         first = jnp.arange(n, dtype=jnp.int32)
-        count = (first < 2 * self.accepted).astype(jnp.int32)
+        failed = (self.reached < self.outputs.size - 1).astype(jnp.int32)
+        count = (first < 2 * self.accepted + failed).astype(jnp.int32)
         return Steps(first, self.times[:-1], jnp.diff(self.times), 1, count, self.outputs, n)
 
 
@@ -77,7 +82,7 @@ def find_grid(
     dt: Any,
     tolerance: Tolerance,
 ) -> Grid:
-    """The grid, from a first step of `dt`. Output times that are not reached have the index -1."""
+    """The grid, from a first step of `dt`."""
 
     # Both halves of a step as long as the tree's tolerance at least, and times told from each other.
     shortest = float(jnp.finfo(ts.dtype).eps) * 8 * jnp.maximum(jnp.abs(ts[0]), jnp.abs(ts[-1]))
@@ -165,7 +170,7 @@ def _search(
         ts[0],
         jnp.maximum(dt, shortest),
         (one, one),
-        jnp.full((2 * tolerance.max_steps + 1,), ts[0]),
+        jnp.full((2 * tolerance.max_steps + 2,), ts[0]),
         jnp.full(ts.shape, -1, jnp.int32).at[0].set(0),
         zero + 1,
         zero,
@@ -173,7 +178,10 @@ def _search(
         zero,
     )
     end = loops.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
-    return Grid(end.times, end.outputs, end.accepted, end.tried, end.coarse)
+    next_ = 2 * end.accepted + 1
+    times = end.times.at[next_].set(jnp.where(end.target < ts.size, jnp.nan, end.times[next_]))
+    outputs = jnp.where(end.outputs < 0, next_, end.outputs)
+    return Grid(times, outputs, end.accepted, end.tried, end.coarse, end.target - 1)
 
 
 def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsde import loops
@@ -152,7 +151,7 @@ def sdeint_ito(
       The noise is then a `VirtualTree`, and the method of strong order one at least: one of lower order may converge to
       another equation's solution (Gaines and Lyons, 1997).
     - `max_steps`: the most adaptive steps tried. Memory is that of `2 max_steps` states. If they do not suffice, a
-      warning says so and the solution is NaN after the last output time that was reached.
+      warning says so and the solution is NaN after the last output time that was reached, and so are all gradients.
     - `stats`: whether to return `(ys, stats)`, where stats has `steps` and `tried_steps`, and `evaluations` of the
       drift to find the grid and to step on it once.
     """
@@ -245,10 +244,7 @@ def _on_grid(
         steps = without_padding(steps)
     ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
     if grid.outputs is not None:
-        # Output times that were not reached are numbered -1.
-        ys = jax.tree.map(
-            lambda y: y.at[grid.outputs].get(mode="fill", wrap_negative_indices=False, fill_value=jnp.nan), ys
-        )
+        ys = jax.tree.map(lambda y: y[grid.outputs], ys)
     if check_finite:
         report_nonfinite(ys, times)
     return ys
@@ -267,7 +263,7 @@ def _by_steps(
         tree = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, span * 2.0**-18))
         first = span / 100 if dt is None else dt
         grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
-        report_unfinished(grid.outputs, times, tolerance.max_steps)
+        report_unfinished(grid.reached, times, tolerance.max_steps)
         ys = _on_grid(posed, tree, grid.steps, adjoint, save, running, check_finite)
         found = {
             "steps": 2 * grid.accepted,

@@ -1,7 +1,13 @@
-"""What can only be said at run time, said as a warning."""
+"""What can only be said at run time, said as a warning.
+
+Python is called only where there is something to say, once for all solutions that `vmap` batches, and with a few
+numbers: JAX hands larger arrays over by threads that may be waiting for this very call, and anything that Python
+computed with them in JAX could wait for ever.
+"""
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,48 +17,75 @@ import numpy as np
 
 def report_nonfinite(ys: Any, ts: Any) -> None:
     """Warns when the solution stops being finite, and says when. Works under jit, vmap and grad."""
-    finite = [jnp.isfinite(y.reshape(ts.size, -1)).all(1) for y in jax.tree.leaves(ys)]
-    jax.debug.callback(_warn_nonfinite, functools.reduce(jnp.logical_and, finite), ts)
+    finite = functools.reduce(
+        jnp.logical_and, [jnp.isfinite(y.reshape(ts.size, -1)).all(1) for y in jax.tree.leaves(ys)]
+    )
+    first = jnp.argmin(finite).astype(jnp.int32)
+    _report(_warn_nonfinite, jnp.logical_not(finite.all()), first, ts[jnp.maximum(first - 1, 0)], ts[first])
 
 
-def _warn_nonfinite(finite: Any, ts: Any) -> None:
-    if not np.all(finite):
-        first = int(np.argmin(finite))
-        since = f"between t = {ts[first - 1]} and t = {ts[first]}" if first else f"at its start, t = {ts[0]}"
-        warnings.warn(
-            f"The solution stops being finite {since}. Where f and g are finite there, take smaller steps.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+def _warn_nonfinite(which: str, first: Any, before: Any, after: Any) -> None:
+    since = f"between t = {before} and t = {after}" if first else f"at its start, t = {after}"
+    _warn(
+        f"The solution stops being finite {since}{which}. Where f and g are finite there, take smaller steps.",
+    )
 
 
-def report_unfinished(outputs: Any, ts: Any, max_steps: int) -> None:
-    """Warns when adaptive steps did not arrive at all output times."""
-    jax.debug.callback(functools.partial(_warn_unfinished, max_steps), outputs, ts)
+def report_unfinished(reached: Any, ts: Any, max_steps: int) -> None:
+    """Warns when adaptive steps came no further than `ts[reached]`, not the last output time."""
+    _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached])
 
 
-def _warn_unfinished(max_steps: int, outputs: Any, ts: Any) -> None:
-    if np.any(outputs < 0):
-        reached = ts[int(np.argmin(outputs)) - 1]
-        warnings.warn(
-            f"max_steps={max_steps} adaptive steps came no further than the output time {reached}; the solution after "
-            "it is NaN. Raise max_steps, or rtol and atol.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+def _warn_unfinished(max_steps: int, which: str, reached: Any, t: Any) -> None:
+    _warn(
+        f"max_steps={max_steps} adaptive steps came no further than the output time {t}{which}; the solution after it "
+        "is NaN, and so are gradients. Raise max_steps, or rtol and atol.",
+    )
 
 
 def report_coarse(coarse: Any, shortest: Any) -> None:
-    """Warns when adaptive steps came down to the shortest length that there is."""
-    jax.debug.callback(_warn_coarse, coarse, shortest)
+    """Warns when `coarse` adaptive steps, one or more, came down to the shortest length that there is."""
+    _report(_warn_coarse, coarse > 0, -coarse, jnp.asarray(shortest))
 
 
-def _warn_coarse(coarse: Any, shortest: Any) -> None:
-    if coarse > 0:
-        warnings.warn(
-            f"{coarse} adaptive steps came down to a length of {shortest:.2g}, the shortest that the Brownian path "
-            "(twice its tol) and the precision of the times allow: their error is above rtol and atol, or output times "
-            "are nearer to each other. Raise rtol and atol, or take a VirtualTree of smaller tol, or double precision.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+def _warn_coarse(which: str, coarse: Any, shortest: Any) -> None:
+    _warn(
+        f"{-coarse} adaptive steps came down to a length of {shortest:.2g}, the shortest that the Brownian path (twice "
+        f"its tol) and the precision of the times allow{which}: their error is above rtol and atol, or output times "
+        "are nearer to each other. Raise rtol and atol, or take a VirtualTree of smaller tol, or double precision.",
+    )
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+
+
+def _report(warn: Callable[..., None], wrong: Any, order: Any, *values: Any) -> None:
+    """Calls `warn(which, order, *values)` where `wrong`; of a batch once, with the values of its first in `order`."""
+    order = jnp.where(wrong, order, jnp.iinfo(order.dtype).max)
+    inputs = (wrong.astype(jnp.int32), jnp.ones((), jnp.int32), order, *values)
+    count, lanes, *first = _worst(*jax.lax.stop_gradient(inputs))
+
+    def call(*given: Any) -> None:
+        count, lanes, *first = (np.asarray(x)[()] for x in given)
+        warn(f" (the first of {count} solutions of {lanes} in a batch)" if lanes > 1 else "", *first)
+
+    jax.lax.cond(count > 0, lambda *x: jax.debug.callback(call, *x), lambda *x: None, count, lanes, *first)
+
+
+@jax.custom_batching.custom_vmap
+def _worst(count: Any, lanes: Any, order: Any, *values: Any) -> tuple[Any, ...]:
+    return count, lanes, order, *values
+
+
+@_worst.def_vmap
+def _worst_of_batch(axis_size: int, in_batched: list[bool], *inputs: Any) -> tuple[Any, Any]:
+    # JAX's own rule for callbacks is one call a lane, and a program that grows with the batch.
+    whole = [
+        x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+        for x, batched in zip(inputs, in_batched, strict=True)
+    ]
+    count, lanes, order, *values = whole
+    at = jnp.argmin(order)
+    outputs = _worst(count.sum(dtype=count.dtype), lanes.sum(dtype=lanes.dtype), *(x[at] for x in (order, *values)))
+    return outputs, (False,) * len(inputs)
