@@ -24,7 +24,7 @@ from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_ser
 from sdebnn.brax.model import Model
 from sdebnn.brax.objective import objective
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags, prior_of_weights
+from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress
 
 
@@ -62,7 +62,7 @@ def start_of_posterior(params: Any, rng: Any, options: argparse.Namespace) -> An
     return params | {"w0": w0, "w0_log_ratio": params["w0_log_ratio"] + START_LOG_RATIO}
 
 
-def fit(model: Model, x: Any, y: Any, options: argparse.Namespace) -> Any:
+def fit(model: Model, x: Any, y: Any, options: argparse.Namespace, log: Log) -> Any:
     """Parameters after training; the noise of the likelihood stays as it is."""
     init_key, start_key, step_key = jax.random.split(jax.random.key(options.seed), 3)
     start = model.init(init_key)
@@ -89,6 +89,7 @@ def fit(model: Model, x: Any, y: Any, options: argparse.Namespace) -> Any:
         for number in range(options.iters):
             network, state, values = step(network, state, np.uint32(number))
             progress.update(number + 1, values)
+            log(number + 1, values)
     if not np.isfinite(values["loss"]):
         raise FloatingPointError(f"The loss is {values['loss']}; lower --lr (now {options.lr}) or --diff_const.")
     print(", ".join(f"{name} {float(value):.3f}" for name, value in values.items()) + " at the last step")
@@ -102,10 +103,10 @@ def draw_functions(model: Model, params: Any, x: Any, options: argparse.Namespac
     return np.asarray(jax.jit(outputs)(keys))[:, :, 0]
 
 
-def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace) -> dict[str, np.ndarray]:
+def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
     """Functions of the prior and of the posterior on the grid, (samples, n) each."""
     model = build_model(options, noise)
-    params = fit(model, jnp.asarray(x), jnp.asarray(y), options)
+    params = fit(model, jnp.asarray(x), jnp.asarray(y), options, log)
     return {
         name: draw_functions(model, params, jnp.asarray(grid), options, prior=name == "prior")
         for name in ("prior", "posterior")

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, draw_toy, parse_toy_flags, prior_of_weights
+from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress, TrainConfig
 from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense
@@ -65,7 +65,7 @@ def start_posterior(block: SDEBNN, output: nn.Module) -> None:
     block.w0_log_ratio += START_LOG_RATIO
 
 
-def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace) -> dict[str, np.ndarray]:
+def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
     """Functions of the prior and of the posterior on the grid, (samples, n) each."""
     torch.manual_seed(options.seed)
     rng = torch.Generator().manual_seed(options.seed)
@@ -90,7 +90,9 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
             for group in optimiser.param_groups:
                 group["lr"] = step_size(sizes, options.iters, step)
             optimiser.step()
-            progress.update(step + 1, {"loss": loss.detach()})
+            values = {"loss": loss.detach(), "nll": nll.detach(), "kl": kl.detach()}
+            progress.update(step + 1, values)
+            log(step + 1, values)
     print(f"loss {loss.item():.3f}, nll {nll.item():.3f}, kl {kl.item():.3f} at the last step")
     with torch.no_grad():
         points = torch.from_numpy(grid)

@@ -1,5 +1,5 @@
 """The errors that a person can do something about: what was given cannot be used; what was made cannot be
-written; others that take part have ended.
+written; others that take part have ended; and the signal that ends a run.
 """
 
 
@@ -29,3 +29,11 @@ class PeerError(RuntimeError):
             "Another process of this run has ended, and what it printed says why; start them all again, with --resume "
             "where there is a checkpoint."
         )
+
+
+class Stopped(Exception):
+    """A run that a signal ended, after it was saved. `exit_code` is 128 plus the signal's number, as shells have it."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number

@@ -9,6 +9,7 @@ import pytest
 
 from sdebnn.cli.toy import fit_and_sample, parse_toy_flags
 from sdebnn.data import load
+from sdebnn.runs import MetricsLog, RunFolder
 
 pytest.importorskip("matplotlib")
 
@@ -28,11 +29,17 @@ def as_a_user_runs_it():
         yield
 
 
-def test_it_draws_and_the_same_command_can_be_given_again(tmp_path, capsys):
+def test_it_draws_and_logs_and_the_same_command_can_be_given_again(tmp_path, capsys):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     command = ["--ds", "cos2", "--output", str(tmp_path / "new"), "--diff_const", "0.2", "--stl", *SMALL]
     for _ in range(2):
         assert example.main(command) == 0
-        assert [path.name for path in (tmp_path / "new").iterdir()] == ["cos2.png"]
+        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["cos2", "cos2.png"]
+        (record,) = MetricsLog.read(RunFolder(tmp_path / "new" / "cos2"))
+        assert record["step"] == 3
+        assert np.isfinite([record[name] for name in ("loss", "nll", "kl")]).all()
+    events = accumulator.EventAccumulator(str(tmp_path / "new" / "cos2" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [3]
     assert f"The picture is {tmp_path / 'new' / 'cos2.png'}" in capsys.readouterr().out
 
 

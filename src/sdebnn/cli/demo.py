@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn.cli.table import print_scores
+from sdebnn.extras import require
 from sdebnn.runs import RunFolder, TrainConfig
 
 MODELS = ("sdebnn", "odenet")
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.training import pictures, restore, sample_probabilities, start_run
 
     # Before minutes of training that would come to nothing.
-    plots.require_matplotlib()
+    require("The demo", TrainConfig.for_data("digits").framework, "plots")
     for model in MODELS:
         RunFolder.check_new(options.output / model)
     rows, predictions = {}, {}

@@ -1,14 +1,12 @@
 """The one place that knows both frameworks. Each is imported only when a run asks for it."""
 
-import importlib.util
 import os
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
+from sdebnn.extras import require
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Learner
-
-_PACKAGES = {"jax": "jax", "torch": "torchsde"}
 
 
 def build_learner(
@@ -31,10 +29,7 @@ def build_learner(
     **Raises:** `InputError` when the framework is not installed, and when the configuration does not fit the data or
     the devices.
     """
-    if importlib.util.find_spec(_PACKAGES[config.framework]) is None:
-        raise InputError(
-            f"framework={config.framework!r} is not installed; pip install 'sdebnn[{config.framework}]' brings it."
-        )
+    require(f"framework={config.framework!r}", config.framework)
     if config.framework == "torch":
         if devices is not None or coordinator is not None:
             raise InputError(

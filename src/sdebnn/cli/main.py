@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from sdebnn.cli.outcome import outcome
 from sdebnn.errors import InputError
 
 
@@ -16,18 +17,19 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit code; see `outcome`."""
-    from sdebnn.cli import demo, evaluate, predict, train
-    from sdebnn.cli.outcome import outcome
-
-    parser = _OneLineParser(
-        prog="sdebnn",
-        description="Bayesian neural networks of infinite depth: weights follow a stochastic differential equation.",
-    )
-    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (train, evaluate, predict, demo):
-        command.add_to(subcommands)
 
     def act() -> None:
+        # Imports take a second or two, which a person may also break off.
+        from sdebnn.cli import demo, evaluate, predict, train
+
+        parser = _OneLineParser(
+            prog="sdebnn",
+            description="Bayesian neural networks of infinite depth: weights follow a stochastic differential "
+            "equation.",
+        )
+        subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
+        for command in (train, evaluate, predict, demo):
+            command.add_to(subcommands)
         options = parser.parse_args(arguments)
         options.run(options)
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 
 
 def print_scores(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints a row for each model and a column for each score; numbers have the sign, unit and digits that their names
-    say.
-    """
+    """Prints a row for each model and a column for each score, numbers with four digits, one below the other."""
     columns = list(next(iter(rows.values())))
-    width = max(len(name) for name in rows)
-    print(" " * width, *(f"{column:>{len(column)}}" for column in columns), sep="  ")
-    for name, scores in rows.items():
-        print(f"{name:<{width}}", *(f"{scores[column]:>{len(column)}.4g}" for column in columns), sep="  ")
+    table = [
+        ["", *columns],
+        *([name, *(f"{scores[column]:.4g}" for column in columns)] for name, scores in rows.items()),
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *rest in table:
+        print(
+            f"{first:<{widths[0]}}",
+            *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)),
+            sep="  ",
+        )

@@ -2,9 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from sdebnn import plots
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
 from sdebnn.errors import InputError
+from sdebnn.runs import MetricsLog, RunFolder
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
 START_LOG_RATIO = -3.0
@@ -20,10 +21,14 @@ START_LOG_RATIO = -3.0
 # little beyond.
 REACH = 2.5
 
+LOG_EVERY = 10
+
 Functions = dict[str, Float[np.ndarray, "samples n"]]
-Fit = Callable[[Any, Any, Any, float, argparse.Namespace], Functions]
-"""Fits standardised targets, `(x, y, grid, noise, options)`, and gives functions of the prior and of the posterior on
-the grid."""
+Log = Callable[[int, Mapping[str, SupportsFloat]], None]
+"""Takes what there is to log after a gradient step, counted from 1. Numbers are read only when it is time to."""
+Fit = Callable[[Any, Any, Any, float, argparse.Namespace, Log], Functions]
+"""Fits standardised targets, `(x, y, grid, noise, options, log)`, and gives functions of the prior and of the posterior
+on the grid."""
 
 
 def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,7 +59,13 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--ds", default="cos", choices=tuple(TOYS), help="toy set")
-    add("--output", "--output_dir", type=Path, default=Path("runs/toy1d"), help="folder; <ds>.png is (over)written")
+    add(
+        "--output",
+        "--output_dir",
+        type=Path,
+        default=Path("runs/toy1d"),
+        help="folder; <ds>.png, and the log in <ds>, are (over)written",
+    )
     add("--num_samples", type=at_least(1), default=100, help="functions that are drawn")
     add(
         "--stl",
@@ -112,8 +123,12 @@ def prior_of_weights(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _nowhere(step: int, values: Mapping[str, SupportsFloat]) -> None:
+    """Logs nothing."""
+
+
 def fit_and_sample(
-    dataset: Dataset, fit: Fit, options: argparse.Namespace
+    dataset: Dataset, fit: Fit, options: argparse.Namespace, log: Log = _nowhere
 ) -> tuple[Float[np.ndarray, " n"], Functions]:
     """The grid of inputs (n,), and functions of the prior and of the posterior on it, in the targets' units."""
     toy = TOYS[dataset.name]
@@ -123,12 +138,12 @@ def fit_and_sample(
     # One function cannot follow two branches; the distance between them is noise to it.
     noise = options.noise or (toy.noise if len(toy.branches) == 1 else y_std)
     grid = dataset.x_test[: len(dataset.x_test) // len(toy.branches)]
-    functions = fit(scale * x, ((y - y_mean) / y_std).astype(np.float32), scale * grid, noise / y_std, options)
+    functions = fit(scale * x, ((y - y_mean) / y_std).astype(np.float32), scale * grid, noise / y_std, options, log)
     return grid[:, 0], {f"Predictive {name}": y_mean + y_std * drawn for name, drawn in functions.items()}
 
 
 def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
-    """Fits the toy set that the options name, and draws the picture.
+    """Fits the toy set that the options name, and draws the picture. What an earlier fit of it has logged goes.
 
     **Raises:** `InputError`, before anything is fitted, for a folder that cannot be made or written.
     """
@@ -139,7 +154,13 @@ def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
             f"The folder {options.output} can't be made ({error.strerror}); choose one that can be written."
         ) from None
     dataset = load(options.ds)
-    x, predictives = fit_and_sample(dataset, fit, options)
+    with MetricsLog(RunFolder(options.output / options.ds), resume=(0, 0)) as metrics:
+
+        def log(step: int, values: Mapping[str, SupportsFloat]) -> None:
+            if step % LOG_EVERY == 0 or step == options.iters:
+                metrics.write(step, values, split="train")
+
+        x, predictives = fit_and_sample(dataset, fit, options, log)
     picture = options.output / f"{options.ds}.png"
     plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
-    print(f"The picture is {picture}")
+    print(f"The picture is {picture}; the losses are in {options.output / options.ds}, for TensorBoard too.")

@@ -12,6 +12,7 @@ from jaxtyping import Num
 
 from sdebnn import storage
 from sdebnn.errors import InputError
+from sdebnn.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,38 +27,18 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY)
 GREY = "#666666"
 
-_STYLE: Any = {
-    "axes.edgecolor": GREY,
-    "axes.grid": True,
-    "axes.labelsize": 11,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 11,
-    "figure.facecolor": "white",
-    "figure.titlesize": 13,
-    "font.size": 10,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 9,
-    "legend.framealpha": 0.9,
-    "lines.linewidth": 1.8,
-    "savefig.dpi": 150,
-}
-
 
 def require_matplotlib() -> None:
     """**Raises:** `InputError` when matplotlib is missing."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise InputError("Pictures need matplotlib, which is not installed: pip install 'sdebnn[plots]'.") from None
+    require("A picture", "plots")
 
 
 @contextlib.contextmanager
 def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[Figure]:
     """Gives an empty figure to draw on, and writes it as a PNG when the block ends.
 
-    Nothing of matplotlib's global state is touched that is not put back, and no window or backend is needed.
+    Nothing of matplotlib's global state is touched, not even for a moment: other threads may draw meanwhile. No window
+    or backend is needed.
 
     **Arguments:**
 
@@ -68,17 +49,34 @@ def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[
     **Raises:** `InputError` when matplotlib is missing; `StorageError` when the file cannot be written.
     """
     require_matplotlib()
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        # The layout makes room above for every line, but does not break lines that are wider than the figure.
-        figure.suptitle(textwrap.fill(title, int(8.5 * width)))
-        yield figure
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-        storage.write(path.parent.resolve() / path.name, content.getvalue())
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    # The layout makes room above for every line, but does not break lines that are wider than the figure.
+    figure.suptitle(textwrap.fill(title, int(8.5 * width)), fontsize=13)
+    yield figure
+    _dress(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    storage.write(path.parent.resolve() / path.name, content.getvalue())
+
+
+def _dress(figure: Figure) -> None:
+    """Gives all axes and legends one look, without the settings that all figures of a process share."""
+    legends = list(figure.legends)
+    for axes in figure.axes:
+        axes.grid(True, alpha=0.3, linewidth=0.6)
+        axes.tick_params(labelsize=10)
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            text.set_fontsize(11)
+        for side, spine in axes.spines.items():
+            spine.set_edgecolor(GREY)
+            spine.set_visible(side in ("left", "bottom"))
+        legends += [legend for legend in (axes.get_legend(),) if legend is not None]
+    for legend in legends:
+        legend.get_frame().set_alpha(0.9)
+        for text in legend.get_texts():
+            text.set_fontsize(9)
 
 
 def check_drawable(name: str, values: Values, shape: str, dimensions: int) -> None:

@@ -268,8 +268,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
 
-# Whole numbers become numbers of 32 bits in either framework.
+# Numbers become numbers of 32 bits in either framework.
 LARGEST = 2**32 - 1
+SMALLEST_REAL, LARGEST_REAL = 2.0**-126, 2.0**128 * (1 - 2.0**-24)
 
 _KINDS: dict[Any, tuple[Any, str]] = {
     int: (int, "a whole number"),
@@ -314,6 +315,11 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
             )
         if isinstance(part, float) and not math.isfinite(part):
             raise InputError(f"{field.name}={part} is not allowed: it takes a finite number.")
+        if isinstance(part, float) and part != 0 and not SMALLEST_REAL <= abs(part) <= LARGEST_REAL:
+            raise InputError(
+                f"{field.name}={part} is not allowed: it takes 0 or a size from {SMALLEST_REAL:.2g} to "
+                f"{LARGEST_REAL:.2g}, which numbers of single precision hold."
+            )
         if "low" in limits and part < limits["low"]:
             raise InputError(f"{field.name}={part} is not allowed: it takes {limits['low']} or more.")
         if "above" in limits and part <= limits["above"]:

@@ -1,11 +1,12 @@
 """What a person sees of a run while it trains: how far it is, how well it does, how long it will take."""
 
+import contextlib
 import shutil
 import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import SupportsFloat
+from typing import SupportsFloat, TextIO
 
 from tqdm import tqdm
 
@@ -15,7 +16,8 @@ SHOWN = ("loss", "accuracy", "rmse")
 class Progress:
     """A bar with loss, accuracy and time left on a terminal; elsewhere a line now and then, so that logs stay readable.
 
-    Both go to standard error.
+    Both go to standard error. Where that takes nothing, because it is closed, its reader is gone or its disk is full,
+    the run goes on without them.
 
     **Arguments:**
 
@@ -24,14 +26,14 @@ class Progress:
     """
 
     def __init__(self, total_steps: int, *, every: float = 30.0) -> None:
-        self._stream = sys.stderr
+        self._stream: TextIO | None = sys.stderr
         self._total = total_steps
         self._started = time.monotonic()
         self._first: tuple[int, float] | None = None
         self._bar: tqdm | None = None
         self._interval = every
         self._shown_at = self._started
-        if self._stream.isatty():
+        if self._stream is not None and not self._stream.closed and self._stream.isatty():
             # A terminal that does not tell its size would leave tqdm no room at all.
             columns, rows = shutil.get_terminal_size()
             self._bar = tqdm(
@@ -54,13 +56,18 @@ class Progress:
         if now - self._shown_at < self._interval and step < self._total:
             return
         self._shown_at = now
-        scores = ", ".join(f"{name} {float(values[name]):.4g}" for name in SHOWN if name in values)
-        if self._bar is not None:
-            self._bar.set_postfix_str(scores, refresh=False)
-            self._bar.update(step - self._bar.n)
+        if self._stream is None:
             return
-        self._stream.write(f"step {step}/{self._total}, {scores}, {self._time_left(step, now)}\n")
-        self._stream.flush()
+        scores = ", ".join(f"{name} {float(values[name]):.4g}" for name in SHOWN if name in values)
+        try:
+            if self._bar is not None:
+                self._bar.set_postfix_str(scores, refresh=False)
+                self._bar.update(step - self._bar.n)
+            else:
+                self._stream.write(f"step {step}/{self._total}, {scores}, {self._time_left(step, now)}\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
 
     def __enter__(self) -> "Progress":
         return self
@@ -69,7 +76,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.close()
 
     def _time_left(self, step: int, now: float) -> str:
         if step >= self._total:

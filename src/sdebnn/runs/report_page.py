@@ -53,7 +53,7 @@ def write_report(run: RunFolder) -> None:
         "choices": _choices(config),
         "commands": escape("\n".join(_commands(run, config))),
     }
-    storage.write(run.report, page.substitute(parts).encode())
+    storage.write(run.report, page.substitute(parts).encode(errors="backslashreplace"))
 
 
 def reproduction(config: TrainConfig) -> list[str]:

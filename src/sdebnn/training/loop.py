@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.data import Dataset, augment, batches, to_float
+from sdebnn.errors import Stopped
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.training import keeping
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import report
-from sdebnn.training.stop_signals import Stopped, StopSignals
+from sdebnn.training.stop_signals import StopSignals
 
 LOG_EVERY = 10
 PACE_EVERY = 100

@@ -16,6 +16,7 @@ from sdebnn.runs import RunFolder
 from sdebnn.training import keeping
 from sdebnn.training.building import Build, built
 from sdebnn.training.learner import Learner
+from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.predictions import sample_probabilities, target_moments
 from sdebnn.training.task import Task
 
@@ -48,6 +49,7 @@ def predict(
     config = keeping.read_choices(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
     x = task.inputs(x)
+    refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(x), CHUNK))
     learner = built(build, prediction_choices(config), task.placeholder())
     keeping.load_average(run, keeping.read_choices(run), learner)
     parts = []
@@ -87,8 +89,13 @@ def check_output(path: Path) -> None:
         raise InputError(f"The output {path} ends in {path.suffix or 'nothing'!r}; it takes {' or '.join(SUFFIXES)}.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output is not there; make it first.")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"The output {path} can't be written: it is a folder, or in one where you may not write.")
+    if os.path.lexists(path) and not path.is_file():
+        raise InputError(f"The output {path} is a folder, a pipe or a device; give the name of a file.")
+    longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    if len(os.fsencode(path.name)) > longest:
+        raise InputError(f"The name of the output, {path.name}, is too long: a name may have {longest} bytes.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"The output {path} can't be written: you may not write in its folder.")
 
 
 def _of_labels(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:

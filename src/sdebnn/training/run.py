@@ -13,7 +13,7 @@ from jaxtyping import Float
 from sdebnn import data
 from sdebnn.data import Dataset
 from sdebnn.data.files import expand_user
-from sdebnn.errors import StorageError
+from sdebnn.errors import Stopped, StorageError
 from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.report_page import write_report
@@ -23,7 +23,9 @@ from sdebnn.training.building import Build, built
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
+from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.predictions import report
+from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
 
@@ -157,6 +159,13 @@ def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | N
         validation = (held_out[0], held_out[1])
     # That of all test examples: how many of them are scored may change.
     task = Task.of(dataset, validation)
+    most = max(len(dataset.x_test), len(validation[0]) if validation else 0)
+    refuse_more_than_memory(
+        config,
+        task.num_classes or task.targets,
+        trained=min(config.batch_size, len(dataset.x_train)),
+        scored=min(config.test_examples or most, most),
+    )
     if config.test_examples:
         first = slice(config.test_examples)
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
@@ -172,8 +181,16 @@ def _checked(learner: Learner, dataset: Dataset) -> Learner:
 
 def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:
     dataset, validation, task = examples
+
+    def stopped(number: int) -> Stopped:
+        kept = f"the run is saved, and `sdebnn train --resume {folder.path}` takes it up again."
+        return Stopped(number, f"stopped beside the gradient steps; {kept}")
+
     try:
         with contextlib.ExitStack() as held:
+            if learner.ranks == 1:
+                # The loop has handlers of its own: a step is not broken off.
+                held.enter_context(held.enter_context(StopSignals(stopped)).at_once())
             with first_alone(learner):
                 if learner.rank == 0:
                     held.enter_context(folder.held())

@@ -6,13 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
-
-class Stopped(Exception):
-    """A run that a signal ended, after it was saved. `exit_code` is 128 plus the signal's number, as shells have it."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + number
+from sdebnn.errors import Stopped
 
 
 class StopSignals:

@@ -1,10 +1,10 @@
 """`sdebnn demo` refuses before it trains."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
+from sdebnn import extras
 from sdebnn.cli import main
 
 
@@ -29,7 +29,7 @@ def test_a_folder_of_the_second_network_that_is_in_use_is_refused(
 def test_pictures_that_cannot_be_drawn_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(extras, "_found", lambda name: name != "matplotlib")
     assert main(["demo", "--output", str(tmp_path)]) == 2
-    assert "Pictures need matplotlib" in capsys.readouterr().err
+    assert "The demo needs matplotlib, which is not installed" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from sdebnn.cli import main
+from sdebnn.errors import InputError
+from sdebnn.training import prediction_file
 
 QUICK = "--epochs 1 --max-steps 3 --batch-size 8 --width 4 --steps 2 --test-samples 3 --drift-widths 2 --accumulate 2"
 
@@ -147,3 +150,12 @@ def test_data_that_have_changed_since_are_refused(command: str, runs, tmp_path, 
     (run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "mine.npz")}))
     assert main([command, "--resume", str(run)] if command == "train" else [command, str(run)]) == 2
     assert "is of other examples than the run's data" in capsys.readouterr().err
+
+
+def test_outputs_that_cannot_be_files_are_refused_before_any_work(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match=r"pipe\.csv is a folder, a pipe or a device; give the name of a file"):
+        prediction_file.check_output(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match="is too long: a name may have 255 bytes"):
+        prediction_file.check_output(tmp_path / ("ü" * 126 + ".csv"))
+    prediction_file.check_output(tmp_path / ("ü" * 125 + ".csv"))

@@ -12,6 +12,7 @@ import pytest
 
 from sdebnn import plots
 from sdebnn.errors import InputError, StorageError
+from sdebnn.plots.style import picture
 
 pytest.importorskip("matplotlib")
 
@@ -151,3 +152,15 @@ def test_refuses_what_cannot_be_drawn_and_writes_nothing(
     with pytest.raises(InputError, match=message):
         draw(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_that_all_figures_share_are_not_touched_even_while_a_picture_is_drawn(tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    with picture(tmp_path / "a.png", "a", width=3.0, height=3.0) as figure:
+        figure.subplots().plot([0, 1], [0, 1], label="line")
+        assert dict(matplotlib.rcParams) == before
+        matplotlib.rcParams["lines.linewidth"] = 7.0
+    assert matplotlib.rcParams["lines.linewidth"] == 7.0
+    matplotlib.rcParams.update(before)

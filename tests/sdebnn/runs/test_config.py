@@ -92,3 +92,10 @@ def test_numbers_of_numpy_lists_and_paths_are_kept_as_python_has_them(tmp_path) 
 def test_what_is_no_number_in_numpy_either_is_refused(choice: dict) -> None:
     with pytest.raises(InputError, match="is not allowed"):
         TrainConfig(**choice)
+
+
+@pytest.mark.parametrize("choice", [{"learning_rate": 1e39}, {"ou_rate": 1e300}, {"sigma": 1e-50}, {"kl_coef": 1e-40}])
+def test_numbers_that_single_precision_does_not_hold_are_refused(choice: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"it takes 0 or a size from 1\.2e-38 to 3\.4e\+38"):
+        TrainConfig(**choice)
+    TrainConfig(learning_rate=1e-38 * 1.2, ou_rate=3.4e38)

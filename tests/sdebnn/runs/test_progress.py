@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 
 import pytest
@@ -67,3 +68,25 @@ def test_a_run_that_breaks_off_closes_its_bar(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(FloatingPointError), Progress(4):
         raise FloatingPointError
     assert stream.getvalue().endswith("\n")
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1, errors="strict") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        with Progress(3, every=0.0) as progress:
+            for step in (1, 2, 3):
+                progress.update(step, {"loss": 1.0})
+        # What the stream still holds could not be written on closing either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_run_goes_on_without_standard_error(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream if closed else None)
+    with Progress(2, every=0.0) as progress:
+        progress.update(1, {"loss": 1.0})
+        progress.update(2, {"loss": 1.0})

@@ -1,11 +1,13 @@
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
-from sdebnn.training import prediction_file, restore, resume_run, start_run
+from sdebnn.training import Stopped, pictures, prediction_file, restore, resume_run, start_run
 
 
 @pytest.fixture
@@ -93,3 +95,37 @@ def test_a_run_is_read_back_from_another_folder(tmp_path, saved, build, monkeypa
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert restore(build, "../run").score() == run.fitted.scores
+
+
+@pytest.mark.parametrize("choice", ["test_samples", "train_samples"])
+def test_numbers_of_weight_paths_that_no_memory_holds_are_refused_before_any_work(
+    choice: str, tmp_path, saved, build
+) -> None:
+    config = dataclasses.replace(saved[0], **{choice: 2**32 - 1})
+    with pytest.raises(InputError, match=rf"{choice}=4294967295 would make outputs of \d+ GiB.*take at most \d+"):
+        start_run(build, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_pictures_are_drawn_ends_the_run_with_a_sentence(
+    number: signal.Signals, code: int, tmp_path, saved, build, monkeypatch
+) -> None:
+    monkeypatch.setattr(pictures, "draw_run", lambda *_: signal.raise_signal(number))
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match=rf"the run is saved, and `sdebnn train --resume {tmp_path}/run`") as stop:
+        start_run(build, saved[0], tmp_path / "run")
+    assert stop.value.exit_code == code
+    assert signal.getsignal(number) is before
+    assert not (tmp_path / "run" / "report.html").exists()
+    monkeypatch.undo()
+    resume_run(build, tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_lives_in_a_folder_of_any_name(tmp_path, saved, build) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9 \xff")
+    start_run(build, saved[0], folder)
+    resume_run(build, folder)
+    assert (folder / "report.html").read_text().count("\\udcff") > 0
+    restore(build, folder)
