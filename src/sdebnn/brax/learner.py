@@ -17,7 +17,7 @@ from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
 from sdebnn.brax.devices import AXES, EXAMPLES, SAMPLE, by_default, cores, largest, make_mesh, most_that_share, offer
-from sdebnn.brax.model import Model, build_model
+from sdebnn.brax.model import Model, build_model, of_the_network
 from sdebnn.brax.networks import weight_process
 from sdebnn.brax.objective import objective
 from sdebnn.brax.optimiser import build_optimiser, kl_shares
@@ -159,14 +159,25 @@ class JaxLearner:
             return None
         process = weight_process(self.config)
         block = next(layer for layer in self.params["network"] if isinstance(layer, dict) and "drift" in layer)
+        size = sum(leaf.size for leaf in jax.tree.leaves(block["w0"]))
+        chosen = np.linspace(0, size - 1, weights).astype(int)
         keys = jax.random.split(jax.random.fold_in(self._rng, DRAW), draws)
-        paths = np.asarray(jax.vmap(lambda key: draw_path(process, block, key, ts, steps=len(ts) - 1)[0])(keys))
-        chosen = np.linspace(0, paths.shape[2] - 1, weights).astype(int)
+        paths = _paths_drawer(of_the_network(self.config), tuple(ts), tuple(chosen))(block, keys)
         prior = None
         if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
-            mean, std = process.prior_moments(block, ts)
-            prior = (mean[:, chosen], std[:, chosen])
-        return WeightPaths(ts, paths[:, :, chosen], prior)
+            prior = process.prior_moments(block, ts, chosen)
+        return WeightPaths(ts, np.asarray(paths), prior)
+
+
+@functools.lru_cache(maxsize=8)
+def _paths_drawer(config: TrainConfig, ts: tuple[float, ...], chosen: tuple[int, ...]) -> Any:
+    """The compiled function `(block, keys) -> paths`: one path after the other, of which the chosen weights are kept."""
+    process, depths, keep = weight_process(config), np.array(ts), np.array(chosen)
+
+    def of_key(block: Params, key: PRNGKeyArray) -> Float[Array, "times k"]:
+        return draw_path(process, block, key, depths, steps=len(depths) - 1, keep=keep)[0]
+
+    return jax.jit(lambda block, keys: jax.lax.map(lambda key: of_key(block, key), keys))
 
 
 def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None = None) -> JaxLearner:

@@ -98,12 +98,16 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     input_shape = tuple(dataset.x_train.shape[1:])
     check_images(input_shape, config.augmentation)
     outputs = dataset.num_classes or dataset.y_train.shape[1]
-    defaults: dict[str, Any] = {
-        field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name in _OF_TRAINING
-    }
-    model = _model(dataclasses.replace(config, **defaults), name, outputs, input_shape)
+    model = _model(of_the_network(config), name, outputs, input_shape)
     _evaluate_abstractly(model, config.batch_shape(len(dataset.x_train))[1])
     return model
+
+
+def of_the_network(config: TrainConfig) -> TrainConfig:
+    """The choices with the defaults in place of those that networks know nothing of: equal for networks that are."""
+    fields = (field for field in dataclasses.fields(TrainConfig) if field.name in _OF_TRAINING)
+    defaults: dict[str, Any] = {field.name: field.default for field in fields}
+    return dataclasses.replace(config, **defaults)
 
 
 @functools.lru_cache(maxsize=8)

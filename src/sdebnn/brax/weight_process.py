@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.bayesian import Init, Layer, Params
@@ -105,12 +105,12 @@ class WeightProcess(OUPrior):
         return jnp.concatenate([self.split(self._pull(w, params))[0] + noisy, still])
 
     def prior_moments(
-        self, params: Params, ts: Float[np.ndarray, " times"]
-    ) -> tuple[Float[np.ndarray, "times p"], Float[np.ndarray, "times p"]]:
-        """Mean and standard deviation of every weight under the prior at the depths `ts`, where all weights have noise
-        at all depths.
+        self, params: Params, ts: Float[np.ndarray, " times"], keep: Int[np.ndarray, " k"] | slice = slice(None)
+    ) -> tuple[Float[np.ndarray, "times k"], Float[np.ndarray, "times k"]]:
+        """Mean and standard deviation of every weight, or of those numbered in `keep`, under the prior at the depths
+        `ts`, where all weights have noise at all depths.
         """
-        return self.moments(np.asarray(ravel_pytree(params["w0"])[0]), self.diffusion(params), ts)
+        return self.moments(np.asarray(ravel_pytree(params["w0"])[0])[keep], self.diffusion(params)[keep], ts)
 
     def _pull(self, w: Weights, params: Params) -> Weights:
         return -self.rate * (w - ravel_pytree(params["w0"])[0] if self.centre == "w0" else w)

@@ -161,14 +161,15 @@ class TorchLearner:
             return None
         block, process = blocks[0], blocks[0].process
         depths = torch.from_numpy(ts)
+        mean, sigma = block.start_mean().cpu().numpy(), block.sigma.cpu().numpy()
+        chosen = np.linspace(0, mean.size - 1, weights).astype(int)
         rngs = [self._generator(DRAW, draw) for draw in range(draws)]
-        paths = np.stack([block.weight_path(depths, rng=rng).cpu().numpy() for rng in rngs])
-        chosen = np.linspace(0, paths.shape[2] - 1, weights).astype(int)
+        # Of each path, as large as all weights at all depths, the chosen weights alone outlive the next.
+        paths = np.stack([block.weight_path(depths, rng=rng)[:, chosen].cpu().numpy() for rng in rngs])
         prior = None
         if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
-            mean, std = process.moments(block.start_mean().cpu().numpy(), block.sigma.cpu().numpy(), ts)
-            prior = (mean[:, chosen], std[:, chosen])
-        return WeightPaths(ts, paths[:, :, chosen], prior)
+            prior = process.moments(mean[chosen], sigma[chosen], ts)
+        return WeightPaths(ts, paths, prior)
 
     def _add_gradients(self, x: Any, y: Any, step: int) -> dict[str, torch.Tensor]:
         """Adds up the gradients of every slice under every weight path; returns the means of the losses' parts."""

@@ -15,6 +15,8 @@ from sdebnn.training.predictions import sample_probabilities
 PATHS = 8
 WEIGHTS = 4
 TIMES = 101
+# Parameters times steps of the solver that cost a second or so.
+CHEAP = 10**8
 
 
 def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Learner, fitted: Fitted) -> None:
@@ -26,9 +28,18 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Lea
         probabilities = sample_probabilities(learner, fitted.test_outputs).mean(axis=0)
         predictions = {config.model: (probabilities, dataset.y_test)}
         plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
-    drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), PATHS, WEIGHTS)
+    drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), _paths(config, dataset, learner), WEIGHTS)
     if drawn is not None:
         plots.draw_weight_paths(drawn.ts, drawn.paths, run.pictures / "weight_paths.png", prior=drawn.prior)
+
+
+def _paths(config: TrainConfig, dataset: Dataset, learner: Learner) -> int:
+    """How many weight paths to draw: fewer where so many would take more than a tenth of what training took."""
+    parameters = sum(array.size for name, array in learner.state().items() if name.startswith("average/"))
+    # A gradient step goes through the solver's steps about three times, forward and backward.
+    trained = 3 * config.steps * config.train_samples * config.total_steps(len(dataset.x_train)) * parameters
+    affordable = max(trained / 10, CHEAP) / (parameters * (TIMES - 1))
+    return max(1, min(PATHS, int(affordable)))
 
 
 def draw_entropy(
