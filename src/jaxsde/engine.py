@@ -35,7 +35,6 @@ class Scheme(NamedTuple):
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
       where the interval has the path's slice. Padding has length 0.
     - `substeps`: steps an interval, padding included.
-    - `additive`: whether the diffusion does not depend on the state.
     """
 
     step: Callable[..., Any]
@@ -44,7 +43,6 @@ class Scheme(NamedTuple):
     restart: Callable[[Any], Any] | None
     locate: Callable[[Any, Interval, Any], tuple[Any, Any, Increment]]
     substeps: int
-    additive: bool
 
 
 def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | None) -> Scheme:
@@ -83,7 +81,6 @@ def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | 
         restart if save is None and method.carries_state_alone else None,
         locate,
         steps.substeps,
-        sde.noise == "additive" or sde.g is None,
     )
 
 

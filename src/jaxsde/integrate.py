@@ -146,7 +146,8 @@ def sdeint_ito(
 
     - `dt`: the longest step; a hundredth of the span unless given. Each interval of `ts` is divided into the fewest
       equal steps, and their number has to be known: `ts` and `dt` are concrete (numpy arrays, say), not traced.
-    - `adjoint`: the stochastic adjoint unless given, which has no forward mode: for `jax.jvp` take `"backprop"`.
+    - `adjoint`: the stochastic adjoint unless given: exact, in the memory of 13 states. It has no forward mode and no
+      second derivative: for those take `"backprop"`.
     - `adaptive`: whether to choose steps so that each has an error of at most `atol + rtol |y|`, starting from `dt`.
       The noise is then a `VirtualTree`, and the method of strong order one at least: one of lower order may converge to
       another equation's solution (Gaines and Lyons, 1997).

@@ -33,7 +33,7 @@ def while_loop(goes_on: Callable[[Any], Any], body: Callable[[Any], Any], carry:
     return jax.lax.while_loop(goes_on, lambda carry: vary_like(body(carry), carry), carry)
 
 
-def fori_loop(start: int, end: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+def fori_loop(start: Any, end: Any, body: Callable[[Any, Any], Any], carry: Any) -> Any:
     """`jax.lax.fori_loop`."""
     carry = settled(lambda carry: body(start, carry), carry)
     return jax.lax.fori_loop(start, end, lambda i, carry: vary_like(body(i, carry), carry), carry)

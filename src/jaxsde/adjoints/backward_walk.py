@@ -1,13 +1,13 @@
-"""The gradient of a solve from its last state alone: the steps are undone, one by one, over the same Brownian path.
+"""The gradient of a solve by a walk from its end to its start, over the same Brownian path.
 
-At each step, from the last to the first: the state at its start is recovered from that at its end, and the cotangent
-is pulled back by the derivative of the scheme's own step there. So memory does not grow with the number of steps, every
-output time contributes its cotangent as it is passed, and the noise is drawn again from its key. How a step is undone
-is what tells the reversible adjoint from the stochastic one.
+At each step, from the last to the first: the state at its start is found, and the cotangent is pulled back by the
+derivative of the scheme's own step there. So no step's inner values are kept, every output time contributes its
+cotangent as it is passed, and the noise is drawn again from its key. How states are found is what tells the reversible
+adjoint from the stochastic one.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,22 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxsde import loops
 from jaxsde.engine import Interval, Scheme, solve
 
-Undo = Callable[[Scheme, Any, Any, Any], Any]
+
+class States(NamedTuple):
+    """How the walk finds states. What it remembers between steps is a pytree of arrays, `memory`.
+
+    - `forward`: `(scheme, carry, theta, path, xs)` to the last carry, the outputs and the memory; `theta` are the args
+      of that scheme.
+    - `before`: `(scheme, carry, memory, theta, path, xs, k, (t, h, increment))` to the carry at the start of step k, of
+      all steps, and the memory for step k - 1; `carry` is that at the end.
+    """
+
+    forward: Callable[..., tuple[Any, Any, Any]]
+    before: Callable[..., tuple[Any, Any]]
 
 
-def walk_back(undo: Undo, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
-    """The outputs of the solve. `undo(scheme, carry1, args, (t, h, increment))` is the carry at a step's start."""
+def walk_back(states: States, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+    """The outputs of the solve."""
     arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
     where = _first_step(scheme, path, xs)
     carry = loops.settled(lambda carry: scheme.step(carry, args, *where), carry)
@@ -29,12 +40,11 @@ def walk_back(undo: Undo, scheme: Scheme, carry: Any, args: Any, path: Any, xs: 
     solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs)[1])
 
     def forward(carry: Any, theta: Any, path: Any, xs: Any) -> tuple[Any, Any]:
-        last, outputs = solve(scheme, carry, theta, path, xs)
-        # With the outputs kept as they are, they are the states at their times, free of the error of undoing steps.
-        return outputs, (last, outputs if scheme.restart else None, carry, theta, path, xs)
+        last, outputs, memory = states.forward(scheme, carry, theta, path, xs)
+        return outputs, (last, memory, carry, theta, path, xs)
 
     def backward(residuals: Any, cotangents: Any) -> Any:
-        return loops.sum_like(_backward(undo, scheme, residuals, cotangents), residuals[2:])
+        return loops.sum_like(_backward(states, scheme, residuals, cotangents), residuals[2:])
 
     solver.defvjp(forward, backward)
     return solver(carry, (arrays, hoisted), path, xs)
@@ -88,8 +98,8 @@ def _hoist(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., A
     return hoisted, traced
 
 
-def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> Any:
-    last, outputs, carry0, theta, path, xs = residuals
+def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -> Any:
+    last, memory, carry0, theta, path, xs = residuals
     parameters, with_parameters = _select((theta, path), _is_floating)
     # Integers that `save` keeps have no cotangent.
     kept, _ = _select(cotangents, lambda x: x.dtype != jax.dtypes.float0)
@@ -97,49 +107,45 @@ def _backward(undo: Undo, scheme: Scheme, residuals: Any, cotangents: Any) -> An
     def output(carry: Any, parameters: list[Any]) -> list[Any]:
         return _select(scheme.output(carry, with_parameters(parameters)[0]), _is_floating)[0]
 
-    def step(carry1: Any, a: Any, a_parameters: Any, x: Interval, j: Any, known: Any) -> Any:
-        """Through one step: the carry at its start and the cotangents of that, of the parameters and of x."""
-        (t, h, path_) = x.t, x.h, x.path
+    def step(state: Any, x: Interval, k: Any, j: Any) -> Any:
+        """Through one step: the carry at its start, the memory, and the cotangents of that, of the parameters, of x."""
+        carry, memory, a, a_parameters = state
         where, pull_where = jax.vjp(
             lambda p, t, h, s: scheme.locate(with_parameters(p)[1], x._replace(t=t, h=h, path=s), j),
             parameters,
-            t,
-            h,
-            path_,
+            x.t,
+            x.h,
+            x.path,
         )
-        start = undo(scheme, carry1, theta, where) if known is None else known
+        start, memory = states.before(scheme, carry, memory, theta, path, xs, k, where)
         _, pull = jax.vjp(lambda c, p, where: scheme.step(c, with_parameters(p)[0], *where), start, parameters, where)
         a, from_step, a_where = pull(a)
         from_where, a_t, a_h, a_path = pull_where(a_where)
-        return start, a, _add(a_parameters, from_step, from_where), a_t, a_h, a_path
+        return (start, memory, a, _add(a_parameters, from_step, from_where)), (a_t, a_h, a_path)
 
     def interval(state: Any, scanned: Any) -> Any:
-        carry, a, a_parameters = state
-        x, cotangent, before = scanned
+        carry, memory, a, a_parameters = state
+        number, x, cotangent = scanned
         _, pull = jax.vjp(output, carry, parameters)
         from_output, a_from_output = pull(cotangent)
-        a, a_parameters = _add(a, from_output), _add(a_parameters, a_from_output)
-        known = scheme.restart(before) if scheme.restart else None
+        state = carry, memory, _add(a, from_output), _add(a_parameters, a_from_output)
         if scheme.substeps == 1:
-            carry, a, a_parameters, a_t, a_h, a_path = step(carry, a, a_parameters, x, 0, known)
-        else:
+            return step(state, x, number, 0)
 
-            def substep(inner: Any, p: Any) -> Any:
-                j, carry, a, a_parameters, sum_t, sum_h = inner
-                carry, a, a_parameters, a_t, a_h, a_path = step(carry, a, a_parameters, x._replace(path=p), j, None)
-                return (j - 1, carry, a, a_parameters, sum_t + a_t, sum_h + a_h), a_path
+        def substep(inner: Any, scanned: Any) -> Any:
+            state, sum_t, sum_h = inner
+            j, p = scanned
+            state, (a_t, a_h, a_path) = step(state, x._replace(path=p), number * scheme.substeps + j, j)
+            return (state, sum_t + a_t, sum_h + a_h), a_path
 
-            start = (jnp.asarray(scheme.substeps - 1, jnp.int32), carry, a, a_parameters, 0 * x.t, 0 * x.h)
-            (_, carry, a, a_parameters, a_t, a_h), a_path = loops.scan(
-                substep, start, x.path, scheme.substeps, reverse=True
-            )
-            carry = carry if known is None else known
-        return (carry, a, a_parameters), (a_t, a_h, a_path)
+        j = jnp.arange(scheme.substeps, dtype=jnp.int32)
+        (state, a_t, a_h), a_path = loops.scan(substep, (state, 0 * x.t, 0 * x.h), (j, x.path), reverse=True)
+        return state, (a_t, a_h, a_path)
 
-    before = jax.tree.map(lambda y: y[:-1], outputs)
-    state = (last, *jax.tree.map(jnp.zeros_like, (last, parameters)))
-    later = [c[1:] for c in kept]
-    (_, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, (xs, later, before), reverse=True)
+    state = (last, memory, *jax.tree.map(jnp.zeros_like, (last, parameters)))
+    numbers = jnp.arange(xs.t.shape[0], dtype=jnp.int32)
+    scanned = (numbers, xs, [c[1:] for c in kept])
+    (_, _, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)
     _, pull = jax.vjp(output, carry0, parameters)
     from_output, a_from_output = pull([c[0] for c in kept])
     # Integers and keys have no cotangent: None.

@@ -40,7 +40,7 @@ def SDEBNN(
     - `method`: a solver of `jaxsde` for additive noise.
     - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `jaxsde.path_kl`.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
-      `2 sqrt(steps)` depths; `"stochastic"`, and `"reversible"` with the method of that name, keep two.
+      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
 
     **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
     of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.

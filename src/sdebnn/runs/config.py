@@ -127,8 +127,8 @@ class TrainConfig:
     test_method: str = _choice("", "solver for predictions; empty is as in training")
     adjoint: str = _choice(
         "backprop",
-        "how gradients are computed: backprop keeps every step, checkpoint few of them and computes the others again, "
-        "reversible (with the method reversible_heun) and stochastic none",
+        "how gradients are computed: backprop keeps every step, checkpoint and stochastic few of them and compute the "
+        "others again (stochastic keeps none in PyTorch), reversible (with the method reversible_heun) none",
         choices=("backprop", "checkpoint", "reversible", "stochastic"),
     )
     rtol: float = _choice(
