@@ -17,6 +17,10 @@ from typing import Any
 from sdebnn.errors import InputError, PeerError, Stopped, StorageError
 
 
+LONGEST = 4000
+"""Characters of what is said of an error."""
+
+
 def outcome(program: str, action: Callable[[], None]) -> int:
     """Runs `action`. Returns the exit code: 0, 2 for input that cannot be used, 1 for training that broke down,
     for files that cannot be written and where another process ended, 130 after Ctrl-C, 143 after SIGTERM.
@@ -37,8 +41,7 @@ def _run(program: str, action: Callable[[], None]) -> int:
     try:
         action()
     except (InputError, PeerError, StorageError, FloatingPointError) as error:
-        # The names of files, and what others say is wrong with them, may have lines of their own.
-        _complain(f"{program}: error: {' '.join(str(error).splitlines())}")
+        _complain(f"{program}: error: {error}")
         return 2 if isinstance(error, InputError) else 1
     except Stopped as stop:
         _complain(f"{program}: {stop}")
@@ -98,6 +101,10 @@ def _open_standard_streams() -> None:
 
 
 def _complain(text: str) -> None:
+    # The names of files, and what is in them, may have lines of their own, or steer the terminal.
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.splitlines()))
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 

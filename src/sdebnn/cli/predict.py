@@ -34,6 +34,6 @@ def run(options: argparse.Namespace) -> None:
     if options.output.exists() and options.inputs.exists() and options.output.samefile(options.inputs):
         raise InputError(f"The output {options.output} is the file of the inputs; give another, which is overwritten.")
     x = load_inputs(options.inputs)
-    predictions = prediction_file.predict(build_learner, options.folder, x, changes=choices_given(options))
-    prediction_file.write(predictions, options.output)
-    print(f"{len(x)} predictions are in {options.output}: {', '.join(predictions)}.")
+    parts = prediction_file.predict_in_parts(build_learner, options.folder, x, changes=choices_given(options))
+    names = prediction_file.write_in_parts(parts, options.output)
+    print(f"{len(x)} predictions are in {options.output}: {', '.join(names)}.")

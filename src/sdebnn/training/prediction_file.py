@@ -1,11 +1,15 @@
 """Predictions of a finished run for new inputs, and the file that holds them."""
 
+import contextlib
 import csv
 import io
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,19 +49,30 @@ def predict(
     **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint;
     `FloatingPointError` when outputs are not finite.
     """
+    parts = list(predict_in_parts(build, folder, x, changes=changes))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def predict_in_parts(
+    build: Build, folder: str | Path, x: Any, *, changes: Mapping[str, Any] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """As `predict`, a part of the inputs at a time: for so many that their predictions do not fit into memory. What is
+    refused is refused at once, before the first part is asked for.
+    """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
-    x = task.inputs(x)
-    refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(x), CHUNK))
+    inputs = task.inputs(x)
+    refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(inputs), CHUNK))
     learner = built(build, prediction_choices(config), task.placeholder())
     keeping.load_average(run, keeping.read_choices(run), learner)
-    parts = []
-    for start in range(0, len(x), CHUNK):
-        outputs = learner.outputs(x[start : start + CHUNK])
+
+    def part(start: int) -> dict[str, np.ndarray]:
+        outputs = learner.outputs(inputs[start : start + CHUNK])
         keeping.refuse_bad_outputs(run, config, outputs, saved=True)
-        parts.append(_of_labels(learner, outputs) if task.num_classes else _of_targets(learner, outputs))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return _of_labels(learner, outputs) if task.num_classes else _of_targets(learner, outputs)
+
+    return map(part, range(0, len(inputs), CHUNK))
 
 
 def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
@@ -65,22 +80,55 @@ def write(predictions: Mapping[str, np.ndarray], path: Path) -> None:
 
     **Raises:** `InputError` for another suffix and for a path that cannot be written; `StorageError` for a full disk.
     """
+    write_in_parts([predictions], path)
+
+
+def write_in_parts(parts: Iterable[Mapping[str, np.ndarray]], path: Path) -> list[str]:
+    """Writes predictions as `write` does, each part as it comes, and returns their names."""
     check_output(path)
-    buffer = io.BytesIO()
-    if path.suffix == ".npz":
-        np.savez(buffer, **predictions)  # type: ignore[arg-type]
-    else:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
+    with storage.writing(path.parent.resolve() / path.name) as file:
+        return _write_arrays(parts, file, path.parent) if path.suffix == ".npz" else _write_table(parts, file)
+
+
+def _write_table(parts: Iterable[Mapping[str, np.ndarray]], file: BinaryIO) -> list[str]:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    names: list[str] = []
+    writer = csv.writer(text)
+    for part in parts:
         columns = {
             name if column.shape[1] == 1 else f"{name}_{number}": column[:, number]
-            for name, column in ((name, array.reshape(len(array), -1)) for name, array in predictions.items())
+            for name, column in ((name, array.reshape(len(array), -1)) for name, array in part.items())
             for number in range(column.shape[1])
         }
-        writer.writerow(columns)
+        if not names:
+            names = list(part)
+            writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-        buffer.write(text.getvalue().encode())
-    storage.write(path.parent.resolve() / path.name, buffer.getvalue())
+    text.detach()
+    return names
+
+
+def _write_arrays(parts: Iterable[Mapping[str, np.ndarray]], file: BinaryIO, folder: Path) -> list[str]:
+    """An .npz has its arrays one after the other, and each part has rows of all: they are put aside in files that have
+    no name, on the disk that the result has to fit on anyway.
+    """
+    with contextlib.ExitStack() as open_now:
+        aside: dict[str, tuple[BinaryIO, np.ndarray]] = {}
+        rows = 0
+        for part in parts:
+            for name, array in part.items():
+                if name not in aside:
+                    aside[name] = (open_now.enter_context(tempfile.TemporaryFile(dir=folder)), array)
+                aside[name][0].write(np.ascontiguousarray(array).data)
+            rows += len(array)
+        archive = open_now.enter_context(zipfile.ZipFile(file, "w"))
+        for name, (kept, like) in aside.items():
+            header = {"descr": np.lib.format.dtype_to_descr(like.dtype), "fortran_order": False}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(member, header | {"shape": (rows, *like.shape[1:])})
+                kept.seek(0)
+                shutil.copyfileobj(kept, member, 2**20)
+    return list(aside)
 
 
 def check_output(path: Path) -> None:

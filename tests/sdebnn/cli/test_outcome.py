@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sdebnn.cli.outcome import outcome
+from sdebnn.errors import InputError
+
 PROGRAM = """
 import sys
 from sdebnn.cli.outcome import outcome
@@ -70,3 +73,14 @@ def test_signals_end_a_program_with_a_sentence_before_and_after_training(name: s
 def test_what_an_encoding_does_not_have_is_written_with_escapes(tmp_path: Path) -> None:
     act = r"print('The run is in \xfc\udcff')"
     assert shell("", act, tmp_path, PYTHONIOENCODING="ascii") == (0, "The run is in \\xfc\\udcff\n", "")
+
+
+def test_text_of_others_cannot_steer_the_terminal_nor_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def act() -> None:
+        raise InputError("of\na file: \x1b[2J\u202e " + 10**6 * "long " + "end")
+
+    assert outcome("program", act) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("program: error: of a file: \\x1b[2J\\u202e long")
+    assert said.endswith("long end\n")
+    assert len(said) < 5000

@@ -129,3 +129,39 @@ def test_a_run_lives_in_a_folder_of_any_name(tmp_path, saved, build) -> None:
     resume_run(build, folder)
     assert (folder / "report.html").read_text().count("\\udcff") > 0
     restore(build, folder)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_predictions_in_parts_are_those_of_all_at_once(suffix: str, tmp_path, saved, build, monkeypatch) -> None:
+    start_run(build, saved[0], tmp_path / "run")
+    x = np.random.default_rng(1).normal(size=(11, 2))
+    whole = prediction_file.predict(build, tmp_path / "run", x)
+    prediction_file.write(whole, tmp_path / f"whole{suffix}")
+    monkeypatch.setattr(prediction_file, "CHUNK", 4)
+    parts = prediction_file.predict_in_parts(build, tmp_path / "run", x)
+    assert prediction_file.write_in_parts(parts, tmp_path / f"parts{suffix}") == list(whole)
+    files = [tmp_path / f"{name}{suffix}" for name in ("whole", "parts")]
+    if suffix == ".csv":
+        assert files[0].read_text() == files[1].read_text()
+        assert len(files[0].read_text().splitlines()) == 12
+    else:
+        first, second = (np.load(file) for file in files)
+        assert list(first) == list(second) == list(whole)
+        for name, array in whole.items():
+            for found in (first[name], second[name]):
+                np.testing.assert_array_equal(found, array)
+                assert found.dtype == array.dtype
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["mine.npz", "run", *(file.name for file in files)]
+    )
+
+
+def test_parts_that_break_off_leave_no_file(tmp_path, saved) -> None:
+    def parts():
+        yield {"label": np.zeros(3)}
+        raise FloatingPointError
+
+    for name in ("new.npz", "new.csv"):
+        with pytest.raises(FloatingPointError):
+            prediction_file.write_in_parts(parts(), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
