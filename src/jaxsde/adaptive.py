@@ -192,4 +192,4 @@ def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:
         squares.append(jnp.sum(jnp.square((b - c) / allowed)).astype(dtype))
         count += a.size
     # The floor keeps a step without error from an infinite factor.
-    return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / count), 1e-6)
+    return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / max(count, 1)), 1e-6)

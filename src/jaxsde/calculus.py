@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxsde.problem import NOISES, one_of
+from jaxsde.noise_contract import has_cross_terms
+from jaxsde.problem import NOISES, check_additive, one_of
 from jaxsde.sde import aligned
 
 Function = Callable[[Any, Any, Any], Any]
@@ -26,8 +27,9 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
 
     **Arguments:**
 
-    - `g`: the diffusion, as the solvers take it. With diagonal noise, g_i depends on y_i alone, and the product is one
-      Jacobian-vector product, as with scalar noise; with general noise it is one for each Brownian motion.
+    - `g`: the diffusion, as the solvers take it. With diagonal noise the product is one Jacobian-vector product, as
+      with scalar noise, if g_i depends on y_i alone; if it does not, it is one for each entry of y. With general noise
+      it is one for each Brownian motion.
     - `noise`: the noise type; `noise_shape`: for general noise that is matrix-free.
     """
     one_of("noise", noise, NOISES)
@@ -36,9 +38,29 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
         direction = _filled(column(y), y)
         return jax.jvp(lambda y: _filled(column(y), y), (y,), (direction,))[1]
 
+    def along_each_entry(y: Any, t: Any, args: Any) -> Any:
+        """Of diagonal noise whose column j is g_j alone, but may depend on all of y."""
+        products = []
+        for k, leaf in enumerate(jax.tree.leaves(y)):
+
+            def of_entry(unit: Any, k: int = k) -> Any:
+                def column(y: Any) -> Any:
+                    values = jax.tree.leaves(_filled(g(y, t, args), y))
+                    entry = [unit * x if j == k else jnp.zeros_like(x) for j, x in enumerate(values)]
+                    return jax.tree.unflatten(jax.tree.structure(y), entry)
+
+                return jax.tree.leaves(along_itself(column, y))[k]
+
+            units = jnp.eye(leaf.size, dtype=leaf.dtype).reshape(leaf.size, *leaf.shape)
+            products.append(jax.vmap(of_entry)(units).sum(0))
+        return jax.tree.unflatten(jax.tree.structure(y), products)
+
     def product(y: Any, t: Any, args: Any) -> Any:
         if noise == "additive":
+            check_additive(g, y, t, args)
             return jax.tree.map(jnp.zeros_like, y)
+        if noise == "diagonal" and has_cross_terms(g, y, t, args):
+            return along_each_entry(y, t, args)
         if noise != "general":
             return along_itself(lambda y: g(y, t, args), y)
         shape = noise_shape or jax.tree.leaves(jax.eval_shape(g, y, t, args))[0].shape[-1:]

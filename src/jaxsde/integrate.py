@@ -17,6 +17,7 @@ from jaxsde.problem import (
     check_adaptive,
     check_equation,
     check_method,
+    check_noise,
     check_path,
     check_state,
     check_times,
@@ -60,8 +61,11 @@ def sdeint_ito_fixed_grid(
     - `ts`: the times, increasing or decreasing, (n + 1,); `ts[0]` is the time of `y0`.
     - `rng`: a JAX key. Same key, same path, whatever the method and the gradient.
     - `args`: any pytree, handed to f and g.
-    - `method`: see `jaxsde.METHODS`; a method that does not converge for this SDE type and noise is refused.
-    - `noise`: `"diagonal"`, `"additive"`, `"scalar"` or `"general"`.
+    - `method`: see `jaxsde.METHODS`; `euler` is `euler_maruyama`. A method that does not
+      converge for this SDE type and noise is refused.
+    - `noise`: `"diagonal"`, `"additive"`, `"scalar"` or `"general"`. A diffusion that depends on y is refused as
+      additive, and one whose entries depend on others as diagonal where the method or adaptive steps need that they do
+      not.
     - `brownian`: the path: `CounterPath(rng)` unless given; see `jaxsde.brownian`.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`.
     - `save`: a function of y; what to keep at every time. All of y unless given.
@@ -236,6 +240,7 @@ def _on_grid(
 ) -> Any:
     sde, method, y0, times, args, _ = posed
     path = check_path(brownian, sde, method, times, grid.total)
+    check_noise(sde, method, y0, times[0], args)
     carry = method.init(sde, y0, times[0], args)
     xs, path = intervals(grid, path)
     steps = scheme(sde, method, grid, save)
@@ -259,6 +264,7 @@ def _by_steps(
     _check_known(ts, dt)
     if tolerance is not None:
         check_adaptive(posed.sde, posed.method, brownian, tolerance)
+        check_noise(posed.sde, posed.method, posed.y0, times[0], posed.args, adaptive=True)
         start, end = sorted((float(ts[0]), float(ts[-1])))
         span = end - start
         tree = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, span * 2.0**-18))

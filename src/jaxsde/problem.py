@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
-from jaxsde.methods import METHODS, Method
+from jaxsde.methods import ALIASES, METHODS, Method
+from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE, Leaves, aligned, precision
 
 NOISES = ("diagonal", "additive", "scalar", "general")
@@ -21,15 +22,19 @@ def one_of(name: str, got: object, allowed: Iterable[str]) -> None:
     allowed = list(allowed)
     if got in allowed:
         return
-    near = difflib.get_close_matches(str(got), allowed, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    # Peers write EulerHeun, euler-heun and ItoMilstein.
+    plain = {name.replace("_", ""): name for name in allowed}
+    typed = "".join(letter for letter in str(got).lower() if letter.isalnum())
+    near = difflib.get_close_matches(typed, plain, n=1, cutoff=0.5)
+    hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
     raise ValueError(f"{name} is {got!r}; allowed are {', '.join(map(repr, allowed))}.{hint}")
 
 
 def check_method(name: str, sde_type: str, noise: str) -> Method:
     """The method, if it converges to the solution of that type for that noise."""
-    one_of("method", name, METHODS)
+    one_of("method", name, (*METHODS, *ALIASES))
     one_of("noise", noise, NOISES)
+    name = ALIASES.get(name, name)
     method = METHODS[name]
     offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise)]
     if not _offers(method, sde_type, noise):
@@ -218,6 +223,32 @@ def _check_cholesky(cholesky: Any, like: Leaves) -> None:
                 f"cholesky has shape {np.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
                 "axis."
             )
+
+
+def check_noise(sde: SDE, method: Method, y0: Leaves, t0: Any, args: Any, adaptive: bool = False) -> None:
+    """Refuses a diffusion that is not of its noise type, where what is made of it would be wrong."""
+    if sde.g is None:
+        return
+    y = sde.unflatten(y0)
+    if sde.noise == "additive":
+        check_additive(sde.g, y, t0, args)
+    if sde.noise == "diagonal" and (adaptive or method.entrywise) and has_cross_terms(sde.g, y, t0, args):
+        who = "adaptive=True" if adaptive else f"method {method.name!r}"
+        raise ValueError(
+            f"noise is 'diagonal' and an entry of g(y, t, args) depends on another entry of y that has noise; {who} "
+            "needs entry i of g to depend on entry i of y alone. Take fixed steps of 'euler_maruyama' (Ito) or of "
+            "'heun', 'midpoint' or 'euler_heun' (Stratonovich), which converge for this noise at order 1/2."
+        )
+
+
+def check_additive(g: Callable[..., Any], y: Any, t: Any, args: Any) -> None:
+    """Refuses a diffusion that depends on y."""
+    if depends_on_state(g, y, t, args):
+        raise ValueError(
+            "noise is 'additive' and g(y, t, args) depends on y: it changes when y does. What is right for additive "
+            "noise, such as a method for either calculus, is wrong for it: pass noise='diagonal' if entry i of g "
+            "depends on entry i of y, or 'scalar' or 'general', and a method that is offered for that."
+        )
 
 
 def check_adaptive(sde: SDE, method: Method, brownian: Any, tolerance: Any) -> None:

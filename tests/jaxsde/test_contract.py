@@ -9,6 +9,7 @@ from jaxsde import (
     CounterPath,
     ReplayedPath,
     VirtualTree,
+    ito_to_stratonovich,
     sdeint_ito,
     sdeint_ito_fixed_grid,
     sdeint_strat,
@@ -47,6 +48,9 @@ def f(y, t, args):
         ({"g": lambda y, t, a: 1.0, "noise": "general"}, ValueError, r"g gives shape \(\)"),
         ({"g": lambda y, t, a: y > 0}, TypeError, "bool"),
         ({"method": "midpont"}, ValueError, "Did you mean 'midpoint'"),
+        ({"method": "ReversibleHeun"}, ValueError, "Did you mean 'reversible_heun'"),
+        ({"method": "ItoMilstein"}, ValueError, "Did you mean 'milstein'"),
+        ({"method": "srk"}, ValueError, "Did you mean 'sra1'"),
         ({"noise": "diag"}, ValueError, "'diagonal', 'additive'"),
         ({"adjoint": "backprob"}, ValueError, "Did you mean 'backprop'"),
         ({"rng": 0}, TypeError, "jax.random.key"),
@@ -113,3 +117,52 @@ def test_times_are_a_list_as_well():
     np.testing.assert_array_equal(
         sdeint_ito(f, f, jnp.ones(3), [0, 0.5, 1.0], KEY), sdeint_ito(f, f, jnp.ones(3), np.array([0, 0.5, 1.0]), KEY)
     )
+
+
+def test_euler_is_euler_maruyama():
+    call = (f, f, jnp.ones(3), TS, KEY, None)
+    np.testing.assert_array_equal(sdeint_ito(*call, "euler"), sdeint_ito(*call, "euler_maruyama"))
+    with pytest.raises(ValueError, match="'euler_maruyama' is not offered for an SDE of type 'stratonovich'"):
+        sdeint_strat(*call, "euler")
+
+
+NOTHING = {"none": jnp.zeros((0, 2)), "some": jnp.ones(3)}
+
+
+@pytest.mark.parametrize("y0", [jnp.zeros(0), NOTHING])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"method": "euler_maruyama", "noise": "scalar", "check_finite": True},
+        {"method": "reversible_heun", "noise": "additive", "adjoint": "reversible"},
+        {"method": "midpoint", "noise": "additive", "adaptive": True, "rtol": 0.1, "atol": 0.1, "max_steps": 200},
+    ],
+)
+def test_a_state_without_entries_has_a_solution_without_entries(y0, choices):
+    def drift(y, t, args):
+        return jax.tree.map(lambda x: -x, y)
+
+    def diffusion(y, t, args):
+        return jax.tree.map(lambda x: 0.5 * jnp.ones_like(x), y)
+
+    ys = sdeint_ito(drift, diffusion, y0, TS[[0, -1]], KEY, **choices)
+    jax.tree.map(lambda y, x: np.testing.assert_array_equal(y[0], x), ys, y0)
+    assert all(np.isfinite(y).all() for y in jax.tree.leaves(ys))
+
+
+@pytest.mark.parametrize("y0", [jnp.zeros(0), NOTHING])
+def test_no_brownian_motions_are_an_ode(y0):
+    def drift(y, t, args):
+        return jax.tree.map(lambda x: -x, y)
+
+    def matrix(y, t, args):
+        return jax.tree.map(lambda x: jnp.zeros((*x.shape, 0)), y)
+
+    def product(y, t, args):
+        return lambda v: jax.tree.map(lambda x: x * v.sum(), y)
+
+    ode = sdeint_ito(drift, None, y0, TS, None)
+    with_matrix = sdeint_ito(ito_to_stratonovich(drift, matrix, "general"), matrix, y0, TS, KEY, noise="general")
+    without = sdeint_ito(drift, product, y0, TS, KEY, noise="general", noise_shape=(0,))
+    for found in (with_matrix, without):
+        jax.tree.map(np.testing.assert_array_equal, found, ode)

@@ -152,3 +152,21 @@ def test_refusals(change, says):
     call = {"u": U, "ys": ys, "ts": TS, "increments": dB, "args": ARGS} | change
     with pytest.raises(ValueError, match=says):
         path_kl(**call)
+
+
+@pytest.mark.parametrize("estimator", ["analytic", "full_mc", "stl"])
+def test_no_infinity_or_nan_arises_on_the_way(estimator):
+    ts, y0, key = np.linspace(0, 1, 5), jnp.ones(3), jax.random.key(0)
+
+    def sigma(y, t, args):
+        # The second entry has no noise and the same drift under both.
+        return jnp.asarray([0.5, 0.0, 1.0])
+
+    u = relative_drift(lambda y, t, a: -y, lambda y, t, a: -y * jnp.asarray([2.0, 1.0, 0.5]), sigma)
+    with jax.debug_infs(True), jax.debug_nans(True):
+        increments = brownian_increments(key, ts, y0)
+        path = ReplayedPath(increments)
+        ys = sdeint_ito_fixed_grid(lambda y, t, a: -y, sigma, y0, ts, None, noise="additive", brownian=path)
+        kl, slope = jax.value_and_grad(lambda ys: path_kl(u, ys, ts, increments, estimator=estimator))(ys)
+    assert kl > 0 or estimator != "analytic"
+    np.testing.assert_array_equal(slope[:, 1], 0)

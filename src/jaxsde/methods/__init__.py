@@ -13,4 +13,7 @@ METHODS: dict[str, Method] = {
     method.name: method for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, REVERSIBLE_HEUN, SRA1)
 }
 
-__all__ = ["METHODS", "Method"]
+# Other names that are accepted wherever a method is named.
+ALIASES = {"euler": "euler_maruyama"}
+
+__all__ = ["ALIASES", "METHODS", "Method"]

@@ -26,6 +26,7 @@ class Method:
     - `step`: `(sde, carry, t, h, increment, args) -> carry`.
     - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
     - `inverse`: the step's algebraic inverse, `(sde, carry1, t, h, increment, args) -> carry0`, if it has one.
+    - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     """
 
@@ -38,6 +39,7 @@ class Method:
     init: Callable[..., Any] = _y_alone
     state: Callable[..., Any] = _state
     inverse: Callable[..., Any] | None = None
+    entrywise: bool = False
     space_time: bool = False
 
     @property

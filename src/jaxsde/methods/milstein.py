@@ -36,4 +36,5 @@ MILSTEIN = Method(
     weak_order=1.0,
     evaluations=1,
     step=step,
+    entrywise=True,
 )

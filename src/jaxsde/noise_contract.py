@@ -1,0 +1,186 @@
+"""Whether a diffusion is of the noise type that it is declared to be, found before any integration.
+
+How g(y) depends on y is read off its jaxpr where that is enough: values that y does not reach, and values that are
+reached entry by entry. Where it is not, as after an indexing or a matrix product, g is evaluated at a few points, and
+derivatives of it. Parameters that are traced have no values then: numbers drawn at random take their places, so what
+is found holds for parameters in general.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
+
+from jaxsde.sde import aligned
+
+# How a value depends on the state: not at all, entry by entry on the leaf of that number, or in another way.
+Dependence = int | str | None
+MIXED = "mixed"
+
+# fmt: off
+ENTRYWISE = frozenset({
+    "abs", "acos", "acosh", "add", "and", "asin", "asinh", "atan", "atan2", "atanh", "broadcast_in_dim", "cbrt",
+    "ceil", "clamp", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp",
+    "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt",
+    "max", "min", "mul", "ne", "neg", "not", "or", "pow", "reduce_precision", "rem", "reshape", "round", "rsqrt",
+    "select_n", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stop_gradient", "sub", "tan", "tanh", "xor",
+})
+# fmt: on
+
+
+def depends_on_state(g: Callable[..., Any], y: Any, t: Any, args: Any) -> bool:
+    """Whether g(y, t, args) is another one at another y."""
+    y, t = jax.tree.map(jnp.asarray, (y, t))
+    closed, dependences, _ = _traced(g, y, t, args)
+    if all(d is None for d in dependences):
+        return False
+    with _at_once():
+        try:
+            return any(
+                _differ(a, b)
+                for values, points in _samples(closed, y, t)
+                for a, b in itertools.combinations([values(*point) for point in points], 2)
+            )
+        except (TypeError, ValueError):  # A g with rules of its own for derivatives, among traced values.
+            return False
+
+
+def has_cross_terms(g: Callable[..., Any], y: Any, t: Any, args: Any) -> bool:
+    """Whether the derivative of an entry of g(y, t, args) by another entry of y, times the g of that one, is not zero.
+
+    Diagonal noise has no such terms. Where it has none, the derivative of g along (g_1 z_1, g_2 z_2, ...) is z times
+    that along g, for every z.
+    """
+    y, t = jax.tree.map(jnp.asarray, (y, t))
+    closed, dependences, places = _traced(g, y, t, args)
+    if all(d in (None, place) for d, place in zip(dependences, places, strict=True)):
+        return False
+    with _at_once():
+        z = _numbers(jax.tree.leaves(y), 5)
+
+        def crosses(values: Callable[..., Any], point: list[Any]) -> bool:
+            def along(factors: list[Any]) -> list[Any]:
+                directions = [jnp.zeros_like(x) for x in point]
+                for k, value in zip(places, sigma, strict=True):
+                    directions[k] = jnp.asarray(value, point[k].dtype) * factors[k]
+                return jax.jvp(values, tuple(point), tuple(directions))[1]
+
+            sigma = values(*point)
+            own = along([jnp.ones_like(x) for x in z])
+            expected = [jnp.asarray(z[k], x.dtype) * x for k, x in zip(places, own, strict=True)]
+            # A derivative that is zero comes out as the rounding of terms of the size of g.
+            return _differ(
+                along(z), expected, size=max((float(jnp.abs(x).max(initial=0)) for x in sigma), default=0) ** 2
+            )
+
+        try:
+            return any(crosses(values, point) for values, points in _samples(closed, y, t) for point in points)
+        except (TypeError, ValueError):  # A g that has no derivative in forward mode.
+            return False
+
+
+@contextlib.contextmanager
+def _at_once() -> Iterator[None]:
+    """Computes with numbers while others are traced; a point outside of the domain of g is no error."""
+    with jax.ensure_compile_time_eval(), jax.debug_nans(False), jax.debug_infs(False):
+        yield
+
+
+def _traced(g: Callable[..., Any], y: Any, t: Any, args: Any) -> tuple[ClosedJaxpr, list[Dependence], list[int]]:
+    """The jaxpr of the arrays that g gives, how each depends on y, and which leaf of y it belongs to."""
+    places: list[int] = []
+    leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda y: y, y))
+
+    def arrays(t: Any, *leaves: Any) -> list[Any]:
+        y = jax.tree.unflatten(treedef, leaves)
+        values = aligned(g(y, t, args), y)
+        places[:] = [k for k, value in enumerate(values) if value is not None]
+        return [values[k] for k in places]
+
+    closed = jax.make_jaxpr(arrays)(jax.ShapeDtypeStruct((), t.dtype), *leaves)
+    return closed, _follow(closed.jaxpr, [None, *range(len(leaves))]), places
+
+
+def _follow(jaxpr: Any, dependences: list[Dependence]) -> list[Dependence]:
+    """How the outputs of a jaxpr depend on the state, of how its inputs do."""
+    known = dict(zip(jaxpr.invars, dependences, strict=True))
+
+    def of(variable: Any) -> Dependence:
+        return None if isinstance(variable, Literal) else known.get(variable)
+
+    for eqn in jaxpr.eqns:
+        inputs = [of(v) for v in eqn.invars]
+        found = {d for d in inputs if d is not None}
+        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        outputs: list[Dependence] = [MIXED] * len(eqn.outvars)
+        if not found or _is_zero(eqn):
+            outputs = [None] * len(eqn.outvars)
+        elif eqn.primitive.name in ("jit", "pjit", "closed_call", "custom_jvp_call", "checkpoint"):
+            outputs = _follow(getattr(inner, "jaxpr", inner), inputs)
+        elif len(found) == 1 and _keeps_entries(eqn, inputs):
+            outputs = [found.pop()]
+        known.update(zip(eqn.outvars, outputs, strict=True))
+    return [of(v) for v in jaxpr.outvars]
+
+
+def _is_zero(eqn: Any) -> bool:
+    """Whether it is a product with the number zero, as in `0 * y + 0.5`."""
+    return eqn.primitive.name == "mul" and any(isinstance(v, Literal) and np.all(v.val == 0) for v in eqn.invars)
+
+
+def _keeps_entries(eqn: Any, inputs: list[Dependence]) -> bool:
+    """Whether entry i of the output is made of entry i of each input, counted row by row."""
+    size = eqn.outvars[0].aval.size
+    return eqn.primitive.name in ENTRYWISE and all(
+        v.aval.size == size for v, d in zip(eqn.invars, inputs, strict=True) if d is not None
+    )
+
+
+def _samples(closed: ClosedJaxpr, y: Any, t: Any) -> list[tuple[Callable[..., Any], list[list[Any]]]]:
+    """For two times, g of the leaves of y, and points at which to take it: two of positive numbers, one of both signs
+    and, where it is known, the start itself. None where g has effects, or closes over what no number stands for.
+    """
+    leaves = jax.tree.leaves(y)
+    if closed.effects or not all(_is_number(x) for x in closed.consts if isinstance(x, jax.core.Tracer)):
+        return []
+    values = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, [_known(x, seed) for seed, x in enumerate(closed.consts, 6)]))
+    points = [_numbers(leaves, seed) for seed in (1, 2)]
+    points.append([x * jnp.sign(s - 1) for x, s in zip(points[0], _numbers(leaves, 3), strict=True)])
+    if not any(isinstance(x, jax.core.Tracer) for x in leaves):
+        points.append(leaves)
+    start = _known(t, 0)
+    return [(functools.partial(values, time), points) for time in (start, start + _numbers([start], 4)[0])]
+
+
+def _is_number(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.number) or x.dtype == jnp.bool
+
+
+def _known(x: Any, seed: int) -> Any:
+    return _numbers([x], seed)[0] if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
+
+
+def _numbers(like: list[Any], seed: int) -> list[Any]:
+    """Numbers between 1/2 and 3/2 in place of those of arrays; zeros for whole numbers, which may be indices."""
+    rng = np.random.default_rng(seed)
+    return [jnp.asarray(rng.uniform(0.5, 1.5, x.shape) * jnp.issubdtype(x.dtype, jnp.inexact), x.dtype) for x in like]
+
+
+def _differ(a: list[Any], b: list[Any], size: float = 0.0) -> bool:
+    """Whether arrays differ where both are finite, by more than the rounding of numbers of their size and of `size`."""
+
+    def pair(x: Any, y: Any) -> bool:
+        rounding = float(jnp.finfo(x.dtype).eps)
+        x, y = (np.asarray(v, np.float64) for v in (x, y))
+        finite = np.isfinite(x) & np.isfinite(y)
+        x, y = x[finite], y[finite]
+        own = np.maximum(np.abs(x), np.abs(y)).max(initial=0)
+        return bool(np.any(np.abs(x - y) > rounding**0.5 * own + 100 * rounding * size))
+
+    return any(pair(x, y) for x, y in zip(a, b, strict=True))

@@ -1,0 +1,130 @@
+"""A diffusion that is not of the noise type that it is declared to be is found before any integration."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import g_dg, ito_to_stratonovich, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, stratonovich_to_ito
+from jaxsde.noise_contract import depends_on_state, has_cross_terms
+
+KEY = jax.random.key(0)
+TS = np.linspace(0, 1, 3)
+Y = jnp.asarray([1.0, 2.0, 3.0])
+A = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
+
+
+@jax.custom_vjp
+def without_forward_mode(y):
+    return jnp.flip(y)
+
+
+without_forward_mode.defvjp(lambda y: (jnp.flip(y), None), lambda _, a: (jnp.flip(a),))
+
+
+@pytest.mark.parametrize(
+    ("g", "depends", "crosses"),
+    [
+        (lambda y, t, a: jnp.ones_like(y), False, False),
+        (lambda y, t, a: 0 * y + a["s"], False, False),
+        (lambda y, t, a: y - y + 0.5, False, False),
+        (lambda y, t, a: jnp.ones(3) * jax.nn.softmax(y).sum(), False, False),
+        (lambda y, t, a: jnp.where(a["i"] > 7, y, jnp.ones(3)), False, False),
+        (lambda y, t, a: 0.8 * y, True, False),
+        (lambda y, t, a: jnp.where(y > 0, jnp.sqrt(jnp.abs(y)), jax.nn.softplus(y)), True, False),
+        (lambda y, t, a: jnp.sqrt(jnp.stack([y[0], y[1], y[2]])), True, False),
+        (lambda y, t, a: jnp.diag(jnp.asarray([1.0, 2.0, 3.0])) @ y, True, False),
+        (lambda y, t, a: jax.vmap(lambda x: x * t)(y), True, False),
+        (lambda y, t, a: jax.lax.stop_gradient(y), True, False),
+        (lambda y, t, a: y * jnp.asarray([1.0, 2.0])[a["i"]] + a["s"], True, False),
+        (lambda y, t, a: jnp.stack([y[1], jnp.ones_like(y[1]), y[2]]), True, True),
+        (lambda y, t, a: A @ y, True, True),
+        (lambda y, t, a: a["s"] * (y - y.mean()), True, True),
+        (lambda y, t, a: jnp.roll(y, 1), True, True),
+    ],
+)
+def test_what_is_found_alone_and_under_transformations(g, depends, crosses):
+    found = []
+
+    def ask(y, t, args):
+        found.append((depends_on_state(g, y, t, args), has_cross_terms(g, y, t, args)))
+        return y.sum()
+
+    args = {"i": jnp.asarray(1), "s": jnp.asarray(2.0)}
+    ask(Y, jnp.asarray(0.0), args)
+    jax.eval_shape(jax.vmap(jax.grad(ask), (0, None, None)), Y[None], jnp.asarray(0.0), args)
+    jax.eval_shape(lambda y: ask(y, 0.0, {"i": 1, "s": 2.0}), Y)
+    assert found == [(depends, crosses)] * 3
+
+
+def test_cross_terms_with_parts_that_have_no_noise_are_none():
+    # The noise of the momentum depends on the position, which has none.
+    y = {"p": jnp.ones(2), "q": jnp.ones(2)}
+    assert not has_cross_terms(lambda y, t, a: {"p": jnp.sin(y["q"]), "q": None}, y, 0.0, None)
+    assert has_cross_terms(lambda y, t, a: {"p": jnp.sin(y["q"]), "q": y["q"]}, y, 0.0, None)
+    assert depends_on_state(lambda y, t, a: {"p": jnp.sin(y["q"]), "q": None}, y, 0.0, None)
+
+
+def test_what_has_no_derivative_in_forward_mode_is_let_pass():
+    assert not has_cross_terms(lambda y, t, a: without_forward_mode(y), Y, 0.0, None)
+
+
+def test_a_probe_outside_of_the_domain_is_no_error():
+    with jax.debug_nans(True), jax.debug_infs(True):
+        assert not has_cross_terms(lambda y, t, a: jnp.log(jnp.stack([y[0], y[1], y[2]])) / t, Y, 0.0, None)
+
+
+def no_drift(y, t, args):
+    return jnp.zeros_like(y)
+
+
+@pytest.mark.parametrize(
+    ("solve", "method", "adaptive"),
+    [
+        (sdeint_ito, "midpoint", False),
+        (sdeint_ito, "euler_maruyama", True),
+        (sdeint_strat, "sra1", False),
+    ],
+)
+def test_additive_noise_that_depends_on_the_state_is_refused(solve, method, adaptive):
+    def run(key):
+        return solve(no_drift, lambda y, t, a: 0.8 * y, Y, TS, key, None, method, noise="additive", adaptive=adaptive)
+
+    with pytest.raises(ValueError, match=r"'additive' and g\(y, t, args\) depends on y: .*pass noise='diagonal'"):
+        jax.jit(jax.vmap(run))(KEY[None])
+
+
+@pytest.mark.parametrize(
+    ("solve", "choices", "who"),
+    [
+        (sdeint_ito_fixed_grid, {"method": "milstein"}, "method 'milstein'"),
+        (sdeint_strat, {"method": "milstein"}, "method 'milstein'"),
+        (sdeint_strat, {"method": "heun", "adaptive": True}, "adaptive=True"),
+    ],
+)
+def test_cross_terms_are_refused_where_they_would_be_wrong(solve, choices, who):
+    def run(key, scale):
+        return solve(no_drift, lambda y, t, a: a * jnp.flip(y), Y, TS, key, scale, **choices)
+
+    with pytest.raises(ValueError, match=f"'diagonal' and an entry of g.*{who} needs .* alone. Take"):
+        jax.jit(run)(KEY, 0.5)
+
+
+def test_conversion_of_diagonal_noise_with_cross_terms():
+    def g(y, t, args):
+        x, v = y["pair"]
+        return {"pair": jnp.stack([x * v, v]), "drive": y["pair"][0] * y["drive"], "still": None}
+
+    y = {"pair": jnp.asarray([2.0, 3.0]), "drive": jnp.asarray([1.5]), "still": jnp.ones(2)}
+    # g_i dg_i / dy_i: x v . v, v . 1, and x d . x. The derivatives by the other entries belong to other motions.
+    expected = {"pair": [18.0, 3.0], "drive": [6.0], "still": [0.0, 0.0]}
+    product = jax.jit(g_dg(g))(y, 0.0, None)
+    jax.tree.map(
+        np.testing.assert_allclose, product, jax.tree.map(np.asarray, expected, is_leaf=lambda x: type(x) is list)
+    )
+
+
+@pytest.mark.parametrize("convert", [ito_to_stratonovich, stratonovich_to_ito])
+def test_conversion_of_additive_noise_that_depends_on_the_state_is_refused(convert):
+    with pytest.raises(ValueError, match="depends on y"):
+        convert(no_drift, lambda y, t, a: y, "additive")(Y, 0.0, None)
