@@ -16,7 +16,6 @@ from typing import Any
 
 from sdebnn.errors import InputError, PeerError, Stopped, StorageError
 
-
 LONGEST = 4000
 """Characters of what is said of an error."""
 
