@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.bayesian import Serial, takes_depth
 from sdebnn.torchbnn.diffeq_layers import activation as activation_by_name
 from sdebnn.torchbnn.diffeq_layers import dense
 from sdebnn.torchbnn.dropout import check_no_dropout
+from sdebnn.torchbnn.precision import check_weights
 
 
 def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softplus") -> Callable[[int], nn.Module]:
@@ -62,26 +64,36 @@ def build_drift(drift: Callable[[int], nn.Module], size: int) -> nn.Module:
             "The posterior drift takes no t, but it is called as module(w, t=t): give its forward the argument t, or "
             "put it into sdebnn.torchbnn.Serial."
         )
+    check_weights(module, "The posterior drift")
+    check_no_batch_statistics(module, "The posterior drift")
     check_no_dropout(module, "The posterior drift")
     return module
 
 
-def parameters_to_read(drift: nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters of NN as a solver reads them, many times: copies of matrices that lie along their longer axis in
-    memory. Products of many inputs and few outputs, such as those of all weights, are then forty times as fast.
+def parameters_to_read(drift: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The parameters of NN as a solver reads them, many times, in its precision: copies of matrices that lie along
+    their longer axis in memory. Products of many inputs and few outputs, such as those of all weights, are then forty
+    times as fast.
     """
+    parameters = {name: p.to(dtype) for name, p in drift.named_parameters()}
     return {
-        name: p.T.contiguous().T if p.ndim == 2 and p.shape[0] > p.shape[1] else p
-        for name, p in drift.named_parameters()
+        name: p.T.contiguous().T if p.ndim == 2 and p.shape[0] > p.shape[1] else p for name, p in parameters.items()
     }
+
+
+def depth(t: Any, like: torch.Tensor) -> torch.Tensor:
+    """Depth t, a number or a tensor, as a tensor for a module, which may write into it."""
+    if isinstance(t, torch.Tensor):
+        return t.to(like, copy=True)
+    return torch.full((), t, dtype=like.dtype, device=like.device)
 
 
 def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Any) -> torch.Tensor:
     """NN(w, t). **Raises:** `InputError` unless it is one number for each weight."""
-    moved = drift(w, t=t.to(w))
+    moved = drift(w, depth(t, w))
     if moved.shape != w.shape:
         raise InputError(
             f"The posterior drift maps {w.numel()} weights to shape {tuple(moved.shape)}; it must give one number for "
             "each weight."
         )
-    return moved
+    return moved if moved.dtype == w.dtype else moved.to(w.dtype)

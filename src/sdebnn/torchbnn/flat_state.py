@@ -20,3 +20,7 @@ class FlatState:
         """The hidden state in a vector."""
         x = vector.view(self._shape)
         return x.movedim(-1, 1) if self._images else x
+
+    def outputs(self, vector: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """A copy of the hidden state in a vector: what comes next may write into it."""
+        return self.shaped(vector).to(dtype, copy=True)

@@ -8,10 +8,13 @@ from torch import nn
 
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.arrays import natural_order
+from sdebnn.torchbnn.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.bayesian import Serial, check_deterministic, forward_parameters, takes_depth
 from sdebnn.torchbnn.bfloat16 import Bfloat16
 from sdebnn.torchbnn.diffeq_layers import Activation, Ignore, Swish, fan_in
 from sdebnn.torchbnn.dropout import check_no_dropout
+from sdebnn.torchbnn.in_place import InputsKept
+from sdebnn.torchbnn.precision import check_weights
 
 # These take depth: the first only to hand it on, the others whatever it is.
 HAND_ON = (Serial, Bfloat16)
@@ -33,11 +36,13 @@ class FlatWeights:
     def __init__(self, module: nn.Module) -> None:
         _check_arguments(module)
         check_deterministic(module, "f_x")
+        check_weights(module, "f_x")
         if any(True for _ in module.buffers()):
             raise InputError(
                 f"f_x has the buffer {next(iter(dict(module.named_buffers())))!r}; its state would change along the "
                 "path: take layers without buffers, such as nn.GroupNorm in place of nn.BatchNorm2d."
             )
+        check_no_batch_statistics(module, "f_x")
         check_no_dropout(module, "f_x")
         _check_depth(module)
         self._takes_t = takes_depth(module)
@@ -60,6 +65,11 @@ class FlatWeights:
         parameters = dict(module.named_parameters())
         return torch.cat([parameters[name].reshape(-1) for name in self._names])
 
+    def runner(self, module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
+        """The module as a function of weights, x and t, with an x that it may write into. **Raises:** as `run`."""
+        kept = InputsKept(lambda x, w, t: self.run(module, w, x, t), "f_x")
+        return lambda w, x, t: kept(x, w, t, weights=w)
+
     def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:
         """The module's outputs with the weights `w`. **Raises:** `InputError` if they have not the shape of x."""
         parts = w.split(self.sizes)
@@ -76,7 +86,7 @@ class FlatWeights:
                 f"f_x maps inputs of shape {tuple(x.shape)} to {tuple(outputs.shape)}; it moves the hidden state "
                 "through depth, so it must keep its shape."
             )
-        return outputs
+        return outputs if outputs.dtype == x.dtype else outputs.to(x.dtype)
 
 
 def _check_arguments(module: nn.Module) -> None:
@@ -104,7 +114,7 @@ def _check_depth(module: nn.Module, path: str = "") -> None:
             _check_depth(child, f"{path}{name}.")
     elif not takes_depth(inner):
         for name, layer in inner.named_modules():
-            if takes_depth(layer) and not isinstance(layer, HAND_ON) and type(layer) not in WITHOUT_DEPTH:
+            if "t" in forward_parameters(layer) and not isinstance(layer, HAND_ON) and type(layer) not in WITHOUT_DEPTH:
                 raise InputError(
                     f"The layer {path + name!r} of f_x depends on depth t, but {'what holds it' if path else 'f_x'} "
                     "takes no t, so it would never change: put sdebnn.torchbnn.Serial in place of nn.Sequential, or "
@@ -113,13 +123,15 @@ def _check_depth(module: nn.Module, path: str = "") -> None:
 
 
 def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """The module as a function that has these parameters whenever it is called."""
+    """The module as a function of `(x, t)` that has these parameters whenever it is called, with an x that it may write
+    into.
+    """
     tied = _has_tied_parameters(module)
 
-    def call(*args: Any, **kwargs: Any) -> torch.Tensor:
-        return torch.func.functional_call(module, dict(parameters), args, kwargs, tie_weights=tied)
+    def call(x: torch.Tensor, t: Any) -> torch.Tensor:
+        return torch.func.functional_call(module, dict(parameters), (x,), {"t": t}, tie_weights=tied)
 
-    return call
+    return InputsKept(call, "The posterior drift")
 
 
 def _has_tied_parameters(module: nn.Module) -> bool:

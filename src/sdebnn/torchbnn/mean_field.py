@@ -1,12 +1,16 @@
 """Mean-field variational modules: every weight an independent Gaussian."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic, device_of
+from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic, device_of, masks_from
+from sdebnn.torchbnn.dropout import layers_that_draw
+from sdebnn.torchbnn.precision import called_with, check_weights, precision, working
+from sdebnn.torchbnn.randomness import check_generator
 
 
 class MeanField(BayesianModule):
@@ -33,6 +37,8 @@ class MeanField(BayesianModule):
             if not std > 0:
                 raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
         check_deterministic(layer, "MeanField's layer")
+        check_weights(layer, "MeanField's layer")
+        self._drops = any(True for _ in layers_that_draw(layer))
         self.prior_std, self.disable = prior_std, disable
         self.mean = layer
         self.log_std = nn.Module()
@@ -45,18 +51,48 @@ class MeanField(BayesianModule):
                 owner = owner.get_submodule(part)
             owner.register_parameter(last, nn.Parameter(torch.full_like(parameter, math.log(initial_std))))
 
-    def forward(self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> Output:
-        if self.disable:
-            return self.mean(x), x.new_zeros(())
+    def forward(
+        self,
+        x: torch.Tensor,
+        *,
+        rng: torch.Generator | None = None,
+        prior: bool = False,
+        noise: Mapping[str, torch.Tensor] | None = None,
+    ) -> Output:
+        """**Arguments:** `noise`: of `draw_noise`, in place of `rng`."""
+        means: dict[str, torch.Tensor] = dict(self.mean.named_parameters())
+        promoted = precision(x, means.values(), "MeanField")
+        # Whole numbers may be the keys of an embedding; where weights are of several precisions, so is what they take.
+        promotes = x.is_floating_point() and len({mean.dtype for mean in means.values()}) == 1
+        dtypes = {name: promoted if promotes else mean.dtype for name, mean in means.items()}
         log_stds = dict(self.log_std.named_parameters())
-        kl = x.new_zeros(())
-        weights = {}
-        for name, mean in self.mean.named_parameters():
-            normals = torch.randn(mean.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
-            if prior:
-                weights[name] = self.prior_std * normals
-                continue
-            weights[name] = mean + log_stds[name].exp() * normals
-            log_ratio = log_stds[name] - math.log(self.prior_std)
-            kl = kl + (0.5 * (torch.exp(2 * log_ratio) + (mean / self.prior_std) ** 2 - 1) - log_ratio).sum()
-        return torch.func.functional_call(self.mean, weights, (x,)), kl
+        kl = torch.zeros((), dtype=working(promoted), device=x.device)
+        weights = means
+        if not self.disable:
+            noise, weights = self.draw_noise(rng=rng) if noise is None else noise, {}
+            for name, mean in means.items():
+                if prior:
+                    weights[name] = self.prior_std * noise[name]
+                    continue
+                weights[name] = mean + log_stds[name].exp() * noise[name]
+                log_ratio = log_stds[name] - math.log(self.prior_std)
+                kl = kl + (0.5 * (torch.exp(2 * log_ratio) + (mean / self.prior_std) ** 2 - 1) - log_ratio).sum()
+        weights = {name: weight.to(dtypes[name]) for name, weight in weights.items()}
+
+        def layer(x: torch.Tensor) -> torch.Tensor:
+            return torch.func.functional_call(self.mean, weights, (x,))
+
+        # A copy, which layers may write into.
+        x = x.to(promoted, copy=True) if promotes else x.clone()
+        called = "MeanField's layer"
+        return Output(
+            called_with(masks_from(rng, layer, called) if self._drops else layer, x, weights.values(), called), kl
+        )
+
+    def draw_noise(self, *, rng: torch.Generator | None = None) -> dict[str, torch.Tensor]:
+        """Independent standard normals for every weight, by the names of the parameters."""
+        check_generator(rng, "MeanField")
+        return {
+            name: torch.randn(mean.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
+            for name, mean in self.mean.named_parameters()
+        }

@@ -11,6 +11,7 @@ from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.bayesian import BayesianModule
 from sdebnn.torchbnn.likelihoods import LIKELIHOODS, Likelihood, initial_params
 from sdebnn.torchbnn.networks import build_network
+from sdebnn.torchbnn.randomness import drawing_from
 from sdebnn.training.likelihood_protocol import check_likelihood
 from sdebnn.training.predictions import likelihood_of
 
@@ -40,8 +41,8 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     check_images(dataset.x_train.shape[1:], config.augmentation)
     name = likelihood_of(config, dataset)
     outputs = dataset.num_classes or dataset.y_train.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    # Not PyTorch's own generator, which all threads of a program share.
+    with drawing_from(torch.Generator().manual_seed(config.seed)):
         network = build_network(config, tuple(dataset.x_train.shape[1:]), outputs)
     return Model(network, LIKELIHOODS[name](outputs))
 

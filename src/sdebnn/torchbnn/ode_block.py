@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sdebnn.torchbnn.drift_network import build_drift, correction, parameters_to_read
+from sdebnn.torchbnn.drift_network import build_drift, correction, depth, parameters_to_read
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
+from sdebnn.torchbnn.precision import precision, working
 from sdebnn.torchbnn.solver import Solver, check_solver, solve
 
 DEPTHS = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -28,14 +29,16 @@ class ODEBlock(nn.Module):
         self.evaluations = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        dtype = precision(x, self.parameters(), "ODEBlock")
+        x = x.to(working(dtype))
         # Read once: an adjoint asks for the drift again when a module around this one has put its weights back.
-        weights, state = self._layout.of(self._fx), FlatState(x)
+        weights, state, fx = self._layout.of(self._fx).to(x.dtype), FlatState(x), self._layout.runner(self._fx)
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
-            return state.flat(self._layout.run(self._fx, weights, state.shaped(y), t.to(y)))
+            return state.flat(fx(weights, state.shaped(y), depth(t, y)))
 
         y, self.evaluations = _flow(drift, state.flat(x), self.solver, self.parameters())
-        return state.shaped(y)
+        return state.outputs(y, dtype)
 
 
 class HyperODEBlock(nn.Module):
@@ -56,18 +59,20 @@ class HyperODEBlock(nn.Module):
         self.evaluations = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        w0, state = self._layout.of(self.w0), FlatState(x)
+        dtype = precision(x, self.parameters(), "HyperODEBlock")
+        x = x.to(working(dtype))
+        w0, state, fx = self._layout.of(self.w0).to(x.dtype), FlatState(x), self._layout.runner(self.w0)
         sizes = [w0.numel(), x.numel()]
-        parameters = parameters_to_read(self.drift)
+        parameters = parameters_to_read(self.drift, x.dtype)
         nn_drift = with_parameters(self.drift, parameters)
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             w, hidden = y.split(sizes)
-            dx = self._layout.run(self.w0, w, state.shaped(hidden), t.to(y))
+            dx = fx(w, state.shaped(hidden), depth(t, y))
             return torch.cat([correction(nn_drift, w, t), state.flat(dx)])
 
         y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, parameters.values())
-        return state.shaped(y.split(sizes)[1])
+        return state.outputs(y.split(sizes)[1], dtype)
 
 
 def _flow(

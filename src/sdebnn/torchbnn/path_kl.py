@@ -1,6 +1,6 @@
 """The KL divergence of the posterior over weight paths from the prior, read off a solved path."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,9 @@ def check_estimator(name: str) -> str:
 
 
 def path_kl(
-    u: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    stopped: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    ts: torch.Tensor,
+    u: Callable[[Any, torch.Tensor], torch.Tensor],
+    stopped: Callable[[Any, torch.Tensor], torch.Tensor],
+    ts: torch.Tensor | Sequence[float],
     ws: Iterable[torch.Tensor],
     noise: Any,
     estimator: str,

@@ -1,5 +1,7 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,17 +11,30 @@ import torch
 from torch import nn
 
 from sdebnn.depths import check_depths
+from sdebnn.errors import InputError
 from sdebnn.ou_prior import Section
 from sdebnn.torchbnn.bayesian import BayesianModule, Output, device_of
 from sdebnn.torchbnn.brownian_motion import BrownianMotion
-from sdebnn.torchbnn.drift_network import build_drift, correction, parameters_to_read
+from sdebnn.torchbnn.drift_network import build_drift, correction, depth, parameters_to_read
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
+from sdebnn.torchbnn.given_noise import GivenNoise, PathNoise, in_precision, solve_given
 from sdebnn.torchbnn.path_kl import check_estimator, path_kl
+from sdebnn.torchbnn.precision import precision, working
+from sdebnn.torchbnn.randomness import check_generator
 from sdebnn.torchbnn.recompute import recomputed
 from sdebnn.torchbnn.remembered_correction import RememberedCorrection
 from sdebnn.torchbnn.remembered_noise import remembered
-from sdebnn.torchbnn.solver import Solution, Solver, asked_depths, check_solver, grid, solve, step_size
+from sdebnn.torchbnn.solver import (
+    Solution,
+    Solver,
+    asked_depths,
+    check_solver,
+    fixed_depths,
+    grid,
+    solve,
+    step_size,
+)
 from sdebnn.torchbnn.weight_process import WeightProcess
 
 WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
@@ -76,42 +91,70 @@ class SDEBNN(BayesianModule):
     def forward(
         self, x: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False, noise: Any = None
     ) -> Output:
-        """**Arguments:** `noise` replays a Brownian motion of the weights that have noise: increments
-        `noise(ta, tb)`, from depth ta to tb.
+        """**Arguments:** `noise`, in place of `rng`: of `draw_noise`; or a Brownian motion of the weights that have
+        noise, as a function that gives its increments `noise(ta, tb)`, from depth ta to tb.
+
+        **Raises:** `InputError` for inputs, a generator or noise that cannot be used.
         """
-        read = self._read()
-        w, kl = self._draw_start(read, rng, prior)
-        noise = self._brownian_motion(rng, w) if noise is None else noise
+        dtype = precision(x, self.parameters(), "SDEBNN")
+        x = x.to(working(dtype))
+        read = self._read(x.dtype)
+        given = noise is not None and not callable(noise)
+        if given:
+            self._check_noise(noise)
+        elif noise is None or self.process.start == "gaussian":
+            check_generator(rng, "SDEBNN")
+        w, kl = self._draw_start(read, noise[0] if given else self._start_normals(rng), prior)
         # Then all states are kept anyway, and the KL is read off them.
         keeps = self.solver.adjoint == "backprop" and not self.solver.adaptive
-        if keeps:
+        if noise is None or given:
+            noise = GivenNoise(noise[1], self._noisy_steps()) if given else self._brownian_motion(rng)
+            noise = in_precision(noise, x.dtype)
+        if keeps and not given:
             noise = remembered(noise)
-        layout, state, sizes = self._layout, FlatState(x), [w.numel(), x.numel()]
+        fx, state, sizes = self._layout.runner(self.w0), FlatState(x), [w.numel(), x.numel()]
         self.evaluations = 0
         for section in self.process.sections():
             counted = section.noisy and not prior
             if counted and not keeps:
                 kl = kl + self._solved_kl(section, read, w, noise)
-            steps = self._grid(section)
+            # Of numbers, so that nothing is asked of a tensor's value.
+            steps = self._depths(section) if keeps and given else self._grid(section)
             known = self._remembered(read, steps, self.solver) if counted and keeps else None
             drift = self._weight_drift(section, prior, read, known or self._correction(read))
 
             def drift_of_both(t: Any, y: torch.Tensor, drift: Any = drift) -> torch.Tensor:
                 w, x = y.split(sizes)
-                dx = layout.run(self.w0, w, state.shaped(x), t.to(y))
+                dx = fx(w, state.shaped(x), depth(t, y))
                 return torch.cat([drift(t, w), state.flat(dx)])
 
-            ts = steps if known and not known.depths else steps[[0, -1]]
             y = torch.cat([w, state.flat(x)])
-            solution = self._solve(section, read, drift_of_both, y, ts, noise, self.solver)
+            if isinstance(steps, list):
+                of_section = noise if section.noisy else None
+                solution = solve_given(drift_of_both, read.sigma[: self._noisy], y, steps, self.solver, of_section)
+            else:
+                ts = steps if known and not known.depths else steps[[0, -1]]
+                solution = self._solve(section, read, drift_of_both, y, ts, noise, self.solver)
             self.evaluations += solution.evaluations
             # Taken apart once: the gradient of every slice of all depths would be zeros of the size of all depths.
             states = [y.split(sizes) for y in solution.ys.unbind()]
             if known:
                 kl = kl + self._kl_of_path(read, steps, [w for w, _ in states], known, noise)
-            w, x = states[-1]
-            x = state.shaped(x)
-        return x, kl
+            w, flat = states[-1]
+            x = state.shaped(flat)
+        return Output(state.outputs(flat, dtype), kl)
+
+    def draw_noise(self, *, rng: torch.Generator | None = None) -> PathNoise:
+        """What `forward` draws from `rng`, for its argument `noise`. **Raises:** `InputError` with adaptive steps."""
+        if self.solver.adaptive:
+            raise InputError(
+                "draw_noise got a solver with adaptive steps, whose noise is drawn as they need it: give rng, or take "
+                "rtol=0 and atol=0."
+            )
+        check_generator(rng, "SDEBNN")
+        start, motion, depths = self._start_normals(rng), self._brownian_motion(rng), self._noisy_steps()
+        increments = [motion(first, last) for first, last in itertools.pairwise(depths)]
+        return PathNoise(start, torch.cat(increments or [start.new_zeros(0, self._noisy)]))
 
     def weight_path(self, ts: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> torch.Tensor:
         """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p).
@@ -119,9 +162,10 @@ class SDEBNN(BayesianModule):
         **Raises:** `InputError` for other depths.
         """
         check_depths(ts.numpy())
-        read = self._read()
-        w, _ = self._draw_start(read, rng, prior)
-        noise = self._brownian_motion(rng, w)
+        check_generator(rng, "SDEBNN")
+        read = self._read(working(self._dtype()))
+        w, _ = self._draw_start(read, self._start_normals(rng), prior)
+        noise = in_precision(self._brownian_motion(rng), w.dtype)
         pieces = [w[None]]
         for section in self.process.sections():
             start, end = self._grid(section)[[0, -1]]
@@ -147,19 +191,41 @@ class SDEBNN(BayesianModule):
         """The learned initial weights as one vector."""
         return self._layout.of(self.w0)
 
-    def _read(self) -> _Read:
-        nn_drift = parameters_to_read(self.drift)
+    def _read(self, dtype: torch.dtype) -> _Read:
+        nn_drift = parameters_to_read(self.drift, dtype)
         others = [p for name, p in self.named_parameters() if not name.startswith("drift.")]
-        return _Read(self.start_mean(), self.sigma, nn_drift, (*others, *nn_drift.values()))
+        return _Read(self.start_mean().to(dtype), self.sigma.to(dtype), nn_drift, (*others, *nn_drift.values()))
+
+    def _dtype(self) -> torch.dtype:
+        """The precision of the weights, in which noise is drawn: whatever the inputs', it is the same noise."""
+        return functools.reduce(torch.promote_types, (p.dtype for p in self.w0.parameters()))
+
+    def _check_noise(self, noise: PathNoise) -> None:
+        wanted = [self._noisy if self.process.start == "gaussian" else 0], [len(self._noisy_steps()) - 1, self._noisy]
+        got = [list(part.shape) for part in noise]
+        if self.solver.adaptive or got != list(wanted):
+            raise InputError(
+                f"SDEBNN got noise of shapes {got}; with fixed steps it takes {list(wanted)}, those of "
+                "draw_noise(rng=rng), and with adaptive ones rng."
+            )
+
+    def _noisy_steps(self) -> list[float]:
+        """Where the steps on which the weights have noise begin, and the last of them ends."""
+        return next((self._depths(section) for section in self.process.sections() if section.noisy), [0.0])
 
     def _correction(self, read: _Read) -> Correction:
         return partial(correction, with_parameters(self.drift, read.nn_drift))
 
-    def _remembered(self, read: _Read, steps: torch.Tensor, solver: Solver) -> RememberedCorrection:
+    def _remembered(self, read: _Read, steps: torch.Tensor | list[float], solver: Solver) -> RememberedCorrection:
         return RememberedCorrection(self._correction(read), asked_depths(steps, solver))
 
     def _kl_of_path(
-        self, read: _Read, steps: torch.Tensor, ws: list[torch.Tensor], correct: RememberedCorrection, noise: Any
+        self,
+        read: _Read,
+        steps: torch.Tensor | list[float],
+        ws: list[torch.Tensor],
+        correct: RememberedCorrection,
+        noise: Any,
     ) -> torch.Tensor:
         """Of a path that `noise` moved in these `steps`, solved with `correct` in its drift. `ws` are the weights where
         they end; where `correct` knows those, the first and the last do.
@@ -168,8 +234,8 @@ class SDEBNN(BayesianModule):
             ws = [*correct.states(), ws[-1]]
         sigma = read.sigma[: self._noisy]
 
-        def u_of(correct: Correction) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-            def u(t: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        def u_of(correct: Correction) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+            def u(t: Any, w: torch.Tensor) -> torch.Tensor:
                 moved = correct(w, t)
                 return (moved if self._noisy == w.numel() else moved[: self._noisy]) / sigma
 
@@ -215,7 +281,12 @@ class SDEBNN(BayesianModule):
 
         return of_parts(steps, w)[0]
 
-    def _draw_start(self, read: _Read, rng: torch.Generator | None, prior: bool) -> Output:
+    def _start_normals(self, rng: torch.Generator | None) -> torch.Tensor:
+        like, size = next(self.w0.parameters()), self._noisy if self.process.start == "gaussian" else 0
+        normals = torch.randn(size, generator=rng, dtype=working(self._dtype()), device=device_of(rng))
+        return normals.to(like.device)
+
+    def _draw_start(self, read: _Read, normals: torch.Tensor, prior: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """w_0 and the KL of its law."""
         mean = read.start_mean
         zero = mean.new_zeros(())
@@ -224,10 +295,10 @@ class SDEBNN(BayesianModule):
         noisy, still = mean[: self._noisy], mean[self._noisy :]
         prior_std = read.sigma[: self._noisy] / (2 * self.process.rate) ** 0.5
         centre = noisy if self.process.centre == "w0" else torch.zeros_like(noisy)
-        normals = torch.randn(noisy.shape, generator=rng, dtype=mean.dtype, device=device_of(rng)).to(mean.device)
+        normals = normals.to(mean.dtype)
         if prior:
             return torch.cat([centre + prior_std * normals, still]), zero
-        log_ratio = self.w0_log_ratio
+        log_ratio = self.w0_log_ratio.to(mean.dtype)
         offset = (noisy - centre) / prior_std
         kl = (0.5 * (torch.exp(2 * log_ratio) + offset**2 - 1) - log_ratio).sum()
         return torch.cat([noisy + prior_std * log_ratio.exp() * normals, still]), kl
@@ -264,8 +335,12 @@ class SDEBNN(BayesianModule):
     def _grid(self, section: Section) -> torch.Tensor:
         return grid(section.start, section.end, self.solver.steps)
 
-    def _brownian_motion(self, rng: torch.Generator | None, w: torch.Tensor) -> Any:
+    def _depths(self, section: Section) -> list[float]:
+        return fixed_depths(section.start, section.end, self.solver.steps)
+
+    def _brownian_motion(self, rng: torch.Generator | None) -> BrownianMotion:
         entropy = int(torch.randint(2**62, (), generator=rng, device=device_of(rng)))
         # Every section begins where the one before it ends.
         depths = torch.cat([self._grid(section) for section in self.process.sections()]).unique()
-        return BrownianMotion(self._noisy, entropy, depths, w)
+        like = next(self.w0.parameters())
+        return BrownianMotion(self._noisy, entropy, depths, like.detach().to(working(self._dtype())))

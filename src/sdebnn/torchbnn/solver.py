@@ -133,19 +133,26 @@ def step_size(start: float, end: float, steps: int) -> float:
     return (1 + 1e-12) * (end - start) / max(1, round(steps * (end - start)))
 
 
-def grid(start: float, end: float, steps: int) -> torch.Tensor:
+def fixed_depths(start: float, end: float, steps: int) -> list[float]:
     """The depths at which fixed steps from `start` to `end` end, as the solver computes them."""
     ts = [start]
     while ts[-1] < end:
         ts.append(min(ts[-1] + step_size(start, end, steps), end))
-    return torch.tensor(ts, dtype=torch.float64)
+    return ts
 
 
-def asked_depths(steps: torch.Tensor, solver: Solver) -> list[float]:
+def grid(start: float, end: float, steps: int) -> torch.Tensor:
+    """`fixed_depths` as a float64 tensor."""
+    return torch.tensor(fixed_depths(start, end, steps), dtype=torch.float64)
+
+
+def asked_depths(steps: torch.Tensor | list[float], solver: Solver) -> list[float]:
     """The depths, among those where fixed `steps` end, at which the state is the last one whose drift the solver asks
     for: where steps begin, but none for reversible Heun, whose drift is that of a second state.
     """
-    return [] if solver.method == "reversible_heun" else steps[:-1].tolist()
+    if solver.method == "reversible_heun":
+        return []
+    return steps[:-1] if isinstance(steps, list) else steps[:-1].tolist()
 
 
 class _ConstantDiffusionSDE(nn.Module):

@@ -250,7 +250,7 @@ def test_nothing_is_drawn_but_from_the_generator_that_is_given(solver: Solver) -
 
 def test_the_drift_is_read_with_matrices_along_their_longer_axis_and_keeps_its_own() -> None:
     drift = drift_network((2, 5, 2))(30)
-    read = parameters_to_read(drift)
+    read = parameters_to_read(drift, torch.float32)
     for name, parameter in drift.named_parameters():
         assert torch.equal(read[name], parameter)
         assert parameter.is_contiguous()

@@ -56,6 +56,9 @@ class Swish(DepthLayer):
         self.beta = nn.Parameter(torch.tensor(math.log(math.expm1(1))))
 
     def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+        # Neither compilers nor torch.func look into a function with a gradient of its own.
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return x * torch.sigmoid(x * self.slope())
         return _SwishOf.apply(x, self.slope())
 
     def slope(self) -> torch.Tensor:
