@@ -162,7 +162,7 @@ class JaxLearner:
         size = sum(leaf.size for leaf in jax.tree.leaves(block["w0"]))
         chosen = np.linspace(0, size - 1, weights).astype(int)
         keys = jax.random.split(jax.random.fold_in(self._rng, DRAW), draws)
-        paths = _paths_drawer(of_the_network(self.config), tuple(ts), tuple(chosen))(block, keys)
+        paths = _paths_drawer(of_the_network(self.config), tuple(ts.tolist()), tuple(chosen.tolist()))(block, keys)
         prior = None
         if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
             prior = process.prior_moments(block, ts, chosen)
@@ -171,7 +171,7 @@ class JaxLearner:
 
 @functools.lru_cache(maxsize=8)
 def _paths_drawer(config: TrainConfig, ts: tuple[float, ...], chosen: tuple[int, ...]) -> Any:
-    """The compiled function `(block, keys) -> paths`: one path after the other, of which the chosen weights are kept."""
+    """The compiled function `(block, keys) -> paths`: one path after the other, the chosen weights of each."""
     process, depths, keep = weight_process(config), np.array(ts), np.array(chosen)
 
     def of_key(block: Params, key: PRNGKeyArray) -> Float[Array, "times k"]:
