@@ -1,10 +1,10 @@
 """Data sets, numpy in and numpy out: toy problems, images, tables and one's own arrays.
 
-`load` gives a `Dataset` by name; `batches` gives the order of training; `to_float` makes pixels what a network takes.
+`load` gives a `Dataset` by name; `batch_stream` gives the order of training; `to_float` makes pixels what a network takes.
 """
 
 from sdebnn.data.augmentation import augment, check_images
-from sdebnn.data.batches import batches
+from sdebnn.data.batches import batch_stream, batches
 from sdebnn.data.dataset import Dataset, to_float
 from sdebnn.data.files import data_home
 from sdebnn.data.images import IMAGE_SETS, load_images
@@ -20,6 +20,7 @@ __all__ = [
     "Dataset",
     "as_inputs",
     "augment",
+    "batch_stream",
     "batches",
     "check_images",
     "data_home",

@@ -198,14 +198,20 @@ class TrainConfig:
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
 
-    def steps_per_epoch(self, train_size: int) -> int:
-        """Gradient steps in a pass over that many training examples; what makes no full batch is left out."""
-        return train_size // min(self.batch_size, train_size)
+    def steps_per_epoch(self, train_size: int) -> float:
+        """Gradient steps in a pass over that many training examples. It need not be whole: what is left at the end of a
+        pass makes a full batch with the first examples of the next.
+        """
+        return train_size / min(self.batch_size, train_size)
 
     def total_steps(self, train_size: int) -> int:
-        """Gradient steps of the whole run."""
-        steps = self.epochs * self.steps_per_epoch(train_size)
+        """Gradient steps of the whole run: as many as see every example `epochs` times."""
+        steps = -(-self.epochs * train_size // min(self.batch_size, train_size))
         return min(steps, self.max_steps) if self.max_steps else steps
+
+    def epochs_after(self, step: int, train_size: int) -> int:
+        """Passes over that many training examples that `step` gradient steps have completed."""
+        return step * min(self.batch_size, train_size) // train_size
 
     def average_decay(self, step: int) -> float:
         """What the parameter average keeps of itself at a gradient step, counted from 0: little at first, so that it

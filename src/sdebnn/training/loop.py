@@ -1,7 +1,6 @@
 """The loop over batches: gradient steps, the log, checkpoints and evaluations."""
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, SupportsFloat
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.data import Dataset, augment, batches, to_float
+from sdebnn.data import Dataset, augment, batch_stream, to_float
 from sdebnn.errors import Stopped
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.training import keeping
@@ -56,7 +55,7 @@ def fit(
     `StorageError` when the disk is full.
     """
     train_size = len(dataset.x_train)
-    steps_per_epoch, total = config.steps_per_epoch(train_size), config.total_steps(train_size)
+    total = config.total_steps(train_size)
     first = learner.rank == 0
     with first_alone(learner):
         reached = keeping.load_state(run, config, learner, total) if first else None
@@ -90,7 +89,7 @@ def fit(
             seconds, started = seconds + now - started, now
             if log is not None and saved < step:
                 now_reached = keeping.Reached(step, seconds, log.size())
-                keeping.save_state(run, config, learner, now_reached, step // steps_per_epoch)
+                keeping.save_state(run, config, learner, now_reached, config.epochs_after(step, train_size))
             saved, saved_at = step, now
 
         def save_in_time() -> None:
@@ -100,7 +99,8 @@ def fit(
             keeping.refuse_bad(run, config, learner)
 
         def ends_epoch() -> bool:
-            return step % steps_per_epoch == 0 or step == total
+            passes = [config.epochs_after(taken, train_size) for taken in (step - 1, step)]
+            return passes[0] < passes[1] or step == total
 
         def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
             # Several processes score together, so none of them ends alone: they agree after a later gradient step.
@@ -111,7 +111,7 @@ def fit(
 
         def score_epoch() -> None:
             nonlocal started, pace
-            evaluates = step < total and config.evaluates_after(step // steps_per_epoch)
+            evaluates = step < total and config.evaluates_after(config.epochs_after(step, train_size))
             if validation is None and not evaluates:
                 return
             # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
@@ -127,7 +127,7 @@ def fit(
 
         if step > 0 and ends_epoch():
             score_epoch()
-        for x, y in itertools.islice(_batches(dataset, config, step), total - step):
+        for x, y in _batches(dataset, config, step, total):
             values = learner.gradient_step(x, y, step)
             step += 1
             if step % LOG_EVERY == 0 or step == total:
@@ -165,18 +165,17 @@ def fit(
     return Fitted(outputs, scores, seconds)
 
 
-def _batches(dataset: Dataset, config: TrainConfig, start: int) -> Iterator[tuple[Any, Any]]:
-    """Batches from gradient step `start` on, (slices, n, ...) each; they depend on the seed and the step alone."""
+def _batches(dataset: Dataset, config: TrainConfig, start: int, total: int) -> Iterator[tuple[Any, Any]]:
+    """The batches of gradient steps `start` to `total`, (slices, n, ...) each; they depend on the seed and the step
+    alone.
+    """
     train_size = len(dataset.x_train)
     shape = config.batch_shape(train_size)
-    steps_per_epoch = config.steps_per_epoch(train_size)
-    for epoch in itertools.count(start // steps_per_epoch):
-        order = batches(train_size, shape[0] * shape[1], seed=config.seed, epoch=epoch)
-        for step, indices in enumerate(order, epoch * steps_per_epoch):
-            if step >= start:
-                x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
-                y = dataset.y_train[indices]
-                yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
+    order = batch_stream(train_size, shape[0] * shape[1], seed=config.seed, start=start)
+    for step, indices in zip(range(start, total), order, strict=False):
+        x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
+        y = dataset.y_train[indices]
+        yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
 
 
 def _nll(scores: dict[str, float]) -> float:

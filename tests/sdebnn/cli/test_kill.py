@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     first, second = (
         checkpoint.load(checkpoint.latest(RunFolder(tmp_path / name).checkpoints)) for name in ("whole", "killed")
     )
-    assert first[1]["step"] == second[1]["step"] == 800
+    assert first[1]["step"] == second[1]["step"] == 1000
     for name, array in first[0].items():
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").iterdir())

@@ -1,7 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
 
-from sdebnn.data import batches
+from sdebnn.data import batch_stream, batches
 from sdebnn.errors import InputError
 
 
@@ -32,3 +34,30 @@ def test_a_negative_seed_or_epoch_is_refused() -> None:
         batches(3, 1, seed=-1, epoch=0)
     with pytest.raises(InputError, match="0 or more"):
         batches(3, 1, seed=0, epoch=-1)
+
+
+def stream(n: int, batch_size: int, count: int, start: int = 0) -> list[list[int]]:
+    return [part.tolist() for part in itertools.islice(batch_stream(n, batch_size, seed=3, start=start), count)]
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(119, 64), (10, 4), (7, 7), (65, 64), (9, 1), (12, 4)])
+def test_every_example_comes_once_a_pass_in_batches_of_one_size(n: int, batch_size: int) -> None:
+    parts = stream(n, batch_size, 2 * n)
+    assert {len(part) for part in parts} == {batch_size}
+    entries = sum(parts, [])
+    for epoch in range(2 * batch_size):
+        expected = np.random.default_rng([3, epoch]).permutation(n).tolist()
+        assert entries[epoch * n : (epoch + 1) * n] == expected
+
+
+def test_a_stream_that_begins_later_goes_on_alike() -> None:
+    parts = stream(10, 4, 12)
+    for start in range(12):
+        assert stream(10, 4, 12 - start, start) == parts[start:]
+
+
+def test_batches_that_fit_are_those_of_the_epochs_themselves() -> None:
+    of_epochs = [part.tolist() for epoch in range(3) for part in batches(12, 4, seed=3, epoch=epoch)]
+    assert stream(12, 4, 9) == of_epochs
+    with pytest.raises(InputError, match="make no full batch"):
+        batch_stream(3, 4, seed=0)

@@ -99,3 +99,15 @@ def test_numbers_that_single_precision_does_not_hold_are_refused(choice: dict[st
     with pytest.raises(InputError, match=r"it takes 0 or a size from 1\.2e-38 to 3\.4e\+38"):
         TrainConfig(**choice)
     TrainConfig(learning_rate=1e-38 * 1.2, ou_rate=3.4e38)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "epochs", "total", "ends"),
+    [(119, 64, 1, 2, [2]), (119, 64, 3, 6, [2, 4, 6]), (65, 64, 4, 5, [2, 3, 4, 5]), (12, 4, 2, 6, [3, 6]), (3, 8, 2, 2, [1, 2])],
+)  # fmt: skip
+def test_a_run_sees_every_example_as_often_as_it_has_epochs(n, batch, epochs, total, ends) -> None:
+    config = TrainConfig(epochs=epochs, batch_size=batch)
+    assert config.total_steps(n) == total
+    passes = [config.epochs_after(step, n) for step in range(total + 1)]
+    assert [step for step in range(1, total + 1) if passes[step] > passes[step - 1]] == ends
+    assert config.steps_per_epoch(n) == n / min(batch, n)

@@ -49,7 +49,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None
         return gradient_step(x, y, step)
 
     learner.gradient_step = interrupted
-    with pytest.raises(Stopped, match="step 8 of 120"):
+    with pytest.raises(Stopped, match="step 8 of 150"):
         fit(learner, CONFIG, TABLE, run)
     again = fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)
     first, second = newest(whole[0]), newest(run)

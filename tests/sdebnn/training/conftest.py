@@ -7,8 +7,8 @@ from sdebnn.runs import TrainConfig
 
 @pytest.fixture(scope="session")
 def table() -> Dataset:
-    """30 points of the plane; the label says on which side of a line they are."""
-    x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    """24 points of the plane; the label says on which side of a line they are."""
+    x = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int32)
     return Dataset("table", "classification", x, y, x[:10], y[:10], 2)
 

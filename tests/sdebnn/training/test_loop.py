@@ -28,15 +28,20 @@ def at_step(learner, wanted: int, act):
     return learner
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, table, quick, build, untimed) -> None:
-    """Stopped within an epoch, and later at the end of one."""
-    config = dataclasses.replace(quick, epochs=8, checkpoint_steps=5, validation=0.3)
-    rest, *validation = train_validation_split(table, 0.3, 0)
+@pytest.mark.parametrize(("held_out", "total"), [(1 / 3, 16), (0.2, 19)])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
+    held_out: float, total: int, tmp_path, table, quick, build, untimed
+) -> None:
+    """Stopped within an epoch, and later at the end of one; batches of 8 that divide the 16 examples, and that do not
+    divide 19.
+    """
+    config = dataclasses.replace(quick, epochs=8, checkpoint_steps=5, validation=held_out)
+    rest, *validation = train_validation_split(table, held_out, 0)
     whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
     fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
     for step in (6, 11):
         learner = at_step(build(config, rest), step, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Stopped, match=rf"stopped at step {step + 1} of 16.*--resume") as stop:
+        with pytest.raises(Stopped, match=rf"stopped at step {step + 1} of {total}.*--resume") as stop:
             fit(learner, config, rest, cut, validation=tuple(validation))
         assert stop.value.exit_code == 143
     again = fit(build(config, rest), config, rest, cut, validation=tuple(validation))
@@ -91,8 +96,8 @@ def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
     scoring, tmp_path, table, quick, build, untimed
 ) -> None:
     """After the first epoch: on the validation examples, then on the test examples; and after the last."""
-    config = dataclasses.replace(quick, epochs=3, validation=0.3, evaluate_every=1, checkpoint_steps=100)
-    rest, *validation = train_validation_split(table, 0.3, 0)
+    config = dataclasses.replace(quick, epochs=3, validation=1 / 3, evaluate_every=1, checkpoint_steps=100)
+    rest, *validation = train_validation_split(table, 1 / 3, 0)
     whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
     fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
     learner, scorings = build(config, rest), 0
@@ -226,8 +231,8 @@ def test_the_state_whose_outputs_are_not_finite_is_not_called_good(
 
 
 def test_the_best_epoch_by_validation_makes_the_predictions(tmp_path, table, quick, build) -> None:
-    config = dataclasses.replace(quick, epochs=8, ema=0.0, learning_rate=0.1, validation=0.3)
-    rest, *validation = train_validation_split(table, 0.3, 0)
+    config = dataclasses.replace(quick, epochs=8, ema=0.0, learning_rate=0.1, validation=1 / 3)
+    rest, *validation = train_validation_split(table, 1 / 3, 0)
     run = RunFolder.create(tmp_path / "run")
     learner = build(config, rest)
     at_step(learner, 9, lambda: setattr(learner, "weights", -learner.weights))
@@ -264,3 +269,24 @@ def test_another_number_of_devices_is_said(build, quick, table, tmp_path) -> Non
     learner.devices = 2
     with pytest.warns(UserWarning, match="was trained on 1 device and goes on with 2"):
         keeping.load_state(run, quick, learner, 6)
+
+
+def test_every_training_example_is_seen_once_a_pass(tmp_path, table, quick, build) -> None:
+    """22 examples in batches of 8: the sixth batch ends the second pass with two of the third."""
+    config = dataclasses.replace(quick, epochs=2, evaluate_every=0)
+    rest = dataclasses.replace(table, x_train=table.x_train[:22], y_train=table.y_train[:22])
+    seen = []
+    learner = build(config, rest)
+    gradient_step = learner.gradient_step
+
+    def noting(x, y, step):
+        seen.extend(map(tuple, x.reshape(-1, 2).tolist()))
+        return gradient_step(x, y, step)
+
+    learner.gradient_step = noting
+    run = RunFolder.create(tmp_path / "run")
+    fit(learner, config, rest, run)
+    rows = set(map(tuple, rest.x_train.tolist()))
+    assert len(seen) == 48
+    assert set(seen[:22]) == set(seen[22:44]) == rows
+    assert [path.name for path in checkpoint.find(run.checkpoints)] == ["step-00000003", "step-00000006"]
