@@ -39,7 +39,7 @@ def build_optimiser(config: TrainConfig, total: int) -> optax.GradientTransforma
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
 
 
-def kl_shares(config: TrainConfig, steps_per_epoch: float) -> Callable[[Any], Any]:
+def kl_shares(config: TrainConfig, steps_per_epoch: float | int) -> Callable[[Any], Any]:
     """The share of `kl_coef` that counts at a gradient step (from 0): a linear rise over `config.kl_warmup` epochs."""
     steps = config.kl_warmup * steps_per_epoch
     if steps == 0:

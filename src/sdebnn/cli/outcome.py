@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -26,7 +27,7 @@ def outcome(program: str, action: Callable[[], None]) -> int:
     """
     _open_standard_streams()
     output = _Output(sys.stdout)
-    with contextlib.redirect_stdout(output), _terminated():
+    with contextlib.redirect_stdout(output), _terminated(), _plain_warnings(program):
         code = _run(program, action)
         try:
             output.flush()
@@ -34,6 +35,17 @@ def outcome(program: str, action: Callable[[], None]) -> int:
             _complain(f"{program}: error: {error}")
             return code or 1
     return code
+
+
+@contextlib.contextmanager
+def _plain_warnings(program: str) -> Iterator[None]:
+    """What a warning says is for the user; where the code has it is not."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{program}: warning: {' '.join(str(message).splitlines())}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _run(program: str, action: Callable[[], None]) -> int:

@@ -27,13 +27,13 @@ def add_to(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Reads the inputs, predicts and writes."""
     from sdebnn.cli.frameworks import build_learner
-    from sdebnn.data import load_inputs
+    from sdebnn.data import read_inputs
     from sdebnn.training import prediction_file
 
     prediction_file.check_output(options.output)
     if options.output.exists() and options.inputs.exists() and options.output.samefile(options.inputs):
         raise InputError(f"The output {options.output} is the file of the inputs; give another, which is overwritten.")
-    x = load_inputs(options.inputs)
+    x = read_inputs(options.inputs)
     parts = prediction_file.predict_in_parts(build_learner, options.folder, x, changes=choices_given(options))
     names = prediction_file.write_in_parts(parts, options.output)
     print(f"{len(x)} predictions are in {options.output}: {', '.join(names)}.")

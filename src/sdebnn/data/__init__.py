@@ -1,17 +1,20 @@
 """Data sets, numpy in and numpy out: toy problems, images, tables and one's own arrays.
 
-`load` gives a `Dataset` by name; `batch_stream` gives the order of training; `to_float` makes pixels what a network takes.
+`load` gives a `Dataset` by name; `batch_stream` gives the order of training; `to_float` makes pixels what a network
+takes.
 """
 
 from sdebnn.data.augmentation import augment, check_images
 from sdebnn.data.batches import batch_stream, batches
 from sdebnn.data.dataset import Dataset, to_float
+from sdebnn.data.description import describe, doubts
 from sdebnn.data.files import data_home
 from sdebnn.data.images import IMAGE_SETS, load_images
-from sdebnn.data.npz import as_inputs, load_inputs, load_npz
+from sdebnn.data.inputs import as_inputs
+from sdebnn.data.npz import load_inputs, load_npz, read_inputs
 from sdebnn.data.ood import ood_images
 from sdebnn.data.registry import NAMES, load
-from sdebnn.data.split import train_validation_split
+from sdebnn.data.split import hold_out, train_validation_split
 from sdebnn.data.uci import load_uci
 
 __all__ = [
@@ -24,12 +27,16 @@ __all__ = [
     "batches",
     "check_images",
     "data_home",
+    "describe",
+    "doubts",
+    "hold_out",
     "load",
     "load_images",
     "load_inputs",
     "load_npz",
     "load_uci",
     "ood_images",
+    "read_inputs",
     "to_float",
     "train_validation_split",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, no_type_check
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 
 from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
@@ -39,12 +39,14 @@ class Dataset:
     def __post_init__(self) -> None:
         refuse_unknown(self.task, ("classification", "regression"), "a task")
         for part in ("train", "test"):
+            for letter in ("x", "y"):
+                _normalise(self, f"{letter}_{part}")
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
             for letter, array in (("x", x), ("y", y)):
                 if not isinstance(array, np.ndarray) or array.ndim == 0:
                     raise InputError(
                         f"{letter}_{part} of {self.name} is a {type(array).__name__}, but it must be a NumPy array of "
-                        "one row an example; write numpy.asarray(...)."
+                        "one row an example; write numpy.asarray(..., numpy.float32), or numpy.int32 for labels."
                     )
             _check_inputs(f"x_{part} of {self.name}", x)
             if len(x) != len(y):
@@ -74,7 +76,7 @@ def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     raise InputError(f"Inputs are uint8 pixels or float32, but these are {x.dtype}; write x.astype(np.float32).")
 
 
-def check_finite(what: str, values: Float32[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
+def check_finite(what: str, values: Float[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
     """**Raises:** `InputError` saying how many values are not finite and where the first is."""
     finite = np.isfinite(values)
     if not finite.all():
@@ -91,23 +93,52 @@ def _check_inputs(what: str, x: np.ndarray) -> None:
     if not (image or table):
         raise InputError(
             f"{what} is {_kind(x)}, but inputs are images (n, height, width, channels) of uint8 or float32, "
-            "or tables (n, d) of float32."
+            f"or tables (n, d) of float32{_remedy(x, np.float32) if x.ndim in (2, 4) else ''}."
         )
     if x.size == 0:
         raise InputError(f"{what} is empty, of shape {x.shape}; give at least one example with at least one number.")
     check_finite(what, x)
 
 
+def _normalise(dataset: Dataset, name: str) -> None:
+    """An array without a mask and in the machine's order of bytes; what it says is the same."""
+    array = getattr(dataset, name)
+    if not isinstance(array, np.ndarray):
+        return
+    if np.ma.isMaskedArray(array) and np.ma.getmaskarray(array).any():
+        raise InputError(
+            f"{name} of {dataset.name} has {int(np.ma.count_masked(array))} masked values; leave those examples out, "
+            f"or write {name}.filled(...) with what stands for them."
+        )
+    array = np.asarray(array)
+    object.__setattr__(dataset, name, array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _remedy(array: np.ndarray, dtype: type) -> str:
+    return f"; write x.astype(numpy.{dtype.__name__})" if array.dtype.kind in "buifO" else ""
+
+
 def _check_labels(what: str, y: np.ndarray, num_classes: int | None) -> None:
     if num_classes is None or num_classes < 2:
         raise InputError(f"Classification needs num_classes of 2 or more, but for {what} it is {num_classes}.")
     if y.ndim != 1 or y.dtype != np.int32:
-        raise InputError(f"{what} is {_kind(y)}, but labels are int32 of shape (n,); write y.astype(np.int32).")
+        raise InputError(f"{what} is {_kind(y)}, but labels are int32 of shape (n,); {_label_remedy(y)}.")
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= num_classes:
         raise InputError(
-            f"{what} has labels from {low} to {high}, but with {num_classes} classes they are 0 to {num_classes - 1}."
+            f"{what} has labels from {low} to {high}, but with {num_classes} classes they are 0 to {num_classes - 1}; "
+            "number them with numpy.unique(y, return_inverse=True)[1], those of training and test together."
         )
+
+
+def _label_remedy(y: np.ndarray) -> str:
+    if y.dtype.kind in "OUS":
+        return "number them with numpy.unique(y, return_inverse=True)[1].astype(numpy.int32)"
+    if y.ndim == 2 and y.shape[1] == 1:
+        return "write y[:, 0].astype(numpy.int32)"
+    if y.ndim == 2:
+        return "for one-hot rows write y.argmax(axis=1).astype(numpy.int32)"
+    return "write y.astype(np.int32)"
 
 
 def _check_targets(what: str, y: np.ndarray, num_classes: int | None) -> None:
@@ -116,7 +147,7 @@ def _check_targets(what: str, y: np.ndarray, num_classes: int | None) -> None:
     if y.ndim != 2 or y.dtype != np.float32 or y.shape[1] == 0:
         raise InputError(
             f"{what} is {_kind(y)}, but targets are float32 of shape (n, d_out), d_out at least 1; "
-            "for one target write y[:, None]."
+            f"{'for one target write y[:, None]' if y.ndim == 1 else 'write y'}.astype(numpy.float32)."
         )
     check_finite(what, y)
 

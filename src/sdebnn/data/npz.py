@@ -4,14 +4,18 @@ import io
 import math
 import os
 import reprlib
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, Shaped, UInt8
+from jaxtyping import Float32, UInt8
 
-from sdebnn.data.dataset import Dataset, check_finite
+from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
+from sdebnn.data.dataset import Dataset
+from sdebnn.data.inputs import as_inputs
+from sdebnn.data.names import refuse_unknown
 from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
 from sdebnn.storage import reading
@@ -23,18 +27,25 @@ CHUNK = 2**20
 TEST_FRACTION = 1 / 3
 
 
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, *, task: str = "auto", layout: str = "auto") -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
     - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). Images of whole numbers are pixels from
-      0 to 255 and become uint8, other numbers float32.
+      0 to 255 and become uint8, unless there are 0 and 1 alone, which are black and white; other numbers float32.
     - `y`: whole numbers (n,) are labels 0 to K-1, K being the largest label of training and test plus one, at least 2;
       floating-point numbers (n,) or (n, d_out) are targets of a regression.
     - `x_test`, `y_test`: the same for the test set. Without them a third of the examples, always the same, is held out,
       with each class in proportion.
 
-    **Raises:** `InputError` when the file is not such a file, and for all that `Dataset` refuses.
+    **Arguments:**
+
+    - `task`: `"classification"` or `"regression"`, where the numbers leave it open; see `as_answers`.
+    - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
+
+    **Raises:** `InputError` when the file is not such a file, where it is open which task or layout is meant, and for
+    all that `Dataset` refuses.
     """
+    refuse_unknown(task, TASKS, "a task")
     arrays, found = read_arrays(path, ("x", "y", "x_test", "y_test"))
     missing = [key for key in ("x", "y") if key not in arrays]
     if "x_test" in arrays or "y_test" in arrays:
@@ -44,12 +55,19 @@ def load_npz(path: Path) -> Dataset:
             f"{path} has no array {missing[0]!r} (it has {_listed(found)}); it needs x and y, and "
             "either both or none of x_test and y_test."
         )
-    x, y = as_inputs(arrays["x"], f"x in {path}"), _answers(arrays["y"], f"y in {path}")
-    if "x_test" in arrays:
-        x_test, y_test = (
-            as_inputs(arrays["x_test"], f"x_test in {path}"),
-            _answers(arrays["y_test"], f"y_test in {path}"),
+    x, y = as_inputs(arrays["x"], f"x in {path}", layout=layout), as_answers(arrays["y"], f"y in {path}", task)
+    if task == "auto":
+        ask_for_the_task(arrays["y"], f"y in {path}")
+    if layout == "auto" and arrays["x"].ndim == 3 and arrays["x"].dtype.kind == "f" and x.shape[1] != x.shape[2]:
+        warnings.warn(
+            f"x in {path} has shape {arrays['x'].shape}, which is taken as {len(x)} grey images of {x.shape[1]} x "
+            f"{x.shape[2]}; choose layout='images' (--layout) if they are, or layout='table' for rows of "
+            f"{x[0].size if len(x) else 0} inputs.",
+            stacklevel=2,
         )
+    if "x_test" in arrays:
+        x_test = as_inputs(arrays["x_test"], f"x_test in {path}", layout=layout, like=str(x.dtype))
+        y_test = as_answers(arrays["y_test"], f"y_test in {path}", task)
     else:
         if len(x) < 2:
             raise InputError(
@@ -62,52 +80,23 @@ def load_npz(path: Path) -> Dataset:
         raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")
     if y.dtype == np.float32:
         return Dataset(path.stem, "regression", x, y, x_test, y_test, None)
-    seen = np.unique(np.concatenate([y, y_test]))
-    num_classes = int(seen.max(initial=1)) + 1
-    if num_classes > max(len(y) + len(y_test), 2):
-        raise InputError(
-            f"y in {path} has {len(y) + len(y_test)} labels for {num_classes} classes; number the classes 0 to K-1, or "
-            "give floating-point numbers if they are targets of a regression."
-        )
-    if seen.size and (len(seen) < 2 or seen[0] != 0):
-        raise InputError(
-            f"y in {path} has labels from {seen[0]} to {seen[-1]}, but labels are 0 to K-1 for 2 classes or more; "
-            "number them with numpy.unique(y, return_inverse=True)[1]."
-        )
-    return Dataset(path.stem, "classification", x, y, x_test, y_test, num_classes)
+    return Dataset(path.stem, "classification", x, y, x_test, y_test, count_classes(y, y_test, f"y in {path}", task))
 
 
-def load_inputs(path: Path) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
+def load_inputs(path: Path, *, layout: str = "auto") -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
     """The array `x` of a .npz file, as `load_npz` takes it; other arrays are left alone.
 
     **Raises:** `InputError` when the file is not such a file, or x holds NaN or infinity.
     """
+    return as_inputs(read_inputs(path), f"x in {path}", layout=layout)
+
+
+def read_inputs(path: Path) -> np.ndarray:
+    """The array `x` of a .npz file as it is. **Raises:** `InputError` when the file is not such a file."""
     arrays, found = read_arrays(path, ("x",))
     if "x" not in arrays:
         raise InputError(f"{path} has no array 'x' (it has {_listed(found)}).")
-    return as_inputs(arrays["x"], f"x in {path}")
-
-
-def as_inputs(x: np.ndarray, what: str) -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
-    """Examples as `Dataset` takes them, of the shapes and numbers that `load_npz` takes; `what` names them in errors.
-
-    **Raises:** `InputError` for others, and for NaN and infinity.
-    """
-    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
-        raise InputError(
-            f"{what} is {x.dtype} of shape {x.shape}, but it must hold numbers of shape (n, d), (n, h, w) or "
-            "(n, h, w, channels)."
-        )
-    if x.ndim == 3:
-        x = x[..., None]
-    if x.ndim == 4 and x.dtype.kind in "ui":
-        if x.size and not 0 <= int(x.min()) <= int(x.max()) <= 255:
-            raise InputError(
-                f"{what} has pixels from {x.min()} to {x.max()}, but whole numbers are taken as pixels from 0 to 255; "
-                "scale them to floating-point numbers between 0 and 1."
-            )
-        return x.astype(np.uint8)
-    return _to_float32(x, what)
+    return arrays["x"]
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -204,25 +193,3 @@ def _listed(names: list[str]) -> str:
 
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def _answers(y: np.ndarray, what: str) -> Int[np.ndarray, " n"] | Float32[np.ndarray, "n d_out"]:
-    if y.dtype.kind in "ui" and y.ndim == 1:
-        if y.size and not 0 <= int(y.min()) <= int(y.max()) < np.iinfo(np.int32).max:
-            raise InputError(f"{what} has labels from {y.min()} to {y.max()}, but labels are 0 to K-1 for K classes.")
-        return y.astype(np.int32)
-    if y.dtype.kind == "f" and y.ndim in (1, 2):
-        return _to_float32(y.reshape(len(y), -1) if y.ndim == 1 else y, what)
-    raise InputError(
-        f"{what} is {y.dtype} of shape {y.shape}, but it must hold whole numbers of shape (n,), which are labels, or "
-        "floating-point numbers of shape (n,) or (n, d_out), which are targets."
-    )
-
-
-def _to_float32(values: Shaped[np.ndarray, "*shape"], what: str) -> Float32[np.ndarray, "*shape"]:
-    with np.errstate(over="ignore"):
-        converted = values.astype(np.float32)
-    if values.dtype.kind == "f" and (np.isinf(converted) & np.isfinite(values)).any():
-        raise InputError(f"{what} has numbers beyond 3.4e38, the range of float32; scale it.")
-    check_finite(what, converted)
-    return converted

@@ -104,7 +104,9 @@ class TrainConfig:
     evaluate_every: int = _choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
     )
-    test_examples: int = _choice(0, "score only so many of the held-out examples, the first ones; 0 is all", low=0)
+    test_examples: int = _choice(
+        0, "score only so many of the held-out examples, spread over them in proportion to the classes; 0 is all", low=0
+    )
     max_steps: int = _choice(0, "stop after so many gradient steps; 0 is no limit", low=0)
     checkpoint_steps: int = _choice(
         0,
@@ -183,6 +185,19 @@ class TrainConfig:
     )
     layer: str = _choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
     activation: str = _choice("swish", "activation inside f_x: a name in sdebnn.brax.diffeq_layers")
+
+    task: str = _choice(
+        "auto",
+        "what the answers are: auto, whole numbers are classes and others targets of a regression, and where both "
+        "could be meant the choice is asked for",
+        choices=("auto", "classification", "regression"),
+    )
+    layout: str = _choice(
+        "auto",
+        "what the inputs of a file are: auto, by their shape; table, rows to which more dimensions are flattened; "
+        "images (n, h, w) or (n, h, w, c); channels_first, images (n, c, h, w)",
+        choices=("auto", "table", "images", "channels_first"),
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

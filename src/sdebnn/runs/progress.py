@@ -13,6 +13,15 @@ from tqdm import tqdm
 SHOWN = ("loss", "accuracy", "rmse")
 
 
+def say(line: str) -> None:
+    """Writes a line to standard error, where there may be nobody to read it."""
+    stream: TextIO | None = sys.stderr
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(line + "\n")
+            stream.flush()
+
+
 class Progress:
     """A bar with loss, accuracy and time left on a terminal; elsewhere a line now and then, so that logs stay readable.
 

@@ -21,7 +21,7 @@ def step_size(config: TrainConfig, total: int, step: int) -> float:
     return peak
 
 
-def kl_share(config: TrainConfig, steps_per_epoch: float, step: int) -> float:
+def kl_share(config: TrainConfig, steps_per_epoch: float | int, step: int) -> float:
     """The share of `kl_coef` that counts: a linear rise over `config.kl_warmup` epochs."""
     steps = config.kl_warmup * steps_per_epoch
     return min(1.0, step / steps) if steps else 1.0

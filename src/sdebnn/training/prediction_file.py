@@ -39,7 +39,7 @@ def predict(
     - `build`: as for `start_run`.
     - `folder`: of a run.
     - `x`: examples like those that it was trained on: of the same shape, pixels as whole numbers where those were
-      pixels. Whatever NumPy makes an array of.
+      pixels, in the run's `layout` where it has one. Whatever NumPy makes an array of.
     - `changes`: as for `restore`.
 
     **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
@@ -62,7 +62,7 @@ def predict_in_parts(
     run = RunFolder.open(folder)
     config = keeping.read_choices(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
-    inputs = task.inputs(x)
+    inputs = task.inputs(x, config.layout)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(inputs), CHUNK))
     learner = built(build, prediction_choices(config), task.placeholder())
     keeping.load_average(run, keeping.read_choices(run), learner)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from jaxtyping import Float
 from sdebnn import data
 from sdebnn.data import Dataset
 from sdebnn.data.files import expand_user
-from sdebnn.errors import Stopped, StorageError
+from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.training import keeping, pictures
 from sdebnn.training.agreement import first_alone
@@ -72,7 +74,8 @@ def start_run(
 ) -> Run:
     """Trains as `config` says and writes the run folder `output`; with matplotlib also its pictures.
 
-    Data, model and folder are checked before anything is written.
+    Data, model and folder are checked before anything is written. What was made of the data goes to standard error
+    before training and into the run's `task.json`; what about one's own data is doubtful is a warning.
 
     **Arguments:**
 
@@ -145,15 +148,19 @@ class _Examples(NamedTuple):
     dataset: Dataset
     validation: tuple[Any, Any] | None
     task: Task
+    doubts: list[str]
 
 
 def _wherever_one_is(name: str) -> str:
     """The name of a data set, which a run is read back by from any folder: the path of a file is made absolute."""
-    return str(expand_user(Path(name)).absolute()) if name.endswith(".npz") else name
+    return str(expand_user(Path(name)).absolute()) if _is_file(name) else name
 
 
 def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> _Examples:
-    dataset, validation = dataset or data.load(config.data, data_dir), None
+    own = dataset is not None or config.data not in data.NAMES
+    dataset = dataset or data.load(config.data, data_dir, task=config.task, layout=config.layout)
+    _refuse_unfitting(config, dataset)
+    validation = None
     if config.validation:
         dataset, *held_out = data.train_validation_split(dataset, config.validation, config.seed)
         validation = (held_out[0], held_out[1])
@@ -166,10 +173,29 @@ def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | N
         trained=min(config.batch_size, len(dataset.x_train)),
         scored=min(config.test_examples or most, most),
     )
-    if config.test_examples:
-        first = slice(config.test_examples)
-        dataset = dataclasses.replace(dataset, x_test=dataset.x_test[first], y_test=dataset.y_test[first])
-    return _Examples(dataset, validation, task)
+    if 0 < config.test_examples < len(dataset.x_test):
+        # Files are often sorted by class.
+        classes = dataset.y_test if dataset.task == "classification" else None
+        share = config.test_examples / len(dataset.x_test)
+        chosen = data.hold_out(len(dataset.x_test), share, 0, classes)[1]
+        dataset = dataclasses.replace(dataset, x_test=dataset.x_test[chosen], y_test=dataset.y_test[chosen])
+    return _Examples(dataset, validation, task, data.doubts(dataset) if own else [])
+
+
+def _refuse_unfitting(config: TrainConfig, dataset: Dataset) -> None:
+    if config.task not in ("auto", dataset.task):
+        raise InputError(
+            f"task={config.task!r} does not fit {dataset.name}, which is for {dataset.task}; choose task='auto'."
+        )
+    if config.layout not in ("auto", "table" if dataset.x_train.ndim == 2 else "images") and not _is_file(config.data):
+        raise InputError(
+            f"layout={config.layout!r} does not fit {dataset.name}, whose inputs have shape {dataset.x_train.shape}; "
+            "choose layout='auto'."
+        )
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".npz")
 
 
 def _checked(learner: Learner, dataset: Dataset) -> Learner:
@@ -180,7 +206,11 @@ def _checked(learner: Learner, dataset: Dataset) -> Learner:
 
 
 def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:
-    dataset, validation, task = examples
+    dataset, validation, task, doubts = examples
+    if learner.rank == 0:
+        say(task.made or "")
+        for doubt in doubts:
+            warnings.warn(doubt, stacklevel=3)
 
     def stopped(number: int) -> Stopped:
         kept = f"the run is saved, and `sdebnn train --resume {folder.path}` takes it up again."

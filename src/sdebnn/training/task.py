@@ -3,11 +3,12 @@
 import hashlib
 import os
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdebnn.data import Dataset, as_inputs
+from sdebnn.data import Dataset, as_inputs, describe
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, strict_json
 
@@ -18,7 +19,7 @@ MOST_OUTPUTS = 2**20
 class Task(NamedTuple):
     """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
     the SHA-256 digests of all that is trained on and of all that is held out, for validation and for the test;
-    `held_out` is `None` in the folders of older runs.
+    `held_out` is `None` in the folders of older runs. `made` says what was made of the data, for people.
     """
 
     x_shape: tuple[int, ...]
@@ -27,6 +28,7 @@ class Task(NamedTuple):
     targets: int
     digest: str
     held_out: str | None
+    made: str | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
@@ -35,14 +37,27 @@ class Task(NamedTuple):
         x_shape, x_dtype = tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype)
         trained_on = _digest(dataset.x_train, dataset.y_train)
         held_out = _digest(*(validation or ()), dataset.x_test, dataset.y_test)
-        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out)
+        made = describe(dataset, len(validation[0]) if validation else 0)
+        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made)
+
+    @staticmethod
+    def file(run: RunFolder) -> Path:
+        """Where a run folder keeps it."""
+        return run.path / "task.json"
+
+    def choices(self) -> dict[str, Any]:
+        """The choices `task` and `layout` that it comes from."""
+        return {
+            "task": "classification" if self.num_classes else "regression",
+            "layout": "images" if len(self.x_shape) == 3 else "table",
+        }
 
     def write(self, run: RunFolder) -> None:
         """Keeps it in a run folder, as `task.json`, unless it is there.
 
         **Raises:** as `confirm`; `StorageError` when it cannot be written.
         """
-        file = run.path / "task.json"
+        file = self.file(run)
         if os.path.lexists(file):
             self.confirm(run)
         else:
@@ -51,7 +66,8 @@ class Task(NamedTuple):
     def confirm(self, run: RunFolder) -> None:
         """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
         kept = Task.read(run)
-        if kept != (self if kept.held_out else self._replace(held_out=None)):
+        now = self._replace(made=kept.made, held_out=self.held_out if kept.held_out else None)
+        if kept != now:
             raise InputError(
                 f"{run.path / 'task.json'} is of other examples than the run's data; restore the one or the other."
             )
@@ -59,22 +75,29 @@ class Task(NamedTuple):
     @classmethod
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
-        file = run.path / "task.json"
-        record = {"held_out": None, **strict_json.read(file)}
+        file = cls.file(run)
+        record = {"held_out": None, "made": None, **strict_json.read(file)}
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         return cls(**record | {"x_shape": tuple(record["x_shape"])})
 
-    def inputs(self, x: Any) -> np.ndarray:
+    def inputs(self, x: Any, layout: str = "auto") -> np.ndarray:
         """Inputs in the dtype of training, converted as `sdebnn.data.as_inputs` does.
+
+        **Arguments:**
+
+        - `layout`: that of a run on a file, in which `x` is then too; without one `x` is as a `Dataset` has it.
 
         **Raises:** `InputError` for inputs unlike those of training, for none, and for NaN and infinity.
         """
         try:
-            x = np.asarray(x)
+            x = x if isinstance(x, np.ndarray) else np.asarray(x)
         except ValueError as error:
             raise InputError(f"The inputs are no array: {error}; give examples that are all of one shape.") from None
-        x = as_inputs(x, "The array of inputs")
+        # What images are was settled in training, and is not asked again.
+        if layout == "auto" and len(self.x_shape) == 3 and x.ndim > 2:
+            layout = "images"
+        x = as_inputs(x, "The array of inputs", layout=layout, like=self.x_dtype)
         if x.shape[1:] != self.x_shape or str(x.dtype) != self.x_dtype:
             kind = "pixels, whole numbers from 0 to 255" if self.x_dtype == "uint8" else "floating-point numbers"
             raise InputError(
@@ -114,6 +137,7 @@ def _is_task(record: dict[str, Any]) -> bool:
         and (len(x_shape), dtype) in ((1, "float32"), (3, "float32"), (3, "uint8"))
         and _is_digest(record["digest"])
         and (record["held_out"] is None or _is_digest(record["held_out"]))
+        and isinstance(record["made"], str | None)
         and min(x_shape) >= 1
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
     )

@@ -41,7 +41,7 @@ def test_training_learns_logs_and_averages(whole) -> None:
     tests = [record for record in records if record["split"] == "test"]
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
     assert fitted.scores["accuracy"] >= 0.9
-    assert [record["step"] for record in tests] == [30, 60, 90, 120]
+    assert [record["step"] for record in tests] == [38, 75, 113, 150]
     assert tests[-1]["accuracy"] == fitted.scores["accuracy"]
 
 
@@ -74,7 +74,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None
         return gradient_step(x, y, step)
 
     learner.gradient_step = interrupted
-    with pytest.raises(Stopped, match=r"step 8 of 120"):
+    with pytest.raises(Stopped, match=r"step 8 of 150"):
         fit(learner, CONFIG, TABLE, run)
     again = fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)
     first, second = (checkpoint.load(checkpoint.latest(folder.checkpoints))[0] for folder in (whole[0], run))

@@ -38,7 +38,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line on standard error, but for lines of progress."""
     error = capsys.readouterr().err
     assert "Traceback" not in error
-    [line] = [line for line in error.splitlines() if not line.startswith("step ")]
+    [line] = [line for line in error.splitlines() if not line.startswith(("step ", "classification: "))]
     return line
 
 

@@ -44,7 +44,7 @@ def stream(n: int, batch_size: int, count: int, start: int = 0) -> list[list[int
 def test_every_example_comes_once_a_pass_in_batches_of_one_size(n: int, batch_size: int) -> None:
     parts = stream(n, batch_size, 2 * n)
     assert {len(part) for part in parts} == {batch_size}
-    entries = sum(parts, [])
+    entries = [entry for part in parts for entry in part]
     for epoch in range(2 * batch_size):
         expected = np.random.default_rng([3, epoch]).permutation(n).tolist()
         assert entries[epoch * n : (epoch + 1) * n] == expected

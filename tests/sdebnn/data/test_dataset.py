@@ -90,3 +90,44 @@ def test_pixels_become_floats_in_the_unit_interval() -> None:
     assert to_float(TABLE) is TABLE
     with pytest.raises(InputError, match="int64"):
         to_float(np.arange(3))
+
+
+def test_the_order_of_bytes_does_not_matter() -> None:
+    x, y = np.arange(8, dtype=">f4").reshape(4, 2), np.array([0, 1, 2, 1], ">i4")
+    dataset = classification(x_train=x, x_test=x, y_train=y, y_test=y)
+    assert dataset.x_train.dtype == np.dtype("=f4")
+    assert dataset.y_test.dtype == np.dtype("=i4")
+    np.testing.assert_array_equal(dataset.x_train, x)
+    np.testing.assert_array_equal(dataset.y_train, [0, 1, 2, 1])
+    assert regression(y_train=TARGETS.astype(">f4")).y_train.dtype == np.dtype("=f4")
+
+
+def test_masked_values_are_refused_and_a_mask_of_none_is_taken_off() -> None:
+    with pytest.raises(InputError, match=r"x_train of mine has 2 masked values; .*filled"):
+        regression(x_train=np.ma.masked_array(TABLE, [[True, False]] * 2 + [[False, False]] * 2))
+    assert type(regression(x_train=np.ma.masked_array(TABLE)).x_train) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("parts", "remedy", "follow"),
+    [
+        ({"x_train": TABLE.astype(np.float16)}, "x.astype(numpy.float32)", lambda x: x.astype(np.float32)),
+        ({"x_train": TABLE.astype(int)}, "x.astype(numpy.float32)", lambda x: x.astype(np.float32)),
+        ({"x_train": TABLE.astype(object)}, "x.astype(numpy.float32)", lambda x: x.astype(np.float32)),
+        ({"x_train": TABLE.tolist()}, "numpy.asarray(..., numpy.float32)", lambda x: np.asarray(x, np.float32)),
+        ({"y_train": LABELS.astype(float)}, "y.astype(np.int32)", lambda y: y.astype(np.int32)),
+        ({"y_train": LABELS[:, None]}, "y[:, 0].astype(numpy.int32)", lambda y: y[:, 0].astype(np.int32)),
+        ({"y_train": np.eye(3)[LABELS]}, "y.argmax(axis=1).astype(", lambda y: y.argmax(axis=1).astype(np.int32)),
+        (
+            {"y_train": np.array(["a", "b", "c"])[LABELS]},
+            "numpy.unique(y, return_inverse=True)[1].astype(numpy.int32)",
+            lambda y: np.unique(y, return_inverse=True)[1].astype(np.int32),
+        ),
+    ],
+)
+def test_the_remedies_work_when_they_are_followed(parts: dict[str, Any], remedy: str, follow: Any) -> None:
+    kept = {"x_train": TABLE, "x_test": TABLE}
+    with pytest.raises(InputError) as refused:
+        classification(**kept | parts)
+    assert remedy in str(refused.value)
+    classification(**kept | {name: follow(value) for name, value in parts.items()})

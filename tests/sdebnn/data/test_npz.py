@@ -62,7 +62,7 @@ def test_a_test_set_is_taken_as_given_and_its_classes_count(tmp_path: Path) -> N
 @pytest.mark.parametrize("shape", [(9, 4, 5), (9, 4, 5, 1)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
-    dataset = load_npz(saved(tmp_path, x=np.ones(shape, dtype), y=LABELS))
+    dataset = load_npz(saved(tmp_path, x=np.full(shape, 200, dtype), y=LABELS), layout="images")
     assert dataset.x_train.shape == (6, 4, 5, 1)
     assert dataset.x_train.dtype == (np.uint8 if dtype is np.uint8 else np.float32)
 
@@ -246,3 +246,117 @@ def test_other_numbers_of_answers_are_refused_before_the_examples_are_unpacked(t
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**22
+
+
+COUNTS = np.random.default_rng(0).integers(0, 12, 60)
+ONE_HOT = np.eye(3)[LABELS]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "task", "sentence"),
+    [
+        ({"x": X, "y": ONE_HOT}, "auto", r"3 classes, or targets .*argmax.*--task"),
+        ({"x": X, "y": LABELS.astype(float)}, "auto", r"3 different numbers, all of them whole \(0, 1, 2\)"),
+        ({"x": X, "y": 2.0 * (LABELS > 0) - 1}, "auto", r"whole \(-1, 1\)"),
+        ({"x": np.ones((60, 2)), "y": COUNTS}, "auto", "whole numbers from 0 to 11 for 60 examples.*Choose task="),
+        ({"x": X, "y": TARGETS}, "classification", "not whole, such as 0.125"),
+        ({"x": X, "y": ONE_HOT * 0.5}, "classification", "not whole, such as 0.5"),
+        ({"x": X, "y": np.where(TARGETS > 0.9, np.nan, 1.0)}, "classification", "NaN"),
+        ({"x": X, "y": LABELS.astype(str)}, "regression", "holds words"),
+        ({"x": X, "y": LABELS}, "regresion", "did you mean 'regression'"),
+    ],
+)
+def test_the_task_is_asked_for_where_the_answers_leave_it_open(
+    tmp_path: Path, arrays: dict[str, np.ndarray], task: str, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load_npz(saved(tmp_path, **arrays), task=task)
+
+
+@pytest.mark.parametrize("y", [ONE_HOT, ONE_HOT.astype(int), LABELS.astype(float), LABELS[:, None], LABELS])
+def test_a_task_that_is_chosen_settles_what_answers_are(tmp_path: Path, y: np.ndarray) -> None:
+    path = saved(tmp_path, x=X, y=y)
+    labels = load_npz(path, task="classification")
+    assert (labels.task, labels.num_classes, labels.y_train.dtype) == ("classification", 3, np.int32)
+    np.testing.assert_array_equal(labels.y_train, labels.x_train[:, 0] // 6)
+    targets = load_npz(path, task="regression")
+    assert targets.task == "regression"
+    np.testing.assert_array_equal(
+        targets.y_train, y.reshape(9, -1).astype(np.float32)[targets.x_train[:, 0].astype(int) // 2]
+    )
+
+
+def test_booleans_are_classes_and_counts_targets_where_that_is_chosen(tmp_path: Path) -> None:
+    booleans = load_npz(saved(tmp_path, x=X, y=LABELS > 0), task="classification")
+    np.testing.assert_array_equal(booleans.y_test, booleans.x_test[:, 0] > 5)
+    x = np.ones((60, 2))
+    assert load_npz(saved(tmp_path, x=x, y=COUNTS), task="regression").y_train.shape == (40, 1)
+    assert load_npz(saved(tmp_path, x=x, y=COUNTS), task="classification").num_classes == 12
+
+
+LABEL_KINDS = {
+    "from 1": LABELS + 1,
+    "around 0": LABELS - 1,
+    "with gaps": 1000 * LABELS,
+    "booleans": LABELS > 0,
+    "words": np.array(["a", "b", "c"])[LABELS],
+    "a column": LABELS[:, None],
+    "one-hot": np.eye(3, dtype=int)[LABELS],
+    "one-hot floats": ONE_HOT,
+}
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+def test_the_remedy_for_labels_works_when_it_is_followed(tmp_path: Path, kind: str) -> None:
+    y = LABEL_KINDS[kind]
+    with pytest.raises(InputError) as refused:
+        load_npz(saved(tmp_path, x=X, y=y))
+    remedies = {
+        "classes, y = numpy.unique(y, return_inverse=True)": lambda: np.unique(y, return_inverse=True)[1],
+        "number them with numpy.unique(y, return_inverse=True)[1]": lambda: np.unique(y, return_inverse=True)[1],
+        "number the classes 0 to K-1": lambda: np.unique(y, return_inverse=True)[1],
+        "write y.astype(int)": lambda: y.astype(int),
+        "write y[:, 0]": lambda: y[:, 0],
+        "write y.argmax(axis=1)": lambda: y.argmax(axis=1),
+    }
+    [follow] = [act for words, act in remedies.items() if words in str(refused.value)]
+    dataset = load_npz(saved(tmp_path, x=X, y=follow()))
+    assert dataset.num_classes == (2 if kind == "booleans" else 3)
+
+
+def test_one_class_alone_is_not_to_be_numbered(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one class alone leaves nothing to tell apart") as refused:
+        load_npz(saved(tmp_path, x=X, y=0 * LABELS))
+    assert "unique" not in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_images_of_0_and_1_are_black_and_white_whatever_their_type(tmp_path: Path, dtype: type) -> None:
+    x = np.random.default_rng(0).random((9, 4, 4)) > 0.5
+    dark = np.zeros((3, 4, 4), dtype)
+    dataset = load_npz(saved(tmp_path, x=x.astype(dtype), y=LABELS, x_test=dark, y_test=LABELS[::3]))
+    np.testing.assert_array_equal(dataset.x_train, x[..., None].astype(np.float32))
+    assert dataset.x_test.dtype == np.float32
+    pixels = load_npz(saved(tmp_path, x=9 * x.astype(np.uint8), y=LABELS, x_test=dark.astype(int), y_test=LABELS[::3]))
+    assert pixels.x_train.dtype == pixels.x_test.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 8, 8), (9, 1, 6, 5), (9, 8, 16, 16)])
+def test_channels_in_front_are_asked_for_and_moved(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    path = saved(tmp_path, x=x, y=LABELS, x_test=x, y_test=LABELS)
+    with pytest.raises(InputError, match=rf"{shape[1]} channels in front, or of {shape[3]} channels.*--layout"):
+        load_npz(path)
+    np.testing.assert_array_equal(load_npz(path, layout="channels_first").x_train, x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(load_npz(path, layout="images").x_train, x)
+    np.testing.assert_array_equal(load_npz(path, layout="table").x_test, x.reshape(9, -1))
+
+
+def test_sequences_are_not_taken_for_grey_images_in_silence(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((9, 7, 2))
+    path = saved(tmp_path, x=x, y=LABELS)
+    with pytest.warns(UserWarning, match=r"9 grey images of 7 x 2; choose layout='images' .* rows of 14 inputs"):
+        load_npz(path)
+    assert load_npz(path, layout="table").x_train.shape == (6, 14)
+    with pytest.raises(InputError, match="layout='channels_first' does not fit"):
+        load_npz(path, layout="channels_first")

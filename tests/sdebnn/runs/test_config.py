@@ -103,7 +103,8 @@ def test_numbers_that_single_precision_does_not_hold_are_refused(choice: dict[st
 
 @pytest.mark.parametrize(
     ("n", "batch", "epochs", "total", "ends"),
-    [(119, 64, 1, 2, [2]), (119, 64, 3, 6, [2, 4, 6]), (65, 64, 4, 5, [2, 3, 4, 5]), (12, 4, 2, 6, [3, 6]), (3, 8, 2, 2, [1, 2])],
+    [(119, 64, 1, 2, [2]), (119, 64, 3, 6, [2, 4, 6]),
+     (65, 64, 4, 5, [2, 3, 4, 5]), (12, 4, 2, 6, [3, 6]), (3, 8, 2, 2, [1, 2])],
 )  # fmt: skip
 def test_a_run_sees_every_example_as_often_as_it_has_epochs(n, batch, epochs, total, ends) -> None:
     config = TrainConfig(epochs=epochs, batch_size=batch)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import signal
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_inputs_are_converted_as_those_of_files_are(like, restored) -> None:
     [
         (np.ones(2), r"of shape \(2,\), but it must hold numbers of shape \(n, d\)"),
         (np.ones((3, 5)), r"of shape \(5,\) each, but the run was trained on floating-point .* shape \(2,\) each"),
-        (np.ones((3, 2, 2), int), r"are uint8 of shape \(2, 2, 1\) each"),
+        (np.full((3, 2, 2), 7), r"are uint8 of shape \(2, 2, 1\) each"),
         (np.full((3, 2), np.nan), "6 values that are NaN"),
         (np.ones((0, 2)), "no inputs; give 1 or more"),
         ([[1.0, 2.0], [3.0]], "no array: .*all of one shape"),
@@ -165,3 +166,84 @@ def test_parts_that_break_off_leave_no_file(tmp_path, saved) -> None:
         with pytest.raises(FloatingPointError):
             prediction_file.write_in_parts(parts(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+def test_what_was_made_of_the_data_is_the_first_line_and_kept(tmp_path, saved, build, capsys) -> None:
+    config, _ = saved
+    start_run(build, config, tmp_path / "run")
+    line = "classification: 34 rows of 2 inputs, 2 classes; 24 for training, 10 for testing"
+    assert capsys.readouterr().err.splitlines()[0] == line
+    assert json.loads((tmp_path / "run" / "task.json").read_text())["made"] == line
+    resume_run(build, tmp_path / "run")
+    assert capsys.readouterr().err.splitlines()[0] == line
+
+
+def test_what_is_doubtful_of_ones_own_data_is_a_warning(tmp_path, table, quick, build) -> None:
+    far = dataclasses.replace(table, x_train=100 + table.x_train)
+    with pytest.warns(UserWarning, match="2 of 2 inputs are not standardised"):
+        start_run(build, quick, tmp_path / "run", dataset=far)
+
+
+def test_examples_that_are_scored_in_part_are_spread_over_a_sorted_file(tmp_path, table, saved, build) -> None:
+    config, write = saved
+    order = np.argsort(table.y_train, kind="stable")
+    x, y = table.x_train[order], table.y_train[order]
+    write(dataclasses.replace(table, x_test=x, y_test=y))
+    start_run(build, config, tmp_path / "run")
+    part = restore(build, tmp_path / "run", changes={"test_examples": 6}).dataset
+    again = restore(build, tmp_path / "run", changes={"test_examples": 6}).dataset
+    np.testing.assert_array_equal(part.x_test, again.x_test)
+    assert abs(part.y_test.mean() - y.mean()) < 1 / 6
+    assert len(restore(build, tmp_path / "run", changes={"test_examples": 99}).dataset.x_test) == 24
+    run = start_run(build, dataclasses.replace(config, test_examples=6), tmp_path / "part")
+    np.testing.assert_array_equal(run.dataset.x_test, part.x_test)
+    assert restore(build, tmp_path / "part").score() == run.fitted.scores
+
+
+def test_a_choice_that_does_not_fit_data_in_memory_is_refused(tmp_path, table, quick, build) -> None:
+    for choices in ({"task": "regression"}, {"layout": "images"}, {"layout": "channels_first"}):
+        with pytest.raises(InputError, match="does not fit table"):
+            start_run(build, dataclasses.replace(quick, **choices), tmp_path / "run", dataset=table)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_before_the_choices_is_read_as_it_was_trained(tmp_path, saved, build) -> None:
+    """One-hot floats, which are asked about now, were targets."""
+    config, _ = saved
+    x = np.random.default_rng(0).normal(size=(24, 2))
+    path = tmp_path / "one_hot.npz"
+    np.savez(path, x=x, y=(x[:, 0] > 0).astype(int))
+    start_run(build, dataclasses.replace(config, data=str(path)), tmp_path / "run")
+    np.savez(path, x=x, y=np.eye(2)[(x[:, 0] > 0).astype(int)])
+    with pytest.raises(InputError, match="2 classes, or targets"):
+        restore(build, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    del record["task"], record["layout"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(record))
+    restored = restore(build, tmp_path / "run")
+    assert (restored.config.task, restored.config.layout) == ("classification", "table")
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "table"])
+def test_new_inputs_come_in_the_layout_of_the_file(tmp_path, layout: str, quick, build_seen) -> None:
+    x = np.random.default_rng(0).random((12, 2, 5, 6)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(12) % 2)
+    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"), layout=layout)
+    start_run(build_seen, config, tmp_path / "run")
+    prediction_file.predict(build_seen, tmp_path / "run", x[:3])
+    expected = x[:3].transpose(0, 2, 3, 1) if layout == "channels_first" else x[:3].reshape(3, -1)
+    np.testing.assert_array_equal(build_seen.inputs[-1], expected)
+
+
+@pytest.fixture
+def build_seen(build):
+    """Makes learners that say the same of all inputs, and keeps these."""
+
+    def seen(config, dataset):
+        learner = build(config, dataset)
+        learner.gradient_step = lambda x, y, step: {"loss": 1.0}
+        learner.outputs = lambda x: seen.inputs.append(x) or np.zeros((2, len(x), 2))
+        return learner
+
+    seen.inputs = []
+    return seen

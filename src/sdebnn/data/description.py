@@ -1,0 +1,125 @@
+"""What was made of a data set, in a sentence, and what about it is doubtful."""
+
+from typing import Any
+
+import numpy as np
+
+from sdebnn.data.answers import FEW
+from sdebnn.data.dataset import Dataset
+from sdebnn.data.inputs import looks_channels_first
+
+# Numbers of unit scale have a mean and a standard deviation well below this, and the latter well above its inverse.
+FAR = 10.0
+LITTLE = 1e-3
+# The largest class has so many times the examples of the smallest.
+IMBALANCED = 10
+# Pixels of eight bits reach higher.
+DARK = 64
+
+
+def describe(dataset: Dataset, held_out: int = 0) -> str:
+    """The task and what the examples are taken for, such as
+    `"regression: 200 rows of 3 inputs, 1 target (mean 0.1, std 1); 160 for training, 40 for testing"`.
+
+    **Arguments:**
+
+    - `held_out`: how many validation examples were taken away from the training examples.
+    """
+    x, y = dataset.x_train, dataset.y_train
+    train, test = len(x), len(dataset.x_test)
+    if x.ndim == 2:
+        examples = f"rows of {_count(x.shape[1], 'input')}"
+    else:
+        height, width, channels = x.shape[1:]
+        kind = "grey images" if channels == 1 else f"images of {channels} channels"
+        pixels = ", pixels divided by 255" if x.dtype == np.uint8 else ""
+        examples = f"{kind} of {height} x {width}{pixels}"
+    if dataset.task == "classification":
+        answers = f"{dataset.num_classes} classes"
+    else:
+        values = y.astype(np.float64)
+        answers = f"{_count(y.shape[1], 'target')} (mean {values.mean():.3g}, std {values.std(axis=0).mean():.3g})"
+    validation = f"{held_out} for validation, " if held_out else ""
+    total = train + held_out + test
+    return f"{dataset.task}: {total} {examples}, {answers}; {train} for training, {validation}{test} for testing"
+
+
+def doubts(dataset: Dataset) -> list[str]:
+    """What of a data set may not be as it was meant, or will not be learned well: sentences, each with a remedy."""
+    found = [_of_pixels(dataset.x_train), _of_channels(dataset.x_train)]
+    if dataset.x_train.dtype == np.float32:
+        remedy = "standardise them with the mean and the standard deviation of the training examples"
+        found.append(_of_scale("inputs", dataset.x_train, remedy))
+    if dataset.task == "classification":
+        found += _of_classes(dataset)
+    else:
+        remedy = "train on (y - mean) / std, and take predictions back with mean + std * prediction"
+        found.append(_of_scale("targets", dataset.y_train, remedy))
+    return [sentence for sentence in found if sentence]
+
+
+def _of_pixels(x: np.ndarray) -> str | None:
+    if x.dtype != np.uint8 or not 0 < x.max() < DARK:
+        return None
+    high = int(x.max())
+    return (
+        f"The pixels of the training images are whole numbers of at most {high}, and are divided by 255; where {high} "
+        f"is white write x.astype(numpy.float32) / {high}."
+    )
+
+
+def _of_channels(x: np.ndarray) -> str | None:
+    if not looks_channels_first(x.shape):
+        return None
+    return (
+        f"The images have shape {x.shape}, which is taken as {x.shape[3]} channels of {x.shape[1]} x {x.shape[2]}; if "
+        "the channels are in front write x.transpose(0, 2, 3, 1), or choose layout='channels_first' for a file."
+    )
+
+
+def _of_scale(what: str, values: np.ndarray, remedy: str) -> str | None:
+    columns = values.reshape(len(values), -1) if values.ndim == 2 else values.reshape(-1, 1)
+    mean, std = columns.mean(axis=0, dtype=np.float64), columns.std(axis=0, dtype=np.float64)
+    far = (np.abs(mean) > FAR) | (std > FAR) | ((std < LITTLE) & (std > 0))
+    if not far.any():
+        return None
+    worst = int(np.argmax(np.where(far, np.maximum(np.abs(mean), std), -1)))
+    which = f"{int(far.sum())} of {len(far)} {what}" if values.ndim == 2 else "numbers in the images"
+    place = f"column {worst}" if values.ndim == 2 else "all"
+    return (
+        f"The {which} are not standardised, which the network is made for ({place}: mean {mean[worst]:.3g}, standard "
+        f"deviation {std[worst]:.3g}); {remedy}."
+    )
+
+
+def _of_classes(dataset: Dataset) -> list[str | None]:
+    classes = int(dataset.num_classes or 0)
+    counts = np.bincount(dataset.y_train, minlength=classes)
+    found: list[str | None] = []
+    if (missing := np.flatnonzero(counts == 0)).size:
+        found.append(
+            f"Of {classes} classes {len(missing)} have no training examples ({_listed(missing)}), and cannot be "
+            "learned; give examples, or number the classes without gaps."
+        )
+    there = counts[counts > 0]
+    if there.max() >= IMBALANCED * there.min():
+        rarest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
+        found.append(
+            f"The classes are imbalanced: class {rarest} has {counts[rarest]} of {counts.sum()} training examples, "
+            f"class {int(counts.argmax())} has {counts.max()}. Read the recall of each class and the balanced "
+            "accuracy, not the accuracy alone; class_weight='balanced' (--class-weight) gives all classes equal weight."
+        )
+    if dataset.x_train.ndim == 2 and classes > 3 * FEW:
+        found.append(
+            f"Whole numbers up to {classes - 1} are taken as {classes} classes; if they are targets of a regression "
+            "choose task='regression' (--task)."
+        )
+    return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _listed(numbers: Any) -> str:
+    return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
