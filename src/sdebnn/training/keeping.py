@@ -1,7 +1,6 @@
 """What a run keeps on disk while it trains: the newest states, from which it is taken up again; the best average."""
 
 import contextlib
-import dataclasses
 import os
 import reprlib
 import warnings
@@ -37,9 +36,6 @@ def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> Tr
     record = run.read_config()
     with _naming(run.config_file):
         config = TrainConfig.from_json(record)
-    if "task" not in record and os.path.lexists(Task.file(run)):
-        # An older run was not asked what its data are: it has what was made of them.
-        config = dataclasses.replace(config, **Task.read(run).choices())
     return TrainConfig.from_json(config.to_json() | dict(changes or {}))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +110,7 @@ def resume_run(
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run)
-    examples = _load(config, data_dir, dataset)
+    examples = _load(_settled(run, config), data_dir, dataset)
     return _train(run, config, examples, _checked(built(build, config, examples.dataset), examples.dataset))
 
 
@@ -137,7 +138,7 @@ def restore(
     """
     run = RunFolder.open(folder)
     config = keeping.read_choices(run, changes)
-    examples = _load(config, data_dir, dataset)
+    examples = _load(_settled(run, config), data_dir, dataset)
     examples.task.confirm(run)
     learner = built(build, prediction_choices(config), examples.dataset)
     keeping.load_average(run, keeping.read_choices(run), learner)
@@ -154,6 +155,15 @@ class _Examples(NamedTuple):
 def _wherever_one_is(name: str) -> str:
     """The name of a data set, which a run is read back by from any folder: the path of a file is made absolute."""
     return str(expand_user(Path(name)).absolute()) if _is_file(name) else name
+
+
+def _settled(run: RunFolder, config: TrainConfig) -> TrainConfig:
+    """The choices by which a run's data are read. An older run was not asked what its data are: it has what was made of
+    them.
+    """
+    if "task" in run.read_config() or not os.path.lexists(Task.file(run)):
+        return config
+    return dataclasses.replace(config, **Task.read(run).choices())
 
 
 def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> _Examples:

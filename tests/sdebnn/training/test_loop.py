@@ -284,9 +284,8 @@ def test_every_training_example_is_seen_once_a_pass(tmp_path, table, quick, buil
         return gradient_step(x, y, step)
 
     learner.gradient_step = noting
-    run = RunFolder.create(tmp_path / "run")
-    fit(learner, config, rest, run)
+    fit(learner, config, rest, RunFolder.create(tmp_path / "run"))
     rows = set(map(tuple, rest.x_train.tolist()))
     assert len(seen) == 48
+    assert [config.epochs_after(step, 22) for step in range(7)] == [0, 0, 0, 1, 1, 1, 2]
     assert set(seen[:22]) == set(seen[22:44]) == rows
-    assert [path.name for path in checkpoint.find(run.checkpoints)] == ["step-00000003", "step-00000006"]
