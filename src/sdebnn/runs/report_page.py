@@ -127,9 +127,10 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _pictures(run: RunFolder) -> str:
-    # The curves are on the page already, drawn from the log.
-    files = [file for file in sorted(run.pictures.glob("*.png")) if file.stem != "training_curves"]
-    if not files and list(run.pictures.glob("*.png")):
+    # The curves are on the page already, drawn from the log. What a link points to may be for other eyes than the page.
+    found = [file for file in sorted(run.pictures.glob("*.png")) if not file.is_symlink()]
+    files = [file for file in found if file.stem != "training_curves"]
+    if not files and found:
         return "<p>There is nothing to draw for this model.</p>"
     if not files:
         return "<p>There are no pictures: <code>pip install 'sdebnn[plots]'</code> brings what draws them.</p>"

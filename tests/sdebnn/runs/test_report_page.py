@@ -243,3 +243,10 @@ def test_the_browser_catches_what_is_wrong(run: RunFolder, browser: Any, spoilt:
     assert spoilt in page
     run.report.write_text(page.replace(spoilt, fault, 1))
     assert faults(browser, run.report) != []
+
+
+def test_a_link_among_the_pictures_does_not_bring_its_file_into_the_page(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(png(3, 3))
+    (run.pictures / "decoy.png").symlink_to(tmp_path / "secret")
+    write_report(run)
+    assert "Decoy" not in run.report.read_text()
