@@ -27,7 +27,7 @@ class PeerError(RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "Another process of this run has ended, and what it printed says why; start them all again, with --resume "
-            "where there is a checkpoint."
+            "(in Python: resume_run) where there is a checkpoint."
         )
 
 

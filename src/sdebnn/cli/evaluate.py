@@ -8,7 +8,7 @@ from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
 
 CHANGEABLE = (
-    "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol"
+    "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol", "data"
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sdebnn.cli.flags import add_choices, choices_given
 from sdebnn.errors import InputError
 
-CHANGEABLE = ("test_samples", "test_steps", "test_method", "framework", "rtol", "atol")
+CHANGEABLE = ("test_samples", "test_steps", "test_method", "framework", "rtol", "atol", "data")
 
 
 def add_to(subcommands: Any) -> None:

@@ -67,10 +67,14 @@ def _resume(options: argparse.Namespace) -> Run:
     from sdebnn.cli.frameworks import build_learner
     from sdebnn.training import resume_run
 
-    if given := choices_given(options):
+    given = choices_given(options)
+    # Where the data are is no choice of the run: they may have moved.
+    data = given.pop("data", None)
+    if given:
         flag = "--" + next(iter(given)).replace("_", "-")
         raise InputError(
-            f"--resume goes on with the choices in {options.resume}/config.json, so it takes no {flag}; leave that "
-            "out, or start another run with --output."
+            f"--resume goes on with the choices in {options.resume}/config.json, so it takes no {flag}, and "
+            "--data only where those have moved; leave that out, or start another run with --output."
         )
-    return resume_run(partial(build_learner, **devices_given(options)), options.resume, data_dir=options.data_dir)
+    build = partial(build_learner, **devices_given(options))
+    return resume_run(build, options.resume, data_dir=options.data_dir, data=data)

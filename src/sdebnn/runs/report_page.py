@@ -16,6 +16,7 @@ from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.curves import curves
 from sdebnn.runs.folder import RunFolder
 from sdebnn.runs.log import MetricsLog
+from sdebnn.runs.started import STANDARD, Started, read_record
 
 DRAWN = {
     "loss": "Loss",
@@ -41,7 +42,7 @@ def write_report(run: RunFolder) -> None:
 
     **Raises:** `InputError` when what is in the folder cannot be read; `StorageError`.
     """
-    config = TrainConfig.from_json(run.read_config())
+    config, started = read_record(run.read_config())
     records = MetricsLog.read(run)
     page = Template(resources.files("sdebnn.runs").joinpath("report_page.html").read_text("utf-8"))
     parts = {
@@ -51,7 +52,7 @@ def write_report(run: RunFolder) -> None:
         "curves": _curves(records),
         "pictures": _pictures(run),
         "choices": _choices(config),
-        "commands": escape("\n".join(_commands(run, config))),
+        "commands": escape("\n".join(_commands(run, config, started))),
     }
     storage.write(run.report, page.substitute(parts).encode(errors="backslashreplace"))
 
@@ -164,11 +165,26 @@ def _choices(config: TrainConfig) -> str:
     return "".join(rows)
 
 
-def _commands(run: RunFolder, config: TrainConfig) -> list[str]:
+def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str]:
+    predict = shlex.join(["sdebnn", "predict", str(run.path), "INPUT.npz", "--output", "OUT.csv"])
+    if started.by_command:
+        return [
+            shlex.join(["sdebnn", "train", *reproduction(config), "--output", "AGAIN"]),
+            shlex.join(["sdebnn", "evaluate", str(run.path)]),
+            predict,
+        ]
+    # No command has a builder of the user's own, or arrays that were in memory.
+    standard, folder = started.builder in (None, STANDARD), repr(str(run.path))
+    package = {"jax": "sdebnn.brax", "torch": "sdebnn.torchbnn"}[config.framework]
+    differing = "".join(f", {name}={value!r}" for name, value in _differing(config).items())
+    choices = f"TrainConfig.for_data({config.data!r}{differing})"
     return [
-        shlex.join(["sdebnn", "train", *reproduction(config), "--output", "AGAIN"]),
-        shlex.join(["sdebnn", "evaluate", str(run.path)]),
-        shlex.join(["sdebnn", "predict", str(run.path), "INPUT.npz", "--output", "OUT.csv"]),
+        f"from {package} import build_learner" if standard else f"# In Python; build is {started.builder}.",
+        "from sdebnn.runs import TrainConfig",
+        f"from sdebnn.training import {'' if standard else 'prediction_file, '}restore, start_run",
+        started.call("start_run", choices, "'AGAIN'"),
+        f"{started.call('restore', folder)}.score()",
+        predict if standard else started.call("prediction_file.predict", folder, "x", data=False),
     ]
 
 

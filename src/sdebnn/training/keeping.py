@@ -12,6 +12,7 @@ import numpy as np
 
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
+from sdebnn.runs.started import Started, read_record
 from sdebnn.training.learner import Learner
 from sdebnn.training.task import Task
 
@@ -33,10 +34,21 @@ def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> Tr
     **Raises:** `InputError`, naming the file, when they are missing or not allowed; and for changes that are not
     choices, or not allowed.
     """
+    return read_start(run, changes)[0]
+
+
+def read_start(run: RunFolder, changes: Mapping[str, Any] | None = None) -> tuple[TrainConfig, Started]:
+    """The choices as `read_choices` gives them, and how the run was started."""
     record = run.read_config()
     with _naming(run.config_file):
-        config = TrainConfig.from_json(record)
-    return TrainConfig.from_json(config.to_json() | dict(changes or {}))
+        config, started = read_record(record)
+    return TrainConfig.from_json(config.to_json() | dict(changes or {})), started
+
+
+def resuming(run: RunFolder) -> str:
+    """What takes a run up again after an interruption: a command, or a call in Python where none can."""
+    started = read_start(run)[1] if os.path.lexists(run.config_file) else Started()
+    return started.resuming(run)
 
 
 def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> None:

@@ -65,9 +65,11 @@ def fit(
         step, seconds, resume = reached.step, reached.seconds, (reached.step, reached.log_size)
     step = learner.follow_first(step)
 
+    again = keeping.resuming(run)
+
     def stopped(number: int) -> Stopped:
         kept = "the run is saved" if saved == step else f"the run is saved as of step {saved}"
-        message = f"stopped at step {step} of {total}; {kept}, and `sdebnn train --resume {run.path}` "
+        message = f"stopped at step {step} of {total}; {kept}, and {again} "
         return Stopped(number, message + "takes it up again.")
 
     with contextlib.ExitStack() as open_now:

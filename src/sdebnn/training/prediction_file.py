@@ -18,10 +18,11 @@ from sdebnn.errors import InputError
 from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder
 from sdebnn.training import keeping
-from sdebnn.training.building import Build, built
+from sdebnn.training.building import Build, built_again
 from sdebnn.training.learner import Learner
 from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.predictions import sample_probabilities, target_moments
+from sdebnn.training.run import load_again
 from sdebnn.training.task import Task
 
 # Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
@@ -36,11 +37,11 @@ def predict(
 
     **Arguments:**
 
-    - `build`: as for `start_run`.
+    - `build`: that of `start_run`.
     - `folder`: of a run.
     - `x`: examples like those that it was trained on: of the same shape, pixels as whole numbers where those were
       pixels, in the run's `layout` where it has one. Whatever NumPy makes an array of.
-    - `changes`: as for `restore`.
+    - `changes`: as for `restore`. Of `data`, a file, no more is asked than that they are the run's.
 
     **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
     `mutual_information` (n,), in nats: the second is what more data could resolve. For targets `mean` and `std` (n, d);
@@ -60,11 +61,13 @@ def predict_in_parts(
     refused is refused at once, before the first part is asked for.
     """
     run = RunFolder.open(folder)
-    config = keeping.read_choices(run, dict(changes or {}) | {"test_examples": 0})
+    config, started = keeping.read_start(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
+    if "data" in (changes or {}):
+        load_again(run, started, config).task.confirm(run)
     inputs = task.inputs(x, config.layout)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(inputs), CHUNK))
-    learner = built(build, prediction_choices(config), task.placeholder())
+    learner = built_again(build, run, started, prediction_choices(config), task.placeholder())
     keeping.load_average(run, keeping.read_choices(run), learner)
 
     def part(start: int) -> dict[str, np.ndarray]:

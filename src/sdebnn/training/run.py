@@ -20,9 +20,10 @@ from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
+from sdebnn.runs.started import Started
 from sdebnn.training import keeping, pictures
 from sdebnn.training.agreement import first_alone
-from sdebnn.training.building import Build, built
+from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
@@ -80,7 +81,9 @@ def start_run(
 
     **Arguments:**
 
-    - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`.
+    - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`, or a function
+      of one's own with a network or a likelihood that no choice describes. The run folder keeps its name, and the same
+      one is needed to go on with the run. It is told from others by its name, so give it one.
     - `output`: the run folder; it must be new or empty.
     - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
     - `dataset`: the data, in place of those that `config` names; the run folder keeps its name.
@@ -96,22 +99,35 @@ def start_run(
     with first_alone(learner):
         if learner.rank == 0:
             run = RunFolder.create(output)
-            run.write_config(config.to_json())
+            run.write_config(Started(builder_name(build, learner), dataset is not None).record(config))
     return _train(run, config, examples, learner)
 
 
 def resume_run(
-    build: Build, folder: str | Path, *, data_dir: str | Path | None = None, dataset: Dataset | None = None
+    build: Build,
+    folder: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+    data: str | Path | None = None,
 ) -> Run:
     """Takes a run up again from its newest checkpoint, or from its start where there is none yet. It ends with the same
-    parameters, to the bit, as if it had never been interrupted. Arguments as for `start_run`.
+    parameters, to the bit, as if it had never been interrupted.
+
+    **Arguments:**
+
+    - `build`: that of `start_run`.
+    - `folder`: of a run.
+    - `data_dir`, `dataset`: as for `start_run`; data that were in memory are given again.
+    - `data`: the file of the data, where it has moved; they have to be the same.
 
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
     run = RunFolder.open(folder)
-    config = keeping.read_choices(run)
-    examples = _load(_settled(run, config), data_dir, dataset)
-    return _train(run, config, examples, _checked(built(build, config, examples.dataset), examples.dataset))
+    config, started = keeping.read_start(run, _moved(data))
+    examples = load_again(run, started, config, data_dir, dataset)
+    learner = built_again(build, run, started, config, examples.dataset)
+    return _train(run, config, examples, _checked(learner, examples.dataset))
 
 
 def restore(
@@ -120,6 +136,7 @@ def restore(
     *,
     data_dir: str | Path | None = None,
     dataset: Dataset | None = None,
+    data: str | Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Restored:
     """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
@@ -127,9 +144,10 @@ def restore(
 
     **Arguments:**
 
-    - `build`: as for `start_run`.
+    - `build`: that of `start_run`.
     - `folder`: of a run.
-    - `data_dir`, `dataset`: as for `start_run`.
+    - `data_dir`, `dataset`: as for `start_run`; data that were in memory are given again.
+    - `data`: the file of the data, where it has moved; they have to be the same.
     - `changes`: choices to change: those that leave the parameters as they are, such as `test_steps`, `test_method` and
       `test_samples`.
 
@@ -137,15 +155,15 @@ def restore(
     are no longer those of the run.
     """
     run = RunFolder.open(folder)
-    config = keeping.read_choices(run, changes)
-    examples = _load(_settled(run, config), data_dir, dataset)
+    config, started = keeping.read_start(run, {**(changes or {}), **_moved(data)})
+    examples = load_again(run, started, config, data_dir, dataset)
     examples.task.confirm(run)
-    learner = built(build, prediction_choices(config), examples.dataset)
+    learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
     keeping.load_average(run, keeping.read_choices(run), learner)
     return Restored(config, examples.dataset, examples.task, learner)
 
 
-class _Examples(NamedTuple):
+class Examples(NamedTuple):
     dataset: Dataset
     validation: tuple[Any, Any] | None
     task: Task
@@ -157,16 +175,45 @@ def _wherever_one_is(name: str) -> str:
     return str(expand_user(Path(name)).absolute()) if _is_file(name) else name
 
 
-def _settled(run: RunFolder, config: TrainConfig) -> TrainConfig:
-    """The choices by which a run's data are read. An older run was not asked what its data are: it has what was made of
-    them.
+def _settled(run: RunFolder, started: Started, config: TrainConfig, dataset: Dataset | None) -> TrainConfig:
+    """The choices by which a run's data are read. An older run was not asked what its data are, nor was one on data in
+    memory that are now in a file: it has what was made of them.
     """
-    if "task" in run.read_config() or not os.path.lexists(Task.file(run)):
+    asked = "task" in run.read_config() and (dataset is not None or not started.in_memory)
+    if asked or not os.path.lexists(Task.file(run)):
         return config
     return dataclasses.replace(config, **Task.read(run).choices())
 
 
-def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> _Examples:
+def _moved(data: str | Path | None) -> dict[str, str]:
+    return {} if data is None else {"data": _wherever_one_is(str(data))}
+
+
+def load_again(
+    run: RunFolder,
+    started: Started,
+    config: TrainConfig,
+    data_dir: str | Path | None = None,
+    dataset: Dataset | None = None,
+) -> Examples:
+    """The examples of a run that was started before. **Raises:** `InputError` saying how they are given."""
+    file = _is_file(config.data)
+    if dataset is None and not file and config.data not in data.NAMES:
+        arrays, path = started._replace(in_memory=True), repr(str(run.path))
+        raise InputError(
+            f"The data of the run {run.path} were in memory, and its folder does not hold them: {config.data!r} is not "
+            f"a data set that can be read again. Give them, in Python: {arrays.call('resume_run', path)} or "
+            f"{arrays.call('restore', path)}; or as a file that holds the same, with --data FILE.npz."
+        )
+    try:
+        return _load(_settled(run, started, config, dataset), data_dir, dataset)
+    except InputError as error:
+        if dataset is None and file and not os.path.exists(config.data):
+            raise InputError(f"{error} Where the run's data have moved, name them: --data FILE.npz.") from None
+        raise
+
+
+def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> Examples:
     own = dataset is not None or config.data not in data.NAMES
     dataset = dataset or data.load(config.data, data_dir, task=config.task, layout=config.layout)
     _refuse_unfitting(config, dataset)
@@ -189,7 +236,7 @@ def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | N
         share = config.test_examples / len(dataset.x_test)
         chosen = data.hold_out(len(dataset.x_test), share, 0, classes)[1]
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[chosen], y_test=dataset.y_test[chosen])
-    return _Examples(dataset, validation, task, data.doubts(dataset) if own else [])
+    return Examples(dataset, validation, task, data.doubts(dataset) if own else [])
 
 
 def _refuse_unfitting(config: TrainConfig, dataset: Dataset) -> None:
@@ -215,16 +262,17 @@ def _checked(learner: Learner, dataset: Dataset) -> Learner:
     return learner
 
 
-def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner: Learner) -> Run:
+def _train(folder: RunFolder, config: TrainConfig, examples: Examples, learner: Learner) -> Run:
     dataset, validation, task, doubts = examples
     if learner.rank == 0:
         say(task.made or "")
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=3)
 
+    again = keeping.resuming(folder)
+
     def stopped(number: int) -> Stopped:
-        kept = f"the run is saved, and `sdebnn train --resume {folder.path}` takes it up again."
-        return Stopped(number, f"stopped beside the gradient steps; {kept}")
+        return Stopped(number, f"stopped beside the gradient steps; the run is saved, and {again} takes it up again.")
 
     try:
         with contextlib.ExitStack() as held:
@@ -241,5 +289,5 @@ def _train(folder: RunFolder, config: TrainConfig, examples: _Examples, learner:
                     pictures.draw_run(folder, config, dataset, learner, fitted)
                 write_report(folder)
     except StorageError as error:
-        raise StorageError(f"{error} Then `sdebnn train --resume {folder.path}` takes the run up again.") from None
+        raise StorageError(f"{error} Then {again} takes the run up again.") from None
     return Run(folder, config, dataset, learner, fitted)

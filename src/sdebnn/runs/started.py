@@ -1,0 +1,58 @@
+"""How a run was started, which its choices do not tell: kept beside them in `config.json`."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sdebnn.errors import InputError
+from sdebnn.runs.config import TrainConfig
+from sdebnn.runs.folder import RunFolder
+
+KEY = "started"
+STANDARD = "sdebnn"
+
+
+class Started(NamedTuple):
+    """`builder` is what made the network: `STANDARD`, or the name of a function of the user's own, `module:name`;
+    `in_memory` tells whether the data were arrays and no file. Both are `None` in the folders of older runs.
+    """
+
+    builder: str | None = None
+    in_memory: bool | None = None
+
+    def record(self, config: TrainConfig) -> dict[str, Any]:
+        """What `config.json` holds."""
+        return config.to_json() | {KEY: self._asdict()}
+
+    @property
+    def by_command(self) -> bool:
+        """Whether the command line has all that it takes to go on with the run."""
+        return self.builder in (None, STANDARD) and not self.in_memory
+
+    def call(self, function: str, *arguments: str, data: bool = True) -> str:
+        """A call in Python of what the builder is given to, as code; `data` tells whether it takes the data, where they
+        were in memory.
+        """
+        build = "build_learner" if self.builder in (None, STANDARD) else "build"
+        named = ["dataset=dataset"] if self.in_memory and data else []
+        return f"{function}({', '.join([build, *arguments, *named])})"
+
+    def resuming(self, run: RunFolder) -> str:
+        """What takes the run up again after an interruption."""
+        by_hand = self.call("resume_run", repr(str(run.path)))
+        return f"`sdebnn train --resume {run.path}`" if self.by_command else f"`{by_hand}`"
+
+
+def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
+    """The choices of a run and how it was started, as `config.json` holds them.
+
+    **Raises:** `InputError` for what `Started.record` does not write.
+    """
+    kept = record.get(KEY, {})
+    if (
+        not isinstance(kept, Mapping)
+        or kept.keys() - set(Started._fields)
+        or not isinstance(kept.get("builder"), str | None)
+        or not isinstance(kept.get("in_memory"), bool | None)
+    ):
+        raise InputError(f"its part {KEY!r} was altered; restore it.")
+    return TrainConfig.from_json({name: value for name, value in record.items() if name != KEY}), Started(**kept)
