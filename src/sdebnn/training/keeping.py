@@ -89,10 +89,14 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
 
 
 def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: int, nll: float) -> None:
-    """Keeps the averaged parameters as the best checkpoint if their validation NLL is below that of the one before.
+    """Keeps the averaged parameters as the best checkpoint if their validation NLL is finite and below that of the one
+    before.
 
     **Raises:** `InputError` when that one is damaged; `StorageError`.
     """
+    # A likelihood may hold an answer for impossible.
+    if not np.isfinite(nll):
+        return
     before = checkpoint.find(run.checkpoints, "best")
     if before:
         best = checkpoint.load(before[-1])[1].get("nll")

@@ -114,7 +114,7 @@ def test_a_signal_while_pictures_are_drawn_ends_the_run_with_a_sentence(
 ) -> None:
     monkeypatch.setattr(pictures, "draw_run", lambda *_: signal.raise_signal(number))
     before = signal.getsignal(number)
-    with pytest.raises(Stopped, match=rf"the run is saved, and `sdebnn train --resume {tmp_path}/run`") as stop:
+    with pytest.raises(Stopped, match=rf"the run is saved, and `resume_run\(build, '{tmp_path}/run'\)`") as stop:
         start_run(build, saved[0], tmp_path / "run")
     assert stop.value.exit_code == code
     assert signal.getsignal(number) is before
