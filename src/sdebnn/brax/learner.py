@@ -29,6 +29,7 @@ from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.likelihood_protocol import check_likelihood, check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
+from sdebnn.training.predictions import class_weights
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
 INIT, STEP, EVALUATE, DRAW, OBSERVE = range(5)
@@ -63,6 +64,7 @@ class JaxLearner:
     - `by_choices`: whether `config` alone determines the model, as `build_model` makes it. Then the compiled programs
       are those of the runs before in this process that had such a model; they are compiled anew for every other
       learner, as whoever wrote its network may have changed it.
+    - `class_weights`: as for `objective`.
 
     **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
     """
@@ -76,7 +78,13 @@ class JaxLearner:
         *,
         scoring: Mesh | None = None,
         by_choices: bool = False,
+        class_weights: tuple[float, ...] | None = None,
     ) -> None:
+        if (class_weights is None) != (config.class_weight == "none"):
+            raise InputError(
+                f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
+                "sdebnn.training.predictions.class_weights makes them."
+            )
         check_likelihood(model.likelihood)
         self.by_choices = by_choices
         self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
@@ -86,7 +94,7 @@ class JaxLearner:
         self._step_key = jax.random.fold_in(self._rng, STEP)
         make_sampler, make_step = (_shared_sampler, _shared_step) if by_choices else (Model.sampler, _gradient_step)
         self._sampler = make_sampler(model, config.test_samples, self._scoring)
-        self._step = make_step(_of_the_step(config), model, train_size, mesh)
+        self._step = make_step(_of_the_step(config), model, train_size, mesh, class_weights)
         optimiser = build_optimiser(config, config.total_steps(train_size))
         params = model.init(jax.random.fold_in(self._rng, INIT))
         moments = gradient_noise.init(params) if config.snr else None
@@ -211,7 +219,10 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None 
             f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
             "devices do not; take batch_paths=1, with train_samples for more weight paths."
         )
-    return JaxLearner(config, model, len(dataset.x_train), mesh, scoring=scoring, by_choices=True)
+    weights = class_weights(config, dataset)
+    return JaxLearner(
+        config, model, len(dataset.x_train), mesh, scoring=scoring, by_choices=True, class_weights=weights
+    )
 
 
 def _of_the_step(config: TrainConfig) -> TrainConfig:
@@ -222,9 +233,11 @@ def _of_the_step(config: TrainConfig) -> TrainConfig:
     )  # fmt: skip
 
 
-def _gradient_step(config: TrainConfig, model: Model, train_size: int, mesh: Mesh) -> Any:
+def _gradient_step(
+    config: TrainConfig, model: Model, train_size: int, mesh: Mesh, class_weights: tuple[float, ...] | None
+) -> Any:
     optimiser = build_optimiser(config, config.total_steps(train_size))
-    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size)
+    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size, class_weights=class_weights)
     shares = kl_shares(config, config.steps_per_epoch(train_size))
 
     def of_shard(params: Params, x: Any, y: Any, keys: Any, share: Any) -> Any:

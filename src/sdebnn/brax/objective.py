@@ -17,7 +17,7 @@ from sdebnn.brax.model import Model
 Loss = Callable[..., tuple[Float[Array, ""], dict[str, Float[Array, ""]]]]
 
 
-def objective(model: Model, *, kl_coef: float, train_size: int) -> Loss:
+def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: tuple[float, ...] | None = None) -> Loss:
     """The loss of a mini-batch, `(params, x, y, keys, kl_share=1.0) -> (loss, {"nll", "kl", ...})`: the mean over one
     weight path for each of `keys`, as of `jax.random.split`. With `kl_coef` 1 its expectation is minus the evidence
     lower bound of the training data, divided by its size.
@@ -27,6 +27,7 @@ def objective(model: Model, *, kl_coef: float, train_size: int) -> Loss:
     - `kl_coef`: weight of the KL. Below 1 the posterior is colder than Bayes' rule has it. `kl_share` multiplies it,
       for a KL that is warmed up.
     - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
+    - `class_weights`: of an example's log-likelihood, by its label; all are 1 unless given.
     """
 
     def loss(
@@ -34,7 +35,10 @@ def objective(model: Model, *, kl_coef: float, train_size: int) -> Loss:
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         def of_one_path(key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
             outputs, kl = model.network.apply(params["network"], x, rng=key)
-            parts = {"nll": -jnp.mean(model.likelihood.log_prob(params["likelihood"], outputs, y)), "kl": kl}
+            log_probs = model.likelihood.log_prob(params["likelihood"], outputs, y)
+            if class_weights is not None:
+                log_probs = jnp.asarray(class_weights, log_probs.dtype)[y] * log_probs
+            parts = {"nll": -jnp.mean(log_probs), "kl": kl}
             if isinstance(model.likelihood, Categorical):
                 parts["accuracy"] = jnp.mean(jnp.argmax(outputs, axis=1) == y, dtype=jnp.float32)
             return parts

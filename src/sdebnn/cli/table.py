@@ -4,8 +4,17 @@ from collections.abc import Mapping
 
 
 def print_scores(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints a row for each model and a column for each score, numbers with four digits, one below the other."""
+    """Prints a row for each model and a column for each score, numbers with four digits, one below the other. The
+    recall of each class comes in a table of its own below.
+    """
     columns = list(next(iter(rows.values())))
+    recalls = [column for column in columns if column.startswith("recall_")]
+    _print_table(rows, [column for column in columns if column not in recalls])
+    if recalls:
+        _print_table(rows, recalls)
+
+
+def _print_table(rows: Mapping[str, Mapping[str, float]], columns: list[str]) -> None:
     table = [
         ["", *columns],
         *([name, *(f"{scores[column]:.4g}" for column in columns)] for name, scores in rows.items()),

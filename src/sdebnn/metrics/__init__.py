@@ -21,7 +21,7 @@ from sdebnn.metrics.regression import (
     rmse,
 )
 from sdebnn.metrics.report import classification_report, predictive_report, regression_report
-from sdebnn.metrics.scores import accuracy, brier, nll
+from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "in_central_interval",
     "interval_coverage",
+    "macro_f1",
     "maximum_calibration_error",
     "mixture_cdf",
     "mixture_log_likelihood",
@@ -47,6 +48,7 @@ __all__ = [
     "nll",
     "noise_log_probs",
     "predictive_report",
+    "recall",
     "regression_report",
     "reliability_bins",
     "risk_coverage_area",

@@ -36,6 +36,10 @@ def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
     if not np.isfinite(p).all():
         raise InputError("Probabilities hold NaN or infinity; the prediction broke down before it was scored.")
     sums = p.sum(axis=-1)
+    # Each number of 16 bits is rounded by up to half of that: float16 has 11 digits, bfloat16 8.
+    short = {"float16": 2**-10, "bfloat16": 2**-7}.get(probs.dtype.name)
+    if short is not None and p.min() >= 0 and np.abs(sums - 1).max() <= short:
+        return p / sums[..., None]
     if p.min() < 0 or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
         raise InputError(
             f"Probabilities lie in {p.min():.4g} to {p.max():.4g} and their rows sum to {sums.min():.6g} to "

@@ -8,8 +8,11 @@ import numpy as np
 from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
 from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array
 from sdebnn.metrics.regression import in_central_interval, mixture_cdf, mixture_log_probs, noise_log_probs, rmse
-from sdebnn.metrics.scores import accuracy, brier, nll
+from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.uncertainty import risk_coverage_area
+
+# Of more classes the recalls are not listed one by one.
+MOST_SHOWN = 10
 
 
 def classification_report(probs: Probabilities, labels: Labels) -> dict[str, float]:
@@ -20,9 +23,12 @@ def classification_report(probs: Probabilities, labels: Labels) -> dict[str, flo
     - `probs`: probabilities (n, classes), averaged over posterior samples.
     - `labels`: (n,), from 0 to classes - 1.
 
-    **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce` and `aurc`, none in per
+    **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce`, `aurc`,
+    `balanced_accuracy`, `macro_f1`, and for at most ten classes `recall_0`, ... of those that have labels; none in per
     cent.
     """
+    recalls = recall(probs, labels)
+    shown = recalls if np.shape(probs)[1] <= MOST_SHOWN else {}
     return {
         "accuracy": accuracy(probs, labels),
         "nll": nll(probs, labels),
@@ -30,6 +36,9 @@ def classification_report(probs: Probabilities, labels: Labels) -> dict[str, flo
         "brier": brier(probs, labels),
         "mce": maximum_calibration_error(probs, labels),
         "aurc": risk_coverage_area(probs, labels),
+        "balanced_accuracy": float(np.mean(list(recalls.values()))),
+        "macro_f1": macro_f1(probs, labels),
+        **{f"recall_{label}": value for label, value in shown.items()},
     }
 
 

@@ -39,3 +39,27 @@ def brier(probs: Probabilities, labels: Labels) -> float:
     p, y = check_predictions(probs, labels)
     one_hot = np.arange(p.shape[1])[None, :] == y[:, None]
     return float(np.mean(np.sum((p - one_hot) ** 2, axis=1)))
+
+
+def recall(probs: Probabilities, labels: Labels) -> dict[int, float]:
+    """Of each class that has labels the share that is found: whose most probable class it is. Their mean is the
+    balanced accuracy.
+
+    Arguments as for `accuracy`.
+    """
+    p, y = check_predictions(probs, labels)
+    found = p.argmax(axis=1) == y
+    return {int(label): float(np.mean(found[y == label])) for label in np.unique(y)}
+
+
+def macro_f1(probs: Probabilities, labels: Labels) -> float:
+    """Mean over the classes that have labels or predictions of 2 tp / (2 tp + fp + fn), their F1 score.
+
+    Arguments as for `accuracy`.
+    """
+    p, y = check_predictions(probs, labels)
+    predicted = p.argmax(axis=1)
+    classes = np.union1d(y, predicted)
+    hits = [2 * np.sum((y == label) & (predicted == label)) for label in classes]
+    sums = [np.sum(y == label) + np.sum(predicted == label) for label in classes]
+    return float(np.mean(np.divide(hits, sums)))

@@ -29,7 +29,7 @@ def mutual_information(sample_probs: Probabilities) -> Float[np.ndarray, " n"]:
 
     - `sample_probs`: (samples, n, classes).
 
-    **Returns:** (n,), between 0 and log(min(samples, classes)).
+    **Returns:** (n,), between 0 and log(min(samples, classes)); NaN from one sample, which cannot disagree.
 
     Houlsby et al., Bayesian active learning for classification and preference learning, 2011.
     """
@@ -37,6 +37,8 @@ def mutual_information(sample_probs: Probabilities) -> Float[np.ndarray, " n"]:
     if sample_probs.ndim != 3:
         raise InputError(f"sample_probs has shape {sample_probs.shape}; (samples, examples, classes) is needed.")
     p = check_probabilities(sample_probs)
+    if len(p) == 1:
+        return np.full(p.shape[1], np.nan)
     return np.maximum(entropy(p.mean(axis=0)) - entropy(p).mean(axis=0), 0.0)
 
 

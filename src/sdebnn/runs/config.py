@@ -192,6 +192,12 @@ class TrainConfig:
         "could be meant the choice is asked for",
         choices=("auto", "classification", "regression"),
     )
+    class_weight: str = _choice(
+        "none",
+        "weight of an example's likelihood by its class: none, all alike; balanced, inversely to how frequent the "
+        "class is, so that rare classes are found",
+        choices=("none", "balanced"),
+    )
     layout: str = _choice(
         "auto",
         "what the inputs of a file are: auto, by their shape; table, rows to which more dimensions are flattened; "

@@ -24,6 +24,7 @@ from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
+from sdebnn.training.predictions import class_weights
 
 BATCH = 500
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -39,11 +40,25 @@ class TorchLearner:
     - `model`, `predictor`: of `build_model` and `build_predictor`, or of one's own; the predictor holds the averaged
       parameters. Where the two share parameters, it is copied.
     - `train_size`: how many training examples there are.
+    - `class_weights`: as for `Objective`.
     """
 
     by_choices = False
 
-    def __init__(self, config: TrainConfig, model: Model, predictor: Model, train_size: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Model,
+        predictor: Model,
+        train_size: int,
+        *,
+        class_weights: tuple[float, ...] | None = None,
+    ) -> None:
+        if (class_weights is None) != (config.class_weight == "none"):
+            raise InputError(
+                f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
+                "sdebnn.training.predictions.class_weights makes them."
+            )
         self.config = config
         self.rank, self.ranks = processes.join()
         self.devices = self.ranks
@@ -51,7 +66,13 @@ class TorchLearner:
         if {id(p) for p in model.parameters()} & {id(p) for p in predictor.parameters()}:
             predictor = copy.deepcopy(predictor).requires_grad_(False)
         self.model, self.predictor = model.to(self._device), predictor.to(self._device)
-        objective = Objective(self.model, kl_coef=config.kl_coef, train_size=train_size, batch_paths=config.batch_paths)
+        objective = Objective(
+            self.model,
+            kl_coef=config.kl_coef,
+            train_size=train_size,
+            batch_paths=config.batch_paths,
+            class_weights=class_weights,
+        )
         self._objective = DistributedDataParallel(objective) if self.ranks > 1 else objective
         self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._parameters, self._average = named_parameters(self.model), named_parameters(self.predictor)
@@ -226,7 +247,9 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
         )
     if paths and size % paths:
         raise InputError(f"batch_paths={paths} does not divide a batch of {size} examples; take a number that does.")
-    learner = TorchLearner(config, build_model(config, dataset), build_predictor(config, dataset), train_size)
+    weights = class_weights(config, dataset)
+    model, predictor = build_model(config, dataset), build_predictor(config, dataset)
+    learner = TorchLearner(config, model, predictor, train_size, class_weights=weights)
     learner.by_choices = True
     return learner
 

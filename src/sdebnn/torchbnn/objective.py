@@ -20,10 +20,20 @@ class Objective(nn.Module):
     - `kl_coef`: weight of the KL. Below 1 the posterior is colder than Bayes' rule has it.
     - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
     - `batch_paths`: weight paths that share the batch, each seen by an equal part of it; 0 is one an example.
+    - `class_weights`: of an example's log-likelihood, by its label; all are 1 unless given.
     """
 
-    def __init__(self, model: Model, *, kl_coef: float, train_size: int, batch_paths: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        kl_coef: float,
+        train_size: int,
+        batch_paths: int = 1,
+        class_weights: tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__()
+        self._class_weights = class_weights
         self.model = model
         self._kl_weight, self._batch_paths = kl_coef / train_size, batch_paths
 
@@ -36,7 +46,10 @@ class Objective(nn.Module):
             outputs, kl = network(x, rng=rng)
         else:
             outputs, kl = independent_paths(network, x, self._batch_paths or None, rng=rng)
-        nll = -likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y).mean()
+        log_probs = likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y)
+        if self._class_weights is not None:
+            log_probs = log_probs.new_tensor(self._class_weights)[y.long()] * log_probs
+        nll = -log_probs.mean()
         parts = {"loss": nll + kl_share * self._kl_weight * kl, "nll": nll.detach(), "kl": kl.detach()}
         if isinstance(likelihood, Categorical):
             parts["accuracy"] = (outputs.argmax(dim=1) == y).float().mean()

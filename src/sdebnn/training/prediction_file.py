@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -45,7 +46,8 @@ def predict(
 
     **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
     `mutual_information` (n,), in nats: the second is what more data could resolve. For targets `mean` and `std` (n, d);
-    `std` has the noise in it, `epistemic_std` has not.
+    `std` has the noise in it, `epistemic_std` has not. One posterior sample says nothing of ignorance: with
+    `test_samples=1` `mutual_information`, `std` and `epistemic_std` are NaN, with a warning.
 
     **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint;
     `FloatingPointError` when outputs are not finite.
@@ -69,6 +71,13 @@ def predict_in_parts(
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(inputs), CHUNK))
     learner = built_again(build, run, started, prediction_choices(config), task.placeholder())
     keeping.load_average(run, keeping.read_choices(run), learner)
+
+    if config.test_samples == 1:
+        warnings.warn(
+            "One posterior sample (test_samples=1) says nothing of ignorance: what tells of it is NaN; take "
+            "test_samples=2 or more.",
+            stacklevel=3,
+        )
 
     def part(start: int) -> dict[str, np.ndarray]:
         outputs = learner.outputs(inputs[start : start + CHUNK])
@@ -162,7 +171,7 @@ def _of_labels(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
 
 def _of_targets(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
     means, variances = target_moments(learner, outputs)
-    epistemic = means.std(axis=0)
+    epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)
     # The law of total variance; without a square of the first part that could be too large.
     std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
     return {"mean": means.mean(axis=0), "std": std, "epistemic_std": epistemic}

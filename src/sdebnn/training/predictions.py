@@ -34,6 +34,24 @@ def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
     return fitting[0] if config.likelihood == "auto" else config.likelihood
 
 
+def class_weights(config: TrainConfig, dataset: Dataset) -> tuple[float, ...] | None:
+    """The weight of each class in the loss that `config` chooses: with `"balanced"` each class counts alike, and the
+    mean over the training examples is 1. `None` where every example counts alike.
+
+    **Raises:** `InputError` where there are no classes.
+    """
+    if config.class_weight == "none":
+        return None
+    if dataset.task != "classification":
+        raise InputError(
+            f"class_weight={config.class_weight!r} does not fit {dataset.name}, whose answers are real targets; choose "
+            "class_weight='none'."
+        )
+    counts = np.bincount(dataset.y_train, minlength=int(dataset.num_classes or 0))
+    weights = len(dataset.y_train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return tuple(np.where(counts > 0, weights, 0.0).tolist())
+
+
 def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "n c"]:
     """The probabilities that a `Categorical` likelihood predicts: the mean of those that the posterior samples give,
     never that of their logarithms. Those of any likelihood are `sample_probabilities(learner, outputs).mean(axis=0)`.

@@ -266,6 +266,8 @@ def _train(folder: RunFolder, config: TrainConfig, examples: Examples, learner: 
     dataset, validation, task, doubts = examples
     if learner.rank == 0:
         say(task.made or "")
+        if config.test_samples == 1:
+            say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=3)
 

@@ -6,13 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdebnn.brax import BayesianLayer, Categorical
+from sdebnn.brax import BayesianLayer, Categorical, build_learner
 from sdebnn.brax import model as model_module
+from sdebnn.brax.devices import make_mesh
+from sdebnn.brax.learner import JaxLearner
 from sdebnn.brax.model import Model, build_model
 from sdebnn.brax.objective import objective
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.training.predictions import class_weights
 
 KEY = jax.random.key(0)
 QUICK = TrainConfig(
@@ -87,3 +90,36 @@ def test_images_that_cannot_be_halved_and_networks_that_cannot_be_built_are_refu
         build_model(dataclasses.replace(QUICK, method="eulre"), table())
     with pytest.raises(InputError, match="concat"):
         build_model(dataclasses.replace(QUICK, layer="conct"), table())
+
+
+def test_class_weights_multiply_the_log_likelihoods_of_their_labels() -> None:
+    model = Model(noisy_bias(kl=1.0), noisy_bias(kl=1.0), Categorical(2), (2,))
+    params, x, y = model.init(KEY), jnp.asarray([[2.0, 0.0], [0.0, 1.0]]), jnp.asarray([0, 1])
+    loss = objective(model, kl_coef=0.0, train_size=10, class_weights=(0.5, 3.0))
+    bias = float(jax.random.normal(jax.random.split(KEY, 1)[0]))
+    expected = (0.5 * math.log1p(math.exp(-(2 + bias))) + 3 * math.log1p(math.exp(bias - 1))) / 2
+    assert loss(params, x, y, jax.random.split(KEY, 1))[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_weights_reach_the_loss_of_a_learner() -> None:
+    """Three in four of class 0: the first loss is the plain one of a batch with as much of each class."""
+    x = np.zeros((8, 2), np.float32)
+    y = np.array([0, 0, 0, 1] * 2, np.int32)
+    dataset = Dataset("table", "classification", x, y, x, y, 2)
+    balanced = build_learner(dataclasses.replace(QUICK, class_weight="balanced"), dataset)
+    plain = build_learner(QUICK, dataset)
+    even = np.array([0, 1] * 4, np.int32)
+    # The schedules of optax multiply floats by whole numbers.
+    with jax.numpy_dtype_promotion("standard"):
+        found = balanced.gradient_step(x[None], y[None], 0), plain.gradient_step(x[None], even[None], 0)
+    assert float(found[0]["nll"]) == pytest.approx(float(found[1]["nll"]), rel=1e-5)
+    assert class_weights(balanced.config, dataset) == pytest.approx((2 / 3, 2.0))
+
+
+def test_class_weights_of_targets_or_beside_the_choice_are_refused() -> None:
+    x = np.zeros((4, 2), np.float32)
+    config = dataclasses.replace(QUICK, class_weight="balanced")
+    with pytest.raises(InputError, match="class_weight='balanced' does not fit table"):
+        build_learner(config, Dataset("table", "regression", x, x, x, x, None))
+    with pytest.raises(InputError, match="goes with class_weights"):
+        JaxLearner(config, build_model(config, table()), 30, make_mesh())

@@ -15,7 +15,7 @@ from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 pytest.importorskip("torchsde")
 CHOICES = (
-    "--framework torch --epochs 2 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 "
+    "--framework torch --epochs 2 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 2 "
     "--checkpoint-steps 1"
 )
 

@@ -16,7 +16,16 @@ def test_the_classification_report_is_made_of_the_scores() -> None:
         "brier": metrics.brier(probs, labels),
         "mce": metrics.maximum_calibration_error(probs, labels),
         "aurc": metrics.risk_coverage_area(probs, labels),
+        "balanced_accuracy": np.mean([metrics.recall(probs, labels)[label] for label in range(3)]),
+        "macro_f1": metrics.macro_f1(probs, labels),
+        **{f"recall_{label}": metrics.recall(probs, labels)[label] for label in range(3)},
     }
+
+
+def test_the_recalls_of_many_classes_are_left_to_their_mean() -> None:
+    report = metrics.classification_report(np.eye(11), np.arange(11))
+    assert report["balanced_accuracy"] == report["macro_f1"] == 1
+    assert "recall_0" not in report
 
 
 def test_the_regression_report_of_true_predictions() -> None:

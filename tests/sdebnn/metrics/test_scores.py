@@ -1,10 +1,12 @@
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from sdebnn import metrics
+from sdebnn.errors import InputError
 
 
 def predictions(n: int = 200, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,3 +42,24 @@ def test_the_extremes_of_one_example() -> None:
 
 def test_among_equal_classes_the_first_counts() -> None:
     assert metrics.accuracy(np.full((2, 4), 0.25), np.array([0, 1])) == 0.5
+
+
+def test_scores_by_class_see_a_class_that_is_never_found() -> None:
+    """Of class 0 all eight are found, of class 1 one of two, of class 2 nothing is there."""
+    labels = np.array([0] * 8 + [1] * 2)
+    probs = np.eye(3)[[0] * 9 + [1]]
+    assert metrics.recall(probs, labels) == {0: 1.0, 1: 0.5}
+    f1 = (2 * 8 / (2 * 8 + 1), 2 * 1 / (2 * 1 + 1))
+    assert metrics.macro_f1(probs, labels) == pytest.approx(np.mean(f1))
+    assert metrics.macro_f1(np.eye(3)[[2] * 10], labels) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_probabilities_of_sixteen_bits_are_taken_with_their_rounding(dtype: type) -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(10), size=200)
+    short = probs.astype(dtype)
+    assert np.abs(short.astype(float).sum(axis=1) - 1).max() > 1e-4
+    labels = probs.argmax(axis=1)
+    assert metrics.nll(short, labels) == pytest.approx(metrics.nll(probs, labels), rel=1e-2)
+    with pytest.raises(InputError, match="rows sum"):
+        metrics.nll((0.9 * probs).astype(dtype), labels)

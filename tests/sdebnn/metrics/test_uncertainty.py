@@ -57,3 +57,7 @@ def test_risk_coverage_area_with_ties_is_the_mean_over_their_orders() -> None:
 def test_risk_coverage_area_of_one_example() -> None:
     assert metrics.risk_coverage_area(*binary([0.9], [1])) == 0.0
     assert metrics.risk_coverage_area(*binary([0.9], [0])) == 1.0
+
+
+def test_one_sample_cannot_disagree() -> None:
+    assert np.isnan(metrics.mutual_information(np.full((1, 3, 2), 0.5))).all()

@@ -164,3 +164,15 @@ def test_weight_paths_start_where_the_weights_do() -> None:
     np.testing.assert_allclose(drawn.paths[:, 0], np.broadcast_to(drawn.prior[0][0], (3, 4)), rtol=1e-5)
     assert (drawn.prior[1][0] == 0).all()
     assert drawn.paths[:, 1:].std(axis=0).min() > 0
+
+
+def test_balanced_weights_reach_the_loss() -> None:
+    """Three in four of class 0: the first loss is the plain one of a batch with as much of each class."""
+    x = np.zeros((8, 2), np.float32)
+    y = np.array([0, 0, 0, 1] * 2, np.int32)
+    dataset = Dataset("table", "classification", x, y, x, y, 2)
+    balanced = build_learner(dataclasses.replace(CONFIG, class_weight="balanced"), dataset)
+    plain = build_learner(CONFIG, dataset)
+    even = np.array([0, 1] * 4, np.int32)
+    found = balanced.gradient_step(x[None], y[None], 0), plain.gradient_step(x[None], even[None], 0)
+    assert float(found[0]["nll"]) == pytest.approx(float(found[1]["nll"]), rel=1e-5)

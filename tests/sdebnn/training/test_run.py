@@ -246,3 +246,12 @@ def build_seen(build):
 
     seen.inputs = []
     return seen
+
+
+def test_one_posterior_sample_says_nothing_of_ignorance(tmp_path, saved, build) -> None:
+    config, _ = saved
+    start_run(build, config, tmp_path / "run")
+    with pytest.warns(UserWarning, match=r"test_samples=1\) says nothing of ignorance.*test_samples=2"):
+        made = prediction_file.predict(build, tmp_path / "run", np.ones((3, 2)), changes={"test_samples": 1})
+    assert np.isnan(made["mutual_information"]).all()
+    assert np.isfinite(made["entropy"]).all()
