@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxsde import loops
 from jaxsde.brownian import CounterPath, Increment, VirtualTree
+from jaxsde.compiled import Same, once
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
 from jaxsde.sde import SDE, Leaves, add, precision, scale
@@ -89,13 +90,19 @@ def find_grid(
     if isinstance(path, VirtualTree):
         shortest = jnp.maximum(shortest, 2 * path.tol)
 
-    def search(y0: Any, ts: Any, path: Any, dt: Any) -> Grid:
-        return _search(sde, method, y0, ts, args, path, dt, shortest, tolerance)
+    kind = sde.without_functions()
 
-    inputs = (y0, ts, path, jnp.asarray(dt, ts.dtype))
-    # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
-    search_, closed_over = jax.closure_convert(search, *inputs)
-    grid = search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+    def run(functions: Any, args: Any, *inputs: Any) -> Grid:
+        def search(y0: Any, ts: Any, path: Any, dt: Any, shortest: Any) -> Grid:
+            return _search(kind.of(functions), method, y0, ts, args, path, dt, shortest, tolerance)
+
+        # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
+        search_, closed_over = jax.closure_convert(search, *inputs)
+        return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
+
+    inputs = (y0, ts, path, jnp.asarray(dt, ts.dtype), jnp.asarray(shortest, ts.dtype))
+    static = ("find_grid", sde.kind, Same(method), tolerance)
+    grid = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), ts.dtype)), args, *inputs)
     report_coarse(grid.coarse, shortest)
     return grid
 

@@ -45,7 +45,7 @@ class Scheme(NamedTuple):
     substeps: int
 
 
-def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | None) -> Scheme:
+def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
     def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
         return method.step(sde, carry, t, h, increment, args)
 
@@ -80,7 +80,7 @@ def scheme(sde: SDE, method: Method, steps: Steps, save: Callable[[Any], Any] | 
         output,
         restart if save is None and method.carries_state_alone else None,
         locate,
-        steps.substeps,
+        substeps,
     )
 
 

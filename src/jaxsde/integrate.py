@@ -11,6 +11,7 @@ from jaxsde.adaptive import Tolerance, find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
+from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.methods import Method
 from jaxsde.problem import (
@@ -24,7 +25,7 @@ from jaxsde.problem import (
     one_of,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
-from jaxsde.running import add_running
+from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.times import Steps, divide, is_known, one_each
 
@@ -238,19 +239,30 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
 def _on_grid(
     posed: _Posed, brownian: Any, grid: Steps, adjoint: str, save: Any, running: Any, check_finite: bool
 ) -> Any:
-    sde, method, y0, times, args, _ = posed
+    sde, method, y0, times, *_ = posed
     path = check_path(brownian, sde, method, times, grid.total)
-    check_noise(sde, method, y0, times[0], args)
-    carry = method.init(sde, y0, times[0], args)
+    check_noise(sde, method, y0, times[0], posed.args)
     xs, path = intervals(grid, path)
-    steps = scheme(sde, method, grid, save)
-    if running is not None:
-        steps, carry = add_running(steps, sde, method, running, carry, args, times[0])
-    if grid.count is not None:
-        steps = without_padding(steps)
-    ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
-    if grid.outputs is not None:
-        ys = jax.tree.map(lambda y: y[grid.outputs], ys)
+    kind, substeps, padded = sde.without_functions(), grid.substeps, grid.count is not None
+
+    def run(functions: Any, args: Any, y0: Any, t0: Any, path: Any, xs: Any, outputs: Any) -> Any:
+        sde, save, running = kind.of(functions), functions["save"], functions["running"]
+        carry = method.init(sde, y0, t0, args)
+        steps = scheme(sde, method, substeps, None if save is None else lambda y: save(y, args))
+        if running is not None:
+            steps, carry = add_running(steps, sde, method, running, carry, args, t0)
+        if padded:
+            steps = without_padding(steps)
+        ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
+        return ys if outputs is None else jax.tree.map(lambda y: y[outputs], ys)
+
+    t = jax.ShapeDtypeStruct((), times.dtype)
+    functions = sde.traceable(t) | {
+        "save": None if save is None else (lambda y, args: save(y), (sde.like,)),
+        "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
+    }
+    static = (sde.kind, Same(method), substeps, padded, adjoint)
+    ys = once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
     if check_finite:
         report_nonfinite(ys, times)
     return ys

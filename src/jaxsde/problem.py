@@ -109,7 +109,7 @@ def check_equation(
     dtype = np.result_type(*(leaf.dtype for leaf in leaves))
     if noise_shape is not None:
         dW = jax.ShapeDtypeStruct(tuple(noise_shape), dtype)
-        if not callable(_evaluate(g, like, t, args)):
+        if not _gives_function(g, like, t, args):
             raise TypeError(
                 "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
             )
@@ -130,9 +130,9 @@ def check_equation(
     return SDE(f, g, sde_type, noise, like, noisy)
 
 
-def _evaluate(g: Callable[..., Any], like: Any, t: Any, args: Any) -> Any:
-    found = []
-    jax.eval_shape(lambda y, t: found.append(g(y, t, args)), like, t)
+def _gives_function(g: Callable[..., Any], like: Any, t: Any, args: Any) -> bool:
+    found: list[bool] = []
+    jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
     return found[0]
 
 

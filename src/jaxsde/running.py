@@ -9,7 +9,12 @@ import jax.numpy as jnp
 from jaxsde.brownian import Increment, no_increment
 from jaxsde.engine import Scheme
 from jaxsde.methods import Method
-from jaxsde.sde import SDE
+from jaxsde.sde import SDE, Leaves
+
+
+def noise_of_user(sde: SDE, dW: Leaves) -> Any:
+    """A Brownian increment as `running` gets it."""
+    return sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
 
 
 def add_running(
@@ -23,7 +28,7 @@ def add_running(
 
     def value(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
         dW = increment.dW
-        noise = sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
+        noise = noise_of_user(sde, dW)
         return running(sde.unflatten(method.state(carry)), t, h, noise, args)
 
     def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:

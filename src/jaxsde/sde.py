@@ -39,6 +39,10 @@ def add(*terms: Leaves) -> Leaves:
     return tuple(_sum([leaf for leaf in leaves if leaf is not None]) for leaves in zip(*terms, strict=True))
 
 
+def _nothing(y: Any, t: Any, args: Any) -> None:
+    return None
+
+
 def _sum(leaves: list[Any]) -> Any:
     if not leaves:
         return None
@@ -73,6 +77,28 @@ class SDE:
     like: Any
     noise_like: Leaves
     matrix_free: bool = False
+
+    @property
+    def kind(self) -> Any:
+        """Hashable: all of it but f and g."""
+        leaves, tree = jax.tree.flatten(self.like)
+        return self.sde_type, self.noise, tuple(leaves), tree, self.noise_like, self.matrix_free
+
+    def traceable(self, t: Any) -> dict[str, Any]:
+        """f and g as functions that give arrays, each with an example of its arguments but args."""
+        y, g = self.like, self.g
+        if g is None or not self.matrix_free:
+            return {"f": (self.f, (y, t)), "g": None if g is None else (g, (y, t))}
+        return {"f": (self.f, (y, t)), "g": (lambda y, t, v, args: g(y, t, args)(v), (y, t, self.noise_like[0]))}
+
+    def of(self, functions: Any) -> "SDE":
+        """The equation with what was made of its `traceable` functions."""
+        f, g = functions["f"], functions["g"]
+        by_vector = (lambda y, t, args: lambda v: g(y, t, v, args)) if g is not None and self.matrix_free else g
+        return dataclasses.replace(self, f=f, g=by_vector)
+
+    def without_functions(self) -> "SDE":
+        return dataclasses.replace(self, f=_nothing, g=None)
 
     def unflatten(self, y: Leaves) -> Any:
         return jax.tree.unflatten(jax.tree.structure(self.like), y)

@@ -1,0 +1,184 @@
+"""What is called outside of `jax.jit` is compiled once a process, whatever functions the user makes anew.
+
+JAX caches what it compiles by the identity of the functions traced. Those that a solve loops over are made in each call
+and would be compiled in each. Here the user's functions are traced in every call, which costs milliseconds, and what
+was compiled is looked up by the programs that came out: so a fresh lambda is the same function, and one that reads a
+number which has changed since is not. Arrays that they close over, tracers among them, become arguments, and are no
+part of the program. No function is kept alive; the last 256 compilations are.
+
+A program does not show the rules of `jax.custom_jvp` and `jax.custom_vjp`: where it has one, its derivative is traced
+and compared too. Callbacks are compared by identity.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+
+Function = Callable[..., Any]
+
+
+class Same:
+    """Equal to another of the very same object alone."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def once(
+    run: Callable[..., Any],
+    static: Any,
+    functions: Mapping[str, tuple[Function, tuple[Any, ...]] | None],
+    args: Any,
+    *arrays: Any,
+) -> Any:
+    """`run(functions, args, *arrays)`, compiled for all calls that are alike, unless it is traced for a caller's `jit`.
+
+    **Arguments:**
+
+    - `run`: calls each of `functions` with its example's arguments, and `args` last. It is kept: it closes over nothing
+      of the user's.
+    - `static`: hashable; equal where `run` is.
+    - `functions`: each with an example of its arguments, without `args`; or `None`.
+    - `args`: what the functions get; `run` hands on what it is given in their place.
+    - `arrays`: pytrees of arrays.
+    """
+    if isinstance(jax.lax.add(np.float32(0), np.float32(0)), jax.core.Tracer):
+        return run({name: pair and pair[0] for name, pair in functions.items()}, args, *arrays)
+    programs, closed_over = {}, {}
+    for name, pair in functions.items():
+        if pair is not None:
+            programs[name], closed_over[name] = _trace(pair[0], pair[1], args)
+    task = _Task(run, programs, tuple(functions), (static, tuple((name, p.key) for name, p in programs.items())))
+    return _compiled(task)(closed_over, *arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """A function of arrays and of what it closes over."""
+
+    jaxpr: Jaxpr
+    tree: Any
+    key: Any
+
+    def __call__(self, closed_over: Any, *inputs: Any) -> Any:
+        leaves = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, closed_over))(*jax.tree.leaves(inputs))
+        return jax.tree.unflatten(self.tree, leaves)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What is compiled; equal to another of the same `key`."""
+
+    run: Callable[..., Any] = dataclasses.field(compare=False)
+    programs: Mapping[str, _Program] = dataclasses.field(compare=False)
+    names: tuple[str, ...]
+    key: Any
+
+    def __call__(self, closed_over: Any, *arrays: Any) -> Any:
+        def function(name: str) -> Function | None:
+            program = self.programs.get(name)
+            return program and (lambda *inputs: program(inputs[-1][name], *inputs[:-1]))
+
+        return self.run({name: function(name) for name in self.names}, closed_over, *arrays)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(task: _Task) -> Callable[..., Any]:
+    return jax.jit(task.__call__)
+
+
+def _trace(function: Function, example: tuple[Any, ...], args: Any) -> tuple[_Program, list[Any]]:
+    def trace(args: Any) -> Any:
+        return jax.make_jaxpr(lambda *inputs: function(*inputs, args), return_shape=True)(*example)
+
+    try:
+        # Numbers become arrays, of which other values are no other program.
+        closed, shape = trace(jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float | np.generic) else x, args))
+    except (TypeError, ValueError, AttributeError):
+        # But a function may need them for a decision.
+        closed, shape = trace(args)
+    customised: list[str] = []
+    key: Any = _key(closed.jaxpr, customised)
+    if customised:
+        derivative = _derivative(closed, "custom_vjp" in "".join(customised))
+        key = key, _key(derivative.jaxpr, []), tuple(Same(c) for c in derivative.consts)
+    tree = jax.tree.structure(shape)
+    consts = [c if isinstance(c, jax.Array) else np.asarray(c) for c in closed.consts]
+    return _Program(closed.jaxpr, tree, (key, tree)), consts
+
+
+def _derivative(closed: ClosedJaxpr, reverse: bool) -> ClosedJaxpr:
+    """The program of the derivative, in which the rules that users give are written out."""
+    inputs = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in (*closed.jaxpr.constvars, *closed.jaxpr.invars)]
+    count = len(closed.consts)
+    moving = [i for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+    def derivative(inputs: list[Any], directions: list[Any]) -> Any:
+        def function(*chosen: Any) -> Any:
+            values = list(inputs)
+            for i, x in zip(moving, chosen, strict=True):
+                values[i] = x
+            outputs = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, values[:count]))(*values[count:])
+            return [x for x in outputs if jnp.issubdtype(x.dtype, jnp.floating)]
+
+        chosen = [inputs[i] for i in moving]
+        if not reverse:
+            return jax.jvp(function, tuple(chosen), tuple(directions))
+        outputs, pull = jax.vjp(function, *chosen)
+        return pull([jnp.ones_like(x) for x in outputs])
+
+    return jax.make_jaxpr(derivative)(inputs, [inputs[i] for i in moving])
+
+
+def _key(jaxpr: Any, customised: list[str]) -> Any:
+    """What tells a program from another; names of operations with own rules of derivatives are added to the list."""
+    numbers: dict[Any, int] = {}
+
+    def number(variable: Any) -> int:
+        return numbers.setdefault(variable, len(numbers))
+
+    def atom(x: Any) -> Any:
+        if isinstance(x, Literal):
+            return x.aval, np.asarray(x.val).tobytes()
+        return number(x)
+
+    def value(x: Any) -> Any:
+        if isinstance(x, Jaxpr):
+            return _key(x, customised)
+        if isinstance(x, ClosedJaxpr):
+            return _key(x.jaxpr, customised), tuple(Same(c) for c in x.consts)
+        if isinstance(x, tuple | list):
+            return type(x), tuple(value(part) for part in x)
+        if isinstance(x, dict):
+            return tuple((name, value(part)) for name, part in x.items())
+        if isinstance(x, float):
+            return float, x.hex()
+        try:
+            hash(x)
+        except TypeError:
+            return Same(x)
+        return type(x), x
+
+    inputs = tuple((number(v), v.aval) for v in (*jaxpr.constvars, *jaxpr.invars))
+    equations = []
+    for equation in jaxpr.eqns:
+        params = equation.params
+        if str(equation.primitive).startswith(("custom_jvp_call", "custom_vjp_call")):
+            customised.append(str(equation.primitive))
+            params = {name: x for name, x in params.items() if isinstance(x, Jaxpr | ClosedJaxpr | int)}
+        context = tuple(repr(getattr(equation.ctx, name, None)) for name in ("compute_type", "xla_metadata"))
+        operands, results = tuple(map(atom, equation.invars)), tuple(map(number, equation.outvars))
+        equations.append((equation.primitive, operands, results, value(params), context))
+    return inputs, tuple(equations), tuple(map(atom, jaxpr.outvars))
