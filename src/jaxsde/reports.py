@@ -70,6 +70,11 @@ def _report(warn: Callable[..., None], wrong: Any, order: Any, *values: Any) -> 
         count, lanes, *first = (np.asarray(x)[()] for x in given)
         warn(f" (the first of {count} solutions of {lanes} in a batch)" if lanes > 1 else "", *first)
 
+    if not isinstance(count, jax.core.Tracer):
+        # Outside of jit a branch would be compiled in every call.
+        if count > 0:
+            call(count, lanes, *first)
+        return
     jax.lax.cond(count > 0, lambda *x: jax.debug.callback(call, *x), lambda *x: None, count, lanes, *first)
 
 
