@@ -177,10 +177,10 @@ class TorchLearner:
 
     @torch.no_grad()
     def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
-        blocks = [layer for layer in self.predictor.network.children() if isinstance(layer, SDEBNN)]
-        if not blocks:
+        block = next((layer for layer in self.predictor.network.modules() if isinstance(layer, SDEBNN)), None)
+        if block is None:
             return None
-        block, process = blocks[0], blocks[0].process
+        process = block.process
         depths = torch.from_numpy(ts)
         mean, sigma = block.start_mean().cpu().numpy(), block.sigma.cpu().numpy()
         chosen = np.linspace(0, mean.size - 1, weights).astype(int)

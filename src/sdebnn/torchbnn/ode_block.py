@@ -74,6 +74,13 @@ class HyperODEBlock(nn.Module):
         y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, parameters.values())
         return state.outputs(y.split(sizes)[1], dtype)
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *others)
+        unexpected_keys = others[3]
+        # An SDEBNN block's parameters come with its choices, which are no matter here.
+        if (key := f"{prefix}_extra_state") in unexpected_keys:
+            unexpected_keys.remove(key)
+
 
 def _flow(
     drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, parameters: Iterable[torch.Tensor]

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,6 +40,9 @@ from sdebnn.torchbnn.weight_process import WeightProcess
 
 WeightDrift = Callable[[Any, torch.Tensor], torch.Tensor]
 Correction = Callable[[torch.Tensor, Any], torch.Tensor]
+
+# In a `state_dict`, by their names in the process and the solver.
+CHOICES = ("sigma", "rate", "steps")
 
 # Steps of a weight path that are kept at once for the KL's gradient where an adjoint saves memory.
 LONGEST_PART = 7
@@ -178,6 +182,35 @@ class SDEBNN(BayesianModule):
                 if bool((ts == stretch[1]).any()):
                     pieces.append(w[None])
         return torch.cat(pieces)
+
+    def get_extra_state(self) -> torch.Tensor:
+        """What the parameters were learned with, in a `state_dict`: the numbers of `CHOICES`, float64, which any file
+        of tensors takes.
+        """
+        values = self.process.sigma, self.process.rate, self.solver.steps
+        return torch.tensor(values, dtype=torch.float64)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Warns where a `state_dict` was saved by a block with other `CHOICES`."""
+        own = self.get_extra_state().tolist()
+        others = [
+            f"{name}={theirs:g}, and this block has {ours:g}"
+            for name, theirs, ours in zip(CHOICES, state.tolist(), own, strict=True)
+            if not math.isclose(theirs, ours, rel_tol=1e-6)
+        ]
+        if others:
+            warnings.warn(
+                f"These parameters were saved by a block with {'; '.join(others)}: make the block with the same, "
+                "unless another is meant.",
+                stacklevel=2,
+            )
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *others)
+        missing_keys = others[2]
+        # Those saved by version 0.1 have no choices.
+        if (key := f"{prefix}_extra_state") in missing_keys:
+            missing_keys.remove(key)
 
     @property
     def sigma(self) -> torch.Tensor:

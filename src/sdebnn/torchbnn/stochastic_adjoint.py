@@ -1,6 +1,7 @@
 """Gradients of SDEs with a constant diffusion by the adjoint SDE, solved backwards on the same Brownian motion."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +9,16 @@ import torch
 from torch.autograd.function import once_differentiable
 
 Drift = Callable[[Any, torch.Tensor], torch.Tensor]
+
+
+# Parts of the way from one end to the other, and of the states' size: by more than both together states are not missed
+# where they are solved back to, unless they are lost.
+OF_WAY, OF_SIZE = 0.5, 0.1
+LOST = (
+    "The adjoint SDE lost the states of the solution, which it solves for backwards: where it began it came to others, "
+    "so the gradient would be wrong and is NaN. Take more steps, a method of higher order such as midpoint, or "
+    "adjoint='backprop', or reversible_heun with adjoint='reversible'."
+)
 
 
 class Problem(NamedTuple):
@@ -83,9 +94,27 @@ class _Adjoint(torch.autograd.Function):
             if problem.stages is not None:
                 stages = itertools.cycle(problem.stages(ts))
             states = problem.backward(drift, sigma, state, ts, None if problem.noise is None else noise)[0]
+            if _lost(states[-1][: sizes[0]], ys[last - 1], ys[last], problem.sigma):
+                warnings.warn(LOST, RuntimeWarning, stacklevel=2)
+                return None, *(torch.full_like(tensor, torch.nan) for tensor in (of_y, *parameters))
             of_y, of_parameters = states[-1].split(sizes)[1:]
             of_y = of_y + of_ys[last - 1]
         if not summed:
             parts = of_parameters.split([p.numel() for p in parameters])
             sums = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
         return None, of_y, *sums
+
+
+def _lost(found: torch.Tensor, true: torch.Tensor, end: torch.Tensor, sigma: torch.Tensor) -> bool:
+    """Whether the state that was found backwards is not the true one, of the numbers with noise or of the others. A
+    drift that pulls together forwards drives apart backwards. The steps' own error is far below the size of the states.
+    """
+
+    def largest(part: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        return torch.where(part, numbers.abs(), 0).amax()
+
+    lost = [~torch.isfinite(found).all()]
+    for part in (sigma != 0, sigma == 0):
+        size = torch.maximum(largest(part, true), largest(part, end))
+        lost.append(largest(part, found - true) > OF_WAY * largest(part, end - true) + OF_SIZE * size)
+    return bool(torch.stack(lost).any())
