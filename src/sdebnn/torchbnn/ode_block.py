@@ -9,8 +9,9 @@ from torch import nn
 from sdebnn.torchbnn.drift_network import build_drift, correction, depth, parameters_to_read
 from sdebnn.torchbnn.flat_state import FlatState
 from sdebnn.torchbnn.flat_weights import FlatWeights, with_parameters
+from sdebnn.torchbnn.given_noise import solve_given
 from sdebnn.torchbnn.precision import precision, working
-from sdebnn.torchbnn.solver import Solver, check_solver, solve
+from sdebnn.torchbnn.solver import Solver, check_solver, fixed_depths, solve
 
 DEPTHS = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
@@ -86,5 +87,9 @@ def _flow(
     drift: Callable[..., torch.Tensor], y0: torch.Tensor, solver: Solver, parameters: Iterable[torch.Tensor]
 ) -> tuple[torch.Tensor, int]:
     """The state at depth 1, and the evaluations of the drift."""
+    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if traced and solver.adjoint == "backprop" and not solver.adaptive:
+        given = solve_given(drift, y0[:0], y0, fixed_depths(0.0, 1.0, solver.steps), solver, None)
+        return given.ys[-1], given.evaluations
     solution = solve(drift, torch.zeros_like(y0), y0, DEPTHS, solver, None, parameters)
     return solution.ys[-1], solution.evaluations

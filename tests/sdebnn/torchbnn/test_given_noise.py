@@ -11,7 +11,9 @@ from torch.utils import _pytree as pytree
 from sdebnn.errors import InputError
 from sdebnn.torchbnn import (
     SDEBNN,
+    HyperODEBlock,
     MeanField,
+    ODEBlock,
     Serial,
     Solver,
     WeightProcess,
@@ -117,6 +119,24 @@ def test_a_compiled_network_is_one_graph_which_two_sizes_of_batches_settle() -> 
     """In a process of its own: what checks the types in these tests is not compiled."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("method", ["midpoint", "reversible_heun"])
+def test_neural_odes_beside_bayesian_modules_are_traced_too(method: str) -> None:
+    torch.manual_seed(0)
+    blocks = (
+        ODEBlock(nn.Linear(3, 3), Solver(2, method)),
+        HyperODEBlock(nn.Linear(3, 3), drift_network((2,)), Solver(2)),
+    )
+    module = bnn_serial(MeanField(nn.Linear(2, 3)), *blocks, MeanField(nn.Linear(3, 2))).double()
+    noises = [module.draw_noise(rng=generator(seed)) for seed in range(2)]
+    together = pytree.tree_map(lambda *parts: torch.stack(parts), *noises)
+    outputs, _ = torch.func.vmap(lambda noise: module(X, noise=noise))(together)
+    exported = torch.export.export(module, (X,), {"noise": noises[0]}).module()
+    for number, noise in enumerate(noises):
+        expected, _ = module(X, noise=noise)
+        torch.testing.assert_close(outputs[number], expected)
+        torch.testing.assert_close(exported(X, noise=noise)[0], expected)
 
 
 def test_independent_paths_take_noise_for_every_part() -> None:
