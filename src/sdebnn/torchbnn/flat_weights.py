@@ -75,7 +75,15 @@ class FlatWeights:
         parts = w.split(self.sizes)
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
         depth = {"t": t} if self._takes_t else {}
-        outputs = torch.func.functional_call(module, weights, (x,), depth, tie_weights=self._tied)
+        try:
+            outputs = torch.func.functional_call(module, weights, (x,), depth, tie_weights=self._tied)
+        except TypeError as error:
+            if "unexpected keyword argument 't'" not in str(error):
+                raise
+            raise InputError(
+                f"f_x takes **kwargs, so it is given depth t, and hands it to what takes none ({error}): name the "
+                "argument, forward(self, x, *, t), or leave **kwargs out."
+            ) from error
         if not isinstance(outputs, torch.Tensor):
             raise InputError(
                 f"f_x returns a {type(outputs).__name__}; it moves the hidden state through depth, so it must return a "

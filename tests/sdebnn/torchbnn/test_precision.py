@@ -180,3 +180,16 @@ def test_depth_is_given_to_an_f_x_that_reads_it_from_its_keywords() -> None:
     assert torch.equal(found[0], found[2])
     assert torch.equal(found[1], found[3])
     assert not torch.equal(found[1], X)
+
+
+def test_an_f_x_that_hands_depth_to_what_takes_none_is_refused() -> None:
+    class Hands(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, x, **kwargs):
+            return self.inner(x, **kwargs)
+
+    with pytest.raises(InputError, match=r"hands it to what takes none.*forward\(self, x, \*, t\)"):
+        ODEBlock(Hands(), Solver(2))(X)
