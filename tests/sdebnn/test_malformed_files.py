@@ -82,7 +82,7 @@ def predict(run: Path) -> None:
 def a_run(folder: Path) -> Path:
     """A finished run of the smallest network, in PyTorch, and its data."""
     np.savez(folder / "mine.npz", x=X, y=LABELS)
-    choices: dict[str, Any] = {"width": 2, "steps": 2, "drift_widths": (2,), "test_samples": 1, "augment": 1}
+    choices: dict[str, Any] = {"width": 2, "steps": 2, "drift_widths": (2,), "test_samples": 2, "augment": 1}
     config = TrainConfig(
         data=str(folder / "mine.npz"), framework="torch", epochs=1, max_steps=2, batch_size=4, **choices
     )
