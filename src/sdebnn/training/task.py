@@ -97,7 +97,7 @@ class Task(NamedTuple):
         # What images are was settled in training, and is not asked again.
         if layout == "auto" and len(self.x_shape) == 3 and x.ndim > 2:
             layout = "images"
-        x = as_inputs(x, "The array of inputs", layout=layout, like=self.x_dtype)
+        x = as_inputs(x, "The array of inputs", layout=layout, like=self.x_dtype if len(self.x_shape) == 3 else None)
         if x.shape[1:] != self.x_shape or str(x.dtype) != self.x_dtype:
             kind = "pixels, whole numbers from 0 to 255" if self.x_dtype == "uint8" else "floating-point numbers"
             raise InputError(
