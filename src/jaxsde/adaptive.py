@@ -5,18 +5,25 @@ length of the next step follows from the last three errors by a PID controller (
 bias the noise, since the tree answers for the same path again. The halves make up the grid that is found, and the
 solution and its gradient are those of a solve on that grid: the grid itself is not differentiated.
 
+Time is counted in whole cells of the tree, from the start in the direction of travel, and lengths are 2 or 3 times a
+power of two. So rounding, which differs from one compiled program to the next, does not move a step by a little: on a
+rough path a little would make of it another grid altogether. Only output times lie between whole cells; a step that
+arrives at one or leaves from one is the shorter for it.
+
 Halves shorter than the tree's tolerance would lie in one of its cells, where increments have the wrong law. So no step
-is shorter than two tolerances, unless output times are nearer to each other; a step that cannot be divided into two of
-that length is taken whatever its error, and reported.
+is shorter than two cells, and output times that are nearer are refused; a step that cannot be divided into two of that
+length is taken whatever its error, and reported.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsde import loops
 from jaxsde.brownian import CounterPath, Increment, VirtualTree
+from jaxsde.brownian.virtual_tree import Point
 from jaxsde.compiled import Same, once
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
@@ -36,41 +43,78 @@ class Tolerance(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Times, (2 max_steps + 2,), padded with the last one; where the output times are among them; what it took; how
-    many steps came down to the resolution of the path; and which output time was the last that was reached.
+    """The steps, (2 max_steps + 1,), padding after them included; what it took; and which output time was the last that
+    was reached.
 
     Where that is not the last of all, a step of unknown length, NaN, comes after those that were accepted: what is
     after it, and every gradient through it, is NaN.
     """
 
-    times: Any
-    outputs: Any
+    steps: Steps
     accepted: Any
     tried: Any
-    coarse: Any
     reached: Any
-
-    @property
-    def steps(self) -> Steps:
-        n = self.times.size - 1
-        first = jnp.arange(n, dtype=jnp.int32)
-        failed = (self.reached < self.outputs.size - 1).astype(jnp.int32)
-        count = (first < 2 * self.accepted + failed).astype(jnp.int32)
-        return Steps(first, self.times[:-1], jnp.diff(self.times), 1, count, self.outputs, n)
 
 
 class _State(NamedTuple):
     carry: Any
     W: Any
-    t: Any
-    h: Any
+    at: Point
+    level: Any
     errors: tuple[Any, Any]
-    times: Any
+    grid: Point
     outputs: Any
     target: Any
     accepted: Any
     tried: Any
     coarse: Any
+
+
+class _Clock(NamedTuple):
+    """Points in the direction of travel as times, and as points of the tree.
+
+    - `start`: the first output time, `tick`: the length of a cell, with the sign of the direction of travel.
+    - `cells`: of the tree.
+    """
+
+    start: Any
+    origin: Point
+    tick: Any
+    cells: Any
+
+    def since(self, a: Point, b: Point) -> Any:
+        """The time from a to b."""
+        return ((b.cell - a.cell).astype(self.tick.dtype) + (b.part - a.part)) * self.tick
+
+    def time(self, p: Point) -> Any:
+        return self.start + self.since(self.origin, p)
+
+    def on_tree(self, p: Point, forward: bool) -> Point:
+        if forward:
+            return p
+        rest = (p.part != 0).astype(jnp.int32)
+        return Point(self.cells - p.cell - rest, rest.astype(p.part.dtype) - p.part)
+
+
+def clock_of(path: Any, ts: Any) -> VirtualTree:
+    """The tree that counts the time of a solve, which is the path itself where there is noise.
+
+    **Raises:** `ValueError` where output times are nearer to each other than two cells.
+    """
+    tree = path
+    if not isinstance(tree, VirtualTree):
+        start, end = sorted((ts[0], ts[-1]))
+        tree = VirtualTree(None, start, end, (end - start) * 2.0**-30)
+    places = tree.places(ts)
+    near = np.floor(np.maximum(places[1:], places[:-1]) - 1e-9) - np.floor(np.minimum(places[1:], places[:-1])) < 1
+    if near.any():
+        at = int(np.argmax(near))
+        raise ValueError(
+            f"The output times {ts[at]} and {ts[at + 1]} are nearer to each other than two cells of the VirtualTree, "
+            f"of tol={tree.tol}: adaptive steps between them would have the wrong law; take a tree of tol="
+            f"{np.abs(np.diff(ts)).min() / 2:.3g} or less, or output times that are further apart."
+        )
+    return tree
 
 
 def find_grid(
@@ -82,65 +126,111 @@ def find_grid(
     path: VirtualTree | CounterPath,
     dt: Any,
     tolerance: Tolerance,
+    apart: float,
 ) -> Grid:
-    """The grid, from a first step of `dt`."""
+    """The grid, from a first step of `dt`. No step is shorter than `apart`, by which f and g tell times apart."""
+    dtype = precision(y0)
+    tree = clock_of(path, ts)
+    forward = bool(ts[-1] > ts[0])
+    cells = 2**tree.depth
+    tick = (tree.t1 - tree.t0) / cells
+    # Both halves of a step as long as the tree's tolerance at least.
+    shortest = 2 * int(np.ceil(max(apart / 2, tree.tol) / tick - 1e-6))
+    places = tree.places(ts) if forward else cells - tree.places(ts)
+    targets = Point(jnp.asarray(np.floor(places), jnp.int32), jnp.asarray(places - np.floor(places), dtype))
+    clock = _Clock(
+        jnp.asarray(ts[0], dtype),
+        Point(targets.cell[0], targets.part[0]),
+        jnp.asarray(tick if forward else -tick, dtype),
+        jnp.asarray(cells, jnp.int32),
+    )
 
-    # Both halves of a step as long as the tree's tolerance at least, and times told from each other.
-    shortest = float(jnp.finfo(ts.dtype).eps) * 8 * jnp.maximum(jnp.abs(ts[0]), jnp.abs(ts[-1]))
-    if isinstance(path, VirtualTree):
-        shortest = jnp.maximum(shortest, 2 * path.tol)
+    kind, first_step = sde.without_functions(), float(dt / tick)
 
-    kind = sde.without_functions()
-
-    def run(functions: Any, args: Any, *inputs: Any) -> Grid:
-        def search(y0: Any, ts: Any, path: Any, dt: Any, shortest: Any) -> Grid:
-            return _search(kind.of(functions), method, y0, ts, args, path, dt, shortest, tolerance)
+    def run(functions: Any, args: Any, *inputs: Any) -> _State:
+        def search(y0: Any, targets: Point, path: Any, clock: _Clock) -> _State:
+            sde = kind.of(functions)
+            return _search(sde, method, y0, targets, args, path, clock, forward, first_step, shortest, tolerance)
 
         # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
         search_, closed_over = jax.closure_convert(search, *inputs)
         return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
 
-    inputs = (y0, ts, path, jnp.asarray(dt, ts.dtype), jnp.asarray(shortest, ts.dtype))
-    static = ("find_grid", sde.kind, Same(method), tolerance)
-    grid = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), ts.dtype)), args, *inputs)
-    report_coarse(grid.coarse, shortest)
-    return grid
+    static = ("find_grid", sde.kind, Same(method), tolerance, forward, first_step, shortest)
+    end = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), dtype)), args, y0, targets, path, clock)
+    report_coarse(end.coarse, jnp.asarray(shortest * tick, dtype))
+
+    n = end.grid.cell.size - 1
+    failed = (end.target < len(ts)).astype(jnp.int32)
+    after = 2 * end.accepted + 1
+    part = end.grid.part.at[after].set(jnp.where(failed == 1, jnp.nan, end.grid.part[after]))
+    a, b = (jax.tree.map(lambda x, cut=cut: x[cut], Point(end.grid.cell, part)) for cut in (slice(-1), slice(1, None)))
+    first = jnp.arange(n, dtype=jnp.int32)
+    start, stop = clock.on_tree(a, forward), clock.on_tree(b, forward)
+    steps = Steps(
+        first,
+        clock.time(a),
+        clock.since(a, b),
+        1,
+        (first < 2 * end.accepted + failed).astype(jnp.int32),
+        jnp.where(end.outputs < 0, after, end.outputs),
+        n,
+        (start, Point(stop.cell - start.cell, stop.part - start.part)),
+    )
+    return Grid(steps, end.accepted, end.tried, end.target - 1)
+
+
+def _length(level: Any) -> Any:
+    """2, 2, 4, 6, 8, 12, 16, 24, ... cells: even, so that half of it is whole."""
+    return ((2 + level % 2) << (level // 2)) & ~1
+
+
+def _level(cells: Any, least: int) -> Any:
+    """Of the longest length that is no longer than `cells`, a real number, and `least` where that is more."""
+    cells = jnp.clip(cells, least, 2.0**30)
+    _, exponent = jnp.frexp(cells)
+    power = exponent.astype(jnp.int32) - 2
+    half = (cells >= 1.5 * jnp.exp2((power + 1).astype(cells.dtype))).astype(jnp.int32)
+    return 2 * power + half
 
 
 def _search(
     sde: SDE,
     method: Method,
     y0: Any,
-    ts: Any,
+    targets: Point,
     args: Any,
     path: VirtualTree | CounterPath,
-    dt: Any,
-    shortest: Any,
+    clock: _Clock,
+    forward: bool,
+    dt: float,
+    shortest: int,
     tolerance: Tolerance,
-) -> Grid:
+) -> _State:
     order = method.strong_order[sde.noise] + 0.5
-    sign = jnp.sign(ts[-1] - ts[0])
+    dtype = targets.part.dtype
 
-    def W(t: Any) -> Leaves:
-        return path.value(t, sde.noise_like) if isinstance(path, VirtualTree) else sde.noise_like
+    def W(p: Point) -> Leaves:
+        return path.at(clock.on_tree(p, forward), sde.noise_like) if isinstance(path, VirtualTree) else sde.noise_like
 
-    def step(carry: Any, t0: Any, t1: Any, W0: Leaves, W1: Leaves) -> Any:
-        return method.step(sde, carry, t0, t1 - t0, Increment(add(W1, scale(-1, W0))), args)
+    def step(carry: Any, a: Point, b: Point, W0: Leaves, W1: Leaves) -> Any:
+        return method.step(sde, carry, clock.time(a), clock.since(a, b), Increment(add(W1, scale(-1, W0))), args)
 
     def body(s: _State) -> _State:
-        target = ts[s.target]
-        left = jnp.abs(target - s.t)
-        arrives = (s.h >= left * (1 - 1e-4)) | (left < 2 * shortest)
-        t1 = jnp.where(arrives, target, s.t + sign * jnp.minimum(s.h, left - shortest))
-        middle = 0.5 * (s.t + t1)
-        W_middle, W1 = W(middle), W(t1)
-        whole = step(s.carry, s.t, t1, s.W, W1)
-        halves = step(step(s.carry, s.t, middle, s.W, W_middle), middle, t1, W_middle, W1)
+        target = Point(targets.cell[s.target], targets.part[s.target])
+        left = target.cell - s.at.cell + (target.part > 0).astype(jnp.int32)
+        length = _length(s.level)
+        arrives = (length >= left) | (left < 2 * shortest)
+        length = jnp.where(arrives, left, jnp.minimum(length, (left - shortest) & ~1))
+        middle = Point(s.at.cell + length // 2, jnp.zeros((), dtype))
+        p1 = jax.tree.map(lambda a, b: jnp.where(arrives, a, b), target, Point(s.at.cell + length, middle.part))
+        W_middle, W1 = W(middle), W(p1)
+        whole = step(s.carry, s.at, p1, s.W, W1)
+        halves = step(step(s.carry, s.at, middle, s.W, W_middle), middle, p1, W_middle, W1)
         error = _error(method.state(s.carry), method.state(whole), method.state(halves), tolerance)
-        tried = jnp.abs(t1 - s.t)
-        accept = (error <= 1) | ((tried < 2 * shortest) & jnp.isfinite(error))
-        # Of lengths near the resolution of the times, an eighth may be rounding.
-        coarse = accept & ((error > 1) | (tried < 0.75 * shortest))
+        tried = (p1.cell - s.at.cell).astype(dtype) + (p1.part - s.at.part)
+        accept = (error <= 1) | ((length < 2 * shortest) & jnp.isfinite(error))
+        coarse = accept & (error > 1)
         last, before = s.errors
         factor = SAFETY * (
             error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / order)
@@ -148,21 +238,26 @@ def _search(
             * before ** (-DERIVATIVE / order)
         )
         factor = jnp.clip(jnp.where(jnp.isfinite(factor), factor, SHRINK_MOST), SHRINK_MOST, GROW_MOST)
+        # What is lost where lengths are rounded down is given back by what safety would leave.
+        level = _level(tried * jnp.where(accept, factor / SAFETY, jnp.minimum(factor / SAFETY, 0.9)), shortest)
         # A step that was cut short to arrive says nothing against the longer one.
-        h = jnp.where(accept, jnp.maximum(tried * factor, jnp.where(arrives, s.h, 0)), tried * jnp.minimum(factor, 0.9))
-        h = jnp.maximum(h, shortest)
+        level = jnp.where(accept & arrives, jnp.maximum(level, s.level), level)
         at = 2 * s.accepted
-        times = jnp.where(accept & (jnp.arange(s.times.size, dtype=jnp.int32) > at), t1, s.times)
-        times = times.at[at + 1].set(jnp.where(accept, middle, times[at + 1]))
+        new = jnp.arange(s.grid.cell.size, dtype=jnp.int32)
+
+        def record(points: Any, m: Any, b: Any) -> Any:
+            points = jnp.where(accept & (new > at), b, points)
+            return points.at[at + 1].set(jnp.where(accept, m, points[at + 1]))
+
         reached = accept & arrives
-        carry, W_reached = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (halves, W1), (s.carry, s.W))
+        carry, W_reached, p = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (halves, W1, p1), (s.carry, s.W, s.at))
         return _State(
             carry,
             W_reached,
-            jnp.where(accept, t1, s.t),
-            h,
+            p,
+            level,
             (jnp.where(accept, error, last), jnp.where(accept, last, before)),
-            times,
+            jax.tree.map(record, s.grid, middle, p1),
             s.outputs.at[s.target].set(jnp.where(reached, at + 2, s.outputs[s.target])),
             s.target + reached.astype(jnp.int32),
             s.accepted + accept.astype(jnp.int32),
@@ -170,25 +265,22 @@ def _search(
             s.coarse + coarse.astype(jnp.int32),
         )
 
-    one, zero = jnp.ones_like(ts[0]), jnp.zeros((), jnp.int32)
+    one, zero = jnp.ones((), dtype), jnp.zeros((), jnp.int32)
+    n = targets.cell.size
     start = _State(
-        method.init(sde, y0, ts[0], args),
-        W(ts[0]),
-        ts[0],
-        jnp.maximum(dt, shortest),
+        method.init(sde, y0, clock.start, args),
+        W(clock.origin),
+        clock.origin,
+        _level(jnp.asarray(dt * (1 + 1e-6), dtype), shortest),
         (one, one),
-        jnp.full((2 * tolerance.max_steps + 2,), ts[0]),
-        jnp.full(ts.shape, -1, jnp.int32).at[0].set(0),
+        jax.tree.map(lambda x: jnp.full((2 * tolerance.max_steps + 2,), x), clock.origin),
+        jnp.full(n, -1, jnp.int32).at[0].set(0),
         zero + 1,
         zero,
         zero,
         zero,
     )
-    end = loops.while_loop(lambda s: (s.target < ts.size) & (s.tried < tolerance.max_steps), body, start)
-    next_ = 2 * end.accepted + 1
-    times = end.times.at[next_].set(jnp.where(end.target < ts.size, jnp.nan, end.times[next_]))
-    outputs = jnp.where(end.outputs < 0, next_, end.outputs)
-    return Grid(times, outputs, end.accepted, end.tried, end.coarse, end.target - 1)
+    return loops.while_loop(lambda s: (s.target < n) & (s.tried < tolerance.max_steps), body, start)
 
 
 def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsde import loops
-from jaxsde.brownian import Increment, no_increment
+from jaxsde.brownian import Increment, VirtualTree, no_increment
+from jaxsde.brownian.virtual_tree import Point
 from jaxsde.methods import Method
 from jaxsde.sde import SDE
 from jaxsde.times import Steps
@@ -17,7 +18,8 @@ from jaxsde.times import Steps
 
 class Interval(NamedTuple):
     """A row of equal steps: the number of its first step, its start, its step, what the path is sliced to there, and
-    how many of its steps there are: all unless said, and the rest, of no length, are padding.
+    how many of its steps there are: all unless said, and the rest, of no length, are padding; and where a tree is asked
+    for them, if that is known: the row's start and the steps' length on it.
     """
 
     index: Any
@@ -25,6 +27,7 @@ class Interval(NamedTuple):
     h: Any
     path: Any
     count: Any = None
+    on_tree: tuple[Point, Point] | None = None
 
 
 class Scheme(NamedTuple):
@@ -61,11 +64,13 @@ def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] |
         return tuple(jax.tree.leaves(output))
 
     def locate(path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Increment]:
-        index, t, h, sliced, count = interval
+        index, t, h, sliced, count, on_tree = interval
         chosen = sliced if path is None else path
         t = t + jnp.asarray(j, t.dtype) * h
 
         def draw() -> Increment:
+            if on_tree is not None:
+                return chosen.step(*on_tree, j, sde.noise_like)
             return chosen.increment(index + j, t, h, sde.noise_like, method.space_time)
 
         if count is None:
@@ -96,7 +101,7 @@ def without_padding(scheme: Scheme) -> Scheme:
     return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse))
 
 
-def intervals(steps: Steps, path: Any) -> tuple[Interval, Any]:
+def intervals(steps: Steps, path: Any, dtype: Any) -> tuple[Interval, Any]:
     """The rows of steps, stacked, and the path as far as it is not sliced into them."""
     sliced, rest = (path, None) if path.sliced else (None, path)
     if path.sliced and steps.count is not None:
@@ -104,7 +109,11 @@ def intervals(steps: Steps, path: Any) -> tuple[Interval, Any]:
         sliced = jax.tree.map(lambda x: x[number], sliced)
     elif path.sliced and steps.substeps > 1:
         sliced = jax.tree.map(lambda x: x.reshape(-1, steps.substeps, *x.shape[1:]), sliced)
-    return Interval(jnp.asarray(steps.first), steps.t, steps.h, sliced, steps.count), rest
+    on_tree = steps.on_tree if isinstance(path, VirtualTree) else None
+    if isinstance(path, VirtualTree) and isinstance(steps.h, np.ndarray):
+        on_tree = path.points_of(steps, dtype)
+    t, h = jnp.asarray(steps.t, dtype), jnp.asarray(steps.h, dtype)
+    return Interval(jnp.asarray(steps.first), t, h, sliced, steps.count, on_tree), rest
 
 
 def solve(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsde import loops
@@ -16,18 +17,19 @@ from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.methods import Method
 from jaxsde.problem import (
     check_adaptive,
+    check_adaptive_clock,
+    check_clock,
     check_equation,
     check_method,
     check_noise,
     check_path,
     check_state,
-    check_times,
     one_of,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
-from jaxsde.sde import SDE
-from jaxsde.times import Steps, divide, is_known, one_each
+from jaxsde.sde import SDE, precision
+from jaxsde.times import Steps, divide, is_known, known_times, one_each, resolution
 
 Function = Callable[..., Any]
 
@@ -59,7 +61,9 @@ def sdeint_ito_fixed_grid(
       `noise_shape` is the shape of v. `g=None` is an ODE. In a pytree, g may give `None` in place of a leaf or a
       subtree: that part has no noise of its own, and none is drawn for it.
     - `y0`: a pytree of floating-point arrays.
-    - `ts`: the times, increasing or decreasing, (n + 1,); `ts[0]` is the time of `y0`.
+    - `ts`: the times, increasing or decreasing, (n + 1,); `ts[0]` is the time of `y0`. Numbers that are known are taken
+      in double precision, so that lengths of time are right far from zero too; f and g get t in the precision of y0.
+      Traced ones that their precision has lost, to a thousandth of the span, give NaN.
     - `rng`: a JAX key. Same key, same path, whatever the method and the gradient.
     - `args`: any pytree, handed to f and g.
     - `method`: see `jaxsde.METHODS`; `euler` is `euler_maruyama`. A method that does not
@@ -163,7 +167,7 @@ def sdeint_ito(
     """
     tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
     posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
+    return _by_steps(posed, dt, resolution(ts), rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
 
 def sdeint_strat(
@@ -192,7 +196,7 @@ def sdeint_strat(
     """Solves dy = f dt + g o dB in the sense of Stratonovich, by steps of at most `dt`; otherwise as `sdeint_ito`."""
     tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
     posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
-    return _by_steps(posed, ts, dt, rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
+    return _by_steps(posed, dt, resolution(ts), rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
 
 def _check_known(ts: Any, dt: Any) -> None:
@@ -206,11 +210,12 @@ def _check_known(ts: Any, dt: Any) -> None:
 
 
 class _Posed(NamedTuple):
-    """A problem that passed the contract check."""
+    """A problem that passed the contract check: `ts` in double precision where known, `times` in that of the state."""
 
     sde: SDE
     method: Method
     y0: Any
+    ts: Any
     times: Any
     args: Any
     noisy: bool
@@ -222,9 +227,10 @@ def _pose(
     chosen = check_method(method, sde_type, noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
-    times = check_times(ts, y0)
+    ts = known_times(ts)
+    times = jnp.asarray(ts, precision(y0))
     sde = check_equation(f, g, y0, times, args, sde_type, noise, noise_shape)
-    return _Posed(sde, chosen, tuple(jax.tree.leaves(y0)), times, args, g is not None)
+    return _Posed(sde, chosen, tuple(jax.tree.leaves(y0)), ts, times, args, g is not None)
 
 
 def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any]) -> Any:
@@ -239,10 +245,11 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
 def _on_grid(
     posed: _Posed, brownian: Any, grid: Steps, adjoint: str, save: Any, running: Any, check_finite: bool
 ) -> Any:
-    sde, method, y0, times, *_ = posed
-    path = check_path(brownian, sde, method, times, grid.total)
+    sde, method, y0, ts, times, *_ = posed
+    path = check_path(brownian, sde, method, ts, grid.total)
+    check_clock(grid, sde, posed.args, times.dtype, running)
     check_noise(sde, method, y0, times[0], posed.args)
-    xs, path = intervals(grid, path)
+    xs, path = intervals(grid, path, times.dtype)
     kind, substeps, padded = sde.without_functions(), grid.substeps, grid.count is not None
 
     def run(functions: Any, args: Any, y0: Any, t0: Any, path: Any, xs: Any, outputs: Any) -> Any:
@@ -269,28 +276,31 @@ def _on_grid(
 
 
 def _by_steps(
-    posed: _Posed, ts: Any, dt: Any, rng: Any, brownian: Any, adjoint: str, save: Any, running: Any,
+    posed: _Posed, dt: Any, resolution: float, rng: Any, brownian: Any, adjoint: str, save: Any, running: Any,
     check_finite: bool, tolerance: Tolerance | None, stats: bool,
 ) -> Any:  # fmt: skip
-    times, evaluations = posed.times, posed.method.evaluations
+    ts, times, evaluations = posed.ts, posed.times, posed.method.evaluations
     _check_known(ts, dt)
     if tolerance is not None:
         check_adaptive(posed.sde, posed.method, brownian, tolerance)
         check_noise(posed.sde, posed.method, posed.y0, times[0], posed.args, adaptive=True)
-        start, end = sorted((float(ts[0]), float(ts[-1])))
-        span = end - start
-        tree = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, span * 2.0**-18))
-        first = span / 100 if dt is None else dt
-        grid = find_grid(posed.sde, posed.method, posed.y0, times, posed.args, tree, first, tolerance)
+        span, nearest = abs(ts[-1] - ts[0]), np.abs(np.diff(ts)).min()
+        start, end = sorted((ts[0], ts[-1]))
+        tol = max(min(span * 2.0**-18, nearest / 4), span * 2.0**-30)
+        path = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, tol))
+        path = check_path(path, posed.sde, posed.method, ts, 0)
+        apart = check_adaptive_clock(ts, posed.sde, posed.args, times.dtype, running)
+        first = span / 100 if dt is None else float(dt)
+        grid = find_grid(posed.sde, posed.method, posed.y0, ts, posed.args, path, first, tolerance, apart)
         report_unfinished(grid.reached, times, tolerance.max_steps)
-        ys = _on_grid(posed, tree, grid.steps, adjoint, save, running, check_finite)
+        ys = _on_grid(posed, path, grid.steps, adjoint, save, running, check_finite)
         found = {
             "steps": 2 * grid.accepted,
             "tried_steps": grid.tried,
             "evaluations": evaluations * (3 * grid.tried + 2 * grid.accepted),
         }
         return (ys, found) if stats else ys
-    steps = divide(ts, dt, times.dtype)
+    steps = divide(ts, dt, resolution)
     ys = _on_grid(posed, _path(posed, rng, brownian, CounterPath), steps, adjoint, save, running, check_finite)
     found = {"steps": steps.total, "tried_steps": steps.total, "evaluations": evaluations * steps.total}
     return (ys, found) if stats else ys

@@ -12,7 +12,8 @@ from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.methods import ALIASES, METHODS, Method
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
-from jaxsde.sde import SDE, Leaves, aligned, precision
+from jaxsde.sde import SDE, Leaves, aligned
+from jaxsde.times import Steps, is_known
 
 NOISES = ("diagonal", "additive", "scalar", "general")
 
@@ -67,23 +68,42 @@ def check_state(y0: Any) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
 
 
-def check_times(ts: Any, y0: Any) -> Any:
-    """The output times in the precision of y0, single at least. Values are checked where they are known."""
-    if np.ndim(ts) != 1 or np.shape(ts)[0] < 2:
-        raise ValueError(f"ts has shape {np.shape(ts)}; it is a vector of two or more times, the first that of y0.")
-    dtype = precision(y0)
-    if not isinstance(ts, jax.core.Tracer):
-        values = np.asarray(ts, np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError(f"ts has a time that is not finite: {values}.")
-        steps = np.diff(np.asarray(values, dtype))
-        if not ((steps > 0).all() or (steps < 0).all()):
-            at = int(np.argmax(steps * np.sign(values[-1] - values[0]) <= 0))
-            raise ValueError(
-                f"ts goes from {values[at]} to {values[at + 1]} at entries {at} and {at + 1} (in {dtype}); times "
-                "strictly increase or strictly decrease: sort them and drop repeats."
-            )
-    return jnp.asarray(ts, dtype)
+def check_clock(steps: Steps, sde: SDE, args: Any, dtype: Any, running: Any) -> None:
+    """Refuses steps whose times the precision of the state does not tell apart, where it matters."""
+    if not isinstance(steps.h, np.ndarray):
+        return
+    apart = float(np.abs(steps.t).max()) * float(jnp.finfo(dtype).eps)
+    shortest = float(np.abs(steps.h).min())
+    if shortest < apart and (running is not None or _reads_time(sde, args, dtype)):
+        raise ValueError(
+            f"Steps from t = {steps.t[0]} are as short as {shortest:.3g}, and in {dtype}, the precision of y0, times "
+            f"there are about {apart:.2g} apart: f and g could not tell them apart. Pass the time since the first, "
+            "ts - ts[0], or y0 in double precision."
+        )
+
+
+def check_adaptive_clock(ts: Any, sde: SDE, args: Any, dtype: Any, running: Any) -> float:
+    """The shortest length of time that f and g tell from none, zero where they need not; refuses ten in all of ts."""
+    apart = 8 * float(np.abs(ts).max()) * float(jnp.finfo(dtype).eps)
+    span = abs(ts[-1] - ts[0])
+    if apart <= 0.1 * span:
+        return apart
+    if running is not None or _reads_time(sde, args, dtype):
+        raise ValueError(
+            f"ts runs from {ts[0]} to {ts[-1]}, and in {dtype}, the precision of y0, adaptive steps tell times there "
+            f"apart by {apart:.2g}. Pass the time since the first, ts - ts[0], or y0 in double precision."
+        )
+    return 0.0
+
+
+def _reads_time(sde: SDE, args: Any, dtype: Any) -> bool:
+    def terms(y: Leaves, dW: Leaves, t: Any) -> Any:
+        return sde.drift(y, t, args), None if sde.g is None else sde.noise_term(y, t, args, dW)
+
+    like = tuple(jax.tree.leaves(sde.like))
+    jaxpr = jax.make_jaxpr(terms)(like, sde.noise_like, jax.ShapeDtypeStruct((), dtype)).jaxpr
+    t = jaxpr.invars[-1]
+    return any(x is t for x in (*jaxpr.outvars, *(x for eqn in jaxpr.eqns for x in eqn.invars)))
 
 
 def check_equation(
@@ -203,10 +223,10 @@ def _given(increments: Any, sde: SDE, steps: int) -> Leaves:
 
 
 def _check_span(tree: VirtualTree, times: Any) -> None:
-    if isinstance(times, jax.core.Tracer):
+    if not is_known(times):
         return
-    first, last = float(times.min()), float(times.max())
-    rounding = 8 * float(jnp.finfo(times.dtype).eps) * (tree.t1 - tree.t0)
+    first, last = times.min(), times.max()
+    rounding = 1e-6 * (tree.t1 - tree.t0)
     if first < tree.t0 - rounding or last > tree.t1 + rounding:
         raise ValueError(
             f"brownian is a VirtualTree from {tree.t0} to {tree.t1} and ts runs between {first} and {last}; the tree "

@@ -14,10 +14,12 @@ import numpy as np
 class Steps(NamedTuple):
     """All steps of a solve, in rows of `substeps` equal ones: rows are what the loop over steps scans.
 
-    - `first`, `t`, `h`: of each row the number of its first step, its start and the length of its steps, (rows,).
+    - `first`, `t`, `h`: of each row the number of its first step, its start and the length of its steps, (rows,); in
+      double precision, by numpy, where they are known.
     - `count`: how many steps a row has, the rest of it being padding; `None` where all rows are full.
     - `outputs`: after how many rows each output time comes, (n + 1,); `None` where that is one row each.
     - `total`: of all rows together.
+    - `on_tree`: of each row its start and the length of its steps on a tree, where they are found there.
     """
 
     first: Any
@@ -27,6 +29,7 @@ class Steps(NamedTuple):
     count: Any
     outputs: Any
     total: int
+    on_tree: Any = None
 
 
 def is_known(x: Any) -> bool:
@@ -34,30 +37,94 @@ def is_known(x: Any) -> bool:
 
 
 def lengths(ts: Any, dtype: Any) -> Any:
-    """The lengths of the intervals of `ts`, (n,)."""
-    return jnp.asarray(np.diff(np.asarray(ts, np.float64)) if is_known(ts) else jnp.diff(ts), dtype)
+    """The lengths of the intervals of `ts`, (n,).
+
+    Traced times have lost what their precision has not, and nobody can be told before the solve: where less than a
+    thousandth of the span is left, lengths are NaN.
+    """
+    if is_known(ts):
+        return jnp.asarray(np.diff(np.asarray(ts, np.float64)), dtype)
+    h = jnp.diff(ts)
+    if jnp.issubdtype(ts.dtype, jnp.floating):
+        h = jnp.where(_is_lost(jnp.abs(ts[-1] - ts[0]), jnp.abs(ts).max(), jnp.finfo(ts.dtype).eps), jnp.nan, h)
+    return h.astype(dtype)
+
+
+def _is_lost(span: Any, largest: Any, eps: Any) -> Any:
+    """Whether times far from zero are too coarse for a thousandth of the span."""
+    return (largest > 2 * span) & (largest * float(eps) > 1e-3 * span)
+
+
+def known_times(ts: Any) -> Any:
+    """The output times in double precision, by numpy, or traced as they are.
+
+    **Raises:** `TypeError` for what are no numbers; `ValueError` where they are not a vector that strictly increases
+    or strictly decreases, or were rounded by the precision in which they are given.
+    """
+    if isinstance(ts, list | tuple) and not all(map(is_known, ts)):
+        ts = jnp.stack([jnp.asarray(t) for t in ts])
+    if np.ndim(ts) != 1 or np.shape(ts)[0] < 2:
+        raise ValueError(f"ts has shape {np.shape(ts)}; it is a vector of two or more times, the first that of y0.")
+    given = ts if hasattr(ts, "dtype") else np.asarray(ts)
+    floating = jnp.issubdtype(given.dtype, jnp.floating)
+    if not (floating or jnp.issubdtype(given.dtype, jnp.integer)):
+        raise TypeError(
+            f"ts is of dtype {given.dtype}; times are real numbers: of dates take the time since the first, such as "
+            "(dates - dates[0]) / np.timedelta64(1, 'D')."
+        )
+    if not is_known(ts):
+        return ts
+    values = np.asarray(given).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"ts has a time that is not finite: {values}.")
+    steps = np.diff(values)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        at = int(np.argmax(steps * np.sign(values[-1] - values[0]) <= 0))
+        raise ValueError(
+            f"ts goes from {values[at]} to {values[at + 1]} at entries {at} and {at + 1} (in {given.dtype}); times "
+            "strictly increase or strictly decrease: sort them and drop repeats."
+        )
+    span, largest = abs(values[-1] - values[0]), np.abs(values).max()
+    if floating and _is_lost(span, largest, jnp.finfo(given.dtype).eps):
+        raise ValueError(
+            f"ts runs from {values[0]} to {values[-1]} in {given.dtype}, in which times there are about "
+            f"{largest * float(jnp.finfo(given.dtype).eps):.2g} apart: pass ts in double precision by numpy, or the "
+            "time since the first."
+        )
+    return values
+
+
+def resolution(ts: Any) -> float:
+    """How far apart times are in the precision in which `ts` is given."""
+    dtype = getattr(ts, "dtype", np.dtype(np.float64))
+    if not is_known(ts) or not jnp.issubdtype(dtype, jnp.floating):
+        return 0.0
+    return float(np.abs(np.asarray(ts).astype(np.float64)).max()) * float(jnp.finfo(dtype).eps)
 
 
 def one_each(ts: Any, dtype: Any) -> Steps:
     """One step from each of `ts` to the next."""
     n = np.shape(ts)[0] - 1
-    return Steps(np.arange(n, dtype=np.int32), jnp.asarray(ts, dtype)[:-1], lengths(ts, dtype), 1, None, None, n)
+    h = np.diff(ts) if is_known(ts) else lengths(ts, dtype)
+    return Steps(np.arange(n, dtype=np.int32), ts[:-1], h, 1, None, None, n)
 
 
-def divide(ts: Any, dt: float | None, dtype: Any) -> Steps:
-    """Each interval of `ts` in the fewest equal steps that are no longer than `dt`, a hundredth of the span if `None`.
+def divide(times: Any, dt: float | None, resolution: float = 0.0) -> Steps:
+    """Each interval of `times` in the fewest equal steps that are no longer than `dt`, a hundredth of the span unless
+    given.
+
+    The rounding of times that were given to a `resolution` makes no step more.
 
     Intervals of different numbers of steps go into rows of one length, so that one loop runs through them all. Shorter
     rows have less padding but more ends, at which an output is kept whether asked for or not: of the lengths with about
     twice as many rows as intervals at most, the one with the least padding is taken. The average number of steps is
     one of them, so that there is never more padding than steps.
     """
-    times = np.asarray(ts, np.float64)
     n = times.size - 1
     intervals = np.diff(times)
     longest = abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
     # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    counts = np.maximum(1.0, np.ceil(np.abs(intervals) / longest * (1 - 1e-6)))
+    counts = np.maximum(1.0, np.ceil((np.abs(intervals) * (1 - 1e-6) - resolution) / longest))
     total = counts.sum()
     if total >= 2**31:
         raise ValueError(f"dt={dt} makes {total:.3g} steps between ts[0] and ts[-1]; there are less than 2^31.")
@@ -79,8 +146,8 @@ def divide(ts: Any, dt: float | None, dtype: Any) -> Steps:
     first = (np.cumsum(counts) - counts)[interval] + before
     return Steps(
         first.astype(np.int32),
-        jnp.asarray(times[interval] + before * h, dtype),
-        jnp.asarray(h, dtype),
+        times[interval] + before * h,
+        h,
         size,
         None if (count == size).all() else count.astype(np.int32),
         None if (rows == 1).all() else np.concatenate([[0], ends]),

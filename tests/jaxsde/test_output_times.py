@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import ReplayedPath, brownian_increments, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat
+from jaxsde import ReplayedPath, VirtualTree, brownian_increments, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat
 from jaxsde.times import divide
 
 KEY = jax.random.key(5)
@@ -91,7 +91,7 @@ def test_f_is_evaluated_in_steps_that_are_there_and_in_no_others():
     ],
 )
 def test_rows_hold_each_step_once_with_little_padding(ts):
-    steps = divide(ts, 0.01, np.float32)
+    steps = divide(ts, 0.01)
     counts = np.ceil(np.abs(np.diff(ts)) / 0.01 - 1e-6)
     assert steps.total == counts.sum()
     rows = len(steps.first)
@@ -123,8 +123,80 @@ def test_too_many_steps_are_refused():
 
 
 def test_equal_intervals_are_one_row_each():
-    steps = divide(np.linspace(0, 1, 11), 0.02, np.float32)
+    steps = divide(np.linspace(0, 1, 11), 0.02)
     assert (steps.substeps, steps.count, steps.outputs, steps.total) == (5, None, None, 50)
     ys = sdeint_ito(f, g, jnp.ones(()), np.linspace(0, 1, 11), KEY, ARGS, dt=0.02)
     grid = sdeint_ito_fixed_grid(f, g, jnp.ones(()), np.linspace(0, 1, 51), KEY, ARGS)
     np.testing.assert_allclose(ys, grid[::5], rtol=1e-6)
+
+
+CLOCKS = [(1.7e9, 200.0), (738_000.0, 1.1), (2024.0, 0.0005), (1e6, 0.2), (-1e6, 0.2), (2024.0, 1.0)]
+
+
+@pytest.mark.parametrize(("t0", "span"), CLOCKS)
+def test_lengths_of_time_far_from_zero_are_right(t0, span):
+    """In single precision too, where the equation does not read the clock; the path is that of a clock from zero."""
+    ts, zero = t0 + np.asarray([0.0, 0.25, 1.0]) * span, np.asarray([0.0, 0.25, 1.0]) * span
+    drift, diffusion = lambda y, t, a: jnp.ones_like(y), lambda y, t, a: jnp.ones_like(y)
+    ys = sdeint_ito(drift, None, jnp.zeros(()), ts, None)
+    np.testing.assert_allclose(ys, zero, rtol=2e-5)
+    trees = [VirtualTree(KEY, t, t + span, span * 2.0**-10) for t in (t0, 0.0)]
+    near, far = (
+        sdeint_ito(drift, diffusion, jnp.zeros(()), times, None, dt=span / 64, noise="additive", brownian=tree)
+        for times, tree in zip((ts, zero), trees, strict=True)
+    )
+    np.testing.assert_allclose(near, far, rtol=2e-4, atol=2e-4 * span**0.5)
+    np.testing.assert_allclose(
+        np.diff(brownian_increments(KEY, ts, jnp.zeros(())) / brownian_increments(KEY, zero, jnp.zeros(()))),
+        0,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize(("t0", "span"), CLOCKS[:-1])
+def test_a_clock_that_f_could_not_read_is_refused(t0, span):
+    with pytest.raises(ValueError, match=r"in float32, the precision of y0.*ts - ts\[0\]"):
+        sdeint_ito(lambda y, t, a: jnp.cos(t) * y, g, jnp.ones(()), t0 + np.asarray([0, span]), KEY, ARGS)
+
+
+def test_times_whose_precision_lost_their_lengths_are_refused_or_nan():
+    given = jnp.asarray([1.7e9, 1.7e9 + 200.0], jnp.float32)
+    with pytest.raises(ValueError, match=r"in float32, in which times there are about 2e\+02 apart"):
+        sdeint_ito(f, g, jnp.ones(()), given, KEY, ARGS)
+    solve = jax.jit(lambda ts: sdeint_ito_fixed_grid(lambda y, t, a: jnp.ones_like(y), None, jnp.zeros(()), ts, None))
+    assert jnp.isnan(solve(given)[-1])
+    np.testing.assert_allclose(solve(jnp.linspace(0, 1, 5)), np.linspace(0, 1, 5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "ts",
+    [
+        jnp.linspace(0, 1, 11),
+        jnp.linspace(0, 1, 11, dtype=jnp.float16),
+        np.linspace(2024, 2025, 11, dtype=np.float32),
+        list(np.linspace(0, 1, 11, dtype=np.float32)),
+        np.arange(11),
+    ],
+)
+def test_rounded_output_times_make_no_step_more(ts):
+    _, stats = sdeint_ito(f, g, jnp.ones(()), ts, KEY, ARGS, dt=float(ts[-1] - ts[0]) / 50, stats=True)
+    assert stats["steps"] == 50
+
+
+def test_dates_are_refused():
+    with pytest.raises(TypeError, match=r"datetime64.*timedelta64"):
+        sdeint_ito(f, g, jnp.ones(()), np.asarray(["2024-01-01", "2024-01-03"], "datetime64[D]"), KEY, ARGS)
+
+
+@pytest.mark.parametrize("ts", [np.asarray([0.0, 1.0]), np.asarray([1.0, 0.0])])
+def test_steps_inside_one_cell_of_a_tree_are_refused(ts):
+    tree = VirtualTree(KEY, 0.0, 1.0, 1e-2)
+    with pytest.raises(ValueError, match=r"tol=0\.01.* steps as short as 0\.001 .* take tol=0\.001 or less"):
+        sdeint_ito(f, g, jnp.ones(()), ts, None, ARGS, dt=1e-3, brownian=tree)
+    # Steps that end on the tree's points may be as short as its cells, of 1/128.
+    assert jnp.isfinite(sdeint_ito(f, g, jnp.ones(()), ts, None, ARGS, dt=1 / 128, brownian=tree)).all()
+    near = np.asarray([0.0, 0.501, 0.502, 1.0])
+    with pytest.raises(ValueError, match=r"as short as 0\.001"):
+        sdeint_ito_fixed_grid(f, g, jnp.ones(()), near, None, ARGS, brownian=tree)
+    traced = jax.jit(lambda ts: sdeint_ito_fixed_grid(f, g, jnp.ones(()), ts, None, ARGS, brownian=tree))(near)
+    np.testing.assert_array_equal(jnp.isfinite(traced), [True, True, False, False])

@@ -43,7 +43,6 @@ DEVICES = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
                 mesh=DEVICES,
                 in_specs=jax.P("i"),
                 out_specs=jax.P("i"),
-                check_vma=False,
             )(BATCH),
             "the first of 3 solutions of 6 in a batch",
         ),

@@ -8,16 +8,30 @@ drawn from the Brownian bridge, (1 - a) W_left + a W_right + sqrt(a (1 - a) c) Z
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import derive_key
 from jaxsde.brownian.normals import normals
 from jaxsde.sde import Leaves, add, scale
+from jaxsde.times import Steps
+
+
+class Point(NamedTuple):
+    """A time on a tree: which of its smallest cells, an integer that is free of rounding, and which part of that."""
+
+    cell: Any
+    part: Any
+
+    def moved(self, n: Any, length: "Point") -> "Point":
+        part = self.part + jnp.asarray(n, self.part.dtype) * length.part
+        whole = jnp.floor(part)
+        return Point(self.cell + n * length.cell + whole.astype(jnp.int32), part - whole)
 
 
 @jax.tree_util.register_dataclass
@@ -27,7 +41,8 @@ class VirtualTree:
 
     Its law is exact at the dyadic points, and so is that of any increments between times of different cells. Within
     one cell, a stretch of time no longer than `tol`, all times share one normal, so that increments there have the
-    right variance from the cell's ends only. A step costs log2((t1 - t0) / tol) draws: where the grid is fixed
+    right variance from the cell's ends only: steps that begin and end inside one are refused, or NaN where times are
+    traced. A step costs log2((t1 - t0) / tol) draws: where the grid is fixed
     beforehand `CounterPath` is far cheaper. Gradients do not flow to the times through it.
 
     **Arguments:**
@@ -72,32 +87,97 @@ class VirtualTree:
         return math.ceil(math.log2((self.t1 - self.t0) / self.tol))
 
     def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
-        return Increment(add(self.value(t + h, like), scale(-1, self.value(t, like))))
+        """NaN where both ends lie inside one cell."""
+        start, end = self._point(t), self._point(t + h)
+        wrong = (h != 0) & (start.cell == end.cell) & (start.part * end.part > 0)
+        return self._between(start, Point(end.cell, jnp.where(wrong, jnp.nan, end.part)), like)
+
+    def step(self, start: Point, length: Point, j: Any, like: Leaves) -> Increment:
+        """The increment over the j-th of steps of a `length`."""
+        return self._between(start.moved(j, length), start.moved(j + 1, length), like)
+
+    def _between(self, start: Point, end: Point, like: Leaves) -> Increment:
+        return Increment(add(self.at(end, like), scale(-1, self.at(start, like))))
+
+    def points_of(self, steps: Steps, dtype: Any) -> tuple[Point, Point]:
+        """Where rows of steps start on the tree, and how long their steps are there, by numpy in double precision.
+
+        **Raises:** `ValueError` where steps are so short that two of their ends are inside of one cell.
+        """
+        cells = 2.0**self.depth / (self.t1 - self.t0)
+        count = np.full(steps.t.size, steps.substeps) if steps.count is None else steps.count
+        row = np.repeat(np.arange(steps.t.size), count)
+        starts = steps.t[row] + (np.arange(row.size) - steps.first[row]) * steps.h[row]
+        places = self.places(np.append(starts, steps.t[-1] + count[-1] * steps.h[-1]))
+        inside = places[places != np.floor(places)]
+        shared = np.diff(np.floor(inside)) == 0
+        if shared.any():
+            shortest = float(np.abs(steps.h).min())
+            at = self.t0 + float(inside[int(np.argmax(shared))]) / cells
+            advice = (
+                f"take tol={shortest:.6g} or less, or steps and output times that are further apart"
+                if shortest >= (self.t1 - self.t0) * 2.0**-30
+                else "take steps and output times that are further apart"
+            )
+            raise ValueError(
+                f"brownian is a VirtualTree with tol={self.tol}, and steps as short as {shortest:.6g} (near t = "
+                f"{at:.6g}) begin and end between two of its points: their increments would have the wrong law; "
+                f"{advice}."
+            )
+        first = np.concatenate([[0], np.cumsum(count)[:-1]])
+        lengths = np.diff(places)[first] if steps.substeps == 1 else steps.h * cells
+        whole = np.round(lengths)
+        lengths = np.where(np.abs(lengths - whole) > 1e-9, lengths, whole)
+
+        def point(place: Any) -> Point:
+            return Point(jnp.asarray(np.floor(place), jnp.int32), jnp.asarray(place - np.floor(place), dtype))
+
+        return point(places[first]), point(lengths)
+
+    def places(self, times: Any) -> Any:
+        """Times in cells from t0, by numpy. A time that misses the end of a cell by rounding is meant to be there."""
+        cells = 2.0**self.depth / (self.t1 - self.t0)
+        places = np.clip((times - self.t0) * cells, 0, 2.0**self.depth)
+        rounding = 4 * np.finfo(np.float64).eps * (np.abs(times).max() + abs(self.t0)) * cells + 1e-9
+        return np.where(np.abs(places - np.round(places)) > rounding, places, np.round(places))
+
+    def _point(self, t: Any) -> Point:
+        fraction = (jax.lax.stop_gradient(jnp.asarray(t)) - self.t0) / (self.t1 - self.t0)
+        # A time on the edge may be a rounding error outside.
+        inside = jnp.abs(fraction - 0.5) <= 0.5 + 8 * jnp.finfo(fraction.dtype).eps
+        place = jnp.clip(fraction, 0.0, 1.0) * 2.0**self.depth
+        cell = jnp.floor(jnp.where(inside, place, 0.0))
+        return Point(cell.astype(jnp.int32), jnp.where(inside, place - cell, jnp.nan))
 
     def value(self, t: Any, like: Leaves) -> Leaves:
         """W(t) - W(t0), for each leaf of `like`; NaN outside the interval."""
-        key, t = loops.vary_alike((derive_key(self.rng, "jaxsde.VirtualTree"), t))
-        span = self.t1 - self.t0
-        fraction = (jax.lax.stop_gradient(jnp.asarray(t)) - self.t0) / span
-        # A time on the edge may be a rounding error outside.
-        inside = jnp.abs(fraction - 0.5) <= 0.5 + 8 * jnp.finfo(fraction.dtype).eps
-        fraction = jnp.where(inside, jnp.clip(fraction, 0.0, 1.0), jnp.nan)
+        return self.at(self._point(t), like)
+
+    def at(self, point: Point, like: Leaves) -> Leaves:
+        """W - W(t0) at a point of the tree."""
+        key, point = loops.vary_alike((derive_key(self.rng, "jaxsde.VirtualTree"), point))
+        # The end of the interval is that of its last cell; so are places that are a rounding error outside.
+        past, before = point.cell >= 2**self.depth, point.cell < 0
+        cell = jnp.clip(point.cell, 0, 2**self.depth - 1)
+        part = jnp.where(past, 1.0, jnp.where(before, 0.0, point.part)).astype(point.part.dtype)
+        part = jnp.where(jnp.isnan(point.part), point.part, part)
 
         def bridge(node: Any, a: Any, length: Any, left: Leaves, right: Leaves) -> Leaves:
             deviation = jnp.sqrt(a * (1 - a) * length)
             z = normals(jax.random.fold_in(key, node), like)
             return add(scale(1 - a, left), scale(a, right), scale(deviation, z))
 
-        def halve(level: Any, cell: Any) -> Any:
-            # A cell's number is one bit for each time that the right half was taken, after a leading one. Doubling the
-            # fraction and taking one off it are free of rounding.
-            node, a, length, left, right = cell
-            middle = bridge(node, jnp.asarray(0.5, a.dtype), length, left, right)
-            second = 2 * a >= 1
+        def halve(level: Any, inner: Any) -> Any:
+            # A cell's number is one bit for each time that the right half was taken, after a leading one.
+            node, length, left, right = inner
+            middle = bridge(node, jnp.asarray(0.5, part.dtype), length, left, right)
+            second = ((cell >> (self.depth - 1 - level)) & 1) == 1
             left = jax.tree.map(lambda w, m: jnp.where(second, m, w), left, middle)
             right = jax.tree.map(lambda w, m: jnp.where(second, w, m), right, middle)
-            return 2 * node + second.astype(node.dtype), 2 * a - second.astype(a.dtype), length / 2, left, right
+            return 2 * node + second.astype(node.dtype), length / 2, left, right
 
+        span = self.t1 - self.t0
         end = scale(math.sqrt(span), normals(jax.random.fold_in(key, 0), like))
-        root = (jnp.ones((), jnp.uint32), fraction, jnp.full_like(fraction, span), scale(0, end), end)
-        return bridge(*loops.fori_loop(0, self.depth, halve, root))
+        root = (jnp.ones((), jnp.uint32), jnp.full_like(part, span), scale(0, end), end)
+        node, length, left, right = loops.fori_loop(0, self.depth, halve, root)
+        return bridge(node, part, length, left, right)
