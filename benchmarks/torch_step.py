@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="that row too, slow without such instructions")
     parser.add_argument("--memory", action="store_true", help="peak memory in place of time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:
@@ -93,6 +94,13 @@ def main() -> None:
         print(process_memory())
         return
     print_conditions("torch", "torchsde")
+    if options.serve:
+        run = plain_stack(options.serve)
+        sys.stdout.flush()
+        for _ in sys.stdin:
+            run()
+            print("done", flush=True)
+        return
     if options.memory:
         interpreter, counts = peak_memory("", 0, options.threads), (10, 20, 40, 80)
         rows = {name: [f"{peak_memory(name, n, options.threads) - interpreter:.0f}" for n in counts] for name in ROWS}
