@@ -31,8 +31,9 @@ FEWEST = 8
 # Choices that networks know nothing of.
 _OF_TRAINING = (
     "data", "seed", "epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "accumulate", "clip_norm",
-    "augmentation", "likelihood", "kl_coef", "kl_warmup", "train_samples", "test_samples", "ema", "evaluate_every",
-    "test_examples", "max_steps", "checkpoint_steps", "snr", "validation",
+    "augmentation", "class_weight", "likelihood", "kl_coef", "kl_warmup", "train_samples", "test_samples", "ema",
+    "evaluate_every", "test_examples", "max_steps", "checkpoint_steps", "snr", "validation", "task",
+    "layout",
 )  # fmt: skip
 
 

@@ -9,10 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-import torch
-from torch import nn
 
-from sdebnn import torchbnn
 from sdebnn.brax import BayesianLayer, JaxLearner, bnn_serial, devices
 from sdebnn.brax.model import Model
 from sdebnn.data import Dataset
@@ -20,6 +17,10 @@ from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training import prediction_file, restore, start_run
 from sdebnn.training.predictions import report, target_moments
+
+torch = pytest.importorskip("torch")
+torchbnn = pytest.importorskip("sdebnn.torchbnn", exc_type=ImportError)
+nn = torch.nn
 
 CONFIG = TrainConfig(epochs=2, batch_size=10, test_samples=3, evaluate_every=1, validation=0.2)
 RNG = np.random.default_rng(0)
