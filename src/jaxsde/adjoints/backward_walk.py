@@ -34,6 +34,7 @@ class States(NamedTuple):
 def walk_back(states: States, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
     """The outputs of the solve."""
     arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
+    carry, arrays, path, xs = loops.vary_alike((carry, arrays, path, xs))
     where = _first_step(scheme, path, xs)
     carry = loops.settled(lambda carry: scheme.step(carry, args, *where), carry)
     scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, where)
