@@ -56,6 +56,18 @@ def _warn_coarse(which: str, coarse: Any, shortest: Any) -> None:
     )
 
 
+def report_unrecovered(wrong: Any) -> None:
+    """Warns when a walk backwards did not come back to where the solve began."""
+    _report(_warn_unrecovered, wrong, jnp.zeros((), jnp.int32))
+
+
+def _warn_unrecovered(which: str, _: Any) -> None:
+    _warn(
+        "adjoint='reversible' lost the solution on its way back, since steps contract and rounding grows backwards"
+        f"{which}; the gradient is NaN. Take adjoint='stochastic', shorter steps or double precision.",
+    )
+
+
 def _warn(sentence: str) -> None:
     warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 

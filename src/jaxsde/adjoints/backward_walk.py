@@ -25,10 +25,13 @@ class States(NamedTuple):
       of that scheme.
     - `before`: `(scheme, carry, memory, theta, path, xs, k, (t, h, increment))` to the carry at the start of step k, of
       all steps, and the memory for step k - 1; `carry` is that at the end.
+    - `trusted`: `(first, found, last)`, the true first carry, the one that the walk came back to and the last one, to
+      whether the states on the way are right. The gradient is NaN if not.
     """
 
     forward: Callable[..., tuple[Any, Any, Any]]
     before: Callable[..., tuple[Any, Any]]
+    trusted: Callable[..., Any] | None = None
 
 
 def walk_back(states: States, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
@@ -146,7 +149,12 @@ def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -
     state = (last, memory, *jax.tree.map(jnp.zeros_like, (last, parameters)))
     numbers = jnp.arange(xs.t.shape[0], dtype=jnp.int32)
     scanned = (numbers, xs, [c[1:] for c in kept])
-    (_, _, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)
+    (found, _, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)
+    if states.trusted is not None:
+        trusted = states.trusted(carry0, found, last)
+        a, a_parameters, a_t, a_h, a_path = jax.tree.map(
+            lambda x: jnp.where(trusted, x, jnp.nan) if _is_floating(x) else x, (a, a_parameters, a_t, a_h, a_path)
+        )
     _, pull = jax.vjp(output, carry0, parameters)
     from_output, a_from_output = pull([c[0] for c in kept])
     # Integers and keys have no cotangent: None.

@@ -2,12 +2,22 @@
 
 Each state is computed back from the next by the method's own inverse, in closed form. Kidger, Foster, Li and Lyons,
 "Efficient and accurate gradients for neural SDEs", 2021, section 3.
+
+Where steps contract, backwards they expand, and rounding with them. So the walk is held against the first state, which
+is known: if it comes back to another one by more than rounding explains, the gradient is NaN, with a warning.
 """
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jaxsde.adjoints.backward_walk import States, walk_back
 from jaxsde.engine import Interval, Scheme, solve
+from jaxsde.methods.reversible_heun import Carry
+from jaxsde.reports import report_unrecovered
+
+ALLOWED = 1e-3
 
 
 def reversible(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
@@ -16,7 +26,7 @@ def reversible(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -
             "adjoint 'reversible' needs a method with an algebraic inverse: method='reversible_heun', or with another "
             "method adjoint='stochastic' (a dozen states more in memory) or adjoint='checkpoint'; both are exact."
         )
-    return walk_back(States(_forward, _before), scheme, carry, args, path, xs)
+    return walk_back(States(_forward, _before, _trusted), scheme, carry, args, path, xs)
 
 
 def _forward(scheme: Scheme, carry: Any, theta: Any, path: Any, xs: Interval) -> tuple[Any, Any, None]:
@@ -28,3 +38,21 @@ def _before(
 ) -> tuple[Any, None]:
     assert scheme.inverse is not None
     return scheme.inverse(carry1, theta, *where), None
+
+
+def _state(carry: Any) -> Any:
+    """y and z: what the method carries beside them follows from them, and running sums move nothing."""
+    return (carry.y, carry.z) if isinstance(carry, Carry) else _state(carry[0])
+
+
+def _trusted(first: Any, found: Any, last: Any) -> Any:
+    def near(y0: Any, y: Any, y1: Any) -> Any:
+        size = jnp.maximum(jnp.abs(y0), jnp.abs(y1))
+        return jnp.all(jnp.abs(y - y0) <= ALLOWED * (size + jnp.mean(size)))
+
+    first, found, last = (_state(carry) for carry in (first, found, last))
+    trusted = jnp.stack(jax.tree.leaves(jax.tree.map(near, first, found, last))).all()
+    # A solve that is not finite has no other gradient than NaN, and its own report.
+    finite = jnp.stack([jnp.isfinite(y).all() for y in jax.tree.leaves(last)]).all()
+    report_unrecovered(finite & ~trusted)
+    return trusted

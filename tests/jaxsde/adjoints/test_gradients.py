@@ -210,6 +210,26 @@ def test_no_adjoint_changes_the_solution_and_vmap_works_both_ways(adjoint):
     np.testing.assert_allclose(outside["w"], jax.grad(loss)(args, "backprop")["w"], rtol=1e-4, atol=1e-6)
 
 
+def test_reversible_is_nan_with_a_warning_where_its_walk_loses_the_states():
+    def gradient(k, adjoint):
+        def loss(y0):
+            ys = sdeint_strat(
+                lambda y, t, _: -k * (y - 1.0), lambda y, t, _: 0.1 * y, y0, np.asarray([0.0, 1.0]), KEY, None,
+                "reversible_heun", dt=1 / 256, adjoint=adjoint, running=lambda y, t, h, dW, _: jnp.sum(y) * h,
+            )  # fmt: skip
+            return jnp.sum(ys[0][-1]) + ys[1][-1]
+
+        found = jax.grad(loss)(jnp.array([0.5, 1.2]))
+        jax.effects_barrier()
+        return found
+
+    np.testing.assert_allclose(gradient(6.0, "reversible"), gradient(6.0, "backprop"), rtol=1e-3)
+    with pytest.warns(RuntimeWarning, match="adjoint='stochastic'"):
+        lost = gradient(30.0, "reversible")
+    assert np.isnan(lost).all()
+    assert np.isfinite(gradient(30.0, "stochastic")).all()
+
+
 def test_reversible_is_refused_for_a_method_without_an_inverse():
     y0, args = problem()
     with pytest.raises(ValueError, match="reversible_heun"):
