@@ -1,11 +1,12 @@
 """What tests of several parts of the package use."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sdebnn.runs import MetricsLog, RunFolder
+from sdebnn.runs import MetricsLog, RunFolder, strict_json
 
 
 @pytest.fixture
@@ -35,3 +36,17 @@ def check_average() -> Callable[[Sequence[dict[str, np.ndarray]]], None]:
             np.testing.assert_allclose(states[-1][f"average/{name}"], expected, rtol=1e-5, atol=1e-7)
 
     return check
+
+
+@pytest.fixture
+def with_choices() -> Callable[..., None]:
+    """Makes of a run one that was trained with other choices: its checkpoints say of which they come."""
+
+    def change(run: RunFolder, **choices: Any) -> None:
+        config = run.read_config() | choices
+        strict_json.write(run.config_file, config)
+        for sidecar in run.checkpoints.glob("*.json"):
+            record = strict_json.read(sidecar)
+            strict_json.write(sidecar, record | {"meta": record["meta"] | {"config": config}})
+
+    return change

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sdebnn.cli import main
+from sdebnn.runs import RunFolder
 
 QUICK = [
     "--epochs",
@@ -185,16 +186,16 @@ def test_a_run_is_resumed_with_the_choices_that_it_was_started_with(tmp_path, ca
     assert run(capsys, "train", "--resume", str(tmp_path / "run"), "--output", str(tmp_path / "b"))[0] == 2
 
 
-def test_a_checkpoint_of_another_model_is_refused_and_left_as_it_is(tmp_path, capsys) -> None:
+def test_a_checkpoint_of_another_model_is_refused_and_left_as_it_is(tmp_path, capsys, with_choices) -> None:
     assert run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)[0] == 0
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"width": 5}))
+    with_choices(RunFolder(tmp_path / "run"), width=5)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").iterdir()}
     for command in (["train", "--resume"], ["evaluate"]):
         code, _, err = run(capsys, *command, str(tmp_path / "run"))
         assert code == 2
         assert "it is of another model or configuration" in err
-        assert err.count("\n") == 1
+        # The line before it says what the data are.
+        assert [line.startswith("sdebnn: error:") for line in err.splitlines()] == [False, True]
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").iterdir()}
 
 

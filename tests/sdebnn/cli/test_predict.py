@@ -12,6 +12,7 @@ import pytest
 
 from sdebnn.cli import main
 from sdebnn.errors import InputError
+from sdebnn.runs import RunFolder
 from sdebnn.training import prediction_file
 
 QUICK = "--epochs 1 --max-steps 3 --batch-size 8 --width 4 --steps 2 --test-samples 3 --drift-widths 2 --accumulate 2"
@@ -95,10 +96,11 @@ def test_the_other_framework_predicts_too(runs, tmp_path) -> None:
         ("targets", {"method": "midpoint", "adjoint": "stochastic", "rtol": 0.1, "adjoint_adaptive": 1}, "jax"),
     ],
 )
-def test_how_a_run_was_trained_is_no_matter_to_the_other_framework(run, choices, other, runs, tmp_path) -> None:
+def test_how_a_run_was_trained_is_no_matter_to_the_other_framework(
+    run, choices, other, runs, tmp_path, with_choices
+) -> None:
     shutil.copytree(runs / run, tmp_path / "run")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config | choices))
+    with_choices(RunFolder(tmp_path / "run"), **choices)
     flags = ["--framework", other, *(["--rtol", "0"] if "rtol" in choices else [])]
     assert predict(tmp_path, tmp_path, "run", np.ones((2, 3)), "out.npz", *flags) == 0
 

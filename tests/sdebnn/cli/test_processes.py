@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.runs import MetricsLog, RunFolder, checkpoint, strict_json
+from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 CHOICES = (
     "--epochs 50 --batch-size 24 --width 4 --steps 2 --drift-widths 2 --augment 1 --test-samples 2 "
@@ -93,7 +93,9 @@ def test_several_processes_train_as_one_does(framework: str, table: str, tmp_pat
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, table: str, tmp_path: Path) -> None:
+def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(
+    framework: str, table: str, tmp_path: Path, with_choices
+) -> None:
     choices = ["--data", table, "--framework", framework, *CHOICES.split(), "--checkpoint-steps", "5"]
     run = RunFolder(tmp_path / "moved")
     # Long enough that it is stopped on the way.
@@ -110,12 +112,8 @@ def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(framework: str, 
     step = checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"]
     assert step > 0
     assert step % 10 == 0
-    # A shorter rest of it, for the test's sake; a checkpoint says of which choices it comes.
-    shorter = run.read_config() | {"epochs": step + 10}
-    strict_json.write(run.config_file, shorter)
-    sidecar = checkpoint.latest(run.checkpoints).with_suffix(".json")
-    record = strict_json.read(sidecar)
-    strict_json.write(sidecar, record | {"meta": record["meta"] | {"config": shorter}})
+    # A shorter rest of it, for the test's sake.
+    with_choices(run, epochs=step + 10)
     ended(start(framework, 1, "--resume", str(run.path)))
     assert checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"] == step + 10
     assert np.isfinite(losses(run.path)).all()
