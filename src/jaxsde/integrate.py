@@ -14,6 +14,7 @@ from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
+from jaxsde.forks import refuse_fork
 from jaxsde.methods import Method
 from jaxsde.problem import (
     check_adaptive,
@@ -224,6 +225,7 @@ class _Posed(NamedTuple):
 def _pose(
     sde_type: str, f: Any, g: Any, y0: Any, ts: Any, args: Any, method: str, noise: str, noise_shape: Any, adjoint: str
 ) -> _Posed:
+    refuse_fork()
     chosen = check_method(method, sde_type, noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)

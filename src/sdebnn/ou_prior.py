@@ -1,7 +1,7 @@
 """The choices that make the prior of a block's weights, for both frameworks."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -47,6 +47,8 @@ class OUPrior:
     noisy_depth: tuple[float | int, float | int] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        for name in ("sigma", "rate", "noisy_weights"):
+            object.__setattr__(self, name, real_number(f"The weight process got {name}", getattr(self, name)))
         if not 0 < self.sigma < np.inf:
             raise InputError(f"The weight process got sigma={self.sigma}; it takes a positive, finite number.")
         if not 0 <= self.rate < np.inf:
@@ -64,6 +66,11 @@ class OUPrior:
             raise InputError(
                 f"The weight process got noisy_weights={self.noisy_weights}; it takes a share above 0, up to 1."
             )
+        depths = self.noisy_depth
+        if not (isinstance(depths, tuple | list | np.ndarray) and np.shape(depths) == (2,)):
+            raise InputError(f"The weight process got noisy_depth={depths!r}; it takes two depths between 0 and 1.")
+        first, last = (real_number("The weight process got noisy_depth with the depth", depth) for depth in depths)
+        object.__setattr__(self, "noisy_depth", (first, last))
         if not 0 <= self.noisy_depth[0] <= self.noisy_depth[1] <= 1:
             raise InputError(
                 f"The weight process got noisy_depth={self.noisy_depth}; it takes two depths between 0 and 1, the "
@@ -99,6 +106,16 @@ class OUPrior:
             return everywhere * centre[None], everywhere * (sigma / (2 * self.rate) ** 0.5)[None]
         variance = (1 - decay**2) / (2 * self.rate) if self.rate else ts[:, None]
         return centre[None] + (w0 - centre)[None] * decay, np.sqrt(variance) * sigma[None]
+
+
+def real_number(got: str, value: Any) -> float:
+    """The number as Python has it. **Raises:** `InputError`, a sentence that starts with `got`, for anything else."""
+    try:
+        if np.ndim(value) == 0 and not isinstance(value, str | bytes):
+            return float(value)
+    except TypeError:
+        pass
+    raise InputError(f"{got}={value!r}; it takes one real number that is known, not an array or what JAX traces.")
 
 
 _NAMES = {"sigma_scale": ("fan_in", "constant"), "centre": ("w0", "zero"), "start": ("learned", "gaussian")}

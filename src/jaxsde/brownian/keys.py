@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsde.forks import refuse_fork
+
 RAW_SIZES = (2, 4)
 
 
 def check_key(rng: Any) -> None:
-    """Refuses what is neither a typed key nor a legacy one."""
+    """Refuses what is neither a typed key nor a legacy one, and any in a process where JAX cannot compute."""
+    refuse_fork()
     dtype, shape = getattr(rng, "dtype", None), getattr(rng, "shape", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         good = shape == ()

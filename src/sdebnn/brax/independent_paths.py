@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from jaxsde.brownian.keys import threefry_key
-from sdebnn.brax.bayesian import BayesianLayer, Init, Params, Shape
+from sdebnn.brax.bayesian import BayesianLayer, Init, Output, Params, Shape, check_pair, with_kl
 from sdebnn.errors import InputError
 
 
@@ -26,14 +26,14 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
 
     **Raises:** `InputError` when the batch cannot be divided into so many equal parts.
     """
-    layer_init, layer_apply = layer
+    layer_init, layer_apply = check_pair(layer, "The layer of independent_paths")
     if groups is not None and groups < 1:
         raise InputError(f"independent_paths got groups={groups}; it takes 1 or more.")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return layer_init(rng, input_shape)
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> tuple[Any, Float[Array, ""]]:
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
         batch = inputs.shape[0]
         parts = batch if groups is None else groups
         if batch % parts:
@@ -43,7 +43,11 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
             )
         divided = inputs.reshape(parts, batch // parts, *inputs.shape[1:])
         keys = jax.random.split(threefry_key(rng), parts)
-        outputs, kl = jax.vmap(lambda x, key: layer_apply(params, x, rng=key, **kwargs))(divided, keys)
-        return outputs.reshape(batch, *outputs.shape[2:]), jnp.mean(kl)
+
+        def of_part(x: Any, key: Any) -> Output:
+            return with_kl(layer_apply(params, x, rng=key, **kwargs), "The layer of independent_paths")
+
+        outputs, kl = jax.vmap(of_part)(divided, keys)
+        return Output(outputs.reshape(batch, *outputs.shape[2:]), jnp.mean(kl))
 
     return BayesianLayer(init, apply)

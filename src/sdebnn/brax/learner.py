@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxsde.forks import refuse_fork
 from sdebnn.brax import devices, gradient_noise
 from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.bayesian import Params
@@ -85,6 +86,7 @@ class JaxLearner:
                 f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
                 "sdebnn.training.predictions.class_weights makes them."
             )
+        refuse_fork()
         check_likelihood(model.likelihood)
         self.by_choices = by_choices
         self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
@@ -107,6 +109,7 @@ class JaxLearner:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), self._state.average)
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
+        refuse_fork()
         x, y = devices.place(self._mesh, (x, y), EXAMPLES)
         self._state, values = self._step(
             self._state, self._step_key, x, y, np.uint32(step), self.config.average_decay(step)
@@ -137,6 +140,7 @@ class JaxLearner:
         self._state = self._state._replace(average=devices.place(self._mesh, params))
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        refuse_fork()
         outputs = self._sampler(self.params, x, jax.random.fold_in(self._rng, EVALUATE))
         check_outputs(outputs.shape[1:], (len(x), number_of_outputs(self.model.likelihood)))
         return outputs
@@ -201,6 +205,7 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None 
     **Raises:** `InputError` when the configuration does not fit the data or the devices, and in every process of
     several that were started with different choices or data.
     """
+    refuse_fork()
     if devices is not None:
         offer(min(devices or cores(), cores()))
     else:

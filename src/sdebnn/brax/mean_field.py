@@ -1,15 +1,19 @@
 """Mean-field variational layers: every weight an independent Gaussian."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.bayesian import BayesianLayer, Init, Params, Shape
+from sdebnn.brax.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer, initialise, without_kl
+from sdebnn.brax.ode_block import check_params
+from sdebnn.brax.precision import as_precision, check_real, precision, working
 from sdebnn.errors import InputError
+from sdebnn.ou_prior import real_number
 
 
 def MeanField(
@@ -30,34 +34,49 @@ def MeanField(
     **Returns:** a `BayesianLayer` with params `{"mean", "log_std"}`, each shaped as the layer's params, whose `apply`
     also takes `prior=True` to draw from the prior.
 
-    **Raises:** `InputError` unless both standard deviations are positive.
+    **Raises:** `InputError` for anything but a deterministic (init, apply) pair and unless both standard deviations are
+    positive; when `init` is called, for parameters that are not real.
     """
-    layer_init, layer_apply = layer
+    pair = as_layer(layer, "The layer of MeanField")
+    prior_std, initial_std = (
+        real_number(f"MeanField got {name}", std)
+        for name, std in (("prior_std", prior_std), ("initial_std", initial_std))
+    )
     for name, std in (("prior_std", prior_std), ("initial_std", initial_std)):
-        if not std > 0:
-            raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
+        if not 0 < std < math.inf:
+            raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive and finite.")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, mean = layer_init(derive_key(rng, "sdebnn.MeanField.init"), input_shape)
+        key = derive_key(rng, "sdebnn.MeanField.init")
+        output_shape, mean = initialise(pair, key, input_shape, "the layer of MeanField")
+        check_real("The layer of MeanField", mean)
         return output_shape, {
             "mean": mean,
-            "log_std": jax.tree.map(lambda m: jnp.full_like(m, jnp.log(initial_std)), mean),
+            "log_std": jax.tree.map(lambda m: jnp.full_like(m, math.log(initial_std)), mean),
         }
 
-    def apply(
-        params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any
-    ) -> tuple[Any, Float[Array, ""]]:
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+        check_params("MeanField", params, ("mean", "log_std"))
+        check_real("The layer of MeanField", params["mean"])
+        dtype = precision("MeanField", inputs, params)
+        params, inputs = as_precision(working(dtype), params), as_precision(dtype, inputs)
         mean, unravel = ravel_pytree(params["mean"])
         layer_key = derive_key(rng, "sdebnn.MeanField.layer")
+
+        def outputs(weights: Params) -> Any:
+            found = pair.apply(as_precision(dtype, weights), inputs, rng=layer_key, **kwargs)
+            return without_kl(found, "The layer of MeanField")
+
+        nothing = jnp.zeros((), mean.dtype)
         if disable:
-            return layer_apply(params["mean"], inputs, rng=layer_key, **kwargs), jnp.zeros(())
+            return Output(outputs(params["mean"]), nothing)
         log_std, _ = ravel_pytree(params["log_std"])
         noise = jax.random.normal(derive_key(rng, "sdebnn.MeanField"), mean.shape, mean.dtype)
         if prior:
-            return layer_apply(unravel(prior_std * noise), inputs, rng=layer_key, **kwargs), jnp.zeros(())
+            return Output(outputs(unravel(prior_std * noise)), nothing)
         weights = unravel(mean + jnp.exp(log_std) * noise)
-        log_ratio = log_std - jnp.log(prior_std)
+        log_ratio = log_std - math.log(prior_std)
         kl = jnp.sum(0.5 * (jnp.exp(2 * log_ratio) + jnp.square(mean / prior_std) - 1) - log_ratio)
-        return layer_apply(weights, inputs, rng=layer_key, **kwargs), kl
+        return Output(outputs(weights), kl)
 
     return BayesianLayer(init, apply)

@@ -1,5 +1,6 @@
 """The deterministic counterparts of the SDEBNN block: neural ODEs whose weights stand still, or follow an ODE too."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from jaxtyping import PRNGKeyArray
 
 from jaxsde import sdeint_ito
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.bayesian import Init, Layer, Params, Shape
+from sdebnn.brax.bayesian import Init, Layer, Params, Shape, as_layer, initialise
+from sdebnn.brax.precision import as_precision, check_real, precision, working
+from sdebnn.brax.vector_field import init_vector_field, vector_field
 from sdebnn.errors import InputError
 
 
@@ -21,18 +24,20 @@ def ODEBlock(
 
     **Arguments:** as those of `SDEBNN`. Without noise Euler-Maruyama is Euler's method.
 
-    **Raises:** `InputError` when `fx` changes the shape of its input or `steps` is not positive.
+    **Raises:** `InputError` as `SDEBNN`.
     """
     check_steps("ODEBlock", steps)
-    f_x = Layer(*fx)
+    f_x = as_layer(fx, "f_x of ODEBlock")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, params = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
-        keeps_shape(input_shape, output_shape)
-        return output_shape, params
+        return init_vector_field(f_x, rng, input_shape)
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
-        return _flow(lambda x, t, params: f_x.apply(params, x, t=t), inputs, params, steps, method, adjoint)
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+        dtype = precision("ODEBlock", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
+        field = vector_field(f_x, params, inputs, rng)
+        return _flow(lambda x, t, params: field(params, x, t), inputs, params, steps, method, adjoint, dtype)
 
     return Layer(init, apply)
 
@@ -55,43 +60,55 @@ def HyperODEBlock(
     **Raises:** `InputError` as `ODEBlock`.
     """
     check_steps("HyperODEBlock", steps)
-    f_x, nn = Layer(*fx), Layer(*drift)
+    f_x, nn = as_layer(fx, "f_x of HyperODEBlock"), as_layer(drift, "The drift of HyperODEBlock")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, w0 = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
-        keeps_shape(input_shape, output_shape)
+        output_shape, w0 = init_vector_field(f_x, rng, input_shape)
+        check_real("f_x of HyperODEBlock", w0)
+        size = ravel_pytree(w0)[0].shape
         drift_key = derive_key(rng, "sdebnn.block.drift")
-        return output_shape, {"w0": w0, "drift": nn.init(drift_key, ravel_pytree(w0)[0].shape)[1]}
+        return output_shape, {"w0": w0, "drift": initialise(nn, drift_key, size, "the drift of HyperODEBlock")[1]}
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+        check_params("HyperODEBlock", params, ("w0", "drift"))
+        dtype = precision("HyperODEBlock", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
         w0, unravel = ravel_pytree(params["w0"])
+        moves_weights = vector_field(nn, params["drift"], w0, rng, "The drift of HyperODEBlock")
+        field = vector_field(f_x, params["w0"], inputs, rng)
 
         def drift_of_both(y: Any, t: Any, params: Params) -> Any:
             w, x = y
-            return nn.apply(params["drift"], w, t=t), f_x.apply(unravel(w), x, t=t)
+            return moves_weights(params["drift"], w, t), field(unravel(w), x, t)
 
-        return _flow(drift_of_both, (w0, inputs), params, steps, method, adjoint)[1]
+        return _flow(drift_of_both, (w0, inputs), params, steps, method, adjoint, dtype)[1]
 
     return Layer(init, apply)
 
 
-def _flow(drift: Callable[..., Any], y0: Any, params: Params, steps: int, method: str, adjoint: str) -> Any:
-    """The state at depth 1."""
+def _flow(drift: Callable[..., Any], y0: Any, params: Params, steps: int, method: str, adjoint: str, dtype: Any) -> Any:
+    """The state at depth 1, in that precision."""
     depths = np.array([0.0, 1.0])
     ys = sdeint_ito(drift, None, y0, depths, None, params, method, dt=1 / steps, noise="additive", adjoint=adjoint)
-    return jax.tree.map(lambda y: y[-1], ys)
+    return jax.tree.map(lambda y: y[-1].astype(dtype), ys)
 
 
 def check_steps(block: str, steps: int) -> None:
     """Refuses a solver without steps."""
-    if steps < 1:
+    try:
+        whole = operator.index(steps)
+    except TypeError:
+        raise InputError(f"{block} got steps={steps!r}; it takes a whole number of steps, 1 or more.") from None
+    if whole < 1:
         raise InputError(f"{block} got steps={steps}; the solver takes 1 step or more over depth 0 to 1.")
 
 
-def keeps_shape(input_shape: Shape, output_shape: Shape) -> None:
-    """Refuses an f_x that changes the shape of the hidden state."""
-    if tuple(output_shape) != tuple(input_shape):
+def check_params(block: str, params: Params, names: tuple[str, ...]) -> None:
+    """Refuses parameters of something else."""
+    if not (hasattr(params, "keys") and set(names) <= set(params.keys())):
+        got = list(params.keys()) if hasattr(params, "keys") else type(params).__name__
         raise InputError(
-            f"f_x maps inputs of shape {input_shape} to {output_shape}; it moves the hidden state through depth, "
-            "so it must keep its shape."
+            f"{block} got parameters that are {got}; its parameters are a dictionary of {' and '.join(names)}, which "
+            "init gives: output_shape, params = block.init(rng, input_shape)."
         )

@@ -5,13 +5,16 @@ from typing import Any
 import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.bayesian import BayesianLayer, Init, Layer, Params, Shape
-from sdebnn.brax.ode_block import check_steps, keeps_shape
+from jaxsde.brownian.keys import check_key
+from sdebnn.brax.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer
+from sdebnn.brax.ode_block import check_params, check_steps
+from sdebnn.brax.precision import as_precision, check_real, precision, working
+from sdebnn.brax.vector_field import init_vector_field, vector_field
 from sdebnn.brax.weight_path import draw_path
 from sdebnn.brax.weight_process import WeightProcess
+from sdebnn.errors import InputError
 
 DEPTHS = np.array([0.0, 1.0])
 
@@ -45,25 +48,39 @@ def SDEBNN(
     **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
     of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.
 
-    **Raises:** `InputError` when `fx` changes the shape of its input or `steps` is not positive.
+    Outputs are of the highest precision of inputs and parameters; the block is solved in that of single or above.
+
+    **Raises:** `InputError` for an `fx` that is no deterministic (init, apply) pair, `steps` that are not positive and
+    anything but a `WeightProcess`; when `init` is called, for an `fx` that changes the shape of its input, whose
+    outputs for an example depend on the others of the batch (batch normalisation), or whose parameters are not real.
     """
     check_steps("SDEBNN", steps)
-    f_x = Layer(*fx)
+    f_x = as_layer(fx, "f_x of SDEBNN")
+    if not isinstance(process, WeightProcess):
+        raise InputError(
+            f"SDEBNN got process={type(process).__name__}; it takes a WeightProcess, such as "
+            "WeightProcess(drift_network())."
+        )
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        output_shape, w0 = f_x.init(derive_key(rng, "sdebnn.block.w0"), input_shape)
-        keeps_shape(input_shape, output_shape)
+        output_shape, w0 = init_vector_field(f_x, rng, input_shape)
+        check_real("f_x of SDEBNN", w0)
         return output_shape, process.init(rng, w0)
 
-    def apply(
-        params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any
-    ) -> tuple[Any, Float[Array, ""]]:
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+        check_key(rng)
+        check_params("SDEBNN", params, ("w0", "drift"))
+        check_real("f_x of SDEBNN", params["w0"])
+        dtype = precision("SDEBNN", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
+        field = vector_field(f_x, params["w0"], inputs, rng)
         unravel = ravel_pytree(params["w0"])[1]
         _, xs, kl = draw_path(
             process, params, rng, DEPTHS, steps=steps, hidden=inputs,
-            hidden_drift=lambda w, x, t: f_x.apply(unravel(w), x, t=t),
+            hidden_drift=lambda w, x, t: field(unravel(w), x, t),
             method=method, adjoint=adjoint, kl_estimator=kl_estimator, prior=prior,
         )  # fmt: skip
-        return jax.tree.map(lambda x: x[-1], xs), kl
+        return Output(jax.tree.map(lambda x: x[-1].astype(dtype), xs), kl)
 
     return BayesianLayer(init, apply)

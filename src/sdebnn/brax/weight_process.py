@@ -20,8 +20,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.bayesian import Init, Layer, Params
+from sdebnn.brax.bayesian import Init, Params, as_layer, initialise
 from sdebnn.brax.diffeq_layers import fan_in
+from sdebnn.brax.precision import check_real
+from sdebnn.brax.vector_field import vector_field
 from sdebnn.errors import InputError
 from sdebnn.ou_prior import OUPrior
 
@@ -44,22 +46,30 @@ class WeightProcess(OUPrior):
     drift: tuple[Init, Any]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "drift", Layer(*self.drift))
+        object.__setattr__(self, "drift", as_layer(self.drift, "The posterior drift of WeightProcess"))
         super().__post_init__()
 
     def init(self, rng: PRNGKeyArray, w0: Params) -> Params:
         """Parameters `{"w0", "drift"}` of the process that starts at the weights `w0`, a pytree; with a Gaussian start
         also `"w0_log_ratio"`, the logarithm of its standard deviations in units of the prior's.
         """
-        size = ravel_pytree(w0)[0].size
-        output_shape, drift = self.drift[0](derive_key(rng, "sdebnn.block.drift"), (size,))
+        check_real("The start of WeightProcess", w0)
+        w = ravel_pytree(w0)[0]
+        size = w.size
+        if size == 0:
+            raise InputError(
+                "The start of WeightProcess has no weights (f_x has no parameters); there is none to move."
+            )
+        nn = as_layer(self.drift, "The posterior drift")
+        output_shape, drift = initialise(nn, derive_key(rng, "sdebnn.block.drift"), (size,), "the posterior drift")
         if tuple(output_shape) != (size,):
             raise InputError(
                 f"The posterior drift maps {size} weights to shape {output_shape}; it must give one number for "
                 "each weight."
             )
+        vector_field(nn, drift, jax.ShapeDtypeStruct((size,), w.dtype), rng, "The posterior drift")
         params = {"w0": w0, "drift": drift}
-        return params if self.start == "learned" else params | {"w0_log_ratio": jnp.zeros(self.noisy(size))}
+        return params if self.start == "learned" else params | {"w0_log_ratio": jnp.zeros(self.noisy(size), w.dtype)}
 
     def diffusion(self, params: Params) -> Float[np.ndarray, " noisy"]:
         """sigma of every weight that has noise; a constant that no gradient reaches."""
