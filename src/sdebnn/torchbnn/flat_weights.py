@@ -11,6 +11,7 @@ from sdebnn.torchbnn.arrays import natural_order
 from sdebnn.torchbnn.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.bayesian import Serial, check_deterministic, forward_parameters, takes_depth
 from sdebnn.torchbnn.bfloat16 import Bfloat16
+from sdebnn.torchbnn.checkpoints_within import without_checkpoints
 from sdebnn.torchbnn.diffeq_layers import Activation, Ignore, Swish, fan_in
 from sdebnn.torchbnn.dropout import check_no_dropout
 from sdebnn.torchbnn.in_place import InputsKept
@@ -65,9 +66,22 @@ class FlatWeights:
         parameters = dict(module.named_parameters())
         return torch.cat([parameters[name].reshape(-1) for name in self._names])
 
-    def runner(self, module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
-        """The module as a function of weights, x and t, with an x that it may write into. **Raises:** as `run`."""
-        kept = InputsKept(lambda x, w, t: self.run(module, w, x, t), "f_x")
+    def runner(
+        self, module: nn.Module, *, own: bool = False
+    ) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
+        """The module as a function of weights, x and t, with an x that it may write into; `own` says that the weights
+        are those of the module. **Raises:** as `run` and `without_checkpoints`.
+        """
+        looked = own
+
+        def run(x: torch.Tensor, w: torch.Tensor, t: Any) -> torch.Tensor:
+            nonlocal looked
+            if looked or not torch.is_grad_enabled():
+                return self.run(module, w, x, t)
+            looked = True
+            return without_checkpoints(lambda: self.run(module, w, x, t), (w, x), "f_x")
+
+        kept = InputsKept(run, "f_x")
         return lambda w, x, t: kept(x, w, t, weights=w)
 
     def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:

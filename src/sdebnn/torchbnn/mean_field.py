@@ -8,6 +8,7 @@ from torch import nn
 
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.bayesian import BayesianModule, Output, check_deterministic, device_of, masks_from
+from sdebnn.torchbnn.checkpoints_within import without_checkpoints
 from sdebnn.torchbnn.dropout import layers_that_draw
 from sdebnn.torchbnn.precision import called_with, check_weights, precision, working
 from sdebnn.torchbnn.randomness import check_generator
@@ -79,12 +80,16 @@ class MeanField(BayesianModule):
                 kl = kl + (0.5 * (torch.exp(2 * log_ratio) + (mean / self.prior_std) ** 2 - 1) - log_ratio).sum()
         weights = {name: weight.to(dtypes[name]) for name, weight in weights.items()}
 
+        called = "MeanField's layer"
+
         def layer(x: torch.Tensor) -> torch.Tensor:
-            return torch.func.functional_call(self.mean, weights, (x,))
+            def call() -> torch.Tensor:
+                return torch.func.functional_call(self.mean, weights, (x,))
+
+            return call() if self.disable else without_checkpoints(call, (x, *weights.values()), called)
 
         # A copy, which layers may write into.
         x = x.to(promoted, copy=True) if promotes else x.clone()
-        called = "MeanField's layer"
         return Output(
             called_with(masks_from(rng, layer, called) if self._drops else layer, x, weights.values(), called), kl
         )

@@ -33,7 +33,11 @@ class ODEBlock(nn.Module):
         dtype = precision(x, self.parameters(), "ODEBlock")
         x = x.to(working(dtype))
         # Read once: an adjoint asks for the drift again when a module around this one has put its weights back.
-        weights, state, fx = self._layout.of(self._fx).to(x.dtype), FlatState(x), self._layout.runner(self._fx)
+        weights, state, fx = (
+            self._layout.of(self._fx).to(x.dtype),
+            FlatState(x),
+            self._layout.runner(self._fx, own=True),
+        )
 
         def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
             return state.flat(fx(weights, state.shaped(y), depth(t, y)))

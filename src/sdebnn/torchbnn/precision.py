@@ -64,8 +64,11 @@ def called_with(
     try:
         return layer(x)
     except RuntimeError as error:
+        # Of other errors PyTorch's sentence is the right one.
+        if not isinstance(x, torch.Tensor) or "type" not in str(error):
+            raise
         dtype = next((p.dtype for p in parameters), x.dtype)
-        if x.dtype == dtype or not isinstance(x, torch.Tensor):
+        if x.dtype == dtype:
             raise
         raise InputError(
             f"{called} has parameters of {dtype} and got inputs of {x.dtype} ({error}): convert the inputs, "
