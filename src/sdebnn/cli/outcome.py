@@ -41,7 +41,7 @@ def outcome(program: str, action: Callable[[], None]) -> int:
 def _plain_warnings(program: str) -> Iterator[None]:
     """What a warning says is for the user; where the code has it is not."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"{program}: warning: {' '.join(str(message).splitlines())}\n"
+    warnings.formatwarning = lambda message, *_, **__: _plain(f"{program}: warning: {message}") + "\n"
     try:
         yield
     finally:
@@ -112,12 +112,16 @@ def _open_standard_streams() -> None:
 
 
 def _complain(text: str) -> None:
-    # The names of files, and what is in them, may have lines of their own, or steer the terminal.
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.splitlines()))
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(_plain(text), file=sys.stderr, flush=True)
+
+
+def _plain(text: str) -> str:
+    """One line, not too long. The names of files, and what is in them, may have lines of their own, or steer the
+    terminal.
+    """
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.splitlines()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
 
 
 @contextlib.contextmanager

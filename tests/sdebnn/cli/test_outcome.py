@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,12 @@ def test_text_of_others_cannot_steer_the_terminal_nor_fill_it(capsys: pytest.Cap
     assert said.startswith("program: error: of a file: \\x1b[2J\\u202e long")
     assert said.endswith("long end\n")
     assert len(said) < 5000
+
+
+def test_warnings_are_one_line_that_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def act() -> None:
+        # Pytest catches warnings; what is shown of one is made by this function.
+        sys.stderr.write(warnings.formatwarning("x in\na\x1b[31m.npz", UserWarning, "code.py", 1))
+
+    assert outcome("program", act) == 0
+    assert capsys.readouterr().err == "program: warning: x in a\\x1b[31m.npz\n"
