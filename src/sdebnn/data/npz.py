@@ -27,7 +27,7 @@ CHUNK = 2**20
 TEST_FRACTION = 1 / 3
 
 
-def load_npz(path: Path, *, task: str = "auto", layout: str = "auto") -> Dataset:
+def load_npz(path: Path, *, task: str = "auto", layout: str = "auto", like: str | None = None) -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
     - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). Images of whole numbers are pixels from
@@ -41,6 +41,8 @@ def load_npz(path: Path, *, task: str = "auto", layout: str = "auto") -> Dataset
 
     - `task`: `"classification"` or `"regression"`, where the numbers leave it open; see `as_answers`.
     - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
+    - `like`: the dtype of the images of a run that was started before, which says whether 0 and 1 are pixels;
+      that they are images is not asked again.
 
     **Raises:** `InputError` when the file is not such a file, where it is open which task or layout is meant, and for
     all that `Dataset` refuses.
@@ -55,10 +57,17 @@ def load_npz(path: Path, *, task: str = "auto", layout: str = "auto") -> Dataset
             f"{path} has no array {missing[0]!r} (it has {_listed(found)}); it needs x and y, and "
             "either both or none of x_test and y_test."
         )
-    x, y = as_inputs(arrays["x"], f"x in {path}", layout=layout), as_answers(arrays["y"], f"y in {path}", task)
+    x = as_inputs(arrays["x"], f"x in {path}", layout=layout, like=like)
+    y = as_answers(arrays["y"], f"y in {path}", task)
     if task == "auto":
         ask_for_the_task(arrays["y"], f"y in {path}")
-    if layout == "auto" and arrays["x"].ndim == 3 and arrays["x"].dtype.kind == "f" and x.shape[1] != x.shape[2]:
+    if (
+        layout == "auto"
+        and like is None
+        and arrays["x"].ndim == 3
+        and arrays["x"].dtype.kind == "f"
+        and x.shape[1] != x.shape[2]
+    ):
         warnings.warn(
             f"x in {path} has shape {arrays['x'].shape}, which is taken as {len(x)} grey images of {x.shape[1]} x "
             f"{x.shape[2]}; choose layout='images' (--layout) if they are, or layout='table' for rows of "

@@ -15,21 +15,28 @@ from sdebnn.errors import InputError
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
 
 
-def load(name: str | Path, data_dir: str | Path | None = None, *, task: str = "auto", layout: str = "auto") -> Dataset:
+def load(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    task: str = "auto",
+    layout: str = "auto",
+    like: str | None = None,
+) -> Dataset:
     """A data set by its name.
 
     **Arguments:**
 
     - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`).
     - `data_dir`: the folder of data sets (see `data_home`) for those that are published files.
-    - `task`, `layout`: what a .npz file's numbers are, where that is open (see `load_npz`).
+    - `task`, `layout`, `like`: what a .npz file's numbers are, where that is open (see `load_npz`).
 
     **Raises:** `InputError` for an unknown name, a task or layout that does not fit, and for files that are missing,
     truncated, altered or wrong.
     """
     name, path = str(name), Path(name)
     if path.suffix == ".npz":
-        return load_npz(expand_user(path), task=task, layout=layout)
+        return load_npz(expand_user(path), task=task, layout=layout, like=like)
     if path.suffix:
         raise InputError(
             f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "

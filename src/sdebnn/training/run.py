@@ -32,6 +32,8 @@ from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
+MOVED = "--data FILE.npz (in Python: data='FILE.npz')"
+
 
 class Run(NamedTuple):
     """A run that has just ended: its folder, its choices, the data, the learner and what came of it."""
@@ -185,6 +187,14 @@ def _settled(run: RunFolder, started: Started, config: TrainConfig, dataset: Dat
     return dataclasses.replace(config, **Task.read(run).choices())
 
 
+def _kind_of_images(run: RunFolder) -> str | None:
+    """The dtype of a run's images: whole numbers 0 and 1 are pixels to older runs, and to those that had such in
+    memory, and black and white to others.
+    """
+    task = Task.read(run) if os.path.lexists(Task.file(run)) else None
+    return task.x_dtype if task is not None and len(task.x_shape) == 3 else None
+
+
 def _moved(data: str | Path | None) -> dict[str, str]:
     return {} if data is None else {"data": _wherever_one_is(str(data))}
 
@@ -203,19 +213,21 @@ def load_again(
         raise InputError(
             f"The data of the run {run.path} were in memory, and its folder does not hold them: {config.data!r} is not "
             f"a data set that can be read again. Give them, in Python: {arrays.call('resume_run', path)} or "
-            f"{arrays.call('restore', path)}; or as a file that holds the same, with --data FILE.npz."
+            f"{arrays.call('restore', path)}; or as a file that holds the same, with {MOVED}."
         )
     try:
-        return _load(_settled(run, started, config, dataset), data_dir, dataset)
+        return _load(_settled(run, started, config, dataset), data_dir, dataset, _kind_of_images(run))
     except InputError as error:
         if dataset is None and file and not os.path.exists(config.data):
-            raise InputError(f"{error} Where the run's data have moved, name them: --data FILE.npz.") from None
+            raise InputError(f"{error} Where the run's data have moved, name them: {MOVED}.") from None
         raise
 
 
-def _load(config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None) -> Examples:
+def _load(
+    config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None, like: str | None = None
+) -> Examples:
     own = dataset is not None or config.data not in data.NAMES
-    dataset = dataset or data.load(config.data, data_dir, task=config.task, layout=config.layout)
+    dataset = dataset or data.load(config.data, data_dir, task=config.task, layout=config.layout, like=like)
     _refuse_unfitting(config, dataset)
     validation = None
     if config.validation:

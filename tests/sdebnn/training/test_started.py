@@ -195,6 +195,26 @@ def test_data_that_have_moved_are_named_and_others_refused(moved, tmp_path, own)
             go_on()
 
 
+@pytest.mark.filterwarnings("ignore:The pixels of the training images:UserWarning")
+@pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "older"])
+def test_images_of_0_and_1_stay_the_pixels_that_they_were(in_memory, quick, tmp_path) -> None:
+    x, y = np.random.default_rng(0).integers(0, 2, (12, 4, 4, 1)).astype(np.uint8), np.arange(12, dtype=np.int32) % 2
+    config = dataclasses.replace(quick, framework="torch", epochs=1)
+    run = start_run(
+        torchbnn.build_learner, config, tmp_path / "run", dataset=Dataset("m", "classification", x, y, x, y, 2)
+    )
+    file = tmp_path / "same.npz"
+    np.savez(file, x=x.astype(int), y=y, x_test=x, y_test=y)
+    if not in_memory:
+        # As version 0.1 left the folder of a run on the file.
+        config = run.config.to_json() | {"data": str(file)}
+        left = {name: value for name, value in config.items() if name not in ("task", "layout", "class_weight")}
+        run.folder.config_file.write_text(json.dumps(left))
+    data = file if in_memory else None
+    assert restore(torchbnn.build_learner, run.folder.path, data=data).score() == run.fitted.scores
+    assert resume_run(torchbnn.build_learner, run.folder.path, data=data).dataset.x_train.dtype == np.uint8
+
+
 def test_data_in_memory_may_be_given_as_a_file(folder, table, tmp_path, own) -> None:
     with pytest.raises(
         InputError, match=r"were in memory.*resume_run\(build, .*, dataset=dataset\) or restore\(.*--data"
