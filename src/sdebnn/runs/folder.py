@@ -4,13 +4,18 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from sdebnn import storage
 from sdebnn.errors import InputError
 from sdebnn.runs import strict_json
+
+# Seconds: who finds that the folder is another's has it locked for a moment, which is not for training.
+PATIENCE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +142,7 @@ class RunFolder:
 
         **Raises:** `InputError` when another process trains in it.
         """
-        with self._locked("trains"):
+        with self._locked("trains", patience=PATIENCE):
             # What writers left that were killed.
             for file in (*self.path.glob("*.partial"), *self.pictures.glob("*.partial")):
                 with contextlib.suppress(OSError):
@@ -160,18 +165,27 @@ class RunFolder:
         return strict_json.read(self.config_file)
 
     @contextlib.contextmanager
-    def _locked(self, doing: str) -> Iterator[None]:
+    def _locked(self, doing: str, *, patience: float = 0.0) -> Iterator[None]:
+        until = time.monotonic() + patience
         with storage.open_to_append(self.lock_file) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"Another process {doing} in the run folder {self.path}; wait until it has ended, or end it."
-                ) from None
-            except OSError:
-                # Some network file systems have no locks.
-                pass
+            while not _lock(file):
+                if time.monotonic() >= until:
+                    raise InputError(
+                        f"Another process {doing} in the run folder {self.path}; wait until it has ended, or end it."
+                    )
+                time.sleep(0.01)
             yield
+
+
+def _lock(file: FileIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems have no locks.
+        pass
+    return True
 
 
 def _in_the_way(entry: Path, lock: Path) -> bool:

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ with RunFolder.open(Path({str(run.path)!r})).held():
         other.kill()
     with run.held():
         pass
+
+
+def test_who_began_the_run_trains_although_another_has_just_tried(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config({})
+    with run.lock_file.open("a") as other:
+        # As `write_config` of another process has it, until that has seen that the folder is taken.
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        with run.held(), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("inside", ["", "run", "a/b/run"])
