@@ -7,7 +7,7 @@ number which has changed since is not. Arrays that they close over, tracers amon
 part of the program. No function is kept alive; the last 256 compilations are.
 
 A program does not show the rules of `jax.custom_jvp` and `jax.custom_vjp`: where it has one, its derivative is traced
-and compared too. Callbacks are compared by identity.
+and compared too, and where that cannot be, nothing is looked up. Callbacks are compared by identity.
 """
 
 import dataclasses
@@ -21,6 +21,12 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 Function = Callable[..., Any]
+
+# What loses no more than its rounding if it is computed with rounded numbers.
+WELL_CONDITIONED = frozenset({
+    "abs", "broadcast_in_dim", "convert_element_type", "copy", "div", "exp", "integer_pow", "max", "min", "mul", "neg",
+    "pow", "reshape", "rsqrt", "sqrt", "square",
+})  # fmt: skip
 
 
 class Same:
@@ -43,7 +49,7 @@ def once(
     args: Any,
     *arrays: Any,
 ) -> Any:
-    """`run(functions, args, *arrays)`, compiled for all calls that are alike, unless it is traced for a caller's `jit`.
+    """`run(functions, args, *arrays)`, compiled once for all calls alike, except in a caller's `jit` or without any.
 
     **Arguments:**
 
@@ -54,19 +60,23 @@ def once(
     - `args`: what the functions get; `run` hands on what it is given in their place.
     - `arrays`: pytrees of arrays.
     """
-    if isinstance(jax.lax.add(np.float32(0), np.float32(0)), jax.core.Tracer):
-        return run({name: pair and pair[0] for name, pair in functions.items()}, args, *arrays)
+    as_given = {name: pair and pair[0] for name, pair in functions.items()}
+    is_traced = isinstance(jax.lax.add(np.float32(0), np.float32(0)), jax.core.Tracer)
+    if is_traced or jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        return run(as_given, args, *arrays)
     programs, closed_over = {}, {}
     for name, pair in functions.items():
         if pair is not None:
             programs[name], closed_over[name] = _trace(pair[0], pair[1], args)
+    if any(program.key is None for program in programs.values()):
+        return run(as_given, args, *arrays)
     task = _Task(run, programs, tuple(functions), (static, tuple((name, p.key) for name, p in programs.items())))
     return _compiled(task)(closed_over, *arrays)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Program:
-    """A function of arrays and of what it closes over."""
+    """A function of arrays and of what it closes over; `key` is `None` where it cannot be told from others."""
 
     jaxpr: Jaxpr
     tree: Any
@@ -105,18 +115,40 @@ def _trace(function: Function, example: tuple[Any, ...], args: Any) -> tuple[_Pr
 
     try:
         # Numbers become arrays, of which other values are no other program.
-        closed, shape = trace(jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float | np.generic) else x, args))
-    except (TypeError, ValueError, AttributeError):
-        # But a function may need them for a decision.
+        closed, shape = trace(jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float | np.floating) else x, args))
+        as_arrays = not _needs_numbers(closed.jaxpr)
+    except Exception:
+        # But a function may need them for a decision: whatever it says of arrays, it may not say of numbers.
+        as_arrays = False
+    if not as_arrays:
         closed, shape = trace(args)
+    tree = jax.tree.structure(shape)
+    consts = [c if isinstance(c, jax.Array) else np.asarray(c) for c in closed.consts]
     customised: list[str] = []
     key: Any = _key(closed.jaxpr, customised)
     if customised:
-        derivative = _derivative(closed, "custom_vjp" in "".join(customised))
-        key = key, _key(derivative.jaxpr, []), tuple(Same(c) for c in derivative.consts)
-    tree = jax.tree.structure(shape)
-    consts = [c if isinstance(c, jax.Array) else np.asarray(c) for c in closed.consts]
+        try:
+            derivative = _derivative(closed, "custom_vjp" in "".join(customised))
+        except Exception:
+            # It has none, as with a callback, or none in all of its inputs.
+            return _Program(closed.jaxpr, tree, None), consts
+        key = key, _closed_key(derivative, [])
     return _Program(closed.jaxpr, tree, (key, tree)), consts
+
+
+def _needs_numbers(jaxpr: Any) -> bool:
+    """Whether numbers that became arrays are added or compared with each other, or the like.
+
+    Python does so in double precision: the difference of two dates, or 1 - rho^2, may be nothing in single precision.
+    """
+    numbers = {v for v in jaxpr.constvars if v.aval.shape == () and v.aval.dtype.itemsize < 8}
+    for equation in jaxpr.eqns:
+        variables = [v for v in equation.invars if not isinstance(v, Literal)]
+        if variables and numbers.issuperset(variables) and all(v.aval.shape == () for v in equation.invars):
+            if equation.primitive.name not in WELL_CONDITIONED:
+                return True
+            numbers.update(equation.outvars)
+    return False
 
 
 def _derivative(closed: ClosedJaxpr, reverse: bool) -> ClosedJaxpr:
@@ -142,6 +174,12 @@ def _derivative(closed: ClosedJaxpr, reverse: bool) -> ClosedJaxpr:
     return jax.make_jaxpr(derivative)(inputs, [inputs[i] for i in moving])
 
 
+def _closed_key(closed: ClosedJaxpr, customised: list[str]) -> Any:
+    # An array of numpy may be changed in place.
+    consts = ((c.dtype, c.shape, c.tobytes()) if isinstance(c, np.ndarray) else Same(c) for c in closed.consts)
+    return _key(closed.jaxpr, customised), tuple(consts)
+
+
 def _key(jaxpr: Any, customised: list[str]) -> Any:
     """What tells a program from another; names of operations with own rules of derivatives are added to the list."""
     numbers: dict[Any, int] = {}
@@ -158,7 +196,7 @@ def _key(jaxpr: Any, customised: list[str]) -> Any:
         if isinstance(x, Jaxpr):
             return _key(x, customised)
         if isinstance(x, ClosedJaxpr):
-            return _key(x.jaxpr, customised), tuple(Same(c) for c in x.consts)
+            return _closed_key(x, customised)
         if isinstance(x, tuple | list):
             return type(x), tuple(value(part) for part in x)
         if isinstance(x, dict):
@@ -178,7 +216,10 @@ def _key(jaxpr: Any, customised: list[str]) -> Any:
         if str(equation.primitive).startswith(("custom_jvp_call", "custom_vjp_call")):
             customised.append(str(equation.primitive))
             params = {name: x for name, x in params.items() if isinstance(x, Jaxpr | ClosedJaxpr | int)}
-        context = tuple(repr(getattr(equation.ctx, name, None)) for name in ("compute_type", "xla_metadata"))
+        context = tuple(
+            repr(getattr(equation.ctx, name, None))
+            for name in ("compute_type", "xla_metadata", "threefry_partitionable")
+        )
         operands, results = tuple(map(atom, equation.invars)), tuple(map(number, equation.outvars))
         equations.append((equation.primitive, operands, results, value(params), context))
     return inputs, tuple(equations), tuple(map(atom, jaxpr.outvars))

@@ -166,7 +166,7 @@ def sdeint_ito(
     - `stats`: whether to return `(ys, stats)`, where stats has `steps` and `tried_steps`, and `evaluations` of the
       drift to find the grid and to step on it once.
     """
-    tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
+    tolerance = Tolerance(float(rtol), float(atol), int(max_steps)) if adaptive else None
     posed = _pose("ito", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
     return _by_steps(posed, dt, resolution(ts), rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 
@@ -195,7 +195,7 @@ def sdeint_strat(
     stats: bool = False,
 ) -> Any:
     """Solves dy = f dt + g o dB in the sense of Stratonovich, by steps of at most `dt`; otherwise as `sdeint_ito`."""
-    tolerance = Tolerance(rtol, atol, max_steps) if adaptive else None
+    tolerance = Tolerance(float(rtol), float(atol), int(max_steps)) if adaptive else None
     posed = _pose("stratonovich", f, g, y0, ts, args, method, noise, noise_shape, adjoint)
     return _by_steps(posed, dt, resolution(ts), rng, brownian, adjoint, save, running, check_finite, tolerance, stats)
 

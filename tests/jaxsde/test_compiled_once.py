@@ -125,6 +125,70 @@ def test_arguments_may_be_read_while_tracing():
         np.testing.assert_allclose(y[-1], Y0 * factor**4, rtol=1e-6)
 
 
+def test_rules_of_derivatives_may_read_what_changes():
+    factors = np.ones(2, np.float32)
+
+    @jax.custom_vjp
+    def identity(x):
+        return x
+
+    identity.defvjp(lambda x: (x, None), lambda _, a: (a * factors,))
+
+    def gradient():
+        f = lambda y, t, _: identity(y)  # noqa: E731
+        return jax.grad(lambda y0: sdeint_ito_fixed_grid(f, None, y0, TS[:2], None)[-1].sum())(Y0)
+
+    np.testing.assert_allclose(gradient(), 1.25, rtol=1e-6)
+    factors *= 0
+    np.testing.assert_allclose(gradient(), 1.0, rtol=1e-6)
+
+
+def test_rules_beside_what_has_no_derivative():
+    def called_back(y, t, args):
+        return -jax.nn.relu(y) + 0 * jax.pure_callback(lambda x: np.asarray(x), jax.ShapeDtypeStruct((2,), y.dtype), y)
+
+    def looped(y, t, args):
+        @jax.custom_vjp
+        def identity(x):
+            return x
+
+        identity.defvjp(lambda x: (x, None), lambda _, a: (2 * a,))
+        return -identity(y) * jax.lax.while_loop(lambda n: n < 1.0, lambda n: n + 1.0, t)
+
+    y = sdeint_ito_fixed_grid(called_back, None, Y0, TS[:2], None)
+    np.testing.assert_allclose(y[-1], 0.75 * Y0, rtol=1e-6)
+    gradient = jax.grad(lambda y0: sdeint_ito_fixed_grid(looped, None, y0, [0.0, 0.25], None)[-1].sum())(Y0)
+    np.testing.assert_allclose(gradient, 1 - 2 * 0.25, rtol=1e-6)
+
+
+def test_numbers_are_computed_with_in_double_precision():
+    def of_dates(y, t, args):
+        return -y * 60 / (args["end"] - args["start"])
+
+    def correlated(y, t, args):
+        return -y * jnp.sqrt(1 - args**2) / np.sqrt(2e-8)
+
+    def compared(y, t, args):
+        assert isinstance(args, float)
+        return -y
+
+    for f, args in ((of_dates, {"start": 1.7e9, "end": 1.7e9 + 60}), (correlated, 1 - 1e-8), (compared, 0.5)):
+        y = sdeint_ito_fixed_grid(f, None, Y0, TS, None, args)
+        np.testing.assert_allclose(y[-1], Y0 * 0.75**4, rtol=1e-6)
+
+
+def test_functions_see_values_where_jit_is_disabled():
+    seen = []
+
+    def f(y, t, args):
+        seen.append(y)
+        return -y
+
+    with jax.disable_jit():
+        sdeint_ito_fixed_grid(f, None, Y0, TS[:2], None)
+    np.testing.assert_array_equal(seen[-1], Y0)
+
+
 def test_functions_are_not_kept():
     def solve(rate):
         f = drift(1.0)
