@@ -9,9 +9,9 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from sdebnn.errors import InputError
 
 
-def check_no_batch_statistics(module: nn.Module, called: str) -> None:
+def check_no_batch_statistics(module: nn.Module, called: str, why: str = "would change along the path") -> None:
     """**Raises:** `InputError` for a module that normalises an example by what is beside it, or counts its calls in a
-    state; the sentence names it as `called`.
+    state; the sentence names it as `called`, and says `why` that is wrong.
     """
     for name, layer in module.named_modules():
         running = isinstance(layer, _InstanceNorm) and layer.track_running_stats
@@ -23,8 +23,8 @@ def check_no_batch_statistics(module: nn.Module, called: str) -> None:
         ):
             raise InputError(
                 f"{called} has the layer {name or type(layer).__name__!r} ({type(layer).__name__}) with statistics of "
-                "the batch or of earlier calls, which would change along the path: take nn.GroupNorm or nn.LayerNorm "
-                "in place of batch normalisation, and weight_norm in place of spectral_norm."
+                f"the batch or of earlier calls, which {why}: take nn.GroupNorm or nn.LayerNorm in "
+                "place of batch normalisation, and weight_norm in place of spectral_norm."
             )
 
 

@@ -16,8 +16,11 @@ from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn import processes
 from sdebnn.torchbnn.arrays import check_names, load_named_arrays, named_parameters, to_named_arrays
+from sdebnn.torchbnn.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.model import Model, build_model, build_predictor
 from sdebnn.torchbnn.objective import Objective
+from sdebnn.torchbnn.precision import check_weights
+from sdebnn.torchbnn.randomness import drawing_from
 from sdebnn.torchbnn.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import WeightPaths
@@ -38,9 +41,11 @@ class TorchLearner:
     **Arguments:**
 
     - `model`, `predictor`: of `build_model` and `build_predictor`, or of one's own; the predictor holds the averaged
-      parameters. Where the two share parameters, it is copied.
+      parameters, and is in evaluation mode, so without dropout. Where the two share parameters, it is copied.
     - `train_size`: how many training examples there are.
     - `class_weights`: as for `Objective`.
+
+    **Raises:** `InputError` for a network that normalises by the batch, or with lazy modules that were never called.
     """
 
     by_choices = False
@@ -59,13 +64,16 @@ class TorchLearner:
                 f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
                 "sdebnn.training.predictions.class_weights makes them."
             )
+        for network in (model.network, predictor.network):
+            check_weights(network, "The network")
+            check_no_batch_statistics(network, "The network", "neither predictions nor checkpoints have")
         self.config = config
         self.rank, self.ranks = processes.join()
         self.devices = self.ranks
         self._device = processes.device()
         if {id(p) for p in model.parameters()} & {id(p) for p in predictor.parameters()}:
             predictor = copy.deepcopy(predictor).requires_grad_(False)
-        self.model, self.predictor = model.to(self._device), predictor.to(self._device)
+        self.model, self.predictor = model.to(self._device), predictor.to(self._device).eval()
         objective = Objective(
             self.model,
             kl_coef=config.kl_coef,
@@ -160,13 +168,12 @@ class TorchLearner:
             return None
         params, found = dict(self.predictor.likelihood_params.items()), []
         rest: list[Any] = [] if targets is None else [torch.from_numpy(targets).to(self._device)]
-        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            for sample, of_sample in enumerate(torch.from_numpy(outputs).to(self._device)):
-                if method == "sample":
-                    # What draws from PyTorch's own generator draws the same numbers again too.
-                    rng = self._generator(OBSERVE, sample)
-                    torch.manual_seed(rng.initial_seed())
-                    rest = [torch.Generator(self._device).manual_seed(rng.initial_seed())]
+        for sample, of_sample in enumerate(torch.from_numpy(outputs).to(self._device)):
+            rng = self._generator(OBSERVE, sample)
+            if method == "sample":
+                rest = [torch.Generator(self._device).manual_seed(rng.initial_seed())]
+            # What draws without a generator draws the same numbers again too, and not those of the program around.
+            with drawing_from(rng):
                 found.append(of_examples(params, of_sample, *rest).cpu().numpy())
         return np.stack(found)
 

@@ -46,8 +46,8 @@ class Likelihood(Protocol):
         """
 
     def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Targets drawn for each example, of the shape of `mean`; or labels (n,). PyTorch's own generator, which
-        `torch.distributions` draw from, is seeded for the call too.
+        """Targets drawn for each example, of the shape of `mean`; or labels (n,). What draws without a generator,
+        as `torch.distributions` do, is seeded for the call too.
         """
 
 

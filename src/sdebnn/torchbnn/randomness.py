@@ -72,7 +72,7 @@ class drawing_from(TorchDispatchMode):
             if name not in func.overloadpacket.overloads():
                 return func(*args, **kwargs)
             func = getattr(func.overloadpacket, name)
-        if kwargs.get("generator") is not None:
+        if kwargs.get("generator") is not None or any(isinstance(a, torch.Generator) for a in args):
             return func(*args, **kwargs)
         kwargs["generator"] = self._rng
         device = next((a.device for a in args if isinstance(a, torch.Tensor)), kwargs.get("device") or self._rng.device)

@@ -1,17 +1,23 @@
 import dataclasses
 import os
 import signal
+import threading
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from sdebnn import brax
 from sdebnn.brax.optimiser import kl_shares, step_sizes
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
-from sdebnn.torchbnn import build_learner
+from sdebnn.torchbnn import Categorical, MeanField, bnn_serial, build_learner
+from sdebnn.torchbnn.learner import TorchLearner
+from sdebnn.torchbnn.model import Model
 from sdebnn.torchbnn.step_sizes import kl_share, step_size
 from sdebnn.training import Stopped, fit
 
@@ -176,3 +182,52 @@ def test_balanced_weights_reach_the_loss() -> None:
     even = np.array([0, 1] * 4, np.int32)
     found = balanced.gradient_step(x[None], y[None], 0), plain.gradient_step(x[None], even[None], 0)
     assert float(found[0]["nll"]) == pytest.approx(float(found[1]["nll"]), rel=1e-5)
+
+
+def of_own(*layers: nn.Module, likelihood: Any = None) -> TorchLearner:
+    torch.manual_seed(0)
+    model = Model(bnn_serial(*layers, MeanField(nn.Linear(3, 2))), likelihood or Categorical(2))
+    return TorchLearner(CONFIG, model, model, len(X))
+
+
+def test_predictions_of_an_own_network_are_without_dropout_and_do_not_depend_on_what_is_beside() -> None:
+    learner = of_own(nn.Linear(2, 3), nn.Dropout(0.5))
+    learner.gradient_step(X[None, :8], Y[None, :8], 0)
+    outputs = learner.outputs(X)
+    np.testing.assert_allclose(learner.outputs(X[::-1])[:, ::-1], outputs, rtol=1e-5, atol=1e-6)
+    assert learner.model.network.training
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (nn.BatchNorm1d(3), "neither predictions nor checkpoints have: take nn.GroupNorm"),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)), "neither predictions nor checkpoints have"),
+        (nn.LazyLinear(3), "lazy module that was never called"),
+    ],
+)
+def test_a_network_whose_state_would_be_lost_is_refused(layer: nn.Module, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        of_own(nn.Linear(2, 3), layer)
+
+
+def test_draws_of_a_likelihood_without_a_generator_leave_what_all_threads_share() -> None:
+    beside = []
+
+    class Observed(Categorical):
+        def sample(self, params: Any, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+            thread = threading.Thread(target=lambda: beside.append(torch.rand(())))
+            thread.start()
+            thread.join()
+            return (
+                torch.distributions.Categorical(logits=outputs).sample() + 0 * torch.poisson(outputs.exp(), rng)[:, 0]
+            )
+
+    learner = of_own(nn.Linear(2, 3), likelihood=Observed(2))
+    outputs = learner.outputs(X)
+    torch.manual_seed(7)
+    expected = torch.rand(2 * len(outputs))
+    torch.manual_seed(7)
+    first, second = (learner.of_likelihood("sample", outputs) for _ in range(2))
+    assert torch.equal(torch.stack(beside), expected)
+    np.testing.assert_array_equal(first, second)
