@@ -84,10 +84,10 @@ def _of_scale(what: str, values: np.ndarray, remedy: str) -> str | None:
     if not far.any():
         return None
     worst = int(np.argmax(np.where(far, np.maximum(np.abs(mean), std), -1)))
-    which = f"{int(far.sum())} of {len(far)} {what}" if values.ndim == 2 else "numbers in the images"
+    which = f"{int(far.sum())} of {len(far)} {what}" if values.ndim == 2 else "The numbers in the images"
     place = f"column {worst}" if values.ndim == 2 else "all"
     return (
-        f"The {which} are not standardised, which the network is made for ({place}: mean {mean[worst]:.3g}, standard "
+        f"{which} are not standardised, which the network is made for ({place}: mean {mean[worst]:.3g}, standard "
         f"deviation {std[worst]:.3g}); {remedy}."
     )
 
