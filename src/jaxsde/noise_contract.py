@@ -103,7 +103,9 @@ def _traced(g: Callable[..., Any], y: Any, t: Any, args: Any) -> tuple[ClosedJax
         places[:] = [k for k, value in enumerate(values) if value is not None]
         return [values[k] for k in places]
 
-    closed = jax.make_jaxpr(arrays)(jax.ShapeDtypeStruct((), t.dtype), *leaves)
+    # Accelerators round what enters a matrix product, by more than `_differ` allows, unless told otherwise.
+    with jax.default_matmul_precision("highest"):
+        closed = jax.make_jaxpr(arrays)(jax.ShapeDtypeStruct((), t.dtype), *leaves)
     return closed, _follow(closed.jaxpr, [None, *range(len(leaves))]), places
 
 

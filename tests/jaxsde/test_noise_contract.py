@@ -22,6 +22,17 @@ def without_forward_mode(y):
 without_forward_mode.defvjp(lambda y: (jnp.flip(y), None), lambda _, a: (jnp.flip(a),))
 
 
+def network_for_each_entry(y, t, args):
+    """Its products are rounded as an accelerator's are, unless they are asked for in full precision."""
+
+    def product(a, b):
+        if jax.config.jax_default_matmul_precision != "highest":
+            a, b = (jax.lax.reduce_precision(x, 8, 10) for x in (a, b))
+        return a @ b
+
+    return jax.vmap(lambda x: product(jnp.tanh(product(x[None], A[:1])), A[:, :1])[0])(y)
+
+
 @pytest.mark.parametrize(
     ("g", "depends", "crosses"),
     [
@@ -35,6 +46,7 @@ without_forward_mode.defvjp(lambda y: (jnp.flip(y), None), lambda _, a: (jnp.fli
         (lambda y, t, a: jnp.sqrt(jnp.stack([y[0], y[1], y[2]])), True, False),
         (lambda y, t, a: jnp.diag(jnp.asarray([1.0, 2.0, 3.0])) @ y, True, False),
         (lambda y, t, a: jax.vmap(lambda x: x * t)(y), True, False),
+        (network_for_each_entry, True, False),
         (lambda y, t, a: jax.lax.stop_gradient(y), True, False),
         (lambda y, t, a: y * jnp.asarray([1.0, 2.0])[a["i"]] + a["s"], True, False),
         (lambda y, t, a: jnp.stack([y[1], jnp.ones_like(y[1]), y[2]]), True, True),
