@@ -192,11 +192,11 @@ class SDEBNN(BayesianModule):
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Warns where a `state_dict` was saved by a block with other `CHOICES`."""
-        own = self.get_extra_state().tolist()
+        own, rounded = self.get_extra_state().tolist(), max(1e-6, torch.finfo(state.dtype).eps)
         others = [
             f"{name}={theirs:g}, and this block has {ours:g}"
             for name, theirs, ours in zip(CHOICES, state.tolist(), own, strict=True)
-            if not math.isclose(theirs, ours, rel_tol=1e-6)
+            if not math.isclose(theirs, ours, rel_tol=rounded)
         ]
         if others:
             warnings.warn(

@@ -44,6 +44,15 @@ def test_parameters_go_into_a_block_with_the_same_choices_by_any_file_without_a_
         assert all(torch.equal(one, two) for one, two in zip(saved.parameters(), into.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.filterwarnings("error")
+def test_parameters_that_were_rounded_to_half_precision_are_those_of_the_same_block(dtype: torch.dtype) -> None:
+    state = network(sigma=0.3).state_dict()
+    network(sigma=0.3).load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()})
+    with pytest.warns(UserWarning, match="steps"):
+        network(steps=3).load_state_dict({name: tensor.to(dtype) for name, tensor in network().state_dict().items()})
+
+
 def test_what_version_0_1_saved_is_loaded_and_what_is_missing_is_still_said() -> None:
     state = dict(network().state_dict())
     old = {name: tensor for name, tensor in state.items() if "_extra_state" not in name}
