@@ -27,6 +27,7 @@ from sdebnn.data.cifar import RECORD, parse_cifar10
 from sdebnn.data.idx import gunzip, parse_idx
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
+from sdebnn.runs.config import SMALLEST_REAL
 from sdebnn.training import Learner, keeping
 from sdebnn.training.task import Task
 
@@ -246,6 +247,7 @@ def choices(draw: st.DrawFn) -> TrainConfig:
             value = st.text(max_size=9)
         elif field.type is float:
             value = st.floats(low, high, exclude_min="above" in limits, exclude_max="below" in limits)
+            value = value.filter(lambda number: number == 0 or number >= SMALLEST_REAL)
         else:
             value = st.integers(low, high)
             if field.type is not int:

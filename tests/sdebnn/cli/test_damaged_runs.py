@@ -214,7 +214,7 @@ def test_predictions_that_find_no_room_are_one_line_and_leave_the_old_ones(
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     (tmp_path / "folder.csv").mkdir()
     assert main([*arguments, str(tmp_path / "folder.csv")]) == 2
-    assert "folder.csv can't be written" in says(capsys)
+    assert "folder.csv is a folder, a pipe or a device" in says(capsys)
 
 
 def test_pictures_that_find_no_room_leave_a_finished_run(

@@ -29,8 +29,10 @@ def watched(config, dataset):
     learner.gradient_step = step_and_look
     return learner
 
+# Checkpoints from the start: they take memory when they are written.
 choices = dict(width=4, steps=2, drift_widths=(2,), augment=0, batch_size=32, epochs=100, test_samples=1)
-config = TrainConfig.for_data("digits", framework=sys.argv[1], max_steps={STEPS}, evaluate_every=1, **choices)
+choices |= dict(max_steps={STEPS}, evaluate_every=1, checkpoint_steps=50)
+config = TrainConfig.for_data("digits", framework=sys.argv[1], **choices)
 start_run(watched, config, Path(sys.argv[2]))
 """
 
