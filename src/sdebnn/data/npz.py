@@ -27,7 +27,9 @@ CHUNK = 2**20
 TEST_FRACTION = 1 / 3
 
 
-def load_npz(path: Path, *, task: str = "auto", layout: str = "auto", like: str | None = None) -> Dataset:
+def load_npz(
+    path: Path, *, task: str = "auto", layout: str = "auto", like: str | None = None, in_order: bool = False
+) -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
     - `x`: a table (n, d), grey images (n, h, w), or images (n, h, w, channels). Images of whole numbers are pixels from
@@ -35,7 +37,7 @@ def load_npz(path: Path, *, task: str = "auto", layout: str = "auto", like: str 
     - `y`: whole numbers (n,) are labels 0 to K-1, K being the largest label of training and test plus one, at least 2;
       floating-point numbers (n,) or (n, d_out) are targets of a regression.
     - `x_test`, `y_test`: the same for the test set. Without them a third of the examples, always the same, is held out,
-      with each class in proportion.
+      with each class in proportion and in mixed order: the first of a file that is sorted are of one class.
 
     **Arguments:**
 
@@ -43,6 +45,7 @@ def load_npz(path: Path, *, task: str = "auto", layout: str = "auto", like: str 
     - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
     - `like`: the dtype of the images of a run that was started before, which says whether 0 and 1 are pixels;
       that they are images is not asked again.
+    - `in_order`: whether examples that are held out stay in the order of the file, as version 0.1 had them.
 
     **Raises:** `InputError` when the file is not such a file, where it is open which task or layout is meant, and for
     all that `Dataset` refuses.
@@ -84,6 +87,8 @@ def load_npz(path: Path, *, task: str = "auto", layout: str = "auto", like: str 
                 "or x_test and y_test."
             )
         keep, held = hold_out(len(x), TEST_FRACTION, 0, y if y.dtype == np.int32 else None)
+        if not in_order:
+            held = np.random.default_rng(0).permutation(held)
         x, x_test, y, y_test = x[keep], x[held], y[keep], y[held]
     if y.dtype != y_test.dtype:
         raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")

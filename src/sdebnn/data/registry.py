@@ -22,6 +22,7 @@ def load(
     task: str = "auto",
     layout: str = "auto",
     like: str | None = None,
+    in_order: bool = False,
 ) -> Dataset:
     """A data set by its name.
 
@@ -30,13 +31,14 @@ def load(
     - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`).
     - `data_dir`: the folder of data sets (see `data_home`) for those that are published files.
     - `task`, `layout`, `like`: what a .npz file's numbers are, where that is open (see `load_npz`).
+    - `in_order`: whether what is held out of a .npz file stays in its order, as version 0.1 had it.
 
     **Raises:** `InputError` for an unknown name, a task or layout that does not fit, and for files that are missing,
     truncated, altered or wrong.
     """
     name, path = str(name), Path(name)
     if path.suffix == ".npz":
-        return load_npz(expand_user(path), task=task, layout=layout, like=like)
+        return load_npz(expand_user(path), task=task, layout=layout, like=like, in_order=in_order)
     if path.suffix:
         raise InputError(
             f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "

@@ -195,6 +195,13 @@ def _kind_of_images(run: RunFolder) -> str | None:
     return task.x_dtype if task is not None and len(task.x_shape) == 3 else None
 
 
+def _is_of_version_0_1(run: RunFolder) -> bool:
+    """Whether a run's test examples are in the order of their file: version 0.1 held them out so, and did not keep what
+    was made of the data.
+    """
+    return Task.read(run).made is None if os.path.lexists(Task.file(run)) else "task" not in run.read_config()
+
+
 def _moved(data: str | Path | None) -> dict[str, str]:
     return {} if data is None else {"data": _wherever_one_is(str(data))}
 
@@ -216,7 +223,8 @@ def load_again(
             f"{arrays.call('restore', path)}; or as a file that holds the same, with {MOVED}."
         )
     try:
-        return _load(_settled(run, started, config, dataset), data_dir, dataset, _kind_of_images(run))
+        settled = _settled(run, started, config, dataset)
+        return _load(settled, data_dir, dataset, _kind_of_images(run), in_order=_is_of_version_0_1(run))
     except InputError as error:
         if dataset is None and file and not os.path.exists(config.data):
             raise InputError(f"{error} Where the run's data have moved, name them: {MOVED}.") from None
@@ -224,10 +232,17 @@ def load_again(
 
 
 def _load(
-    config: TrainConfig, data_dir: str | Path | None, dataset: Dataset | None, like: str | None = None
+    config: TrainConfig,
+    data_dir: str | Path | None,
+    dataset: Dataset | None,
+    like: str | None = None,
+    *,
+    in_order: bool = False,
 ) -> Examples:
     own = dataset is not None or config.data not in data.NAMES
-    dataset = dataset or data.load(config.data, data_dir, task=config.task, layout=config.layout, like=like)
+    dataset = dataset or data.load(
+        config.data, data_dir, task=config.task, layout=config.layout, like=like, in_order=in_order
+    )
     _refuse_unfitting(config, dataset)
     validation = None
     if config.validation:

@@ -362,3 +362,15 @@ def test_sequences_are_not_taken_for_grey_images_in_silence(tmp_path: Path) -> N
     assert load_npz(path, layout="table").x_train.shape == (6, 14)
     with pytest.raises(InputError, match="layout='channels_first' does not fit"):
         load_npz(path, layout="channels_first")
+
+
+def test_what_is_held_out_of_a_sorted_file_is_in_mixed_order(tmp_path: Path) -> None:
+    x, y = np.arange(60.0)[:, None], np.repeat(np.arange(3), 20)
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    mixed, ordered = load_npz(tmp_path / "mine.npz"), load_npz(tmp_path / "mine.npz", in_order=True)
+    assert len(np.unique(mixed.y_test[:10])) == 3
+    assert (np.diff(ordered.x_test[:, 0]) > 0).all()
+    order = np.argsort(mixed.x_test[:, 0])
+    np.testing.assert_array_equal(mixed.x_test[order], ordered.x_test)
+    np.testing.assert_array_equal(mixed.y_test[order], ordered.y_test)
+    np.testing.assert_array_equal(mixed.x_train, ordered.x_train)

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdebnn.data import load
 from sdebnn.errors import InputError
+from sdebnn.runs import strict_json
 from sdebnn.training import Stopped, pictures, prediction_file, restore, resume_run, start_run
+from sdebnn.training.task import Task
 
 
 @pytest.fixture
@@ -255,3 +258,15 @@ def test_one_posterior_sample_says_nothing_of_ignorance(tmp_path, saved, build) 
         made = prediction_file.predict(build, tmp_path / "run", np.ones((3, 2)), changes={"test_samples": 1})
     assert np.isnan(made["mutual_information"]).all()
     assert np.isfinite(made["entropy"]).all()
+
+
+def test_a_run_of_version_0_1_finds_its_test_examples_in_the_order_of_the_file(tmp_path, quick, build) -> None:
+    x = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
+    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"))
+    start_run(build, config, tmp_path / "run")
+    restored = restore(build, tmp_path / "run")
+    assert (np.diff([np.flatnonzero((x == row).all(1))[0] for row in restored.dataset.x_test]) < 0).any()
+    ordered = load(tmp_path / "mine.npz", in_order=True)
+    strict_json.write(tmp_path / "run" / "task.json", Task.of(ordered)._replace(made=None)._asdict())
+    np.testing.assert_array_equal(restore(build, tmp_path / "run").dataset.x_test, ordered.x_test)
