@@ -13,6 +13,7 @@ import torchsde
 from timing import CORES, medians, print_conditions, print_table
 
 from jaxsde import sdeint_ito, sdeint_strat, to_diffrax
+from jaxsde.brownian.keys import derive_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Equation:
     steps: int
 
     def plain_scan(self, y0: Any, key: Any, params: Any) -> Any:
-        h = 1 / self.steps
+        # Once, where a path derives it for each step: the floor is without that.
+        h, path_key = 1 / self.steps, derive_key(key, "jaxsde.CounterPath")
 
         def step(y: Any, k: Any) -> tuple[Any, None]:
-            noise = jax.random.normal(jax.random.fold_in(key, k), y.shape)
+            noise = jax.random.normal(jax.random.fold_in(path_key, k), y.shape)
             return y + h * self.drift(y, params) + h**0.5 * self.diffusion(y, params) * noise, None
 
         return jax.lax.scan(step, y0, jnp.arange(self.steps))[0]
