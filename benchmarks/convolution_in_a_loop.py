@@ -16,7 +16,7 @@ import torch
 from jax import lax
 from timing import medians, print_table
 
-from sdebnn.brax.convolution import conv2d, conv2d_transpose
+from sdebnn.brax.layers.convolution import conv2d, conv2d_transpose
 
 FORM = ("NHWC", "HWIO", "NHWC")
 

@@ -25,7 +25,7 @@ from timing import CORES, medians, print_conditions, print_table
 from torch_process import torch_stack
 
 from sdebnn.brax import build_learner, devices
-from sdebnn.brax.convolution import conv2d
+from sdebnn.brax.layers.convolution import conv2d
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 

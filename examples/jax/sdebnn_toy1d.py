@@ -21,8 +21,8 @@ from jax.example_libraries import stax
 from jax.flatten_util import ravel_pytree
 
 from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_serial, diffeq_layers, drift_network
-from sdebnn.brax.model import Model
-from sdebnn.brax.objective import objective
+from sdebnn.brax.learning.model import Model
+from sdebnn.brax.learning.objective import objective
 from sdebnn.cli.outcome import outcome
 from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress

@@ -22,7 +22,7 @@ from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prio
 from sdebnn.runs import Progress, TrainConfig
 from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense
-from sdebnn.torchbnn.step_sizes import step_size
+from sdebnn.torchbnn.learning.step_sizes import step_size
 
 
 class InputStays(nn.Module):

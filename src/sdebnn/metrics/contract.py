@@ -90,3 +90,14 @@ def check_same_shape(
         raise InputError(
             f"{name} has shape {values.shape} but {expected_name} has {expected.shape}; they must be equal."
         )
+
+
+def check_target_shape(outputs: Sequence[int], targets: Sequence[int]) -> None:
+    """**Raises:** `InputError` unless targets have the shape (n, d) of the outputs, which both frameworks ask before
+    they broadcast: those of shape (n,) would be compared with every output.
+    """
+    if tuple(outputs) != tuple(targets):
+        raise InputError(
+            f"Targets have shape {tuple(targets)} and outputs {tuple(outputs)}; both must be (examples, dimensions): "
+            "one target an example is a column, y[:, None]."
+        )

@@ -1,20 +1,37 @@
 """Bayesian SDE layers in PyTorch, as modules, on torchsde: the names of `sdebnn.brax`, in its order."""
 
-from sdebnn.torchbnn import diffeq_layers, processes
-from sdebnn.torchbnn.bayesian import BayesianModule, Serial, bnn_serial
-from sdebnn.torchbnn.bfloat16 import Bfloat16
-from sdebnn.torchbnn.drift_network import drift_network
-from sdebnn.torchbnn.independent_paths import independent_paths
-from sdebnn.torchbnn.learner import TorchLearner, build_learner
-from sdebnn.torchbnn.likelihoods import Categorical, Cauchy, Gaussian, Laplace
-from sdebnn.torchbnn.mean_field import MeanField
-from sdebnn.torchbnn.model import Model
-from sdebnn.torchbnn.ode_block import HyperODEBlock, ODEBlock
-from sdebnn.torchbnn.resnet import ResNet32
-from sdebnn.torchbnn.sdebnn_block import SDEBNN
-from sdebnn.torchbnn.shape_layers import Augment, Flatten, Squeeze
-from sdebnn.torchbnn.solver import Solver
-from sdebnn.torchbnn.weight_process import WeightProcess
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sdebnn.torchbnn import diffeq_layers
+from sdebnn.torchbnn.layers.bayesian import BayesianModule, Serial, bnn_serial
+from sdebnn.torchbnn.layers.bfloat16 import Bfloat16
+from sdebnn.torchbnn.layers.mean_field import MeanField
+from sdebnn.torchbnn.layers.resnet import ResNet32
+from sdebnn.torchbnn.layers.shape_layers import Augment, Flatten, Squeeze
+from sdebnn.torchbnn.solving.solver import Solver
+from sdebnn.torchbnn.weights.drift_network import drift_network
+from sdebnn.torchbnn.weights.independent_paths import independent_paths
+from sdebnn.torchbnn.weights.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
+from sdebnn.torchbnn.weights.weight_process import WeightProcess
+
+if TYPE_CHECKING:
+    from sdebnn.torchbnn.learning import processes
+    from sdebnn.torchbnn.learning.learner import TorchLearner, build_learner
+    from sdebnn.torchbnn.learning.likelihoods import Categorical, Cauchy, Gaussian, Laplace
+    from sdebnn.torchbnn.learning.model import Model
+
+# What trains needs optimisers and the files of runs, which layers do not: it is imported when it is asked for.
+_LEARNING = {
+    "TorchLearner": "learner",
+    "build_learner": "learner",
+    "Categorical": "likelihoods",
+    "Cauchy": "likelihoods",
+    "Gaussian": "likelihoods",
+    "Laplace": "likelihoods",
+    "Model": "model",
+}
 
 __all__ = [
     "SDEBNN",
@@ -43,3 +60,15 @@ __all__ = [
     "independent_paths",
     "processes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LEARNING:
+        return getattr(importlib.import_module(f"sdebnn.torchbnn.learning.{_LEARNING[name]}"), name)
+    if name == "processes":
+        return importlib.import_module("sdebnn.torchbnn.learning.processes")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

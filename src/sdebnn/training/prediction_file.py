@@ -16,12 +16,12 @@ import numpy as np
 
 from sdebnn import metrics, storage
 from sdebnn.errors import InputError
-from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder
 from sdebnn.training import keeping
 from sdebnn.training.building import Build, built_again
 from sdebnn.training.learner import Learner
 from sdebnn.training.memory import refuse_more_than_memory
+from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import sample_probabilities, target_moments
 from sdebnn.training.run import load_again
 from sdebnn.training.task import Task

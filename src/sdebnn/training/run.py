@@ -16,7 +16,6 @@ from sdebnn import data
 from sdebnn.data import Dataset
 from sdebnn.data.files import expand_user
 from sdebnn.errors import InputError, Stopped, StorageError
-from sdebnn.prediction_choices import prediction_choices
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
@@ -28,6 +27,7 @@ from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.memory import refuse_more_than_memory
+from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sdebnn.brax import JaxLearner, build_learner, devices
-from sdebnn.brax.model import build_model
+from sdebnn.brax.learning.model import build_model
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 from sdebnn.training import prediction_file, restore, start_run

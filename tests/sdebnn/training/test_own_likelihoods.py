@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from sdebnn.brax import BayesianLayer, JaxLearner, bnn_serial, devices
-from sdebnn.brax.model import Model
+from sdebnn.brax.learning.model import Model
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sdebnn.brax import BayesianLayer, Categorical, Cauchy, Gaussian, JaxLearner, Laplace
-from sdebnn.brax.devices import make_mesh
-from sdebnn.brax.model import Model
+from sdebnn.brax.learning.devices import make_mesh
+from sdebnn.brax.learning.model import Model
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdebnn import brax, torchbnn
-from sdebnn.brax.model import build_model
+from sdebnn.brax.learning.model import build_model
 from sdebnn.cli import main
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError, StorageError

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.adapters.module_call import module_call, output_shape
-from sdebnn.brax.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Layer, Params, Shape
 from sdebnn.errors import InputError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from sdebnn.brax.bayesian import Params
+from sdebnn.brax.layers.bayesian import Params
 
 
 def one_output_axis(params: Params) -> Params:

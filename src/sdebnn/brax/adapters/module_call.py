@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sdebnn.brax.bayesian import Params, Shape
+from sdebnn.brax.layers.bayesian import Params, Shape
 from sdebnn.errors import InputError
 
 

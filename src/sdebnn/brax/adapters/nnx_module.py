@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.adapters.flax_layout import as_in_flax, one_output_axis
 from sdebnn.brax.adapters.module_call import module_call, output_shape
-from sdebnn.brax.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Layer, Params, Shape
 from sdebnn.errors import InputError
 
 

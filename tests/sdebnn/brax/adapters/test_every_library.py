@@ -9,8 +9,8 @@ from flax import linen, nnx
 
 from sdebnn.brax import SDEBNN, ODEBlock, WeightProcess, drift_network
 from sdebnn.brax.adapters import from_equinox, from_linen, from_nnx
-from sdebnn.brax.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.diffeq_layers import fan_in
+from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
 
 KEY = jax.random.key(0)
 X = jnp.linspace(-1, 1, 6).reshape(2, 3)

@@ -1,0 +1,1 @@
+"""Deterministic and Bayesian layers as (init, apply) pairs, without depth of their own."""

@@ -1,0 +1,1 @@
+"""What trains: networks, model, objective, likelihoods, devices and the learner."""

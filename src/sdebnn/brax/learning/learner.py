@@ -1,0 +1,298 @@
+"""A JAX network in training: parameters, their average, the optimiser, and the gradient step."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple, SupportsFloat
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from jaxsde.forks import refuse_fork
+from sdebnn.brax.layers.bayesian import Params
+from sdebnn.brax.learning import devices, gradient_noise
+from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
+from sdebnn.brax.learning.devices import (
+    AXES,
+    EXAMPLES,
+    SAMPLE,
+    by_default,
+    cores,
+    largest,
+    make_mesh,
+    most_that_share,
+    offer,
+)
+from sdebnn.brax.learning.model import Model, build_model, of_the_network
+from sdebnn.brax.learning.networks import weight_process
+from sdebnn.brax.learning.objective import objective
+from sdebnn.brax.learning.optimiser import build_optimiser, kl_shares
+from sdebnn.brax.weights.weight_path import draw_path
+from sdebnn.data import Dataset
+from sdebnn.errors import InputError
+from sdebnn.runs import TrainConfig
+from sdebnn.training import WeightPaths
+from sdebnn.training.agreement import refuse_different_runs
+from sdebnn.training.likelihood_protocol import check_likelihood, check_outputs, number_of_outputs
+from sdebnn.training.memory import process_memory
+from sdebnn.training.predictions import class_weights
+
+# Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
+INIT, STEP, EVALUATE, DRAW, OBSERVE = range(5)
+
+
+class TrainState(NamedTuple):
+    """All that a gradient step changes. With the run's choices and the number of steps taken it determines the rest of
+    the run: randomness is drawn from (seed, step).
+
+    `average` is the running average of the parameters, which predictions use; `moments` those of the gradient
+    (`None` unless `snr` is chosen); `first_bad` the first gradient step, counted from 1, whose loss or gradient was not
+    finite, and 0 while there is none.
+    """
+
+    params: Params
+    average: Params
+    opt_state: optax.OptState
+    moments: gradient_noise.Moments | None
+    first_bad: Int[Array, ""]
+
+
+class JaxLearner:
+    """The `sdebnn.training.Learner` of a model. See there for what its methods do.
+
+    **Arguments:**
+
+    - `config`: the choices of the run.
+    - `model`: of `build_model(config, dataset)`, or of one's own.
+    - `train_size`: how many training examples there are.
+    - `mesh`: of `sdebnn.brax.learning.devices.make_mesh`: the devices that take each gradient step together.
+    - `scoring`: that of the devices that share predictions, where it is another.
+    - `by_choices`: whether `config` alone determines the model, as `build_model` makes it. Then the compiled programs
+      are those of the runs before in this process that had such a model; they are compiled anew for every other
+      learner, as whoever wrote its network may have changed it.
+    - `class_weights`: as for `objective`.
+
+    **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Model,
+        train_size: int,
+        mesh: Mesh,
+        *,
+        scoring: Mesh | None = None,
+        by_choices: bool = False,
+        class_weights: tuple[float, ...] | None = None,
+    ) -> None:
+        if (class_weights is None) != (config.class_weight == "none"):
+            raise InputError(
+                f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
+                "sdebnn.training.predictions.class_weights makes them."
+            )
+        refuse_fork()
+        check_likelihood(model.likelihood)
+        self.by_choices = by_choices
+        self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
+        self.devices = mesh.size
+        self.rank, self.ranks = jax.process_index(), jax.process_count()
+        self._rng = jax.random.key(config.seed, impl="threefry2x32")
+        self._step_key = jax.random.fold_in(self._rng, STEP)
+        make_sampler, make_step = (_shared_sampler, _shared_step) if by_choices else (Model.sampler, _gradient_step)
+        self._sampler = make_sampler(model, config.test_samples, self._scoring)
+        self._step = make_step(_of_the_step(config), model, train_size, mesh, class_weights)
+        optimiser = build_optimiser(config, config.total_steps(train_size))
+        params = model.init(jax.random.fold_in(self._rng, INIT))
+        moments = gradient_noise.init(params) if config.snr else None
+        state = TrainState(params, params, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
+        self._state = devices.place(mesh, state)
+
+    @property
+    def params(self) -> Params:
+        """The averaged parameters, which predictions use: `{"network", "likelihood"}`."""
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), self._state.average)
+
+    def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
+        refuse_fork()
+        x, y = devices.place(self._mesh, (x, y), EXAMPLES)
+        self._state, values = self._step(
+            self._state, self._step_key, x, y, np.uint32(step), self.config.average_decay(step)
+        )
+        return values
+
+    def largest_of_ranks(self, value: int) -> int:
+        return devices.largest(value) if self.ranks > 1 else value
+
+    def follow_first(self, step: int) -> int:
+        if self.ranks > 1:
+            state, step = devices.of_first((jax.tree.map(np.asarray, self._state), np.int64(step)))
+            self._state = devices.place(self._mesh, state)
+        return int(step)
+
+    def first_bad(self) -> int:
+        return int(self._state.first_bad)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return to_named_arrays(self._state._asdict())
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        arrays = from_named_arrays(state, like=self._state._asdict())
+        self._state = devices.place(self._mesh, TrainState(**arrays))
+
+    def load_average(self, average: Mapping[str, np.ndarray]) -> None:
+        params = from_named_arrays(average, like={"average": self._state.average})["average"]
+        self._state = self._state._replace(average=devices.place(self._mesh, params))
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        refuse_fork()
+        outputs = self._sampler(self.params, x, jax.random.fold_in(self._rng, EVALUATE))
+        check_outputs(outputs.shape[1:], (len(x), number_of_outputs(self.model.likelihood)))
+        return outputs
+
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+    ) -> np.ndarray | None:
+        of_examples = getattr(self.model.likelihood, method, None)
+        if of_examples is None:
+            return None
+        params, found = self.params["likelihood"], []
+        rest = () if targets is None else (jnp.asarray(targets),)
+        for sample, of_sample in enumerate(jnp.asarray(outputs)):
+            if method == "sample":
+                rest = (jax.random.fold_in(jax.random.fold_in(self._rng, OBSERVE), sample),)
+            found.append(np.asarray(of_examples(params, of_sample, *rest)))
+        return np.stack(found)
+
+    def memory(self) -> float:
+        statistics = jax.local_devices()[0].memory_stats() or {}
+        if "peak_bytes_in_use" in statistics:
+            return statistics["peak_bytes_in_use"] / 2**20
+        return process_memory()
+
+    def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
+        # Another network's block has a process that the choices do not tell.
+        if not self.by_choices or not self.config.model.endswith("sdebnn"):
+            return None
+        process = weight_process(self.config)
+        block = next(layer for layer in self.params["network"] if isinstance(layer, dict) and "drift" in layer)
+        size = sum(leaf.size for leaf in jax.tree.leaves(block["w0"]))
+        chosen = np.linspace(0, size - 1, weights).astype(int)
+        keys = jax.random.split(jax.random.fold_in(self._rng, DRAW), draws)
+        paths = _paths_drawer(of_the_network(self.config), tuple(ts.tolist()), tuple(chosen.tolist()))(block, keys)
+        prior = None
+        if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
+            prior = process.prior_moments(block, ts, chosen)
+        return WeightPaths(ts, np.asarray(paths), prior)
+
+
+@functools.lru_cache(maxsize=8)
+def _paths_drawer(config: TrainConfig, ts: tuple[float, ...], chosen: tuple[int, ...]) -> Any:
+    """The compiled function `(block, keys) -> paths`: one path after the other, the chosen weights of each."""
+    process, depths, keep = weight_process(config), np.array(ts), np.array(chosen)
+
+    def of_key(block: Params, key: PRNGKeyArray) -> Float[Array, "times k"]:
+        return draw_path(process, block, key, depths, steps=len(depths) - 1, keep=keep)[0]
+
+    return jax.jit(lambda block, keys: jax.lax.map(lambda key: of_key(block, key), keys))
+
+
+def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None = None) -> JaxLearner:
+    """The learner of the model that `config` describes.
+
+    **Arguments:**
+
+    - `devices`: of this process, that take each gradient step together; 0 is all that it has. The losses are those of
+      one device, up to rounding. Unless given it is one; but on CPUs, with a JAX before 0.11 and images, one for each
+      core, or as many as can share the batch equally: convolutions keep to one core each there. JAX takes a CPU for
+      several devices only before it has computed anything; later, those that there are are taken.
+
+    **Raises:** `InputError` when the configuration does not fit the data or the devices, and in every process of
+    several that were started with different choices or data.
+    """
+    refuse_fork()
+    if devices is not None:
+        offer(min(devices or cores(), cores()))
+    else:
+        there = by_default(convolutions=dataset.x_train.ndim > 2)
+    if jax.process_count() > 1:
+        refuse_different_runs(config, dataset, largest)
+    model = build_model(config, dataset)
+    examples, samples = config.batch_shape(len(dataset.x_train))[1], config.train_samples
+    if devices is None:
+        share = most_that_share(there, examples=examples, samples=samples) if config.batch_paths == 1 else 1
+        mesh, scoring = make_mesh(share, examples=examples, samples=samples), make_mesh(there)
+    else:
+        mesh = scoring = make_mesh(devices, examples=examples, samples=samples)
+    if config.batch_paths != 1 and mesh.size > 1:
+        raise InputError(
+            f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
+            "devices do not; take batch_paths=1, with train_samples for more weight paths."
+        )
+    weights = class_weights(config, dataset)
+    return JaxLearner(
+        config, model, len(dataset.x_train), mesh, scoring=scoring, by_choices=True, class_weights=weights
+    )
+
+
+def _of_the_step(config: TrainConfig) -> TrainConfig:
+    """Without those choices that the program of a gradient step knows nothing of."""
+    return dataclasses.replace(
+        config, data="", seed=0, augmentation="none", test_samples=1, ema=0.0, evaluate_every=0, test_examples=0,
+        checkpoint_steps=0, validation=0.0, test_steps=0, test_method="",
+    )  # fmt: skip
+
+
+def _gradient_step(
+    config: TrainConfig, model: Model, train_size: int, mesh: Mesh, class_weights: tuple[float, ...] | None
+) -> Any:
+    optimiser = build_optimiser(config, config.total_steps(train_size))
+    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size, class_weights=class_weights)
+    shares = kl_shares(config, config.steps_per_epoch(train_size))
+
+    def of_shard(params: Params, x: Any, y: Any, keys: Any, share: Any) -> Any:
+        """Value and gradient, which are those of the whole batch and all keys, as the mean over equal shares."""
+        value_and_gradient = jax.value_and_grad(loss, has_aux=True)
+        if len(x) == 1:
+            found = value_and_gradient(params, x[0], y[0], keys, share)
+        else:
+            # Every slice sees the weight path that the whole batch would see, so this is the whole batch's gradient.
+            of_slices = jax.lax.map(lambda xy: value_and_gradient(params, xy[0], xy[1], keys, share), (x, y))
+            found = jax.tree.map(lambda of_slice: jnp.mean(of_slice, axis=0), of_slices)
+        return jax.lax.pmean(found, AXES)
+
+    # Unchecked, because with the check every use of the parameters would send its part of the gradient by itself.
+    of_batch = jax.shard_map(
+        of_shard, mesh=mesh, in_specs=(P(), EXAMPLES, EXAMPLES, P(SAMPLE), P()), out_specs=P(), check_vma=False
+    )
+
+    @jax.jit
+    def gradient_step(
+        state: TrainState, rng: PRNGKeyArray, x: Any, y: Any, step: Any, decay: Any
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+        keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
+        (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
+        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = optax.incremental_update(params, state.average, 1 - decay)
+        norm = optax.tree.norm(gradient)
+        values = {"loss": value, **parts, "gradient_norm": norm}
+        moments = state.moments
+        if moments is not None:
+            moments = gradient_noise.update(moments, gradient)
+            values["gradient_snr"] = gradient_noise.signal_to_noise(moments, step + 1)
+        bad = (state.first_bad == 0) & ~(jnp.isfinite(value) & jnp.isfinite(norm))
+        first_bad = jnp.where(bad, jnp.asarray(step + 1, jnp.int32), state.first_bad)
+        return TrainState(params, average, opt_state, moments, first_bad), values
+
+    return gradient_step
+
+
+# Few, as each holds its compiled program.
+_shared_step = functools.lru_cache(maxsize=8)(_gradient_step)
+_shared_sampler = functools.lru_cache(maxsize=8)(Model.sampler)

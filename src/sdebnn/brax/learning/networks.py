@@ -1,0 +1,116 @@
+"""Whole networks, built from a run's configuration."""
+
+from typing import Any
+
+from jax.example_libraries import stax
+from jaxtyping import PRNGKeyArray
+
+from sdebnn.brax.layers import diffeq_layers
+from sdebnn.brax.layers.bayesian import BayesianLayer, Layer, Shape, bnn_serial
+from sdebnn.brax.layers.bfloat16 import Bfloat16
+from sdebnn.brax.layers.mean_field import MeanField
+from sdebnn.brax.layers.recomputing_serial import recomputing_serial
+from sdebnn.brax.layers.resnet import ResNet32
+from sdebnn.brax.layers.shape_layers import Augment, Squeeze
+from sdebnn.brax.weights.drift_network import drift_network
+from sdebnn.brax.weights.ode_block import HyperODEBlock, ODEBlock
+from sdebnn.brax.weights.sdebnn_block import SDEBNN
+from sdebnn.brax.weights.weight_process import WeightProcess
+from sdebnn.errors import InputError
+from sdebnn.runs.config import TrainConfig
+
+
+def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> BayesianLayer:
+    """The network that `config` describes: zero channels appended, groups of blocks with space-to-depth between them,
+    a dense layer; or a residual network.
+
+    **Arguments:**
+
+    - `config`: see `sdebnn.runs.TrainConfig`.
+    - `input_shape`: of one example: (height, width, channels) for images, (d,) for a table's rows.
+    - `outputs`: how many numbers the likelihood needs for one example.
+
+    **Raises:** `InputError` for images that cannot be halved as often as asked, for names of layers or activations
+    that do not exist, and for a residual network of anything but images.
+    """
+    images = len(input_shape) == 3
+    model = config.model.removeprefix("meanfield_")
+    mean_field = model != config.model
+    if model == "resnet32":
+        if not images:
+            raise InputError(
+                f"model='{config.model}' got inputs of shape {input_shape}; it takes images, (height, width, channels)."
+            )
+        layers: list[Any] = [ResNet32(outputs)]
+    else:
+        layers = [Squeeze()] * config.squeeze + [Augment(config.augment)]
+        for group, blocks in enumerate(config.blocks):
+            if group > 0:
+                layers.append(Squeeze())
+            layers += [_block(model, config, images) for _ in range(blocks)]
+        if images:
+            layers.append(stax.Flatten)
+        layers.append(diffeq_layers.dense("ignore", outputs))
+    if mean_field and model == "sdebnn":
+        layers[-1] = MeanField(layers[-1])
+    elif mean_field:
+        layers = [MeanField(stax.serial(*layers))]
+    return bnn_serial(*layers)
+
+
+def weight_process(config: TrainConfig) -> WeightProcess:
+    """The prior and the posterior of every block's weights."""
+    return WeightProcess(
+        drift=drift_network(config.drift_widths),
+        sigma=config.sigma,
+        sigma_scale=config.sigma_scale,
+        rate=config.ou_rate,
+        centre=config.ou_centre,
+        start=config.start,
+        noisy_weights=config.noisy_weights,
+        noisy_depth=(config.noisy_from, config.noisy_until),
+    )
+
+
+def _block(model: str, config: TrainConfig, images: bool) -> Any:
+    if config.rtol or config.atol or config.adjoint_adaptive:
+        raise InputError(
+            f"rtol={config.rtol}, atol={config.atol} and adjoint_adaptive={config.adjoint_adaptive} ask for adaptive "
+            "steps, which networks take in PyTorch only: set framework='torch', or all three to 0."
+        )
+    fx = _fx(config, images)
+    if config.precision == "bfloat16":
+        fx = Bfloat16(fx)
+    solver: dict[str, Any] = {"steps": config.steps, "method": config.method, "adjoint": config.adjoint}
+    if model == "sdebnn":
+        return SDEBNN(fx, weight_process(config), kl_estimator=config.kl_estimator, **solver)
+    if model == "hyperodenet":
+        return HyperODEBlock(fx, drift_network(config.drift_widths), **solver)
+    return ODEBlock(fx, **solver)
+
+
+def _fx(config: TrainConfig, images: bool) -> Layer:
+    """Two hidden layers and one that restores the shape of the hidden state."""
+    strided = images and config.fx == "strided"
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Any]:
+        return network(input_shape)[0](rng, input_shape)
+
+    def apply(params: Any, inputs: Any, **kwargs: Any) -> Any:
+        return network(inputs.shape)[1](params, inputs, **kwargs)
+
+    def network(shape: Shape) -> Any:
+        layer = diffeq_layers.conv if images else diffeq_layers.dense
+        activation = diffeq_layers.Activation(config.activation)
+        width, channels = config.width, int(shape[-1])
+        return recomputing_serial(
+            diffeq_layers.conv(config.layer, width, stride=2) if strided else layer(config.layer, width),
+            activation,
+            layer(config.layer, width),
+            activation,
+            diffeq_layers.conv_transpose(config.layer, channels, stride=2)
+            if strided
+            else layer(config.layer, channels),
+        )
+
+    return Layer(init, apply)

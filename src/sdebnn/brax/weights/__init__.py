@@ -1,0 +1,1 @@
+"""Networks whose weights move through depth: the weight process, its paths, and the blocks."""

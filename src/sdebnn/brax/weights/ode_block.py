@@ -1,0 +1,104 @@
+"""The deterministic counterparts of the SDEBNN block: neural ODEs whose weights stand still, or follow an ODE too."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import PRNGKeyArray
+
+from jaxsde import sdeint_ito
+from jaxsde.brownian.keys import derive_key
+from sdebnn.brax.layers.bayesian import Init, Layer, Params, Shape, as_layer, check_params, initialise
+from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
+from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
+from sdebnn.errors import InputError
+
+
+def ODEBlock(
+    fx: tuple[Init, Any], *, steps: int = 20, method: str = "euler_maruyama", adjoint: str = "backprop"
+) -> Layer:
+    """Moves a hidden state along dx = f_x(x, t) dt from depth 0 to 1 (Chen et al., 2018). Its params are those of `fx`.
+
+    **Arguments:** as those of `SDEBNN`. Without noise Euler-Maruyama is Euler's method.
+
+    **Raises:** `InputError` as `SDEBNN`.
+    """
+    check_steps("ODEBlock", steps)
+    f_x = as_layer(fx, "f_x of ODEBlock")
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
+        return init_vector_field(f_x, rng, input_shape)
+
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+        dtype = precision("ODEBlock", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
+        field = vector_field(f_x, params, inputs, rng)
+        return _flow(lambda x, t, params: field(params, x, t), inputs, params, steps, method, adjoint, dtype)
+
+    return Layer(init, apply)
+
+
+def HyperODEBlock(
+    fx: tuple[Init, Any],
+    drift: tuple[Init, Any],
+    *,
+    steps: int = 20,
+    method: str = "euler_maruyama",
+    adjoint: str = "backprop",
+) -> Layer:
+    """A neural ODE whose weights follow an ODE of their own: dx = f_x(x, t; w_t) dt, dw = NN(w, t) dt.
+
+    It is the SDEBNN block without noise and without the prior's pull, and has its params, `{"w0", "drift"}`.
+
+    **Arguments:** `drift` is the (init, apply) pair NN(w, t), such as `drift_network()`; the others are those of
+    `SDEBNN`.
+
+    **Raises:** `InputError` as `ODEBlock`.
+    """
+    check_steps("HyperODEBlock", steps)
+    f_x, nn = as_layer(fx, "f_x of HyperODEBlock"), as_layer(drift, "The drift of HyperODEBlock")
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
+        output_shape, w0 = init_vector_field(f_x, rng, input_shape)
+        check_real("f_x of HyperODEBlock", w0)
+        size = ravel_pytree(w0)[0].shape
+        drift_key = derive_key(rng, "sdebnn.block.drift")
+        return output_shape, {"w0": w0, "drift": initialise(nn, drift_key, size, "the drift of HyperODEBlock")[1]}
+
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+        check_params("HyperODEBlock", params, ("w0", "drift"))
+        dtype = precision("HyperODEBlock", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
+        w0, unravel = ravel_pytree(params["w0"])
+        moves_weights = vector_field(nn, params["drift"], w0, rng, "The drift of HyperODEBlock")
+        field = vector_field(f_x, params["w0"], inputs, rng)
+
+        def drift_of_both(y: Any, t: Any, params: Params) -> Any:
+            w, x = y
+            return moves_weights(params["drift"], w, t), field(unravel(w), x, t)
+
+        return _flow(drift_of_both, (w0, inputs), params, steps, method, adjoint, dtype)[1]
+
+    return Layer(init, apply)
+
+
+def _flow(drift: Callable[..., Any], y0: Any, params: Params, steps: int, method: str, adjoint: str, dtype: Any) -> Any:
+    """The state at depth 1, in that precision."""
+    depths = np.array([0.0, 1.0])
+    ys = sdeint_ito(drift, None, y0, depths, None, params, method, dt=1 / steps, noise="additive", adjoint=adjoint)
+    return jax.tree.map(lambda y: y[-1].astype(dtype), ys)
+
+
+def check_steps(block: str, steps: int) -> None:
+    """Refuses a solver without steps."""
+    try:
+        whole = operator.index(steps)
+    except TypeError:
+        raise InputError(f"{block} got steps={steps!r}; it takes a whole number of steps, 1 or more.") from None
+    if whole < 1:
+        raise InputError(f"{block} got steps={steps}; the solver takes 1 step or more over depth 0 to 1.")

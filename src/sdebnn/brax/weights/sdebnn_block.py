@@ -1,0 +1,86 @@
+"""The SDEBNN block: a hidden state that moves along a random weight path."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import PRNGKeyArray
+
+from jaxsde.brownian.keys import check_key
+from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer, check_params
+from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
+from sdebnn.brax.weights.ode_block import check_steps
+from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
+from sdebnn.brax.weights.weight_path import draw_path
+from sdebnn.brax.weights.weight_process import WeightProcess
+from sdebnn.errors import InputError
+
+DEPTHS = np.array([0.0, 1.0])
+
+
+def SDEBNN(
+    fx: tuple[Init, Any],
+    process: WeightProcess,
+    *,
+    steps: int = 20,
+    method: str = "euler_maruyama",
+    kl_estimator: str = "stl",
+    adjoint: str = "backprop",
+) -> BayesianLayer:
+    """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
+
+    The hidden state has no noise of its own and the weights do not depend on it: one weight path is drawn for a call
+    and shared by the whole batch. Several posterior samples are several calls with different keys; for a path an
+    example, see `independent_paths`.
+
+    **Arguments:**
+
+    - `fx`: the (init, apply) pair of the network that moves the hidden state; it takes depth as the keyword `t` and
+      keeps the shape of its input. All its parameters become weights that follow the SDE.
+    - `process`: their prior and posterior.
+    - `steps`: equal steps of the solver over depth 0 to 1.
+    - `method`: a solver of `jaxsde` for additive noise.
+    - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `jaxsde.path_kl`.
+    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
+      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
+
+    **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
+    of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.
+
+    Outputs are of the highest precision of inputs and parameters; the block is solved in that of single or above.
+
+    **Raises:** `InputError` for an `fx` that is no deterministic (init, apply) pair, `steps` that are not positive and
+    anything but a `WeightProcess`; when `init` is called, for an `fx` that changes the shape of its input, whose
+    outputs for an example depend on the others of the batch (batch normalisation), or whose parameters are not real.
+    """
+    check_steps("SDEBNN", steps)
+    f_x = as_layer(fx, "f_x of SDEBNN")
+    if not isinstance(process, WeightProcess):
+        raise InputError(
+            f"SDEBNN got process={type(process).__name__}; it takes a WeightProcess, such as "
+            "WeightProcess(drift_network())."
+        )
+
+    def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
+        output_shape, w0 = init_vector_field(f_x, rng, input_shape)
+        check_real("f_x of SDEBNN", w0)
+        return output_shape, process.init(rng, w0)
+
+    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+        check_key(rng)
+        check_params("SDEBNN", params, ("w0", "drift"))
+        check_real("f_x of SDEBNN", params["w0"])
+        dtype = precision("SDEBNN", inputs, params)
+        params = as_precision(working(dtype), params)
+        inputs = as_precision(working(dtype), inputs, whole=True)
+        field = vector_field(f_x, params["w0"], inputs, rng)
+        unravel = ravel_pytree(params["w0"])[1]
+        _, xs, kl = draw_path(
+            process, params, rng, DEPTHS, steps=steps, hidden=inputs,
+            hidden_drift=lambda w, x, t: field(unravel(w), x, t),
+            method=method, adjoint=adjoint, kl_estimator=kl_estimator, prior=prior,
+        )  # fmt: skip
+        return Output(jax.tree.map(lambda x: x[-1].astype(dtype), xs), kl)
+
+    return BayesianLayer(init, apply)

@@ -1,0 +1,1 @@
+"""Deterministic and Bayesian layers as modules, without depth of their own."""

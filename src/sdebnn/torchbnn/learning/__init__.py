@@ -1,0 +1,1 @@
+"""What trains: networks, model, objective, likelihoods, processes and the learner."""

@@ -1,0 +1,1 @@
+"""Solutions over depth by torchsde's methods, their noise, and the gradients that keep little memory."""

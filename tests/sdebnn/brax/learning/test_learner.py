@@ -1,0 +1,116 @@
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from sdebnn.brax import build_learner, gradient_noise
+from sdebnn.brax.learning.optimiser import kl_shares, step_sizes
+from sdebnn.data import Dataset
+from sdebnn.errors import InputError
+from sdebnn.runs import TrainConfig
+
+QUICK = TrainConfig(batch_size=12, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=3)
+X = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+TABLE = Dataset("table", "classification", X, Y, X, Y, 2)
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.mark.parametrize("train_samples", [1, 2])
+def test_slices_give_the_gradient_of_the_whole_batch(train_samples: int) -> None:
+    """Read off Adam's first moment, which is a tenth of the first gradient."""
+    moments = []
+    for slices in (1, 3):
+        config = dataclasses.replace(QUICK, accumulate=slices, train_samples=train_samples)
+        learner = build_learner(config, TABLE)
+        values = learner.gradient_step(X.reshape(slices, -1, 2), Y.reshape(slices, -1), 0)
+        state = learner.state()
+        moments.append({name: array for name, array in state.items() if "/mu/" in name} | {"loss": values["loss"]})
+    assert len(moments[0]) > 3
+    for name, whole in moments[0].items():
+        np.testing.assert_allclose(moments[1][name], whole, rtol=2e-5, atol=2e-7, err_msg=name)
+
+
+def test_a_batch_that_cannot_be_cut_into_equal_slices_is_refused() -> None:
+    with pytest.raises(InputError, match=r"batch of 12 examples cannot be cut into accumulate=5 equal slices"):
+        build_learner(dataclasses.replace(QUICK, accumulate=5), TABLE)
+
+
+@pytest.mark.parametrize("batch_paths", [0, 3])
+def test_slices_with_weight_paths_of_their_own_are_refused(batch_paths: int) -> None:
+    with pytest.raises(InputError, match=r"slices of it \(accumulate=2\) do not; take accumulate=1, or batch_paths=1"):
+        build_learner(dataclasses.replace(QUICK, accumulate=2, batch_paths=batch_paths), TABLE)
+
+
+def test_predictions_use_the_average_of_the_parameters(check_average) -> None:
+    learner = build_learner(dataclasses.replace(QUICK, ema=0.25, learning_rate=0.1, warmup_steps=0), TABLE)
+    states = [learner.state()]
+    for step in range(4):
+        learner.gradient_step(X[None], Y[None], step)
+        states.append(learner.state())
+    check_average(states)
+
+
+def test_a_state_of_another_model_is_refused_by_the_array() -> None:
+    learner = build_learner(QUICK, TABLE)
+    with pytest.raises(InputError, match=r"array 'average/network.*of another model or configuration"):
+        learner.load_state(build_learner(dataclasses.replace(QUICK, width=5), TABLE).state())
+
+
+SCHEDULES = {
+    "cosine": (0.5 * (1 + math.cos(math.pi * 40 / 81)), 0.5 * (1 + math.cos(math.pi * 79 / 81))),
+    "exponential": (0.1, 0.01 ** (79 / 80)),
+    "stairs": (0.1, 0.01),
+    "constant": (1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_step_sizes_rise_and_then_follow_the_schedule(schedule: str) -> None:
+    sizes = step_sizes(TrainConfig(schedule=schedule, warmup_steps=20, learning_rate=2.0), 100)
+    np.testing.assert_allclose([sizes(step) for step in (0, 10, 20)], [0.0, 1.0, 2.0], rtol=1e-6)
+    np.testing.assert_allclose([sizes(60) / 2, sizes(99) / 2], SCHEDULES[schedule], rtol=1e-3)
+
+
+def test_the_warm_up_is_at_most_half_of_a_short_run() -> None:
+    assert step_sizes(TrainConfig(warmup_steps=20, learning_rate=1.0), 10)(5) == pytest.approx(1.0)
+
+
+def test_the_kl_is_warmed_up_linearly_over_epochs() -> None:
+    share = kl_shares(TrainConfig(kl_warmup=2.0), 10)
+    np.testing.assert_allclose([share(step) for step in (0, 5, 20, 50)], [0.0, 0.25, 1.0, 1.0])
+    assert kl_shares(TrainConfig(), 10)(0) == 1.0
+
+
+def test_long_gradients_are_cut_to_the_norm_asked_for() -> None:
+    norms = []
+    for clip in (0.0, 1e-3):
+        learner = build_learner(dataclasses.replace(QUICK, clip_norm=clip), TABLE)
+        learner.gradient_step(X[None], Y[None], 0)
+        moments = [array for name, array in learner.state().items() if "/mu/" in name]
+        norms.append(math.sqrt(sum(float(np.sum(array**2)) for array in moments)))
+    assert norms[0] > 1e-3
+    assert norms[1] == pytest.approx(1e-4, rel=1e-4)
+
+
+def test_the_signal_to_noise_ratio_is_that_of_the_gradients() -> None:
+    rng = np.random.default_rng(0)
+    mean, std = rng.normal(size=2000), 3.0
+
+    def ratio(mean: np.ndarray) -> float:
+        moments = gradient_noise.init(jax.numpy.zeros(2000))
+        for _ in range(300):
+            moments = gradient_noise.update(moments, jax.numpy.asarray(mean + std * rng.normal(size=2000), "float32"))
+        return float(gradient_noise.signal_to_noise(moments, 300))
+
+    truth = np.linalg.norm(mean) / (std * math.sqrt(2000))
+    assert ratio(mean) == pytest.approx(truth, rel=0.05)
+    assert ratio(0 * mean) < 0.03

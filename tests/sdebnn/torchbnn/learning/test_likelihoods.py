@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from sdebnn.brax.learning.likelihoods import LIKELIHOODS as THEIRS
+from sdebnn.errors import InputError
+from sdebnn.torchbnn.learning.likelihoods import LIKELIHOODS, initial_params
+
+OUTPUTS = np.asarray([[0.0, 2.0], [1.5, -1.0], [0.2, 0.1]])
+TARGETS = {"categorical": np.asarray([1, 0, 1], np.int32)}
+REAL = np.asarray([[0.5, 0.0], [3.0, 8.0], [-20.0, 0.1]])
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_all_that_a_likelihood_says_is_what_that_of_jax_says(x64, name: str) -> None:
+    targets = TARGETS.get(name, REAL)
+    ours, theirs = LIKELIHOODS[name](2), THEIRS[name](2)
+    start = {key: jnp.asarray(value, jnp.float64) for key, value in theirs.init().items()}
+    assert ours.outputs == theirs.outputs
+    assert ours.init().keys() == start.keys()
+    for key, tensor in ours.init().items():
+        np.testing.assert_allclose(tensor, start[key], rtol=1e-6)
+    params = {key: np.asarray([-0.7, 0.4]) for key in start}
+    tensors = {key: torch.from_numpy(value) for key, value in params.items()}
+    of_jax = {key: jnp.asarray(value) for key, value in params.items()}
+    for method in ("log_prob", "mean", *(("variance", "cdf") if name != "categorical" else ())):
+        arguments = (OUTPUTS, targets) if method in ("log_prob", "cdf") else (OUTPUTS,)
+        expected = getattr(theirs, method)(of_jax, *map(jnp.asarray, arguments))
+        got = getattr(ours, method)(tensors, *map(torch.from_numpy, arguments))
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-15, err_msg=method)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_draws_are_of_the_law(name: str) -> None:
+    """4,000 draws in either framework: quartiles within four standard errors, of a density of 0.3 at least there."""
+    ours, theirs = LIKELIHOODS[name](1), THEIRS[name](1)
+    outputs = np.full((4000, 1), 0.3, np.float32)
+    if name == "categorical":
+        ours, theirs, outputs = LIKELIHOODS[name](2), THEIRS[name](2), np.tile(np.float32([0.0, 1.0]), (4000, 1))
+    drawn = [
+        np.asarray(theirs.sample(theirs.init(), jnp.asarray(outputs), jax.random.key(0))),
+        ours.sample(ours.init(), torch.from_numpy(outputs), torch.Generator().manual_seed(0)).numpy(),
+    ]
+    for draws in drawn:
+        if name == "categorical":
+            p = 1 / (1 + np.exp(-1.0))
+            assert draws.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
+            continue
+        below = theirs.cdf(theirs.init(), jnp.asarray(outputs), jnp.asarray(draws))
+        for quarter in (0.25, 0.5, 0.75):
+            error = 4 * np.sqrt(quarter * (1 - quarter) / 4000)
+            assert np.mean(np.asarray(below) <= quarter) == pytest.approx(quarter, abs=error)
+
+
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "categorical"])
+def test_targets_that_are_no_column_are_refused(name: str) -> None:
+    likelihood = LIKELIHOODS[name](1)
+    with pytest.raises(InputError, match=r"shape \(4,\) and outputs \(4, 1\).*y\[:, None\]"):
+        likelihood.log_prob(likelihood.init(), torch.zeros(4, 1), torch.zeros(4))
+
+
+def test_the_likelihoods_are_those_of_jax() -> None:
+    assert list(LIKELIHOODS) == list(THEIRS)
+
+
+class Starts:
+    outputs = 1
+
+    def __init__(self, params) -> None:
+        self.params = params
+
+    def init(self):
+        return self.params
+
+
+def test_parameters_start_from_numbers_and_arrays_too() -> None:
+    params = initial_params(Starts({"a": 0.5, "b": np.array([1.0, 2.0]), "c": torch.ones(2, dtype=torch.float64)}))
+    assert {name: (p.dtype, tuple(p.shape)) for name, p in params.items()} == {
+        "a": (torch.float32, ()), "b": (torch.float32, (2,)), "c": (torch.float64, (2,)),
+    }  # fmt: skip
+    assert all(p.requires_grad for p in params.values())
+
+
+@pytest.mark.parametrize(("params", "says"), [([1.0], "gave a list"), ({"k": 3}, "'k' .* is torch.int64")])
+def test_parameters_that_cannot_be_trained_are_refused(params, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        initial_params(Starts(params))
