@@ -27,7 +27,7 @@ test: $(VENV)/.dev $(DATA)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --durations 25 $(TESTS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
