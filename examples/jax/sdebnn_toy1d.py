@@ -29,7 +29,7 @@ from sdebnn.runs import Progress
 
 
 def weight_process(options: argparse.Namespace) -> WeightProcess:
-    return WeightProcess(drift_network((options.fw_dim,)), **prior_of_weights(options))
+    return WeightProcess(drift_network((options.fw_dim,)), prior_of_weights(options))
 
 
 def build_model(options: argparse.Namespace, noise: float) -> Model:

@@ -46,7 +46,7 @@ def build_network(options: argparse.Namespace) -> bnn_serial:
     hidden = dense("ignore", 1 + options.aug, options.fx_dim)
     output = dense("ignore", options.fx_dim, options.aug)
     fx = Serial(hidden, activation(options.activation), output, InputStays())
-    process = WeightProcess(drift_network((options.fw_dim,)), **prior_of_weights(options))
+    process = WeightProcess(drift_network((options.fw_dim,)), prior_of_weights(options))
     block = SDEBNN(fx, process, Solver(options.nsteps), kl_estimator=options.kl_estimator)
     if options.prior_dw == "ou":
         start_posterior(block, output)

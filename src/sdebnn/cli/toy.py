@@ -13,6 +13,7 @@ from sdebnn import plots
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
 from sdebnn.errors import InputError
+from sdebnn.priors import PRIORS, OrnsteinUhlenbeck, Prior
 from sdebnn.runs import MetricsLog, RunFolder
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
@@ -22,6 +23,8 @@ START_LOG_RATIO = -3.0
 REACH = 2.5
 
 LOG_EVERY = 10
+
+PRIORS_BY_NAME = {"bm" if name == "brownian" else name: law for name, law in PRIORS.items()}
 
 Functions = dict[str, Float[np.ndarray, "samples n"]]
 Log = Callable[[int, Mapping[str, SupportsFloat]], None]
@@ -77,7 +80,13 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
     add("--kl_coef", type=not_negative, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
-    add("--prior_dw", default="ou", choices=("ou", "bm"), help="prior: Ornstein-Uhlenbeck, or Brownian motion from w0")
+    add(
+        "--prior_dw",
+        default="ou",
+        choices=tuple(PRIORS_BY_NAME),
+        help="prior: ou, a stationary Ornstein-Uhlenbeck process; the others start at learned weights, bm as Brownian "
+        "motion",
+    )
     add(
         "--diff_const",
         "--sigma",
@@ -109,18 +118,13 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def prior_of_weights(options: argparse.Namespace) -> dict[str, Any]:
-    """The choices of `sdebnn.ou_prior.OUPrior` that the options name."""
-    gaussian = options.prior_dw == "ou"
-    rate = options.ou_rate if gaussian else 0.0
-    return {
-        # With a rate, the prior takes the standard deviation of the weights in place of their diffusion.
-        "sigma": options.diff_const / (2 * rate or 1.0) ** 0.5,
-        "sigma_scale": "fan_in",
-        "rate": rate,
-        "centre": "zero",
-        "start": "gaussian" if gaussian else "learned",
-    }
+def prior_of_weights(options: argparse.Namespace) -> Prior:
+    """The prior that the options name."""
+    if options.prior_dw != "ou":
+        return PRIORS_BY_NAME[options.prior_dw](sigma=options.diff_const)
+    # The prior takes the standard deviation of the weights in place of their diffusion.
+    sigma = options.diff_const / (2 * options.ou_rate) ** 0.5
+    return OrnsteinUhlenbeck(sigma=sigma, rate=options.ou_rate, centre="zero", start="gaussian")
 
 
 def _nowhere(step: int, values: Mapping[str, SupportsFloat]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, no_type_check
 
 from sdebnn.errors import InputError
+from sdebnn.priors import PRIORS, Prior, prior_by_name
 
 
 def _choice(default: Any, help: str, **limits: Any) -> Any:
@@ -148,6 +149,11 @@ class TrainConfig:
         "sigma / sqrt(fan_in); constant: sigma is the diffusion itself, for every weight",
         choices=("fan_in", "constant"),
     )
+    prior: str = _choice(
+        "ou",
+        "law of the weights over depth: " + "; ".join(f"{name}, {law.summary}" for name, law in PRIORS.items()),
+        choices=tuple(PRIORS),
+    )
     ou_rate: float = _choice(
         1.0, "rate at which the prior pulls weights to its centre; 0 is a prior without drift", low=0
     )
@@ -218,6 +224,14 @@ class TrainConfig:
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
+
+    def weight_prior(self) -> Prior:
+        """The prior of every block's weights.
+
+        **Raises:** `InputError` for choices that it does not have, or that do not go together.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return prior_by_name(self.prior, _of_prior(dataclasses.asdict(self)), _of_prior(defaults))
 
     def steps_per_epoch(self, train_size: int) -> float:
         """Gradient steps in a pass over that many training examples. It need not be whole: what is left at the end of a
@@ -322,6 +336,19 @@ def _plain(value: Any) -> Any:
 
 
 _OWN = (int, float, str)
+
+
+def _of_prior(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of a prior by the names that laws have for them."""
+    return {
+        "sigma": choices["sigma"],
+        "sigma_scale": choices["sigma_scale"],
+        "rate": choices["ou_rate"],
+        "centre": choices["ou_centre"],
+        "start": choices["start"],
+        "noisy_weights": choices["noisy_weights"],
+        "noisy_depth": (choices["noisy_from"], choices["noisy_until"]),
+    }
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:

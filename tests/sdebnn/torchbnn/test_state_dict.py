@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from sdebnn.priors import BrownianMotion
 from sdebnn.torchbnn import SDEBNN, HyperODEBlock, Solver, WeightProcess, bnn_serial, drift_network
 
 
@@ -23,6 +24,7 @@ def network(steps: int = 4, **choices) -> bnn_serial:
         ({"sigma": 0.2}, "sigma=0.1, and this block has 0.2"),
         ({"rate": 3.0}, "rate=1, and this block has 3"),
         ({"steps": 8}, "steps=4, and this block has 8"),
+        ({"prior": BrownianMotion()}, "rate=1, and this block has 0; another prior than BrownianMotion, which"),
     ],
 )
 def test_parameters_that_go_into_a_block_with_other_choices_say_so(other, says: str) -> None:

@@ -22,7 +22,7 @@ from sdebnn.brax.layers.bayesian import (
 )
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
 from sdebnn.errors import InputError
-from sdebnn.ou_prior import real_number
+from sdebnn.priors.prior import real_number
 
 
 def MeanField(

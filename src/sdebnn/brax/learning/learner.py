@@ -185,10 +185,7 @@ class JaxLearner:
         chosen = np.linspace(0, size - 1, weights).astype(int)
         keys = jax.random.split(jax.random.fold_in(self._rng, DRAW), draws)
         paths = _paths_drawer(of_the_network(self.config), tuple(ts.tolist()), tuple(chosen.tolist()))(block, keys)
-        prior = None
-        if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
-            prior = process.prior_moments(block, ts, chosen)
-        return WeightPaths(ts, np.asarray(paths), prior)
+        return WeightPaths(ts, np.asarray(paths), process.prior_moments(block, ts, chosen))
 
 
 @functools.lru_cache(maxsize=8)

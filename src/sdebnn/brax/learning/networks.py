@@ -60,16 +60,7 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
 
 def weight_process(config: TrainConfig) -> WeightProcess:
     """The prior and the posterior of every block's weights."""
-    return WeightProcess(
-        drift=drift_network(config.drift_widths),
-        sigma=config.sigma,
-        sigma_scale=config.sigma_scale,
-        rate=config.ou_rate,
-        centre=config.ou_centre,
-        start=config.start,
-        noisy_weights=config.noisy_weights,
-        noisy_depth=(config.noisy_from, config.noisy_until),
-    )
+    return WeightProcess(drift_network(config.drift_widths), config.weight_prior())
 
 
 def _block(model: str, config: TrainConfig, images: bool) -> Any:

@@ -12,8 +12,7 @@ from jaxsde import running_path_kl, sdeint_ito
 from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.weights.weight_process import WeightProcess
-from sdebnn.depths import check_depths
-from sdebnn.ou_prior import Section
+from sdebnn.priors.sections import Section, check_depths
 
 
 def draw_path(
@@ -50,14 +49,14 @@ def draw_path(
 
     **Raises:** `InputError` for other depths.
     """
-    sections = process.sections()
+    sections = process.prior.sections()
     ts = _on_cuts(ts, sections)
     check_depths(ts)
-    w, kl = process.draw_start(rng, params, prior=prior)
-    y = (*process.split(w), hidden)
+    state, kl = process.draw_start(rng, params, prior=prior)
+    y = (*process.split(state), hidden)
 
     def kept(y: Any) -> Any:
-        return jnp.concatenate(y[:2])[keep], None, y[2]
+        return process.weights(jnp.concatenate(y[:2]))[keep], None, y[2]
 
     pieces = [jax.tree.map(lambda leaf: leaf[None], y if keep is None else kept(y))]
     for number, section in enumerate(sections):
@@ -75,7 +74,7 @@ def draw_path(
         pieces.append(jax.tree.map(lambda leaf, inside=inside: leaf[inside], ys))
         kl = kl + section_kl
     noisy, still, xs = jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
-    return noisy if still is None else jnp.concatenate([noisy, still], axis=1), xs, kl
+    return noisy if still is None else process.weights(jnp.concatenate([noisy, still], axis=1)), xs, kl
 
 
 def _on_cuts(ts: Float[np.ndarray, " times"], sections: list[Section]) -> Float[np.ndarray, " times"]:
@@ -97,8 +96,9 @@ def _solve(
     sigma = process.diffusion(params)
 
     def drift(y: Any, t: Any, params: Params) -> Any:
-        w = jnp.concatenate(y[:2])
-        return *process.split(weight_drift(w, t, params)), hidden_drift and hidden_drift(w, y[2], t)
+        state = jnp.concatenate(y[:2])
+        moves_weights = process.split(weight_drift(state, t, params))
+        return *moves_weights, hidden_drift and hidden_drift(process.weights(state), y[2], t)
 
     def diffusion(y: Any, t: Any, params: Params) -> Any:
         return sigma, None, None

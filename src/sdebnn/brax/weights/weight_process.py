@@ -1,13 +1,15 @@
-"""The law of the weights over depth: an Ornstein-Uhlenbeck prior, and a posterior whose drift is learned.
+"""The law of the weights over depth: a prior, and a posterior whose drift is learned.
 
-prior:      dw = rate (centre - w) dt                + sigma dB
-posterior:  dw = rate (centre - w) dt + NN(w, t) dt  + sigma dB
+prior:      dw = f_p(w, t) dt               + sigma dB
+posterior:  dw = f_p(w, t) dt + NN(w, t) dt + sigma dB
 
 Both share the diffusion sigma, so the KL between them is the path KL, with u = NN / sigma, and that of their starts
 w_0, where these are random. The last layer of NN starts at zero: training starts at the prior, with a path KL of zero.
 
 Noise may be kept to a part of the weights or of the depth, which makes the network partially stochastic
 (Calvo-Ordonez et al., 2024). A weight moves by dw = NN(w, t) dt where it has no noise; the KL does not count it there.
+
+The *state* is the weights, or of smooth priors the weights' velocity and then the weights: what has noise comes first.
 """
 
 import dataclasses
@@ -25,29 +27,33 @@ from sdebnn.brax.layers.diffeq_layers import fan_in
 from sdebnn.brax.layers.precision import check_real
 from sdebnn.brax.weights.vector_field import vector_field
 from sdebnn.errors import InputError
-from sdebnn.ou_prior import OUPrior
+from sdebnn.priors import Prior
+from sdebnn.priors.by_name import as_prior
 
 Weights = Float[Array, " p"]
+State = Float[Array, " s"]
 
 
-@dataclasses.dataclass(frozen=True)
-class WeightProcess(OUPrior):
+@dataclasses.dataclass(frozen=True, init=False)
+class WeightProcess:
     """The prior and the posterior of a block's weights, all of them in one vector w of p numbers.
 
     **Arguments:**
 
-    - `drift`: the (init, apply) pair NN(w, t) that corrects the prior's drift; it maps a vector of weights to one of
+    - `drift`: the (init, apply) pair NN(w, t) that corrects the prior's drift; it maps a vector, the state, to one of
       the same length, with t as a keyword. It should start at zero.
-    - the others: of `sdebnn.ou_prior.OUPrior`.
+    - `prior`: of `sdebnn.priors`, or a law of one's own; an Ornstein-Uhlenbeck process unless given.
+    - `choices`: of that Ornstein-Uhlenbeck process, such as `sigma` and `rate`, in place of `prior`.
 
-    **Raises:** `InputError` unless the numbers are in their ranges and the names are among those above.
+    **Raises:** `InputError` for anything but a deterministic pair and a prior, and as the prior for its choices.
     """
 
     drift: tuple[Init, Any]
+    prior: Prior
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "drift", as_layer(self.drift, "The posterior drift of WeightProcess"))
-        super().__post_init__()
+    def __init__(self, drift: tuple[Init, Any], prior: Prior | None = None, **choices: Any) -> None:
+        object.__setattr__(self, "drift", as_layer(drift, "The posterior drift of WeightProcess"))
+        object.__setattr__(self, "prior", as_prior(prior, choices))
 
     def init(self, rng: PRNGKeyArray, w0: Params) -> Params:
         """Parameters `{"w0", "drift"}` of the process that starts at the weights `w0`, a pytree; with a Gaussian start
@@ -60,32 +66,35 @@ class WeightProcess(OUPrior):
             raise InputError(
                 "The start of WeightProcess has no weights (f_x has no parameters); there is none to move."
             )
-        nn = as_layer(self.drift, "The posterior drift")
-        output_shape, drift = initialise(nn, derive_key(rng, "sdebnn.block.drift"), (size,), "the posterior drift")
-        if tuple(output_shape) != (size,):
+        nn, state = as_layer(self.drift, "The posterior drift"), (self.prior.state_width * size,)
+        output_shape, drift = initialise(nn, derive_key(rng, "sdebnn.block.drift"), state, "the posterior drift")
+        if tuple(output_shape) != state:
             raise InputError(
-                f"The posterior drift maps {size} weights to shape {output_shape}; it must give one number for "
+                f"The posterior drift maps {state[0]} weights to shape {output_shape}; it must give one number for "
                 "each weight."
             )
-        vector_field(nn, drift, jax.ShapeDtypeStruct((size,), w.dtype), rng, "The posterior drift")
+        vector_field(nn, drift, jax.ShapeDtypeStruct(state, w.dtype), rng, "The posterior drift")
         params = {"w0": w0, "drift": drift}
-        return params if self.start == "learned" else params | {"w0_log_ratio": jnp.zeros(self.noisy(size), w.dtype)}
+        if self.prior.start == "learned":
+            return params
+        return params | {"w0_log_ratio": jnp.zeros(self.prior.noisy(size), w.dtype)}
 
     def diffusion(self, params: Params) -> Float[np.ndarray, " noisy"]:
         """sigma of every weight that has noise; a constant that no gradient reaches."""
         leaves = jax.tree.leaves(params["w0"])
-        scales = [self.diffusion_scale(n) for n in jax.tree.leaves(fan_in(params["w0"]))]
+        scales = [self.prior.diffusion_scale(n) for n in jax.tree.leaves(fan_in(params["w0"]))]
         sigma = np.concatenate([np.full(leaf.size, s, leaf.dtype) for leaf, s in zip(leaves, scales, strict=True)])
-        return sigma[: self.noisy(sigma.size)]
+        return sigma[: self.prior.noisy(sigma.size)]
 
-    def draw_start(self, rng: PRNGKeyArray, params: Params, *, prior: bool = False) -> tuple[Weights, Float[Array, ""]]:
-        """w_0 and the KL of its law, in nats."""
+    def draw_start(self, rng: PRNGKeyArray, params: Params, *, prior: bool = False) -> tuple[State, Float[Array, ""]]:
+        """The state at depth 0 and the KL of its law, in nats. Velocities start at zero."""
         mean = ravel_pytree(params["w0"])[0]
-        if self.start == "learned":
-            return mean, jnp.zeros((), mean.dtype)
+        if self.prior.start == "learned":
+            start = mean if self.prior.state_width == 1 else jnp.concatenate([jnp.zeros_like(mean), mean])
+            return start, jnp.zeros((), mean.dtype)
         noisy, still = self.split(mean)
-        prior_std = self.diffusion(params) / (2 * self.rate) ** 0.5
-        centre = noisy if self.centre == "w0" else jnp.zeros_like(noisy)
+        prior_std = self.diffusion(params) / self.prior.unit_diffusion
+        centre = noisy if self.prior.centre == "w0" else jnp.zeros_like(noisy)
         noise = jax.random.normal(derive_key(rng, "sdebnn.WeightProcess.start"), noisy.shape, noisy.dtype)
         if prior:
             return jnp.concatenate([centre + prior_std * noise, still]), jnp.zeros((), mean.dtype)
@@ -94,33 +103,46 @@ class WeightProcess(OUPrior):
         kl = jnp.sum(0.5 * (jnp.exp(2 * log_ratio) + jnp.square(offset) - 1) - log_ratio)
         return jnp.concatenate([noisy + prior_std * jnp.exp(log_ratio) * noise, still]), kl
 
-    def split(self, w: Weights) -> tuple[Float[Array, " noisy"], Float[Array, " still"]]:
-        """The weights that have noise, and those that never have it."""
-        noisy = self.noisy(w.size)
-        return w[:noisy], w[noisy:]
+    def split(
+        self, state: Float[Array, "*times s"]
+    ) -> tuple[Float[Array, "*times noisy"], Float[Array, "*times still"]]:
+        """What of the state has noise, and what never has it."""
+        noisy = self.prior.noisy(state.shape[-1] // self.prior.state_width)
+        return state[..., :noisy], state[..., noisy:]
 
-    def correction(self, w: Weights, t: Float[Array, ""], params: Params) -> Weights:
+    def weights(self, state: Float[Array, "*times s"]) -> Float[Array, "*times p"]:
+        """The weights in a state."""
+        return state if self.prior.state_width == 1 else self.split(state)[1]
+
+    def correction(self, state: State, t: Float[Array, ""], params: Params) -> State:
         """NN(w, t)."""
-        return self.drift[1](params["drift"], w, t=t)
+        return self.drift[1](params["drift"], state, t=t)
 
-    def prior_drift(self, w: Weights, t: Float[Array, ""], params: Params) -> Weights:
-        """f_p(w, t) where there is noise: rate (centre - w), and NN(w, t) for weights that never have it."""
-        if self.noisy_weights == 1:
-            return self._pull(w, params)
-        return jnp.concatenate([self.split(self._pull(w, params))[0], self.split(self.correction(w, t, params))[1]])
+    def prior_drift(self, state: State, t: Float[Array, ""], params: Params) -> State:
+        """f_p(w, t) where there is noise, and NN(w, t) for weights that never have it."""
+        law = self._law(state, t, params)
+        if self.prior.noisy_weights == 1:
+            return law
+        return jnp.concatenate([self.split(law)[0], self.split(self.correction(state, t, params))[1]])
 
-    def posterior_drift(self, w: Weights, t: Float[Array, ""], params: Params) -> Weights:
-        """f_q(w, t) where there is noise: rate (centre - w) + NN(w, t), and NN(w, t) for weights that never have it."""
-        noisy, still = self.split(self.correction(w, t, params))
-        return jnp.concatenate([self.split(self._pull(w, params))[0] + noisy, still])
+    def posterior_drift(self, state: State, t: Float[Array, ""], params: Params) -> State:
+        """f_q(w, t) = f_p(w, t) + NN(w, t) where there is noise, and NN(w, t) for weights that never have it."""
+        noisy, still = self.split(self.correction(state, t, params))
+        law, moved = self.split(self._law(state, t, params))
+        return jnp.concatenate([law + noisy, still if self.prior.state_width == 1 else moved])
 
     def prior_moments(
         self, params: Params, ts: Float[np.ndarray, " times"], keep: Int[np.ndarray, " k"] | slice = slice(None)
-    ) -> tuple[Float[np.ndarray, "times k"], Float[np.ndarray, "times k"]]:
+    ) -> tuple[Float[np.ndarray, "times k"], Float[np.ndarray, "times k"]] | None:
         """Mean and standard deviation of every weight, or of those numbered in `keep`, under the prior at the depths
-        `ts`, where all weights have noise at all depths.
+        `ts`; `None` where they are not known.
         """
-        return self.moments(np.asarray(ravel_pytree(params["w0"])[0])[keep], self.diffusion(params)[keep], ts)
+        if not self.prior.noise_everywhere:
+            return None
+        return self.prior.moments(np.asarray(ravel_pytree(params["w0"])[0])[keep], self.diffusion(params)[keep], ts)
 
-    def _pull(self, w: Weights, params: Params) -> Weights:
-        return -self.rate * (w - ravel_pytree(params["w0"])[0] if self.centre == "w0" else w)
+    def _law(self, state: State, t: Float[Array, ""], params: Params) -> State:
+        centre = ravel_pytree(params["w0"])[0] if self.prior.centre == "w0" else 0.0
+        if self.prior.state_width == 1:
+            return self.prior.drift(state, t, centre)
+        return jnp.concatenate(self.prior.drift(self.split(state), t, centre))

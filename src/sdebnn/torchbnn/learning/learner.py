@@ -188,17 +188,15 @@ class TorchLearner:
         block = next((layer for layer in self.predictor.network.modules() if isinstance(layer, SDEBNN)), None)
         if block is None:
             return None
-        process = block.process
+        prior = block.process.prior
         depths = torch.from_numpy(ts)
         mean, sigma = block.start_mean().cpu().numpy(), block.sigma.cpu().numpy()
         chosen = np.linspace(0, mean.size - 1, weights).astype(int)
         rngs = [self._generator(DRAW, draw) for draw in range(draws)]
         # Of each path, as large as all weights at all depths, the chosen weights alone outlive the next.
         paths = np.stack([block.weight_path(depths, rng=rng)[:, chosen].cpu().numpy() for rng in rngs])
-        prior = None
-        if (process.noisy_weights, *process.noisy_depth) == (1, 0, 1):
-            prior = process.moments(mean[chosen], sigma[chosen], ts)
-        return WeightPaths(ts, paths, prior)
+        moments = prior.moments(mean[chosen], sigma[chosen], ts) if prior.noise_everywhere else None
+        return WeightPaths(ts, paths, moments)
 
     def _add_gradients(self, x: Any, y: Any, step: int) -> dict[str, torch.Tensor]:
         """Adds up the gradients of every slice under every weight path; returns the means of the losses' parts."""

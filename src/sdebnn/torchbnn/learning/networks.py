@@ -85,16 +85,7 @@ def _block(model: str, config: TrainConfig, shape: tuple[int, ...]) -> nn.Module
         config.steps, config.method, config.adjoint, config.rtol, config.atol, bool(config.adjoint_adaptive)
     )
     if model == "sdebnn":
-        process = WeightProcess(
-            drift_network(config.drift_widths),
-            sigma=config.sigma,
-            sigma_scale=config.sigma_scale,
-            rate=config.ou_rate,
-            centre=config.ou_centre,
-            start=config.start,
-            noisy_weights=config.noisy_weights,
-            noisy_depth=(config.noisy_from, config.noisy_until),
-        )
+        process = WeightProcess(drift_network(config.drift_widths), config.weight_prior())
         return SDEBNN(fx, process, solver, kl_estimator=config.kl_estimator)
     if model == "hyperodenet":
         return HyperODEBlock(fx, drift_network(config.drift_widths), solver)

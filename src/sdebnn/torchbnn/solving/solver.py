@@ -24,6 +24,8 @@ SDE_TYPES = {
     "euler_heun": "stratonovich",
     "reversible_heun": "stratonovich",
 }
+# They ask for the drift where a step ends; the others between its start and its middle.
+ASK_AT_THE_END = ("heun", "reversible_heun")
 ALIASES = {"euler_maruyama": "euler"}
 ADJOINTS = ("backprop", "stochastic", "reversible")
 
@@ -54,6 +56,15 @@ class Solver(NamedTuple):
     def adaptive(self) -> bool:
         """Whether steps are adaptive."""
         return max(self.rtol, self.atol) > 0
+
+    @property
+    def asks_at_the_end(self) -> str:
+        """The choice by which the drift is asked for at depth 1; empty where it is not."""
+        if self.method in ASK_AT_THE_END:
+            return f"method={self.method!r}"
+        if self.adjoint != "backprop":
+            return f"adjoint={self.adjoint!r}"
+        return f"rtol={self.rtol}, atol={self.atol}" if self.adaptive else ""
 
 
 def check_solver(solver: Solver) -> Solver:

@@ -115,7 +115,7 @@ def test_stl_stops_the_gradient_at_the_parameters_of_u_only() -> None:
     gradients = {name: jax.grad(of)(params, name)["drift"] for name in ESTIMATORS}
     ws = draw_path(process, params, key, TS, steps=STEPS)[0][:, 0]
     # The increments that moved the path, from its Euler-Maruyama steps.
-    dB = (jnp.diff(ws) + (process.rate + KAPPA) * ws[:-1] / STEPS) / 0.5
+    dB = (jnp.diff(ws) + (process.prior.rate + KAPPA) * ws[:-1] / STEPS) / 0.5
     ito_sum = jax.grad(lambda kappa: jnp.sum(-kappa * ws[:-1] / 0.5 * dB))
     # full_mc differs from stl by exactly the derivative of the Ito sum through the parameters of u along a fixed path.
     np.testing.assert_allclose(

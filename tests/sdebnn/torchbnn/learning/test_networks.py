@@ -102,9 +102,10 @@ def increments(config: TrainConfig, block: dict, key: jax.Array) -> "Replayed":
     """The Brownian increments of a block's weights, read off an Euler-Maruyama path; zero where there is no noise."""
     process = weight_process(config)
     grids = [
-        np.linspace(s.start, s.end, max(1, round(config.steps * (s.end - s.start))) + 1) for s in process.sections()
+        np.linspace(s.start, s.end, max(1, round(config.steps * (s.end - s.start))) + 1)
+        for s in process.prior.sections()
     ]
-    noisy = np.concatenate([np.full(len(g) - 1, s.noisy) for g, s in zip(grids, process.sections(), strict=True)])
+    noisy = np.concatenate([np.full(len(g) - 1, s.noisy) for g, s in zip(grids, process.prior.sections(), strict=True)])
     ts = np.concatenate([[0.0], *(g[1:] for g in grids)])
     path = np.asarray(brax.draw_path(process, block, key, ts, steps=config.steps)[0])
     drift = [

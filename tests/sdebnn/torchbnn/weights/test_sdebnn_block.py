@@ -22,7 +22,7 @@ from sdebnn.torchbnn.solving.solver import SDE_TYPES, grid, solve
 from sdebnn.torchbnn.weights.drift_network import parameters_to_read
 from sdebnn.torchbnn.weights.flat_weights import FlatWeights
 from sdebnn.torchbnn.weights.path_kl import path_kl
-from sdebnn.torchbnn.weights.sdebnn_block import LONGEST_PART
+from sdebnn.torchbnn.weights.weight_path import LONGEST_PART
 
 
 class Scaled(nn.Linear):
@@ -74,7 +74,7 @@ def test_a_fresh_path_has_the_law_of_the_ou_process() -> None:
     ts = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
     with torch.no_grad():
         paths = np.stack([block.weight_path(ts, rng=generator(seed)).numpy() for seed in range(40)])
-    mean, std = block.process.moments(block.start_mean().detach().numpy(), block.sigma.numpy(), ts.numpy())
+    mean, std = block.process.prior.moments(block.start_mean().detach().numpy(), block.sigma.numpy(), ts.numpy())
     for depth in (1, 2):
         standardised = ((paths[:, depth] - mean[depth]) / std[depth]).ravel()
         assert scipy.stats.kstest(standardised, "norm").pvalue > 1e-3
@@ -214,7 +214,7 @@ def test_the_kl_is_that_of_the_states_where_steps_end(method: str) -> None:
         return torch.func.functional_call(drift, frozen, (w,), {"t": t}) / block.sigma
 
     def weight_drift(t, w):
-        return block.process.rate * (w0 - w) + drift(w, t=t)
+        return block.process.prior.rate * (w0 - w) + drift(w, t=t)
 
     ws = solve(weight_drift, block.sigma, w0, steps, block.solver, noise, ()).ys
     expected = path_kl(u, stopped, steps, ws, noise, estimator)

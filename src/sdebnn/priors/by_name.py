@@ -1,0 +1,59 @@
+"""The laws by name, and the one that a weight process is given."""
+
+import dataclasses
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from sdebnn.errors import InputError
+from sdebnn.priors.brownian_motion import BrownianMotion
+from sdebnn.priors.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from sdebnn.priors.prior import Prior
+
+PRIORS: dict[str, type[Prior]] = {
+    "ou": OrnsteinUhlenbeck,
+    "brownian": BrownianMotion,
+}
+"""By the names of `--prior`."""
+
+
+def prior_by_name(name: str, choices: Mapping[str, Any], defaults: Mapping[str, Any]) -> Prior:
+    """The law of that name with those of the choices that it has.
+
+    **Arguments:**
+
+    - `choices`: values of all fields that laws have; `defaults`: what they are where nobody has chosen.
+
+    **Raises:** `InputError` for a name that is none of `PRIORS`, for choices that the law does not have and that are
+    not the defaults, and as the law itself.
+    """
+    if name not in PRIORS:
+        raise InputError(f"prior={name!r} is not allowed: it takes {', '.join(PRIORS)}.")
+    known = {field.name for field in dataclasses.fields(PRIORS[name])}
+    for choice, value in choices.items():
+        if choice not in known and value != defaults[choice]:
+            raise InputError(
+                f"The prior {name!r} takes no {choice}, which is {value!r}: leave it at {defaults[choice]!r}, or "
+                "choose a prior that has one."
+            )
+    return PRIORS[name](**{choice: value for choice, value in choices.items() if choice in known})
+
+
+def as_prior(prior: Any, choices: Mapping[str, Any]) -> Prior:
+    """The prior that a weight process is given; without one, the Ornstein-Uhlenbeck process of these choices.
+
+    **Raises:** `InputError` for anything but a prior, and for both.
+    """
+    if prior is None:
+        return OrnsteinUhlenbeck(**choices)
+    if not isinstance(prior, Prior):
+        raise InputError(
+            f"WeightProcess got prior={reprlib.repr(prior)}; it takes a law of sdebnn.priors, such as "
+            "OrnsteinUhlenbeck(sigma=0.1), or one that inherits sdebnn.priors.Prior."
+        )
+    if choices:
+        raise InputError(
+            f"WeightProcess got a prior and {', '.join(choices)} beside it; these are choices of the prior: write "
+            f"{type(prior).__name__}({', '.join(f'{name}=...' for name in choices)})."
+        )
+    return prior

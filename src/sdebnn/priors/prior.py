@@ -1,0 +1,181 @@
+"""What every prior law of the weights says, and the choices that all of them share."""
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from sdebnn.errors import InputError
+from sdebnn.priors.sections import Section, sections
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prior(abc.ABC):
+    """The law of a block's weights over depth, dw = drift(w, t) dt + sigma dB: what the approximate posterior, which
+    adds a network to the drift, is held to by the path KL.
+
+    A law says `drift`; where its weights are not the whole state, `state_width`; and what is known of it: `moments`,
+    `stationary`, `unit_diffusion`. Laws whose drift has a centre, or whose start may be random, have the fields
+    `centre` and `start`.
+
+    **Arguments:**
+
+    - `sigma`: the diffusion; see `sigma_scale`.
+    - `sigma_scale`: `"constant"`: sigma is the diffusion of every weight. `"fan_in"`: weight i has the diffusion
+      `sigma * unit_diffusion / sqrt(fan_in_i)`, so that under the prior it spreads by `sigma / sqrt(fan_in_i)`, in
+      proportion to the usual initialisation.
+    - `noisy_weights`: the share of the weights that have noise, the first ones in w.
+    - `noisy_depth`: from where to where they have it; (0, 0) is nowhere: the weights follow an ODE.
+    - `centre`: `"w0"`: the learned initial weights; `"zero"`.
+    - `start`: `"learned"`: w_0 is a point; `"gaussian"`: it is Gaussian under both, around the learned point under the
+      posterior, and with the stationary law under the prior.
+
+    **Raises:** `InputError` unless the numbers are in their ranges and the names are among those above.
+    """
+
+    summary: ClassVar[str] = ""
+    """What `--help` says of it, where it has a name in `PRIORS`."""
+
+    state_width: ClassVar[int] = 1
+    """1: the state is the weights. 2: it is their velocity, which has the noise, and the weights, that it moves."""
+
+    pinned: ClassVar[bool] = False
+    """Whether the drift is infinite at depth 1, where solvers then must not ask for it."""
+
+    sigma: float = 0.1
+    sigma_scale: str = "fan_in"
+    noisy_weights: float = 1.0
+    noisy_depth: tuple[float | int, float | int] = (0.0, 1.0)
+
+    # Of laws that have no such fields.
+    centre = "w0"
+    start = "learned"
+
+    def __post_init__(self) -> None:
+        for name in ("sigma", "noisy_weights"):
+            object.__setattr__(self, name, real_number(f"The weight process got {name}", getattr(self, name)))
+        if not 0 < self.sigma < np.inf:
+            raise InputError(f"The weight process got sigma={self.sigma}; it takes a positive, finite number.")
+        for name, allowed in _NAMES.items():
+            if getattr(self, name) not in allowed:
+                names = " or ".join(map(repr, allowed))
+                raise InputError(f"The weight process got {name}={getattr(self, name)!r}; it takes {names}.")
+        if self.start == "gaussian" and not self.stationary:
+            raise InputError(
+                f"The weight process got start='gaussian' with {_described(self)}, which has no stationary law for "
+                "w_0; take one that has, an Ornstein-Uhlenbeck process of positive rate, or start='learned'."
+            )
+        if not 0 < self.noisy_weights <= 1:
+            raise InputError(
+                f"The weight process got noisy_weights={self.noisy_weights}; it takes a share above 0, up to 1."
+            )
+        depths = self.noisy_depth
+        if not (isinstance(depths, tuple | list | np.ndarray) and np.shape(depths) == (2,)):
+            raise InputError(f"The weight process got noisy_depth={depths!r}; it takes two depths between 0 and 1.")
+        first, last = (real_number("The weight process got noisy_depth with the depth", depth) for depth in depths)
+        object.__setattr__(self, "noisy_depth", (first, last))
+        if not 0 <= self.noisy_depth[0] <= self.noisy_depth[1] <= 1:
+            raise InputError(
+                f"The weight process got noisy_depth={self.noisy_depth}; it takes two depths between 0 and 1, the "
+                "first not above the second."
+            )
+        if self.state_width > 1 and not self.noise_everywhere:
+            raise InputError(
+                f"The weight process got noisy_weights={self.noisy_weights} and noisy_depth={self.noisy_depth} with "
+                f"{_described(self)}, whose noise moves velocities; it takes noise for all weights at all depths, 1 "
+                "and (0, 1)."
+            )
+
+    @abc.abstractmethod
+    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+        """The drift f_p(w, t) of the weights, (p,), by arithmetic alone: w is an array of numpy, JAX or PyTorch.
+
+        Where `state_width` is 2, w is the pair (velocity, weights) and so is what is returned: its first part is the
+        drift of the velocity, and the second the velocity.
+
+        **Arguments:**
+
+        - `t`: the depth, a number or an array of one.
+        - `centre`: the initial weights where the choice `centre` is `"w0"`, else 0.
+        """
+
+    def moments(
+        self, w0: Float[np.ndarray, " p"], sigma: Float[np.ndarray, " p"], ts: Float[np.ndarray, " times"]
+    ) -> tuple[Float[np.ndarray, "times p"], Float[np.ndarray, "times p"]] | None:
+        """Mean and standard deviation of every weight at the depths `ts`, where all weights have noise at all depths;
+        from the learned initial weights and every weight's own diffusion. `None` where they are not known.
+        """
+        return None
+
+    @property
+    def unit_diffusion(self) -> float:
+        """The diffusion with which a weight has a standard deviation of 1: of its stationary law, or where there is
+        none, of the widest that it has between depth 0 and 1.
+        """
+        return 1.0
+
+    @property
+    def stationary(self) -> bool:
+        """Whether there is a stationary law, a Gaussian of standard deviation `sigma / unit_diffusion` around the
+        centre.
+        """
+        return False
+
+    @property
+    def noise_everywhere(self) -> bool:
+        """Whether all weights have noise at all depths."""
+        return (self.noisy_weights, *self.noisy_depth) == (1, 0, 1)
+
+    def sections(self) -> list[Section]:
+        """The depth from 0 to 1, cut where noise begins and ends."""
+        first, last = map(float, self.noisy_depth)
+        return sections(first, last)
+
+    def noisy(self, size: int) -> int:
+        """How many of so many weights have noise."""
+        return max(1, round(self.noisy_weights * size))
+
+    def diffusion_scale(self, fan_in: float) -> float:
+        """sigma of a weight with that fan-in."""
+        if self.sigma_scale == "constant":
+            return self.sigma
+        return self.sigma * self.unit_diffusion / fan_in**0.5
+
+
+def check_end(prior: Prior, asked_by: str) -> None:
+    """**Raises:** `InputError` for a pinned law with a solver that asks for its drift at depth 1, whose choice
+    `asked_by` is; empty where it does not ask.
+    """
+    if prior.pinned and asked_by:
+        raise InputError(
+            f"The drift of the prior {_described(prior)} is infinite at depth 1, and {asked_by} asks for it there: take "
+            "a method that does not, in fixed steps with the gradient of backprop, such as euler_maruyama or midpoint, "
+            "or another prior."
+        )
+
+
+def check_rate(prior: Any) -> None:
+    """Makes the field `rate` Python's own. **Raises:** `InputError` unless it is a finite number, 0 or more."""
+    object.__setattr__(prior, "rate", real_number("The weight process got rate", prior.rate))
+    if not 0 <= prior.rate < np.inf:
+        raise InputError(f"The weight process got rate={prior.rate}; it takes a finite number, 0 or more.")
+
+
+def real_number(got: str, value: Any) -> float:
+    """The number as Python has it. **Raises:** `InputError`, a sentence that starts with `got`, for anything else."""
+    try:
+        if np.ndim(value) == 0 and not isinstance(value, str | bytes):
+            return float(value)
+    except TypeError:
+        pass
+    raise InputError(f"{got}={value!r}; it takes one real number that is known, not an array or what JAX traces.")
+
+
+def _described(prior: Prior) -> str:
+    rate = getattr(prior, "rate", None)
+    return type(prior).__name__ + ("" if rate is None else f"(rate={rate:g})")
+
+
+_NAMES = {"sigma_scale": ("fan_in", "constant"), "centre": ("w0", "zero"), "start": ("learned", "gaussian")}

@@ -1,0 +1,116 @@
+"""What holds for every prior law of the weights, from its drift alone, without any framework."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from sdebnn.errors import InputError
+from sdebnn.priors import PRIORS, OrnsteinUhlenbeck, Prior, prior_by_name
+
+VALUES = {"rate": (0.0, 0.6, 3.0), "centre": ("w0", "zero"), "start": ("learned",)}
+
+
+def members(law: type[Prior]) -> list[Prior]:
+    """The law with several values of the fields that not all laws have."""
+    own = {field.name for field in dataclasses.fields(law)} & VALUES.keys()
+    return [law(**dict(zip(own, values, strict=True))) for values in itertools.product(*(VALUES[name] for name in own))]
+
+
+LAWS = [member for law in PRIORS.values() for member in members(law)]
+
+
+def solved_moments(
+    prior: Prior, w0: float, sigma: float, until: float, steps: int = 4000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the state at a depth: dm = A m + b, dP = A P + P A' + sigma^2 e e', where A and b are read
+    off the drift, and e is the noise; midpoint steps.
+    """
+    width = prior.state_width
+    centre = w0 if prior.centre == "w0" else 0.0
+
+    def drift(state: np.ndarray, t: float) -> np.ndarray:
+        if width == 1:
+            return prior.drift(state, t, centre)
+        return np.concatenate(prior.drift((state[:1], state[1:]), t, centre))
+
+    def rates(m: np.ndarray, p: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
+        b = drift(np.zeros(width), t)
+        a = np.stack([drift(unit, t) - b for unit in np.eye(width)], axis=1)
+        noise = np.zeros((width, width))
+        noise[0, 0] = sigma**2
+        return a @ m + b, a @ p + p @ a.T + noise
+
+    m, p = np.zeros(width), np.zeros((width, width))
+    m[-1] = w0
+    h = until / steps
+    for k in range(steps):
+        dm, dp = rates(m, p, k * h)
+        dm, dp = rates(m + 0.5 * h * dm, p + 0.5 * h * dp, (k + 0.5) * h)
+        m, p = m + h * dm, p + h * dp
+    return m, p
+
+
+@pytest.mark.parametrize("prior", LAWS, ids=str)
+def test_the_moments_are_those_of_the_drift_and_the_diffusion(prior: Prior) -> None:
+    w0, sigma = np.array([1.3, -0.4]), np.array([0.7, 0.2])
+    ts = np.array([0.25, 0.5, 0.9])
+    mean, std = prior.moments(w0, sigma, ts)
+    for (k, t), (i, start) in itertools.product(enumerate(ts), enumerate(w0)):
+        m, p = solved_moments(prior, start, sigma[i], t)
+        assert mean[k, i] == pytest.approx(m[-1], abs=1e-5)
+        assert std[k, i] == pytest.approx(p[-1, -1] ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("prior", LAWS, ids=str)
+def test_the_unit_of_the_diffusion_is_a_widest_weight_of_standard_deviation_1(prior: Prior) -> None:
+    if prior.stationary:
+        _, p = solved_moments(dataclasses.replace(prior, centre="zero"), 0.0, prior.unit_diffusion, 8.0 / prior.rate)
+        assert p[0, 0] == pytest.approx(1.0, rel=1e-3)
+    else:
+        _, std = prior.moments(np.zeros(1), np.array([prior.unit_diffusion]), np.linspace(0, 1, 1001))
+        assert std.max() == pytest.approx(1.0, rel=1e-6)
+    scaled = dataclasses.replace(prior, sigma=0.3)
+    assert scaled.diffusion_scale(16.0) == pytest.approx(0.3 / 4 * prior.unit_diffusion)
+    assert dataclasses.replace(scaled, sigma_scale="constant").diffusion_scale(16.0) == 0.3
+
+
+@pytest.mark.parametrize("prior", LAWS, ids=str)
+def test_at_depth_0_the_weights_are_the_start(prior: Prior) -> None:
+    mean, std = prior.moments(np.array([0.8]), np.array([0.5]), np.zeros(1))
+    assert (mean[0, 0], std[0, 0]) == (0.8, 0.0)
+
+
+def test_a_prior_is_chosen_by_name_with_the_choices_that_it_has() -> None:
+    defaults = {"sigma": 0.2, "rate": 1.0, "centre": "w0", "start": "learned"}
+    assert prior_by_name("ou", defaults | {"rate": 2.0}, defaults) == OrnsteinUhlenbeck(sigma=0.2, rate=2.0)
+    assert prior_by_name("brownian", defaults, defaults).sigma == 0.2
+    with pytest.raises(InputError, match=r"'brownian' takes no rate, which is 2\.0: leave it at 1\.0"):
+        prior_by_name("brownian", defaults | {"rate": 2.0}, defaults)
+    with pytest.raises(InputError, match="prior='matern' is not allowed: it takes ou, brownian"):
+        prior_by_name("matern", defaults, defaults)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_law_says_what_it_cannot_be(name: str) -> None:
+    law = PRIORS[name]
+    fields = {field.name for field in dataclasses.fields(law)}
+    for choice, sentence in (
+        ({"sigma": 0.0}, "positive, finite"),
+        ({"sigma": float("nan")}, "positive, finite"),
+        ({"sigma_scale": "wide"}, "takes 'fan_in' or 'constant'"),
+        ({"rate": -1.0}, "rate=-1.0; it takes a finite number, 0 or more"),
+        ({"centre": "here"}, "takes 'w0' or 'zero'"),
+        ({"noisy_weights": 0.0}, "a share above 0"),
+        ({"noisy_depth": (0.8, 0.2)}, "the first not above the second"),
+    ):
+        if set(choice) <= fields:
+            with pytest.raises(InputError, match=sentence):
+                law(**choice)
+
+
+def test_a_start_in_the_stationary_law_needs_one() -> None:
+    assert OrnsteinUhlenbeck(start="gaussian").stationary
+    with pytest.raises(InputError, match=r"start='gaussian' with OrnsteinUhlenbeck\(rate=0\), which has no stationary"):
+        OrnsteinUhlenbeck(start="gaussian", rate=0.0)
