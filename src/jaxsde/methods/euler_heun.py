@@ -19,5 +19,6 @@ EULER_HEUN = Method(
     strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
     weak_order=1.0,
     evaluations=1,
+    nodes=(0.0,),
     step=step,
 )

@@ -20,5 +20,6 @@ HEUN = Method(
     strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
     weak_order=1.0,
     evaluations=2,
+    nodes=(0.0, 1.0),
     step=step,
 )

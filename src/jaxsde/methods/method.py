@@ -23,6 +23,8 @@ class Method:
     - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
     - `weak_order`: for general noise or the noise it offers.
     - `evaluations`: of the drift, a step.
+    - `nodes`: the fractions of a step at which the drift is asked for, increasing, what the step before or `init` has
+      asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
     - `step`: `(sde, carry, t, h, increment, args) -> carry`.
     - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
     - `inverse`: the step's algebraic inverse, `(sde, carry1, t, h, increment, args) -> carry0`, if it has one.
@@ -35,6 +37,7 @@ class Method:
     strong_order: Mapping[str, float]
     weak_order: float
     evaluations: int
+    nodes: tuple[float, ...]
     step: Callable[..., Any]
     init: Callable[..., Any] = _y_alone
     state: Callable[..., Any] = _state

@@ -35,6 +35,7 @@ MILSTEIN = Method(
     strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0},
     weak_order=1.0,
     evaluations=1,
+    nodes=(0.0,),
     step=step,
     entrywise=True,
 )

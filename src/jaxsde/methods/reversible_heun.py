@@ -61,6 +61,7 @@ REVERSIBLE_HEUN = Method(
     strong_order={"diagonal": 0.5, "additive": 1.0, "scalar": 0.5, "general": 0.5},
     weak_order=1.0,
     evaluations=1,
+    nodes=(0.0, 1.0),
     step=step,
     init=init,
     state=state,

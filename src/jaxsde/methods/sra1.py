@@ -28,6 +28,7 @@ SRA1 = Method(
     strong_order={"additive": 1.5},
     weak_order=2.0,
     evaluations=2,
+    nodes=(0.0, 0.75),
     step=step,
     space_time=True,
 )

@@ -1,0 +1,25 @@
+"""The times at which a method asks for the drift are those that it declares."""
+
+import jax.numpy as jnp
+import pytest
+
+from jaxsde import METHODS
+from jaxsde.brownian import Increment
+from jaxsde.sde import SDE
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("h", [0.5, -0.5])
+def test_nodes(method, h):
+    asked = []
+
+    def f(y, t, args):
+        asked.append((float(t) - 2.0) / h)
+        return -y
+
+    y = (jnp.ones(2),)
+    sde = SDE(f, lambda y, t, args: jnp.ones(2), method.sde_types[0], "additive", y[0], y)
+    carry = method.init(sde, y, jnp.asarray(2.0), None)
+    method.step(sde, carry, jnp.asarray(2.0), jnp.asarray(h), Increment(y, y), None)
+    assert tuple(sorted(set(asked))) == method.nodes
+    assert len(asked) == method.evaluations + (not method.carries_state_alone)
