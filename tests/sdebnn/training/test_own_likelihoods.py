@@ -200,7 +200,7 @@ def of_jax(likelihood, outputs=None):
 def of_torch(likelihood, outputs=None):
     def builder(config, dataset):
         torch.manual_seed(0)
-        model = torchbnn.model.Model(Noisy(outputs or likelihood.outputs), likelihood)
+        model = torchbnn.Model(Noisy(outputs or likelihood.outputs), likelihood)
         return torchbnn.TorchLearner(config, model, model, len(dataset.x_train))
 
     return builder

@@ -17,6 +17,7 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError, StorageError
 from sdebnn.runs import RunFolder
 from sdebnn.runs.started import Started
+from sdebnn.torchbnn.learning.model import build_model as torch_model
 from sdebnn.training import Stopped, keeping, prediction_file, restore, resume_run, start_run
 from sdebnn.training.building import builder_name, built_again
 from sdebnn.training.loop import fit
@@ -118,7 +119,7 @@ def test_whatever_calls_build_learner_makes_the_network_of_the_choices(framework
         """Of the same shapes: its checkpoint alone would not tell."""
         if framework == "jax":
             return brax.JaxLearner(config, build_model(config, dataset), 30, brax.devices.make_mesh())
-        model = torchbnn.model.build_model(config, dataset)
+        model = torch_model(config, dataset)
         return torchbnn.TorchLearner(config, model, model, 30)
 
     with pytest.raises(InputError, match=r"was built by sdebnn from its choices, not by .*own; give build_learner"):

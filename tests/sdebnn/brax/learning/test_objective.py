@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdebnn.brax import BayesianLayer, Categorical, build_learner
-from sdebnn.brax import model as model_module
+from sdebnn.brax.learning import model as model_module
 from sdebnn.brax.learning.devices import make_mesh
 from sdebnn.brax.learning.learner import JaxLearner
 from sdebnn.brax.learning.model import Model, build_model
