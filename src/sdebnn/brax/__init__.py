@@ -10,6 +10,8 @@ from sdebnn.brax.layers.mean_field import MeanField
 from sdebnn.brax.layers.recomputing_serial import recomputing_serial
 from sdebnn.brax.layers.resnet import ResNet32
 from sdebnn.brax.layers.shape_layers import Augment, Squeeze
+from sdebnn.brax.learning import likelihoods
+from sdebnn.brax.learning.likelihoods import *
 from sdebnn.brax.weights.drift_network import drift_network
 from sdebnn.brax.weights.independent_paths import independent_paths
 from sdebnn.brax.weights.ode_block import HyperODEBlock, ODEBlock
@@ -20,17 +22,12 @@ from sdebnn.brax.weights.weight_process import WeightProcess
 if TYPE_CHECKING:
     from sdebnn.brax.learning import devices
     from sdebnn.brax.learning.learner import JaxLearner, build_learner
-    from sdebnn.brax.learning.likelihoods import Categorical, Cauchy, Gaussian, Laplace
     from sdebnn.brax.learning.model import Model
 
 # What trains needs optimisers and the files of runs, which layers do not: it is imported when it is asked for.
 _LEARNING = {
     "JaxLearner": "learner",
     "build_learner": "learner",
-    "Categorical": "likelihoods",
-    "Cauchy": "likelihoods",
-    "Gaussian": "likelihoods",
-    "Laplace": "likelihoods",
     "Model": "model",
 }
 
@@ -39,12 +36,8 @@ __all__ = [
     "Augment",
     "BayesianLayer",
     "Bfloat16",
-    "Categorical",
-    "Cauchy",
-    "Gaussian",
     "HyperODEBlock",
     "JaxLearner",
-    "Laplace",
     "Layer",
     "MeanField",
     "Model",
@@ -61,6 +54,8 @@ __all__ = [
     "independent_paths",
     "recomputing_serial",
 ]
+# A likelihood is listed where it is written.
+__all__ += likelihoods.__all__
 
 
 def __getattr__(name: str) -> Any:

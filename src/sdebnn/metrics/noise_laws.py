@@ -1,29 +1,40 @@
-"""Laws of the noise of real targets, of scale 1."""
+"""Laws of the noise of real targets: the one list of them, from which the choices of a run take their names.
 
-import math
+A law here, and the likelihood of its name in `sdebnn.brax.learning.likelihoods` and in
+`sdebnn.torchbnn.learning.likelihoods`, are all that a new one needs.
+"""
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
+# Its submodules are imported when they are asked for: scipy.stats alone takes as long as all else of the command line.
+import scipy
 
 from sdebnn.errors import InputError
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
 
 class NoiseLaw(NamedTuple):
-    """Log-density, in nats, and distribution function of a residual in units of the scale."""
+    """A law of scale 1 about 0.
 
-    log_density: Callable[[Any], Any]
-    cdf: Callable[[Any], Any]
+    `distribution` gives it, as `scipy.stats` has it; `errors` says which targets it is for.
+    """
+
+    distribution: Callable[[], Any]
+    errors: str
+
+    def log_density(self, z: Any) -> Any:
+        """Log-density, in nats, of residuals `z` in units of the scale, of any shape."""
+        return self.distribution().logpdf(z)
+
+    def cdf(self, z: Any) -> Any:
+        """Probability of residuals up to `z`, in units of the scale, of any shape."""
+        return self.distribution().cdf(z)
 
 
 NOISE_LAWS = {
-    "gaussian": NoiseLaw(
-        lambda z: -0.5 * z**2 - 0.5 * math.log(2 * math.pi), lambda z: 0.5 * (1 + _erf(z / math.sqrt(2)))
-    ),
-    "laplace": NoiseLaw(lambda z: -np.abs(z) - math.log(2), lambda z: 0.5 + 0.5 * np.sign(z) * -np.expm1(-np.abs(z))),
-    "cauchy": NoiseLaw(lambda z: -np.log1p(z**2) - math.log(math.pi), lambda z: 0.5 + np.arctan(z) / math.pi),
+    "gaussian": NoiseLaw(lambda: scipy.stats.norm, "errors of one size"),
+    "laplace": NoiseLaw(lambda: scipy.stats.laplace, "errors of many sizes"),
+    "cauchy": NoiseLaw(lambda: scipy.stats.cauchy, "outliers however far"),
 }
 """By name. The scale is the standard deviation of the Gaussian, the mean absolute deviation of the Laplace law, and
 half the distance between the quartiles of the Cauchy law, which has no moments."""

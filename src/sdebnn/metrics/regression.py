@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, as_array, check_same_shape, check_values
-from sdebnn.metrics.noise_laws import NOISE_LAWS, noise_law
+from sdebnn.metrics.noise_laws import noise_law
 
 
 def rmse(y: Values, mean: Values) -> float:
@@ -116,10 +116,9 @@ def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
     """
     targets, samples, deviations = _mixture(y, as_array("mean", mean)[None], std)
     z = (targets - samples[0]) / deviations
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    return float(
-        np.mean(deviations * (z * (2 * NOISE_LAWS["gaussian"].cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi)))
-    )
+    law = noise_law("gaussian")
+    density = np.exp(law.log_density(z))
+    return float(np.mean(deviations * (z * (2 * law.cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))))
 
 
 def crps_samples(y: Values, samples: Values) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, no_type_check
 
 from sdebnn.errors import InputError
+from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.priors import PRIORS, Prior, prior_by_name
 
 
@@ -78,9 +79,9 @@ class TrainConfig:
     )
     likelihood: str = _choice(
         "auto",
-        "what outputs say of answers: auto, by the data: categorical for labels, gaussian for targets; laplace and "
-        "cauchy forgive outliers among targets",
-        choices=("auto", "categorical", "gaussian", "laplace", "cauchy"),
+        "what outputs say of answers: auto is categorical for labels and gaussian for targets; for targets, "
+        + ", ".join(f"{name} for {law.errors}" for name, law in NOISE_LAWS.items()),
+        choices=("auto", "categorical", *NOISE_LAWS),
     )
     kl_coef: float = _choice(
         1.0, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0

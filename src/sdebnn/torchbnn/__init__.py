@@ -9,6 +9,8 @@ from sdebnn.torchbnn.layers.bfloat16 import Bfloat16
 from sdebnn.torchbnn.layers.mean_field import MeanField
 from sdebnn.torchbnn.layers.resnet import ResNet32
 from sdebnn.torchbnn.layers.shape_layers import Augment, Flatten, Squeeze
+from sdebnn.torchbnn.learning import likelihoods
+from sdebnn.torchbnn.learning.likelihoods import *
 from sdebnn.torchbnn.solving.solver import Solver
 from sdebnn.torchbnn.weights.drift_network import drift_network
 from sdebnn.torchbnn.weights.independent_paths import independent_paths
@@ -19,17 +21,12 @@ from sdebnn.torchbnn.weights.weight_process import WeightProcess
 if TYPE_CHECKING:
     from sdebnn.torchbnn.learning import processes
     from sdebnn.torchbnn.learning.learner import TorchLearner, build_learner
-    from sdebnn.torchbnn.learning.likelihoods import Categorical, Cauchy, Gaussian, Laplace
     from sdebnn.torchbnn.learning.model import Model
 
 # What trains needs optimisers and the files of runs, which layers do not: it is imported when it is asked for.
 _LEARNING = {
     "TorchLearner": "learner",
     "build_learner": "learner",
-    "Categorical": "likelihoods",
-    "Cauchy": "likelihoods",
-    "Gaussian": "likelihoods",
-    "Laplace": "likelihoods",
     "Model": "model",
 }
 
@@ -38,12 +35,8 @@ __all__ = [
     "Augment",
     "BayesianModule",
     "Bfloat16",
-    "Categorical",
-    "Cauchy",
     "Flatten",
-    "Gaussian",
     "HyperODEBlock",
-    "Laplace",
     "MeanField",
     "Model",
     "ODEBlock",
@@ -60,6 +53,8 @@ __all__ = [
     "independent_paths",
     "processes",
 ]
+# A likelihood is listed where it is written.
+__all__ += likelihoods.__all__
 
 
 def __getattr__(name: str) -> Any:

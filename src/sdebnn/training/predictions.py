@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 
 from sdebnn import metrics
@@ -57,9 +58,7 @@ def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.n
     never that of their logarithms. Those of any likelihood are `sample_probabilities(learner, outputs).mean(axis=0)`.
     """
     # In double precision: in single precision those below e^-103 are zero.
-    outputs = outputs.astype(np.float64)
-    exponentials = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
+    return scipy.special.softmax(outputs.astype(np.float64), axis=-1).mean(axis=0)
 
 
 def sample_probabilities(

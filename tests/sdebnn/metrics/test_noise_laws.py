@@ -1,27 +1,37 @@
+import math
+
 import numpy as np
 import pytest
-import scipy.stats
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import NOISE_LAWS, mixture_cdf, mixture_log_likelihood
 
-LAWS = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace, "cauchy": scipy.stats.cauchy}
 Z = np.linspace(-6.0, 6.0, 25)
+DENSITIES = {
+    "gaussian": np.exp(-(Z**2) / 2) / math.sqrt(2 * math.pi),
+    "laplace": np.exp(-np.abs(Z)) / 2,
+    "cauchy": 1 / (math.pi * (1 + Z**2)),
+}
+CDFS = {
+    "gaussian": [(1 + math.erf(z / math.sqrt(2))) / 2 for z in Z],
+    "laplace": np.where(Z < 0, np.exp(-np.abs(Z)) / 2, 1 - np.exp(-np.abs(Z)) / 2),
+    "cauchy": 0.5 + np.arctan(Z) / math.pi,
+}
 
 
 @pytest.mark.parametrize("name", NOISE_LAWS)
 def test_density_and_distribution_are_those_of_the_law(name: str) -> None:
-    np.testing.assert_allclose(NOISE_LAWS[name].log_density(Z), LAWS[name].logpdf(Z), rtol=1e-12)
-    np.testing.assert_allclose(NOISE_LAWS[name].cdf(Z), LAWS[name].cdf(Z), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(np.exp(NOISE_LAWS[name].log_density(Z)), DENSITIES[name], rtol=1e-12)
+    np.testing.assert_allclose(NOISE_LAWS[name].cdf(Z), CDFS[name], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", NOISE_LAWS)
 def test_a_mixture_averages_densities(name: str) -> None:
     y, means, scale = np.asarray([0.3, -2.0]), np.asarray([[0.0, 1.0], [0.5, -2.0]]), np.asarray([0.4, 2.0])
-    law = LAWS[name]
-    densities = np.mean([law.pdf(y, loc=mean, scale=scale) for mean in means], axis=0)
+    law = NOISE_LAWS[name]
+    densities = np.mean([np.exp(law.log_density((y - mean) / scale)) / scale for mean in means], axis=0)
     assert mixture_log_likelihood(y, means, scale, noise=name) == pytest.approx(np.log(densities).mean())
-    expected = np.mean([law.cdf(y, loc=mean, scale=scale) for mean in means], axis=0)
+    expected = np.mean([law.cdf((y - mean) / scale) for mean in means], axis=0)
     np.testing.assert_allclose(mixture_cdf(y, means, scale, noise=name), expected)
 
 

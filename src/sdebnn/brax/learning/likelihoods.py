@@ -1,7 +1,10 @@
 """What a network's outputs say about a target."""
 
+import abc
+import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
+
+__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale"]
 
 
 @runtime_checkable
@@ -46,7 +51,8 @@ class Likelihood(Protocol):
         """Targets drawn for each example, of the shape of `mean`; or labels (n,)."""
 
 
-class Categorical(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Categorical:
     """Class labels 0..num_classes-1; the network gives logits."""
 
     num_classes: int
@@ -69,97 +75,121 @@ class Categorical(NamedTuple):
         return jax.random.categorical(rng, outputs)
 
 
-class Gaussian(NamedTuple):
-    """Real targets with independent Gaussian noise, whose standard deviation is learned, one for each target
-    dimension.
+class LocationScale(abc.ABC):
+    """Real targets: the outputs plus independent noise of one law, whose scale is learned, one for each target
+    dimension. What `Likelihood` asks for, of what a law says of itself.
     """
+
+    dimensions: int
+    initial_scale: float
+
+    @property
+    @abc.abstractmethod
+    def unit_variance(self) -> float:
+        """That of the law of scale 1."""
+
+    @abc.abstractmethod
+    def log_density(
+        self, targets: Float[Array, "n d"], outputs: Float[Array, "n d"], scale: Float[Array, "n d"]
+    ) -> Float[Array, "n d"]:
+        """Of every target, in nats."""
+
+    @abc.abstractmethod
+    def distribution(
+        self, targets: Float[Array, "n d"], outputs: Float[Array, "n d"], scale: Float[Array, "n d"]
+    ) -> Float[Array, "n d"]:
+        """The probability of values up to each target."""
+
+    @abc.abstractmethod
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+        """Draws of the law of scale 1."""
+
+    @property
+    def outputs(self) -> int:
+        return self.dimensions
+
+    def init(self) -> dict[str, Float[Array, " d"]]:
+        return {"log_scale": _logarithms(self.initial_scale, self.dimensions)}
+
+    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+        check_target_shape(outputs.shape, targets.shape)
+        return jnp.sum(self.log_density(targets, outputs, _scale(params, outputs)), axis=1)
+
+    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return outputs
+
+    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return self.unit_variance * _scale(params, outputs) ** 2
+
+    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return self.distribution(targets, outputs, _scale(params, outputs))
+
+    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+        return outputs + _scale(params, outputs) * self.noise(rng, outputs.shape, outputs.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian(LocationScale):
+    """Independent Gaussian noise, whose scale is the standard deviation."""
 
     dimensions: int
     initial_std: float = 0.5
 
-    @property
-    def outputs(self) -> int:
-        return self.dimensions
+    unit_variance = 1.0
 
     def init(self) -> dict[str, Float[Array, " d"]]:
-        return _log_scale("log_std", self.dimensions, self.initial_std)
+        return {"log_std": _logarithms(self.initial_std, self.dimensions)}
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
-        return _independent(stats.norm.logpdf, params["log_std"], outputs, targets)
+    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.norm.logpdf(targets, outputs, scale)
 
-    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return outputs
+    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.norm.cdf(targets, outputs, scale)
 
-    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return _scale(params["log_std"], outputs) ** 2
-
-    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return stats.norm.cdf(targets, outputs, _scale(params["log_std"], outputs))
-
-    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
-        return outputs + _scale(params["log_std"], outputs) * jax.random.normal(rng, outputs.shape, outputs.dtype)
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+        return jax.random.normal(rng, shape, dtype)
 
 
-class Laplace(NamedTuple):
-    """Real targets with independent Laplace noise, whose scale, the mean absolute deviation, is learned, one for each
-    target dimension. Outliers count by their distance, not by its square.
+@dataclasses.dataclass(frozen=True)
+class Laplace(LocationScale):
+    """Independent Laplace noise, whose scale is the mean absolute deviation. Outliers count by their distance, not by
+    its square.
     """
 
     dimensions: int
     initial_scale: float = 0.5
 
-    @property
-    def outputs(self) -> int:
-        return self.dimensions
+    unit_variance = 2.0
 
-    def init(self) -> dict[str, Float[Array, " d"]]:
-        return _log_scale("log_scale", self.dimensions, self.initial_scale)
+    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.laplace.logpdf(targets, outputs, scale)
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
-        return _independent(stats.laplace.logpdf, params["log_scale"], outputs, targets)
+    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.laplace.cdf(targets, outputs, scale)
 
-    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return outputs
-
-    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return 2 * _scale(params["log_scale"], outputs) ** 2
-
-    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return stats.laplace.cdf(targets, outputs, _scale(params["log_scale"], outputs))
-
-    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
-        return outputs + _scale(params["log_scale"], outputs) * jax.random.laplace(rng, outputs.shape, outputs.dtype)
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+        return jax.random.laplace(rng, shape, dtype)
 
 
-class Cauchy(NamedTuple):
-    """Real targets with independent Cauchy noise, whose scale, half the distance between its quartiles, is learned, one
-    for each target dimension. Outliers, however far, hardly count. The law has no moments: its `mean` is its centre.
+@dataclasses.dataclass(frozen=True)
+class Cauchy(LocationScale):
+    """Independent Cauchy noise, whose scale is half the distance between its quartiles. Outliers, however far, hardly
+    count. The law has no moments: its `mean` is its centre.
     """
 
     dimensions: int
     initial_scale: float = 0.5
 
-    @property
-    def outputs(self) -> int:
-        return self.dimensions
+    unit_variance = math.inf
 
-    def init(self) -> dict[str, Float[Array, " d"]]:
-        return _log_scale("log_scale", self.dimensions, self.initial_scale)
+    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.cauchy.logpdf(targets, outputs, scale)
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
-        return _independent(stats.cauchy.logpdf, params["log_scale"], outputs, targets)
+    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.cauchy.cdf(targets, outputs, scale)
 
-    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return outputs
-
-    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return jnp.full_like(outputs, jnp.inf)
-
-    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return stats.cauchy.cdf(targets, outputs, _scale(params["log_scale"], outputs))
-
-    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
-        return outputs + _scale(params["log_scale"], outputs) * jax.random.cauchy(rng, outputs.shape, outputs.dtype)
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+        return jax.random.cauchy(rng, shape, dtype)
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
@@ -186,14 +216,11 @@ def initial_params(likelihood: Any) -> Any:
     return params
 
 
-def _log_scale(name: str, dimensions: int, scale: float) -> dict[str, Float[Array, " d"]]:
-    return {name: jnp.full((dimensions,), jnp.log(scale))}
+def _logarithms(value: float, dimensions: int) -> Float[Array, " d"]:
+    return jnp.full((dimensions,), jnp.log(value))
 
 
-def _scale(log_scale: Any, outputs: Any) -> Float[Array, "n d"]:
+def _scale(params: Any, outputs: Any) -> Float[Array, "n d"]:
+    # The one parameter, whatever its name.
+    (log_scale,) = params.values()
     return jnp.exp(jnp.broadcast_to(log_scale, outputs.shape))
-
-
-def _independent(logpdf: Callable[..., Any], log_scale: Any, outputs: Any, targets: Any) -> Float[Array, " n"]:
-    check_target_shape(outputs.shape, targets.shape)
-    return jnp.sum(logpdf(targets, outputs, _scale(log_scale, outputs)), axis=1)

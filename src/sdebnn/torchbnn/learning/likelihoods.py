@@ -1,8 +1,10 @@
 """What a network's outputs say about a target: the names of `sdebnn.brax.learning.likelihoods`."""
 
+import abc
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
+
+__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale"]
 
 Parameters = Mapping[str, torch.Tensor]
 
@@ -51,7 +55,8 @@ class Likelihood(Protocol):
         """
 
 
-class Categorical(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Categorical:
     """Class labels 0..num_classes-1; the network gives logits."""
 
     num_classes: int
@@ -73,40 +78,28 @@ class Categorical(NamedTuple):
         return torch.multinomial(outputs.softmax(dim=1), 1, generator=rng)[:, 0]
 
 
-class Gaussian(NamedTuple):
-    """Real targets with independent Gaussian noise, whose standard deviation is learned, one for each dimension."""
+class LocationScale(abc.ABC):
+    """Real targets: the outputs plus independent noise of one law, whose scale is learned, one for each target
+    dimension. What `Likelihood` asks for, of what a law says of itself.
+    """
 
     dimensions: int
-    initial_std: float = 0.5
+    initial_scale: float
 
     @property
-    def outputs(self) -> int:
-        return self.dimensions
+    @abc.abstractmethod
+    def unit_variance(self) -> float:
+        """That of the law of scale 1."""
 
-    def init(self) -> Parameters:
-        return {"log_std": torch.full((self.dimensions,), math.log(self.initial_std))}
+    @abc.abstractmethod
+    def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
+        """Of the targets: `outputs` (n, d) and `scale` (d,). It is not asked whether they are finite: numbers that
+        are not are found where training says at which step they began.
+        """
 
-    def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _independent(distributions.Normal, params["log_std"], outputs, targets)
-
-    def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return outputs
-
-    def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return (2 * params["log_std"]).exp().expand_as(outputs)
-
-    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _law(distributions.Normal, params["log_std"], outputs).cdf(targets)
-
-    def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        return outputs + params["log_std"].exp() * _like(outputs).normal_(generator=rng)
-
-
-class Laplace(NamedTuple):
-    """Real targets with independent Laplace noise, whose scale, the mean absolute deviation, is learned."""
-
-    dimensions: int
-    initial_scale: float = 0.5
+    @abc.abstractmethod
+    def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Draws of the law of scale 1, of the shape, type and device of `like`, whose numbers do not matter."""
 
     @property
     def outputs(self) -> int:
@@ -116,52 +109,77 @@ class Laplace(NamedTuple):
         return {"log_scale": torch.full((self.dimensions,), math.log(self.initial_scale))}
 
     def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _independent(distributions.Laplace, params["log_scale"], outputs, targets)
+        check_target_shape(outputs.shape, targets.shape)
+        return self.law(outputs, _log_scale(params).exp()).log_prob(targets).sum(dim=1)
 
     def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
         return outputs
 
     def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return 2 * (2 * params["log_scale"]).exp().expand_as(outputs)
+        return self.unit_variance * (2 * _log_scale(params)).exp().expand_as(outputs)
 
     def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _law(distributions.Laplace, params["log_scale"], outputs).cdf(targets)
+        return self.law(outputs, _log_scale(params).exp()).cdf(targets)
 
     def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        # The difference of two exponential draws.
-        drawn = _like(outputs).exponential_(generator=rng) - _like(outputs).exponential_(generator=rng)
-        return outputs + params["log_scale"].exp() * drawn
+        return outputs + _log_scale(params).exp() * self.noise(outputs, rng)
 
 
-class Cauchy(NamedTuple):
-    """Real targets with independent Cauchy noise, whose scale, half the distance of its quartiles, is learned. The law
-    has no moments: its `mean` is its centre.
+@dataclasses.dataclass(frozen=True)
+class Gaussian(LocationScale):
+    """Independent Gaussian noise, whose scale is the standard deviation."""
+
+    dimensions: int
+    initial_std: float = 0.5
+
+    unit_variance = 1.0
+
+    def init(self) -> Parameters:
+        return {"log_std": torch.full((self.dimensions,), math.log(self.initial_std))}
+
+    def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
+        return distributions.Normal(outputs, scale, validate_args=False)
+
+    def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return torch.empty_like(like).normal_(generator=rng)
+
+
+@dataclasses.dataclass(frozen=True)
+class Laplace(LocationScale):
+    """Independent Laplace noise, whose scale is the mean absolute deviation. Outliers count by their distance, not by
+    its square.
     """
 
     dimensions: int
     initial_scale: float = 0.5
 
-    @property
-    def outputs(self) -> int:
-        return self.dimensions
+    unit_variance = 2.0
 
-    def init(self) -> Parameters:
-        return {"log_scale": torch.full((self.dimensions,), math.log(self.initial_scale))}
+    def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
+        return distributions.Laplace(outputs, scale, validate_args=False)
 
-    def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _independent(distributions.Cauchy, params["log_scale"], outputs, targets)
+    def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        # The difference of two exponential draws.
+        first, second = (torch.empty_like(like).exponential_(generator=rng) for _ in range(2))
+        return first - second
 
-    def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return outputs
 
-    def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(outputs, math.inf)
+@dataclasses.dataclass(frozen=True)
+class Cauchy(LocationScale):
+    """Independent Cauchy noise, whose scale is half the distance between its quartiles. Outliers, however far, hardly
+    count. The law has no moments: its `mean` is its centre.
+    """
 
-    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _law(distributions.Cauchy, params["log_scale"], outputs).cdf(targets)
+    dimensions: int
+    initial_scale: float = 0.5
 
-    def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        return outputs + params["log_scale"].exp() * _like(outputs).cauchy_(generator=rng)
+    unit_variance = math.inf
+
+    def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
+        return distributions.Cauchy(outputs, scale, validate_args=False)
+
+    def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return torch.empty_like(like).cauchy_(generator=rng)
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
@@ -196,15 +214,7 @@ def initial_params(likelihood: Any) -> nn.ParameterDict:
     return nn.ParameterDict({name: nn.Parameter(tensor) for name, tensor in tensors.items()})
 
 
-def _law(law: Any, log_scale: torch.Tensor, outputs: torch.Tensor) -> Any:
-    # Unchecked: numbers that are not finite are found where training says at which step they began.
-    return law(outputs, log_scale.exp(), validate_args=False)
-
-
-def _independent(law: Any, log_scale: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    check_target_shape(outputs.shape, targets.shape)
-    return _law(law, log_scale, outputs).log_prob(targets).sum(dim=1)
-
-
-def _like(outputs: torch.Tensor) -> torch.Tensor:
-    return torch.empty_like(outputs)
+def _log_scale(params: Parameters) -> torch.Tensor:
+    # The one parameter, whatever its name.
+    (log_scale,) = params.values()
+    return log_scale

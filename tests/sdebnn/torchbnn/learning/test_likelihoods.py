@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from sdebnn import brax, torchbnn
 from sdebnn.brax.learning.likelihoods import LIKELIHOODS as THEIRS
 from sdebnn.errors import InputError
+from sdebnn.metrics import NOISE_LAWS
+from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.learning.likelihoods import LIKELIHOODS, initial_params
 
 OUTPUTS = np.asarray([[0.0, 2.0], [1.5, -1.0], [0.2, 0.1]])
@@ -61,8 +64,18 @@ def test_targets_that_are_no_column_are_refused(name: str) -> None:
         likelihood.log_prob(likelihood.init(), torch.zeros(4, 1), torch.zeros(4))
 
 
-def test_the_likelihoods_are_those_of_jax() -> None:
-    assert list(LIKELIHOODS) == list(THEIRS)
+def test_every_law_of_noise_has_its_likelihood_in_both_frameworks() -> None:
+    assert list(LIKELIHOODS) == list(THEIRS) == ["categorical", *NOISE_LAWS]
+    for package, likelihoods in ((torchbnn, LIKELIHOODS), (brax, THEIRS)):
+        assert all(getattr(package, law.__name__) is law for law in likelihoods.values())
+        assert {law.__name__ for law in likelihoods.values()} <= set(package.__all__)
+    for name in LIKELIHOODS:
+        assert TrainConfig(likelihood=name).likelihood == name
+
+
+def test_likelihoods_of_one_size_are_not_the_same() -> None:
+    for likelihoods in (LIKELIHOODS, THEIRS):
+        assert len({law(1) for law in likelihoods.values()}) == len(likelihoods)
 
 
 class Starts:
