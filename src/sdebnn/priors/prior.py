@@ -151,8 +151,8 @@ def check_end(prior: Prior, asked_by: str) -> None:
     if prior.pinned and asked_by:
         raise InputError(
             f"The drift of the prior {_described(prior)} is infinite at depth 1, and {asked_by} asks for it there: "
-            "take a method that does not, euler_maruyama or midpoint, in fixed steps and with the gradient of backprop, "
-            "or another prior."
+            "take a method that does not, euler_maruyama or midpoint, in fixed steps and with adjoint='backprop', or "
+            "another prior."
         )
 
 
