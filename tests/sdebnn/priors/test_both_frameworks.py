@@ -169,3 +169,9 @@ def test_solvers_that_ask_for_an_infinite_drift_are_refused(choices: dict[str, A
     process = torchbnn.WeightProcess(torchbnn.drift_network((2,)), Funnel())
     with pytest.raises(InputError, match=says):
         torchbnn.SDEBNN(nn.Linear(3, 3), process, torchbnn.Solver(2, **choices))
+    process = brax.WeightProcess(brax.drift_network((2,)), Funnel())
+    with pytest.raises(InputError, match=says):
+        brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, **choices)
+    params = process.init(jax.random.key(0), jnp.ones(2))
+    with pytest.raises(InputError, match=says):
+        brax.draw_path(process, params, jax.random.key(0), np.linspace(0, 1, 3), steps=2, **choices)

@@ -12,7 +12,7 @@ from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Sha
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
 from sdebnn.brax.weights.ode_block import check_steps
 from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
-from sdebnn.brax.weights.weight_path import draw_path
+from sdebnn.brax.weights.weight_path import check_method, draw_path
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.errors import InputError
 
@@ -50,9 +50,10 @@ def SDEBNN(
 
     Outputs are of the highest precision of inputs and parameters; the block is solved in that of single or above.
 
-    **Raises:** `InputError` for an `fx` that is no deterministic (init, apply) pair, `steps` that are not positive and
-    anything but a `WeightProcess`; when `init` is called, for an `fx` that changes the shape of its input, whose
-    outputs for an example depend on the others of the batch (batch normalisation), or whose parameters are not real.
+    **Raises:** `InputError` for an `fx` that is no deterministic (init, apply) pair, `steps` that are not positive,
+    anything but a `WeightProcess` and a method that asks for a drift where it is infinite; when `init` is called, for
+    an `fx` that changes the shape of its input, whose outputs for an example depend on the others of the batch (batch
+    normalisation), or whose parameters are not real.
     """
     check_steps("SDEBNN", steps)
     f_x = as_layer(fx, "f_x of SDEBNN")
@@ -61,6 +62,7 @@ def SDEBNN(
             f"SDEBNN got process={type(process).__name__}; it takes a WeightProcess, such as "
             "WeightProcess(drift_network())."
         )
+    check_method(process, method)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         output_shape, w0 = init_vector_field(f_x, rng, input_shape)

@@ -10,8 +10,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxsde import running_path_kl, sdeint_ito
 from jaxsde.brownian.keys import derive_key
+from jaxsde.methods import ALIASES, METHODS
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.weights.weight_process import WeightProcess
+from sdebnn.priors.prior import check_end
 from sdebnn.priors.sections import Section, check_depths
 
 
@@ -47,8 +49,9 @@ def draw_path(
     **Returns:** the weights at `ts`; the hidden state there; and the KL of the posterior from the prior on this draw,
     in nats, which is zero for a draw from the prior.
 
-    **Raises:** `InputError` for other depths.
+    **Raises:** `InputError` for other depths, and for a method that asks for a drift where it is infinite.
     """
+    check_method(process, method)
     sections = process.prior.sections()
     ts = _on_cuts(ts, sections)
     check_depths(ts)
@@ -75,6 +78,12 @@ def draw_path(
         kl = kl + section_kl
     noisy, still, xs = jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
     return noisy if still is None else process.weights(jnp.concatenate([noisy, still], axis=1)), xs, kl
+
+
+def check_method(process: WeightProcess, method: str) -> None:
+    """**Raises:** `InputError` for a method that asks for the drift at depth 1 where that of the prior is infinite."""
+    known = METHODS.get(ALIASES.get(method, method))
+    check_end(process.prior, f"method={method!r}" if known and known.nodes[-1] == 1 else "")
 
 
 def _on_cuts(ts: Float[np.ndarray, " times"], sections: list[Section]) -> Float[np.ndarray, " times"]:
