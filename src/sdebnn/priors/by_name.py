@@ -7,12 +7,14 @@ from typing import Any
 
 from sdebnn.errors import InputError
 from sdebnn.priors.brownian_motion import BrownianMotion
+from sdebnn.priors.integrated_ou import IntegratedOU
 from sdebnn.priors.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from sdebnn.priors.prior import Prior
 
 PRIORS: dict[str, type[Prior]] = {
     "ou": OrnsteinUhlenbeck,
     "brownian": BrownianMotion,
+    "integrated_ou": IntegratedOU,
 }
 """By the names of `--prior`."""
 
