@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdebnn.errors import InputError
+from sdebnn.priors.bridge import Bridge
 from sdebnn.priors.brownian_motion import BrownianMotion
 from sdebnn.priors.integrated_ou import IntegratedOU
 from sdebnn.priors.ornstein_uhlenbeck import OrnsteinUhlenbeck
@@ -14,6 +15,7 @@ from sdebnn.priors.prior import Prior
 PRIORS: dict[str, type[Prior]] = {
     "ou": OrnsteinUhlenbeck,
     "brownian": BrownianMotion,
+    "bridge": Bridge,
     "integrated_ou": IntegratedOU,
 }
 """By the names of `--prior`."""
