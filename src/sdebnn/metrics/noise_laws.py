@@ -12,6 +12,10 @@ import scipy
 
 from sdebnn.errors import InputError
 
+STUDENT_T_DOF = 4.0
+"""Degrees of freedom, where nothing else is said: few enough for outliers, with a variance (Lange, Little and Taylor,
+Robust statistical modeling using the t distribution, 1989)."""
+
 
 class NoiseLaw(NamedTuple):
     """A law of scale 1 about 0.
@@ -35,9 +39,11 @@ NOISE_LAWS = {
     "gaussian": NoiseLaw(lambda: scipy.stats.norm, "errors of one size"),
     "laplace": NoiseLaw(lambda: scipy.stats.laplace, "errors of many sizes"),
     "cauchy": NoiseLaw(lambda: scipy.stats.cauchy, "outliers however far"),
+    "student_t": NoiseLaw(lambda: scipy.stats.t(STUDENT_T_DOF), "errors of one size but for outliers"),
 }
 """By name. The scale is the standard deviation of the Gaussian, the mean absolute deviation of the Laplace law, and
-half the distance between the quartiles of the Cauchy law, which has no moments."""
+half the distance between the quartiles of the Cauchy law, which has no moments; the variance of Student's law, of four
+degrees of freedom, is twice the square of its scale."""
 
 
 def noise_law(name: str) -> NoiseLaw:

@@ -9,13 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy import stats
+from jax.scipy import special, stats
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF
 
-__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale"]
+__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
 
 
 @runtime_checkable
@@ -192,11 +193,46 @@ class Cauchy(LocationScale):
         return jax.random.cauchy(rng, shape, dtype)
 
 
+@dataclasses.dataclass(frozen=True)
+class StudentT(LocationScale):
+    """Independent noise of Student's t, of `dof` degrees of freedom: Gaussian in the middle, with the scale for
+    standard deviation, and with outliers, which count by the logarithm of their distance. The fewer degrees, the more;
+    1 is Cauchy's law. There is a variance above 2, and below it is infinite; up to 1 the `mean` is the centre.
+
+    **Raises:** `InputError` for `dof` that is not above 0.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+    dof: float = STUDENT_T_DOF
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dof < math.inf:
+            raise InputError(f"StudentT got dof={self.dof!r}; its degrees of freedom are a finite number above 0.")
+
+    @property
+    def unit_variance(self) -> float:
+        return self.dof / (self.dof - 2) if self.dof > 2 else math.inf
+
+    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        return stats.t.logpdf(targets, self.dof, outputs, scale)
+
+    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+        z = (targets - outputs) / scale
+        # The probability of residuals up to that size, either way; at 0 the fraction is 1 / (1 + infinity).
+        within = special.betainc(0.5, self.dof / 2, 1 / (1 + self.dof / z**2))
+        return 0.5 + 0.5 * jnp.sign(z) * within
+
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+        return jax.random.t(rng, self.dof, shape, dtype)
+
+
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
     "laplace": Laplace,
     "cauchy": Cauchy,
+    "student_t": StudentT,
 }
 """By name; each takes the number of classes or of target dimensions."""
 

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
 from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF
 
-__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale"]
+__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
 
 Parameters = Mapping[str, torch.Tensor]
 
@@ -182,11 +184,48 @@ class Cauchy(LocationScale):
         return torch.empty_like(like).cauchy_(generator=rng)
 
 
+@dataclasses.dataclass(frozen=True)
+class StudentT(LocationScale):
+    """Independent noise of Student's t, of `dof` degrees of freedom: Gaussian in the middle, with the scale for
+    standard deviation, and with outliers, which count by the logarithm of their distance. The fewer degrees, the more;
+    1 is Cauchy's law. There is a variance above 2, and below it is infinite; up to 1 the `mean` is the centre.
+
+    **Raises:** `InputError` for `dof` that is not above 0.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+    dof: float = STUDENT_T_DOF
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dof < math.inf:
+            raise InputError(f"StudentT got dof={self.dof!r}; its degrees of freedom are a finite number above 0.")
+
+    @property
+    def unit_variance(self) -> float:
+        return self.dof / (self.dof - 2) if self.dof > 2 else math.inf
+
+    def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
+        return distributions.StudentT(self.dof, outputs, scale, validate_args=False)
+
+    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        # PyTorch has no incomplete beta function.
+        z = (targets - outputs) / _log_scale(params).exp()
+        return torch.from_numpy(scipy.special.stdtr(self.dof, z.detach().double().cpu().numpy())).to(outputs)
+
+    def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        # Bailey, Polar generation of random variates with the t-distribution, 1994: gamma draws take no generator.
+        exponential = torch.empty_like(like).exponential_(generator=rng)
+        turn = torch.empty_like(like).uniform_(generator=rng)
+        return (self.dof * torch.expm1(2 / self.dof * exponential)).sqrt() * torch.cos(2 * math.pi * turn)
+
+
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
     "laplace": Laplace,
     "cauchy": Cauchy,
+    "student_t": StudentT,
 }
 """By name; each takes the number of classes or of target dimensions."""
 

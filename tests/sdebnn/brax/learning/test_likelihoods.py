@@ -1,3 +1,5 @@
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from sdebnn.brax.learning.likelihoods import LIKELIHOODS
 from sdebnn.errors import InputError
 
 LAWS = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace, "cauchy": scipy.stats.cauchy}
+LAWS["student_t"] = functools.partial(scipy.stats.t, 4.0)
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -15,7 +18,7 @@ def test_a_likelihood_of_real_targets_is_its_density_of_the_residuals(name: str)
     params = {key: value + jnp.asarray([0.0, 0.7]) for key, value in likelihood.init().items()}
     outputs, targets = np.asarray([[0.0, 1.0], [3.0, -1.0]]), np.asarray([[0.5, 0.0], [3.0, 8.0]])
     scale = 0.5 * np.exp([0.0, 0.7])
-    expected = LAWS[name].logpdf(targets, loc=outputs, scale=scale).sum(axis=1)
+    expected = LAWS[name](outputs, scale).logpdf(targets).sum(axis=1)
     got = likelihood.log_prob(params, jnp.asarray(outputs, jnp.float32), jnp.asarray(targets, jnp.float32))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from sdebnn import brax, torchbnn
@@ -100,3 +101,59 @@ def test_parameters_start_from_numbers_and_arrays_too() -> None:
 def test_parameters_that_cannot_be_trained_are_refused(params, says: str) -> None:
     with pytest.raises(InputError, match=says):
         initial_params(Starts(params))
+
+
+@pytest.mark.parametrize("dof", [0.7, 2.0, 5.5])
+def test_students_law_of_other_degrees_of_freedom(x64, dof: float) -> None:
+    log_scale = np.asarray([-0.7, 0.4])
+    law = scipy.stats.t(dof, OUTPUTS, np.exp(log_scale))
+    variance = np.exp(2 * log_scale) * (dof / (dof - 2) if dof > 2 else np.inf)
+    for likelihood, of in ((torchbnn.StudentT(2, dof=dof), torch.from_numpy), (brax.StudentT(2, dof=dof), jnp.asarray)):
+        params, outputs, targets = {"log_scale": of(log_scale)}, of(OUTPUTS), of(REAL)
+        np.testing.assert_allclose(
+            likelihood.log_prob(params, outputs, targets), law.logpdf(REAL).sum(axis=1), rtol=1e-12
+        )
+        np.testing.assert_allclose(likelihood.cdf(params, outputs, targets), law.cdf(REAL), rtol=1e-10, atol=1e-15)
+        np.testing.assert_allclose(likelihood.cdf(params, outputs, outputs), 0.5)
+        np.testing.assert_allclose(
+            likelihood.variance(params, outputs), np.broadcast_to(variance, OUTPUTS.shape), rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("dof", [0.7, 5.5])
+def test_draws_of_students_law(dof: float) -> None:
+    """Kolmogorov and Smirnov's test at the level of 0.001, of 10,000 draws in either framework."""
+    outputs = np.full((10_000, 1), 0.3, np.float32)
+    ours, theirs = torchbnn.StudentT(1, dof=dof), brax.StudentT(1, dof=dof)
+    generator = torch.Generator().manual_seed(0)
+    for drawn in (
+        ours.sample(ours.init(), torch.from_numpy(outputs), generator),
+        theirs.sample(theirs.init(), jnp.asarray(outputs), jax.random.key(0)),
+    ):
+        assert scipy.stats.kstest(np.asarray(drawn)[:, 0], scipy.stats.t(dof, 0.3, 0.5).cdf).pvalue > 0.001
+
+
+def test_gradients_of_students_law_are_those_of_its_formula(x64) -> None:
+    # Of log(1 + z^2 / dof) (dof + 1) / 2 + log scale, from z = (y - output) / scale.
+    z, scale = (REAL - OUTPUTS) / np.exp([-0.7, 0.4]), np.exp([-0.7, 0.4])
+    to_output = 5 * z / (4 + z**2) / scale
+    to_log_scale = (5 * z**2 / (4 + z**2) - 1).sum(axis=0)
+    log_scale, outputs = torch.tensor([-0.7, 0.4]).double(), torch.from_numpy(OUTPUTS)
+    log_scale.requires_grad_()
+    outputs = outputs.clone().requires_grad_()
+    torchbnn.StudentT(2).log_prob({"log_scale": log_scale}, outputs, torch.from_numpy(REAL)).sum().backward()
+
+    def total(log_scale, outputs):
+        return jnp.sum(brax.StudentT(2).log_prob({"log_scale": log_scale}, outputs, jnp.asarray(REAL)))
+
+    theirs = jax.grad(total, (0, 1))(jnp.asarray([-0.7, 0.4]), jnp.asarray(OUTPUTS))
+    for found in ((log_scale.grad, outputs.grad), theirs):
+        np.testing.assert_allclose(found[0], to_log_scale, rtol=1e-6)
+        np.testing.assert_allclose(found[1], to_output, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dof", [0.0, -1.0, float("nan"), float("inf")])
+def test_degrees_of_freedom_that_are_none_are_refused(dof: float) -> None:
+    for package in (brax, torchbnn):
+        with pytest.raises(InputError, match=f"dof={dof!r}; its degrees of freedom are a finite number above 0"):
+            package.StudentT(1, dof=dof)
