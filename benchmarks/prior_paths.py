@@ -41,10 +41,7 @@ def main() -> None:
     normals = np.random.default_rng(0).normal(size=(STEPS, PATHS))
     ts = np.linspace(0.0, 1.0, STEPS + 1)
     laws = {name: law(sigma=0.3) for name, law in PRIORS.items()}
-    shown = {
-        f"{name}, centre w0" if name in ("ou", "bridge") else name: prior
-        for name, prior in laws.items()
-    }
+    shown = {f"{name}, centre w0" if name in ("ou", "bridge") else name: prior for name, prior in laws.items()}
     shown["ou, centre zero"] = dataclasses.replace(laws["ou"], centre="zero")
     shown["bridge, centre zero"] = dataclasses.replace(laws["bridge"], centre="zero")
     with picture(options.picture, "Paths of a weight under each prior", width=10.5, height=6.0) as figure:

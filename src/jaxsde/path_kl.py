@@ -7,7 +7,7 @@ the two discrete chains.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxsde.sde import precision
 from jaxsde.times import lengths
 
 Estimator = Literal["analytic", "full_mc", "stl"]
-ESTIMATORS = ("analytic", "full_mc", "stl")
+ESTIMATORS = get_args(Estimator)
 
 
 def path_kl(

@@ -13,6 +13,7 @@ from sdebnn import plots
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import KL_ESTIMATORS
 from sdebnn.priors import PRIORS, OrnsteinUhlenbeck, Prior
 from sdebnn.runs import MetricsLog, RunFolder
 
@@ -78,7 +79,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=argparse.SUPPRESS,
         help="the same as --kl_estimator stl",
     )
-    add("--kl_estimator", default="stl", choices=("stl", "full_mc", "analytic"), help="of the path KL")
+    add("--kl_estimator", default="stl", choices=KL_ESTIMATORS, help="of the path KL")
     add("--kl_coef", type=not_negative, default=0.1, help="weight of the KL; 1 is the evidence lower bound")
     add(
         "--prior_dw",

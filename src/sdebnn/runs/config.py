@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, no_type_check
 
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import KL_ESTIMATORS
 from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.priors import PRIORS, Prior, prior_by_name
 
@@ -90,7 +91,7 @@ class TrainConfig:
     kl_estimator: str = _choice(
         "stl",
         "unbiased estimator of the path KL; stl has the least variance near the posterior",
-        choices=("stl", "full_mc", "analytic"),
+        choices=KL_ESTIMATORS,
     )
     train_samples: int = _choice(1, "weight paths drawn for a gradient step, each seen by the whole batch", low=1)
     batch_paths: int = _choice(

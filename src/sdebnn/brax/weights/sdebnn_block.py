@@ -41,7 +41,7 @@ def SDEBNN(
     - `process`: their prior and posterior.
     - `steps`: equal steps of the solver over depth 0 to 1.
     - `method`: a solver of `jaxsde` for additive noise.
-    - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `jaxsde.path_kl`.
+    - `kl_estimator`: one of `sdebnn.kl_estimators.KL_ESTIMATORS`; see `jaxsde.path_kl`.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
       `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
 

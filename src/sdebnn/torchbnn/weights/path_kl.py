@@ -5,17 +5,6 @@ from typing import Any
 
 import torch
 
-from sdebnn.errors import InputError
-
-ESTIMATORS = ("stl", "full_mc", "analytic")
-
-
-def check_estimator(name: str) -> str:
-    """The name itself. **Raises:** `InputError` for a name that is none of `ESTIMATORS`."""
-    if name not in ESTIMATORS:
-        raise InputError(f"kl_estimator={name!r} is not allowed: it takes {', '.join(ESTIMATORS)}.")
-    return name
-
 
 def path_kl(
     u: Callable[[Any, torch.Tensor], torch.Tensor],

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import check_estimator
 from sdebnn.priors.prior import check_end
 from sdebnn.priors.sections import check_depths
 from sdebnn.torchbnn.layers.bayesian import BayesianModule, Output, device_of
@@ -22,7 +23,6 @@ from sdebnn.torchbnn.solving.given_noise import GivenNoise, PathNoise, in_precis
 from sdebnn.torchbnn.solving.solver import Solver, check_solver, fixed_depths, grid
 from sdebnn.torchbnn.weights.drift_network import build_drift, depth, parameters_to_read
 from sdebnn.torchbnn.weights.flat_weights import FlatWeights
-from sdebnn.torchbnn.weights.path_kl import check_estimator
 from sdebnn.torchbnn.weights.weight_path import WeightPath
 from sdebnn.torchbnn.weights.weight_process import ProcessParameters, WeightProcess
 
@@ -45,7 +45,7 @@ class SDEBNN(BayesianModule):
       its parameters become weights that follow the SDE, and start at the values that they have.
     - `process`: their prior and posterior.
     - `solver`: steps, method and gradients.
-    - `kl_estimator`: `"stl"`, `"full_mc"` or `"analytic"`; see `path_kl`.
+    - `kl_estimator`: one of `sdebnn.kl_estimators.KL_ESTIMATORS`; see `path_kl`.
 
     **Raises:** `InputError` for an fx, a drift, a solver or an estimator that cannot be used.
     """
