@@ -51,15 +51,18 @@ def resuming(run: RunFolder) -> str:
     return started.resuming(run)
 
 
-def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> None:
-    """Writes the checkpoint of a step, and removes all but the newest two. **Raises:** `StorageError`.
+def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> Path:
+    """Writes the checkpoint of a step, and removes all but the newest two. Returns what `checkpoint.load` takes.
+
+    **Raises:** `StorageError`.
 
     Beside the arrays it says which choices and which training data it comes of, how many devices took the step, and to
     people which epoch it is of: batches and noise follow from the step and the seed, which is among the choices.
     """
     meta = reached._asdict() | {"epoch": epoch, "devices": learner.devices, **_origin(run, config)}
-    checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
+    path = checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
     checkpoint.prune(run.checkpoints, keep=KEPT)
+    return path
 
 
 def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_steps: int) -> Reached | None:
@@ -88,25 +91,26 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
     return reached
 
 
-def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: int, nll: float) -> None:
+def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: int, nll: float) -> Path | None:
     """Keeps the averaged parameters as the best checkpoint if their validation NLL is finite and below that of the one
-    before.
+    before. Returns what `checkpoint.load` takes, or `None` where they are not the best.
 
     **Raises:** `InputError` when that one is damaged; `StorageError`.
     """
     # A likelihood may hold an answer for impossible.
     if not np.isfinite(nll):
-        return
+        return None
     before = checkpoint.find(run.checkpoints, "best")
     if before:
         best = checkpoint.load(before[-1])[1].get("nll")
         if not _is_number(best):
             raise InputError(f"{before[-1]}.json was altered: nll={reprlib.repr(best)} is no number; remove it.")
         if best <= nll:
-            return
+            return None
     meta = {"step": step, "nll": nll, **_origin(run, config)}
-    checkpoint.save(run.checkpoints, f"best-{step:08d}", _average(learner.state()), meta)
+    path = checkpoint.save(run.checkpoints, f"best-{step:08d}", _average(learner.state()), meta)
     checkpoint.prune(run.checkpoints, "best", keep=1)
+    return path
 
 
 def load_average(run: RunFolder, config: TrainConfig, learner: Learner) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
@@ -13,6 +15,7 @@ from sdebnn.errors import Stopped
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.training import keeping
 from sdebnn.training.agreement import first_alone
+from sdebnn.training.callbacks import Callback, Training
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import StopSignals
@@ -21,13 +24,15 @@ LOG_EVERY = 10
 PACE_EVERY = 100
 CHECKPOINT_SECONDS = 10.0
 
+Outputs = Float[np.ndarray, "samples n o"]
+
 
 class Fitted(NamedTuple):
     """A finished training: the outputs of posterior samples for the test data and their scores, and the seconds that
     gradient steps took.
     """
 
-    test_outputs: Float[np.ndarray, "samples n o"]
+    test_outputs: Outputs
     scores: dict[str, float]
     seconds: float
 
@@ -39,6 +44,7 @@ def fit(
     run: RunFolder,
     *,
     validation: tuple[Any, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Fitted:
     """Trains, and writes log and checkpoints to the run folder. Where that has a checkpoint already, training goes on
     from the newest and ends with the numbers that it would have ended with. Of several processes that train together
@@ -47,137 +53,224 @@ def fit(
     **Arguments:**
 
     - `learner`: of this configuration and data set, new.
+    - `config`: the choices of the run.
+    - `dataset`: the examples to train on and those to be scored on.
+    - `run`: the run folder.
     - `validation`: x and y that choose the best checkpoint by its NLL, which then makes the predictions; without them
       the last does.
+    - `callbacks`: look on, each in its turn.
 
     **Raises:** `FloatingPointError`, saying at which step it began, when loss or gradient are no longer finite;
     `Stopped` after SIGTERM or Ctrl-C; `InputError` when the newest checkpoint or the log cannot be used;
     `StorageError` when the disk is full.
     """
-    train_size = len(dataset.x_train)
-    total = config.total_steps(train_size)
-    first = learner.rank == 0
-    with first_alone(learner):
-        reached = keeping.load_state(run, config, learner, total) if first else None
-    # What a run that died before its first checkpoint has logged is cut off.
-    step, seconds, resume = 0, 0.0, (0, 0) if first and run.metrics_file.exists() else None
-    if reached is not None:
-        step, seconds, resume = reached.step, reached.seconds, (reached.step, reached.log_size)
-    step = learner.follow_first(step)
+    with contextlib.ExitStack() as held:
+        loop = _Loop(learner, config, dataset, run, validation, callbacks, held)
+        loop.train()
+        return loop.score_at_end()
 
-    again = keeping.resuming(run)
 
-    def stopped(number: int) -> Stopped:
+class _Loop:
+    """A training under way: where it is taken up, how far it is, and what is open meanwhile, which `held` closes."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        config: TrainConfig,
+        dataset: Dataset,
+        run: RunFolder,
+        validation: tuple[Any, Any] | None,
+        callbacks: Sequence[Callback],
+        held: contextlib.ExitStack,
+    ) -> None:
+        self._learner, self._config, self._dataset, self._run = learner, config, dataset, run
+        self._validation = validation
+        self._first = learner.rank == 0
+        self._callbacks = callbacks if self._first else ()
+        self._training = Training(run, config, config.total_steps(len(dataset.x_train)))
+        self._saved, resume = self._take_up()
+        self._training.step = self._saved.step
+        self._again = keeping.resuming(run)
+
+        with first_alone(learner):
+            self._log = held.enter_context(MetricsLog(run, resume=resume)) if self._first else None
+        self._bar = held.enter_context(Progress(self._training.total_steps)) if self._first else None
+        self._signals = held.enter_context(StopSignals(self._stopped))
+        self._seconds, self._since = self._saved.seconds, time.perf_counter()
+        self._saved_at = self._since
+        self._pace: tuple[int, float] | None = None
+        for callback in self._callbacks:
+            callback.on_start(self._training)
+            held.push(_ending(callback, self._training))
+
+    def train(self) -> None:
+        """Takes the gradient steps that are left, unless a callback asks to stop."""
+        if self._training.step > 0 and self._ends_epoch():
+            self._score_epoch()
+        for x, y in self._batches():
+            self._take_step(x, y)
+            self._save_when_due()
+            # Several processes agree now and then: to ask at every step would make each wait for all.
+            agrees = self._learner.ranks == 1 or self._training.step % LOG_EVERY == 0
+            if agrees and (received := self._learner.largest_of_ranks(self._signals.received)):
+                self._save()
+                raise self._stopped(received)
+            if self._ends_epoch():
+                self._score_epoch()
+            if agrees and self._learner.largest_of_ranks(int(self._training.stop_asked)):
+                self._save()
+                return
+
+    def score_at_end(self) -> Fitted:
+        """Scores the parameters that make predictions on the test data."""
+        if self._validation is not None:
+            if self._first:
+                keeping.load_average(self._run, self._config, self._learner)
+            self._learner.follow_first(self._training.step)
+        outputs, scores = self._scores_of(self._dataset.x_test, self._dataset.y_test)
+        self._record(scores, "test")
+        return Fitted(outputs, scores, self._saved.seconds)
+
+    def _take_up(self) -> tuple[keeping.Reached, tuple[int, int] | None]:
+        """How far the newest checkpoint is, to whose state the learner is taken, and how far the log is kept."""
+        reached = None
+        with first_alone(self._learner):
+            if self._first:
+                reached = keeping.load_state(self._run, self._config, self._learner, self._training.total_steps)
+        # What a run that died before its first checkpoint has logged is cut off.
+        resume = (0, 0) if self._first and self._run.metrics_file.exists() else None
+        if reached is not None:
+            resume = (reached.step, reached.log_size)
+        reached = reached or keeping.Reached(0, 0.0, 0)
+        return reached._replace(step=self._learner.follow_first(reached.step)), resume
+
+    def _batches(self) -> Iterator[tuple[Any, Any]]:
+        """The batches of the gradient steps that are left, (slices, n, ...) each; they depend on the seed and the step
+        alone.
+        """
+        config, dataset, start = self._config, self._dataset, self._training.step
+        shape = config.batch_shape(len(dataset.x_train))
+        order = batch_stream(len(dataset.x_train), shape[0] * shape[1], seed=config.seed, start=start)
+        for step, indices in zip(range(start, self._training.total_steps), order, strict=False):
+            x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
+            y = dataset.y_train[indices]
+            yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
+
+    def _take_step(self, x: Any, y: Any) -> None:
+        values = self._learner.gradient_step(x, y, self._training.step)
+        self._training.step += 1
+        if self._every(LOG_EVERY):
+            keeping.refuse_bad(self._run, self._config, self._learner)
+            self._record(values, "train")
+        if self._bar is not None:
+            self._bar.update(self._training.step, values)
+        # Measured from the first step's end on, which has compiled.
+        if self._pace is None:
+            self._pace = (self._training.step, time.perf_counter())
+        elif self._every(PACE_EVERY):
+            self._record_pace(*self._pace, x.shape[0] * x.shape[1])
+
+    def _record_pace(self, step: int, since: float, batch: int) -> None:
+        now = time.perf_counter()
+        rate = (self._training.step - step) * batch / (now - since)
+        learner = self._learner
+        self._record(
+            {"examples_per_second": rate, "memory_mib": learner.memory(), "devices": learner.devices}, "system"
+        )
+        self._pace = (self._training.step, now)
+
+    def _every(self, steps: int) -> bool:
+        return self._training.step % steps == 0 or self._training.step == self._training.total_steps
+
+    def _ends_epoch(self) -> bool:
+        step, train_size = self._training.step, len(self._dataset.x_train)
+        passes = [self._config.epochs_after(taken, train_size) for taken in (step - 1, step)]
+        return passes[0] < passes[1] or step == self._training.total_steps
+
+    def _save_when_due(self) -> None:
+        every = self._config.checkpoint_steps
+        if self._every(every or self._training.total_steps):
+            self._save()
+        elif self._ends_epoch() and not every:
+            self._save_in_time()
+
+    def _save_in_time(self) -> None:
+        # Epochs of a step or two would otherwise be spent on writing.
+        if time.perf_counter() - self._saved_at >= CHECKPOINT_SECONDS:
+            self._save()
+        keeping.refuse_bad(self._run, self._config, self._learner)
+
+    def _save(self) -> None:
+        keeping.refuse_bad(self._run, self._config, self._learner)
+        self._saved_at = self._lap()
+        step = self._training.step
+        if self._saved.step == step:
+            return
+        reached = keeping.Reached(step, self._seconds, self._log.size() if self._log is not None else 0)
+        if self._first:
+            epoch = self._config.epochs_after(step, len(self._dataset.x_train))
+            self._saw(keeping.save_state(self._run, self._config, self._learner, reached, epoch))
+        self._saved = reached
+
+    def _lap(self) -> float:
+        """Counts the time since the last lap as training; returns the time."""
+        now = time.perf_counter()
+        self._seconds, self._since = self._seconds + now - self._since, now
+        return now
+
+    def _score_epoch(self) -> None:
+        step, total = self._training.step, self._training.total_steps
+        epoch = self._config.epochs_after(step, len(self._dataset.x_train))
+        evaluates = step < total and self._config.evaluates_after(epoch)
+        if self._validation is None and not evaluates:
+            return
+        # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
+        self._save_in_time()
+        self._lap()
+        if self._validation is not None:
+            scores = self._scores_of(*self._validation)[1]
+            self._record(scores, "validation")
+            if self._first:
+                self._saw(keeping.save_if_best(self._run, self._config, self._learner, step, _nll(scores)))
+        if evaluates:
+            self._record(self._scores_of(self._dataset.x_test, self._dataset.y_test)[1], "test")
+        self._since, self._pace = time.perf_counter(), None
+
+    def _scores_of(self, x: Any, y: Any) -> tuple[Outputs, dict[str, float]]:
+        # Several processes score together, so none of them ends alone: they agree after a later gradient step.
+        with self._signals.at_once() if self._learner.ranks == 1 else contextlib.nullcontext():
+            outputs = self._learner.outputs(x)
+            saved = self._saved.step == self._training.step
+            keeping.refuse_bad_outputs(self._run, self._config, outputs, saved=saved)
+            return outputs, report(self._learner, outputs, y)
+
+    def _record(self, values: Mapping[str, SupportsFloat], split: str) -> None:
+        if self._log is None:
+            return
+        numbers = {name: float(value) for name, value in values.items()}
+        self._log.write(self._training.step, numbers, split=split)
+        for callback in self._callbacks:
+            callback.on_metrics(self._training, split, numbers)
+
+    def _saw(self, path: Path | None) -> None:
+        if path is not None:
+            for callback in self._callbacks:
+                callback.on_checkpoint(self._training, path)
+
+    def _stopped(self, number: int) -> Stopped:
+        step, saved = self._training.step, self._saved.step
         kept = "the run is saved" if saved == step else f"the run is saved as of step {saved}"
-        message = f"stopped at step {step} of {total}; {kept}, and {again} "
+        message = f"stopped at step {step} of {self._training.total_steps}; {kept}, and {self._again} "
         return Stopped(number, message + "takes it up again.")
 
-    with contextlib.ExitStack() as open_now:
-        with first_alone(learner):
-            log = open_now.enter_context(MetricsLog(run, resume=resume)) if first else None
-        progress = open_now.enter_context(Progress(total)) if first else None
-        signals = open_now.enter_context(StopSignals(stopped))
-        started, saved, saved_at = time.perf_counter(), step, time.perf_counter()
-        pace: tuple[int, float] | None = None
 
-        def record(values: Mapping[str, SupportsFloat], split: str) -> None:
-            if log is not None:
-                log.write(step, values, split=split)
+def _ending(callback: Callback, training: Training) -> Callable[..., None]:
+    """What an exit stack calls when it is left."""
 
-        def save() -> None:
-            nonlocal seconds, started, saved, saved_at
-            keeping.refuse_bad(run, config, learner)
-            now = time.perf_counter()
-            seconds, started = seconds + now - started, now
-            if log is not None and saved < step:
-                now_reached = keeping.Reached(step, seconds, log.size())
-                keeping.save_state(run, config, learner, now_reached, config.epochs_after(step, train_size))
-            saved, saved_at = step, now
+    def end(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        callback.on_end(training, error)
 
-        def save_in_time() -> None:
-            # Epochs of a step or two would otherwise be spent on writing.
-            if time.perf_counter() - saved_at >= CHECKPOINT_SECONDS:
-                save()
-            keeping.refuse_bad(run, config, learner)
-
-        def ends_epoch() -> bool:
-            passes = [config.epochs_after(taken, train_size) for taken in (step - 1, step)]
-            return passes[0] < passes[1] or step == total
-
-        def scores_of(x: Any, y: Any) -> tuple[Float[np.ndarray, "samples n o"], dict[str, float]]:
-            # Several processes score together, so none of them ends alone: they agree after a later gradient step.
-            with signals.at_once() if learner.ranks == 1 else contextlib.nullcontext():
-                outputs = learner.outputs(x)
-                keeping.refuse_bad_outputs(run, config, outputs, saved=saved == step)
-                return outputs, report(learner, outputs, y)
-
-        def score_epoch() -> None:
-            nonlocal started, pace
-            evaluates = step < total and config.evaluates_after(config.epochs_after(step, train_size))
-            if validation is None and not evaluates:
-                return
-            # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
-            save_in_time()
-            if validation is not None:
-                scores = scores_of(*validation)[1]
-                record(scores, "validation")
-                if first:
-                    keeping.save_if_best(run, config, learner, step, _nll(scores))
-            if evaluates:
-                record(scores_of(dataset.x_test, dataset.y_test)[1], "test")
-            started, pace = time.perf_counter(), None
-
-        if step > 0 and ends_epoch():
-            score_epoch()
-        for x, y in _batches(dataset, config, step, total):
-            values = learner.gradient_step(x, y, step)
-            step += 1
-            if step % LOG_EVERY == 0 or step == total:
-                keeping.refuse_bad(run, config, learner)
-                record(values, "train")
-            if progress is not None:
-                progress.update(step, values)
-            # Measured from the first step's end on, which has compiled.
-            if pace is None:
-                pace = (step, time.perf_counter())
-            elif step % PACE_EVERY == 0 or step == total:
-                now = time.perf_counter()
-                rate = (step - pace[0]) * x.shape[0] * x.shape[1] / (now - pace[1])
-                system = {"examples_per_second": rate, "memory_mib": learner.memory(), "devices": learner.devices}
-                record(system, "system")
-                pace = (step, now)
-            if step == total or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
-                save()
-            elif ends_epoch() and not config.checkpoint_steps:
-                save_in_time()
-            # Several processes agree now and then: to ask at every step would make each wait for all.
-            if (learner.ranks == 1 or step % LOG_EVERY == 0) and (
-                received := learner.largest_of_ranks(signals.received)
-            ):
-                save()
-                raise stopped(received)
-            if ends_epoch():
-                score_epoch()
-        if validation is not None:
-            if first:
-                keeping.load_average(run, config, learner)
-            learner.follow_first(step)
-        outputs, scores = scores_of(dataset.x_test, dataset.y_test)
-        record(scores, "test")
-    return Fitted(outputs, scores, seconds)
-
-
-def _batches(dataset: Dataset, config: TrainConfig, start: int, total: int) -> Iterator[tuple[Any, Any]]:
-    """The batches of gradient steps `start` to `total`, (slices, n, ...) each; they depend on the seed and the step
-    alone.
-    """
-    train_size = len(dataset.x_train)
-    shape = config.batch_shape(train_size)
-    order = batch_stream(train_size, shape[0] * shape[1], seed=config.seed, start=start)
-    for step, indices in zip(range(start, total), order, strict=False):
-        x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
-        y = dataset.y_train[indices]
-        yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
+    return end
 
 
 def _nll(scores: dict[str, float]) -> float:

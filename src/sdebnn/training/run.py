@@ -5,7 +5,7 @@ import dataclasses
 import importlib.util
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from sdebnn.runs.started import Started
 from sdebnn.training import keeping, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
+from sdebnn.training.callbacks import Callback
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
@@ -75,6 +76,7 @@ def start_run(
     *,
     data_dir: str | Path | None = None,
     dataset: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains as `config` says and writes the run folder `output`; with matplotlib also its pictures.
 
@@ -86,9 +88,11 @@ def start_run(
     - `build`: makes the framework's learner: `sdebnn.brax.build_learner`, or that of `sdebnn.torchbnn`, or a function
       of one's own with a network or a likelihood that no choice describes. The run folder keeps its name, and the same
       one is needed to go on with the run. It is told from others by its name, so give it one.
+    - `config`: the choices of the run.
     - `output`: the run folder; it must be new or empty.
     - `data_dir`: the folder of data sets; see `sdebnn.data.load`.
     - `dataset`: the data, in place of those that `config` names; the run folder keeps its name.
+    - `callbacks`: look on while it trains, each in its turn; see `Callback`.
 
     **Raises:** `InputError` for choices, data or a folder that cannot be used; `FloatingPointError` when training
     breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
@@ -102,7 +106,7 @@ def start_run(
         if learner.rank == 0:
             run = RunFolder.create(output)
             run.write_config(Started(builder_name(build, learner), dataset is not None).record(config))
-    return _train(run, config, examples, learner)
+    return _train(run, config, examples, learner, callbacks)
 
 
 def resume_run(
@@ -112,6 +116,7 @@ def resume_run(
     data_dir: str | Path | None = None,
     dataset: Dataset | None = None,
     data: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Takes a run up again from its newest checkpoint, or from its start where there is none yet. It ends with the same
     parameters, to the bit, as if it had never been interrupted.
@@ -122,6 +127,7 @@ def resume_run(
     - `folder`: of a run.
     - `data_dir`, `dataset`: as for `start_run`; data that were in memory are given again.
     - `data`: the file of the data, where it has moved; they have to be the same.
+    - `callbacks`: as for `start_run`; they are new, what they had seen before the interruption is not kept.
 
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
@@ -129,7 +135,7 @@ def resume_run(
     config, started = keeping.read_start(run, _moved(data))
     examples = load_again(run, started, config, data_dir, dataset)
     learner = built_again(build, run, started, config, examples.dataset)
-    return _train(run, config, examples, _checked(learner, examples.dataset))
+    return _train(run, config, examples, _checked(learner, examples.dataset), callbacks)
 
 
 def restore(
@@ -289,7 +295,9 @@ def _checked(learner: Learner, dataset: Dataset) -> Learner:
     return learner
 
 
-def _train(folder: RunFolder, config: TrainConfig, examples: Examples, learner: Learner) -> Run:
+def _train(
+    folder: RunFolder, config: TrainConfig, examples: Examples, learner: Learner, callbacks: Sequence[Callback]
+) -> Run:
     dataset, validation, task, doubts = examples
     if learner.rank == 0:
         say(task.made or "")
@@ -312,7 +320,7 @@ def _train(folder: RunFolder, config: TrainConfig, examples: Examples, learner: 
                 if learner.rank == 0:
                     held.enter_context(folder.held())
                     task.write(folder)
-            fitted = fit(learner, config, dataset, folder, validation=validation)
+            fitted = fit(learner, config, dataset, folder, validation=validation, callbacks=callbacks)
             if learner.rank == 0:
                 if importlib.util.find_spec("matplotlib") is not None:
                     pictures.draw_run(folder, config, dataset, learner, fitted)

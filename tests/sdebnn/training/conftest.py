@@ -30,9 +30,10 @@ class NoisyLogisticRegression:
         self.config = config
         self.weights = np.zeros((2, 2))
         self.average = self.weights
-        self.bad = 0
+        self.bad, self.steps = 0, 0
 
     def gradient_step(self, x, y, step):
+        self.steps = step + 1
         x, y = x.reshape(-1, 2), y.reshape(-1)
         noise = np.random.default_rng([self.config.seed, step]).normal(size=(2, 2))
         error = np.eye(2)[y] - _softmax(x @ self.weights)
