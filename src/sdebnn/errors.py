@@ -2,6 +2,10 @@
 written; others that take part have ended; and the signal that ends a run.
 """
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class InputError(ValueError):
     """What the user gave (a value, a file, a folder) cannot be used.
@@ -37,3 +41,12 @@ class Stopped(Exception):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Says of which file an `InputError` of its block is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} cannot be used: {error}") from None

@@ -28,7 +28,8 @@ from sdebnn.data.idx import gunzip, parse_idx
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
 from sdebnn.runs.config import SMALLEST_REAL
-from sdebnn.training import Learner, keeping
+from sdebnn.runs.started import read_start
+from sdebnn.training import Learner, checkpointing
 from sdebnn.training.task import Task
 
 EXAMPLES = os.environ.get("SDEBNN_FUZZ_EXAMPLES")
@@ -174,8 +175,8 @@ class AnyLearner(Learner):
 
 
 def load_everything(run: RunFolder, learner: Learner) -> None:
-    read_or_refused(lambda: keeping.load_state(run, CONFIG, learner, 5))
-    read_or_refused(lambda: keeping.load_average(run, CONFIG, learner))
+    read_or_refused(lambda: checkpointing.load_state(run, CONFIG, learner, 5))
+    read_or_refused(lambda: checkpointing.load_average(run, CONFIG, learner))
 
 
 @fuzz
@@ -261,7 +262,7 @@ def choices(draw: st.DrawFn) -> TrainConfig:
 def test_a_configuration_comes_back(folder: Path, config: TrainConfig) -> None:
     run = RunFolder(folder)
     strict_json.write(run.config_file, config.to_json())
-    assert keeping.read_choices(run) == config
+    assert read_start(run)[0] == config
     assert TrainConfig.from_json(config.to_json()) == config
 
 
@@ -277,7 +278,7 @@ def test_configuration_of_anything(record: dict[str, Any]) -> None:
 def test_configuration_file(folder: Path, content: bytes) -> None:
     run = RunFolder(folder)
     run.config_file.write_bytes(content)
-    config = read_or_refused(lambda: keeping.read_choices(run))
+    config = read_or_refused(lambda: read_start(run)[0])
     assert config is None or TrainConfig.from_json(config.to_json()) == config
 
 

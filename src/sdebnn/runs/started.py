@@ -1,9 +1,10 @@
 """How a run was started, which its choices do not tell: kept beside them in `config.json`."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, naming_file
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.folder import RunFolder
 
@@ -36,8 +37,8 @@ class Started(NamedTuple):
         named = ["dataset=dataset"] if self.in_memory and data else []
         return f"{function}({', '.join([build, *arguments, *named])})"
 
-    def resuming(self, run: RunFolder) -> str:
-        """What takes the run up again after an interruption."""
+    def how_to_resume(self, run: RunFolder) -> str:
+        """What takes the run up again after an interruption: a command, or a call in Python where none can."""
         by_hand = self.call("resume_run", repr(str(run.path)))
         return f"`sdebnn train --resume {run.path}`" if self.by_command else f"`{by_hand}`"
 
@@ -56,3 +57,26 @@ def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
     ):
         raise InputError(f"its part {KEY!r} was altered; restore it.")
     return TrainConfig.from_json({name: value for name, value in record.items() if name != KEY}), Started(**kept)
+
+
+def read_start(run: RunFolder, changes: Mapping[str, Any] | None = None) -> tuple[TrainConfig, Started]:
+    """The choices of a run, with `changes` in place of them where given, and how it was started.
+
+    **Arguments:**
+
+    - `run`: the folder of a run.
+    - `changes`: choices by name.
+
+    **Raises:** `InputError`, naming the file, when the choices are missing or not allowed; and for changes that are not
+    choices, or not allowed.
+    """
+    record = run.read_config()
+    with naming_file(run.config_file):
+        config, started = read_record(record)
+    return TrainConfig.from_json(config.to_json() | dict(changes or {})), started
+
+
+def how_to_resume(run: RunFolder) -> str:
+    """`Started.how_to_resume` of a folder, which need not be a run's yet."""
+    started = read_start(run)[1] if os.path.lexists(run.config_file) else Started()
+    return started.how_to_resume(run)

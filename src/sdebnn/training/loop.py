@@ -13,9 +13,11 @@ from jaxtyping import Float
 from sdebnn.data import Dataset, augment, batch_stream, to_float
 from sdebnn.errors import Stopped
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
-from sdebnn.training import keeping
+from sdebnn.runs.started import how_to_resume
+from sdebnn.training import checkpointing, divergence
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.callbacks import Callback, Training
+from sdebnn.training.checkpointing import Position
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import StopSignals
@@ -90,7 +92,7 @@ class _Loop:
         self._training = Training(run, config, config.total_steps(len(dataset.x_train)))
         self._saved, resume = self._take_up()
         self._training.step = self._saved.step
-        self._again = keeping.resuming(run)
+        self._again = how_to_resume(run)
 
         with first_alone(learner):
             self._log = held.enter_context(MetricsLog(run, resume=resume)) if self._first else None
@@ -125,24 +127,24 @@ class _Loop:
         """Scores the parameters that make predictions on the test data."""
         if self._validation is not None:
             if self._first:
-                keeping.load_average(self._run, self._config, self._learner)
+                checkpointing.load_average(self._run, self._config, self._learner)
             self._learner.follow_first(self._training.step)
         outputs, scores = self._scores_of(self._dataset.x_test, self._dataset.y_test)
         self._record(scores, "test")
         return Fitted(outputs, scores, self._saved.seconds)
 
-    def _take_up(self) -> tuple[keeping.Reached, tuple[int, int] | None]:
+    def _take_up(self) -> tuple[Position, tuple[int, int] | None]:
         """How far the newest checkpoint is, to whose state the learner is taken, and how far the log is kept."""
-        reached = None
+        position = None
         with first_alone(self._learner):
             if self._first:
-                reached = keeping.load_state(self._run, self._config, self._learner, self._training.total_steps)
+                position = checkpointing.load_state(self._run, self._config, self._learner, self._training.total_steps)
         # What a run that died before its first checkpoint has logged is cut off.
         resume = (0, 0) if self._first and self._run.metrics_file.exists() else None
-        if reached is not None:
-            resume = (reached.step, reached.log_size)
-        reached = reached or keeping.Reached(0, 0.0, 0)
-        return reached._replace(step=self._learner.follow_first(reached.step)), resume
+        if position is not None:
+            resume = (position.step, position.log_size)
+        position = position or Position(0, 0.0, 0)
+        return position._replace(step=self._learner.follow_first(position.step)), resume
 
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         """The batches of the gradient steps that are left, (slices, n, ...) each; they depend on the seed and the step
@@ -160,7 +162,7 @@ class _Loop:
         values = self._learner.gradient_step(x, y, self._training.step)
         self._training.step += 1
         if self._every(LOG_EVERY):
-            keeping.refuse_bad(self._run, self._config, self._learner)
+            divergence.check_loss(self._run, self._config, self._learner)
             self._record(values, "train")
         if self._bar is not None:
             self._bar.update(self._training.step, values)
@@ -198,19 +200,19 @@ class _Loop:
         # Epochs of a step or two would otherwise be spent on writing.
         if time.perf_counter() - self._saved_at >= CHECKPOINT_SECONDS:
             self._save()
-        keeping.refuse_bad(self._run, self._config, self._learner)
+        divergence.check_loss(self._run, self._config, self._learner)
 
     def _save(self) -> None:
-        keeping.refuse_bad(self._run, self._config, self._learner)
+        divergence.check_loss(self._run, self._config, self._learner)
         self._saved_at = self._lap()
         step = self._training.step
         if self._saved.step == step:
             return
-        reached = keeping.Reached(step, self._seconds, self._log.size() if self._log is not None else 0)
+        position = Position(step, self._seconds, self._log.size() if self._log is not None else 0)
         if self._first:
             epoch = self._config.epochs_after(step, len(self._dataset.x_train))
-            self._saw(keeping.save_state(self._run, self._config, self._learner, reached, epoch))
-        self._saved = reached
+            self._saw(checkpointing.save_state(self._run, self._config, self._learner, position, epoch))
+        self._saved = position
 
     def _lap(self) -> float:
         """Counts the time since the last lap as training; returns the time."""
@@ -231,7 +233,7 @@ class _Loop:
             scores = self._scores_of(*self._validation)[1]
             self._record(scores, "validation")
             if self._first:
-                self._saw(keeping.save_if_best(self._run, self._config, self._learner, step, _nll(scores)))
+                self._saw(checkpointing.save_if_best(self._run, self._config, self._learner, step, _nll(scores)))
         if evaluates:
             self._record(self._scores_of(self._dataset.x_test, self._dataset.y_test)[1], "test")
         self._since, self._pace = time.perf_counter(), None
@@ -241,7 +243,7 @@ class _Loop:
         with self._signals.at_once() if self._learner.ranks == 1 else contextlib.nullcontext():
             outputs = self._learner.outputs(x)
             saved = self._saved.step == self._training.step
-            keeping.refuse_bad_outputs(self._run, self._config, outputs, saved=saved)
+            divergence.check_outputs(self._run, self._config, outputs, saved=saved)
             return outputs, report(self._learner, outputs, y)
 
     def _record(self, values: Mapping[str, SupportsFloat], split: str) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 from sdebnn import metrics, storage
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder
-from sdebnn.training import keeping
+from sdebnn.runs.started import read_start
+from sdebnn.training import checkpointing, divergence
 from sdebnn.training.building import Build, built_again
 from sdebnn.training.learner import Learner
 from sdebnn.training.memory import refuse_more_than_memory
@@ -63,14 +64,14 @@ def predict_in_parts(
     refused is refused at once, before the first part is asked for.
     """
     run = RunFolder.open(folder)
-    config, started = keeping.read_start(run, dict(changes or {}) | {"test_examples": 0})
+    config, started = read_start(run, dict(changes or {}) | {"test_examples": 0})
     task = Task.read(run)
     if "data" in (changes or {}):
         load_again(run, started, config).task.confirm(run)
     inputs = task.inputs(x, config.layout)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=min(len(inputs), CHUNK))
     learner = built_again(build, run, started, prediction_choices(config), task.placeholder())
-    keeping.load_average(run, keeping.read_choices(run), learner)
+    checkpointing.load_average(run, read_start(run)[0], learner)
 
     if config.test_samples == 1:
         warnings.warn(
@@ -81,7 +82,7 @@ def predict_in_parts(
 
     def part(start: int) -> dict[str, np.ndarray]:
         outputs = learner.outputs(inputs[start : start + CHUNK])
-        keeping.refuse_bad_outputs(run, config, outputs, saved=True)
+        divergence.check_outputs(run, config, outputs, saved=True)
         return _of_labels(learner, outputs) if task.num_classes else _of_targets(learner, outputs)
 
     return map(part, range(0, len(inputs), CHUNK))

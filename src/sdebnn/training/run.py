@@ -19,8 +19,8 @@ from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
-from sdebnn.runs.started import Started
-from sdebnn.training import keeping, pictures
+from sdebnn.runs.started import Started, how_to_resume, read_start
+from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.callbacks import Callback
@@ -132,7 +132,7 @@ def resume_run(
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
     run = RunFolder.open(folder)
-    config, started = keeping.read_start(run, _moved(data))
+    config, started = read_start(run, _moved(data))
     examples = load_again(run, started, config, data_dir, dataset)
     learner = built_again(build, run, started, config, examples.dataset)
     return _train(run, config, examples, _checked(learner, examples.dataset), callbacks)
@@ -163,11 +163,11 @@ def restore(
     are no longer those of the run.
     """
     run = RunFolder.open(folder)
-    config, started = keeping.read_start(run, {**(changes or {}), **_moved(data)})
+    config, started = read_start(run, {**(changes or {}), **_moved(data)})
     examples = load_again(run, started, config, data_dir, dataset)
     examples.task.confirm(run)
     learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
-    keeping.load_average(run, keeping.read_choices(run), learner)
+    checkpointing.load_average(run, read_start(run)[0], learner)
     return Restored(config, examples.dataset, examples.task, learner)
 
 
@@ -306,7 +306,7 @@ def _train(
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=3)
 
-    again = keeping.resuming(folder)
+    again = how_to_resume(folder)
 
     def stopped(number: int) -> Stopped:
         return Stopped(number, f"stopped beside the gradient steps; the run is saved, and {again} takes it up again.")

@@ -11,7 +11,7 @@ import pytest
 from sdebnn.data import train_validation_split
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
-from sdebnn.training import Stopped, fit, keeping, loop
+from sdebnn.training import Stopped, checkpointing, fit, loop
 from sdebnn.training.task import Task
 
 
@@ -264,11 +264,11 @@ def test_batches_come_in_the_slices_asked_for(tmp_path, table, quick, build) -> 
 def test_another_number_of_devices_is_said(build, quick, table, tmp_path) -> None:
     run = RunFolder.create(tmp_path / "run")
     learner = build(quick, table)
-    keeping.save_state(run, quick, learner, keeping.Reached(3, 1.0, 0), 1)
-    assert keeping.load_state(run, quick, learner, 6) == (3, 1.0, 0)
+    checkpointing.save_state(run, quick, learner, checkpointing.Position(3, 1.0, 0), 1)
+    assert checkpointing.load_state(run, quick, learner, 6) == (3, 1.0, 0)
     learner.devices = 2
     with pytest.warns(UserWarning, match="was trained on 1 device and goes on with 2"):
-        keeping.load_state(run, quick, learner, 6)
+        checkpointing.load_state(run, quick, learner, 6)
 
 
 def test_every_training_example_is_seen_once_a_pass(tmp_path, table, quick, build) -> None:

@@ -16,9 +16,9 @@ from sdebnn.cli import main
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError, StorageError
 from sdebnn.runs import RunFolder
-from sdebnn.runs.started import Started
+from sdebnn.runs.started import Started, how_to_resume
 from sdebnn.torchbnn.learning.model import build_model as torch_model
-from sdebnn.training import Stopped, keeping, prediction_file, restore, resume_run, start_run
+from sdebnn.training import Stopped, prediction_file, restore, resume_run, start_run
 from sdebnn.training.building import builder_name, built_again
 from sdebnn.training.loop import fit
 
@@ -147,7 +147,7 @@ def test_what_takes_a_run_up_again_is_a_call_where_no_command_can(
     def full(*arguments, **named):
         raise StorageError("The disk is full.")
 
-    monkeypatch.setattr("sdebnn.training.keeping.save_state", full)
+    monkeypatch.setattr("sdebnn.training.checkpointing.save_state", full)
     with pytest.raises(StorageError, match=r"Then `resume_run\(build, '.*', dataset=dataset\)` takes the run up"):
         start_run(own, quick, tmp_path / "full", dataset=table)
 
@@ -227,5 +227,5 @@ def test_data_in_memory_may_be_given_as_a_file(folder, table, tmp_path, own) -> 
 
 def test_fit_alone_needs_no_record(tmp_path, table, quick, build) -> None:
     run = RunFolder.create(tmp_path / "run")
-    assert keeping.resuming(run) == f"`sdebnn train --resume {run.path}`"
+    assert how_to_resume(run) == f"`sdebnn train --resume {run.path}`"
     fit(build(quick, table), quick, table, run)

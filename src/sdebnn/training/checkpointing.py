@@ -1,18 +1,16 @@
-"""What a run keeps on disk while it trains: the newest states, from which it is taken up again; the best average."""
+"""Checkpoints of a run: the newest states, from which it is taken up again, and the best average of parameters."""
 
-import contextlib
 import os
 import reprlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
-from sdebnn.runs.started import Started, read_record
 from sdebnn.training.learner import Learner
 from sdebnn.training.task import Task
 
@@ -20,7 +18,7 @@ KEPT = 2
 AVERAGE = "average/"
 
 
-class Reached(NamedTuple):
+class Position(NamedTuple):
     """How far a run is: gradient steps taken, the seconds that they took, and the length of the log in bytes."""
 
     step: int
@@ -28,30 +26,7 @@ class Reached(NamedTuple):
     log_size: int
 
 
-def read_choices(run: RunFolder, changes: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The choices of a run, with `changes` in place of them where given.
-
-    **Raises:** `InputError`, naming the file, when they are missing or not allowed; and for changes that are not
-    choices, or not allowed.
-    """
-    return read_start(run, changes)[0]
-
-
-def read_start(run: RunFolder, changes: Mapping[str, Any] | None = None) -> tuple[TrainConfig, Started]:
-    """The choices as `read_choices` gives them, and how the run was started."""
-    record = run.read_config()
-    with _naming(run.config_file):
-        config, started = read_record(record)
-    return TrainConfig.from_json(config.to_json() | dict(changes or {})), started
-
-
-def resuming(run: RunFolder) -> str:
-    """What takes a run up again after an interruption: a command, or a call in Python where none can."""
-    started = read_start(run)[1] if os.path.lexists(run.config_file) else Started()
-    return started.resuming(run)
-
-
-def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: Reached, epoch: int) -> Path:
+def save_state(run: RunFolder, config: TrainConfig, learner: Learner, position: Position, epoch: int) -> Path:
     """Writes the checkpoint of a step, and removes all but the newest two. Returns what `checkpoint.load` takes.
 
     **Raises:** `StorageError`.
@@ -59,13 +34,13 @@ def save_state(run: RunFolder, config: TrainConfig, learner: Learner, reached: R
     Beside the arrays it says which choices and which training data it comes of, how many devices took the step, and to
     people which epoch it is of: batches and noise follow from the step and the seed, which is among the choices.
     """
-    meta = reached._asdict() | {"epoch": epoch, "devices": learner.devices, **_origin(run, config)}
-    path = checkpoint.save(run.checkpoints, f"step-{reached.step:08d}", learner.state(), meta)
+    meta = position._asdict() | {"epoch": epoch, "devices": learner.devices, **_origin(run, config)}
+    path = checkpoint.save(run.checkpoints, f"step-{position.step:08d}", learner.state(), meta)
     checkpoint.prune(run.checkpoints, keep=KEPT)
     return path
 
 
-def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_steps: int) -> Reached | None:
+def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_steps: int) -> Position | None:
     """Takes the learner to the newest checkpoint, if there is one. Warns when that was of another number of devices.
 
     **Raises:** `InputError`, naming the file, when it is damaged, of another model or a longer run, or comes of other
@@ -75,9 +50,9 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
         return None
     path = checkpoint.latest(run.checkpoints)
     state, meta = checkpoint.load(path)
-    with _naming(path):
+    with naming_file(path):
         _refuse_another_origin(meta, _origin(run, config))
-        reached = _reached(meta, total_steps)
+        position = _position(meta, total_steps)
         _refuse_not_finite(state)
         learner.load_state(state)
     # Older runs do not say.
@@ -88,7 +63,7 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
             "numbers stay the same up to rounding, not to the bit.",
             stacklevel=2,
         )
-    return reached
+    return position
 
 
 def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: int, nll: float) -> Path | None:
@@ -126,54 +101,14 @@ def load_average(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
     path = checkpoint.latest(run.checkpoints, kind)
     arrays, meta = checkpoint.load(path)
     average = _average(arrays)
-    with _naming(path):
+    with naming_file(path):
         _refuse_another_origin(meta, _origin(run, config))
         _refuse_not_finite(average)
         learner.load_average(average)
 
 
-def refuse_bad(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
-    """Ends a run whose loss or gradient is no longer finite. Waits for the device.
-
-    **Raises:** `FloatingPointError` saying at which gradient step it began, and where the last good state is.
-    """
-    if bad := learner.first_bad():
-        raise FloatingPointError(
-            f"The loss or its gradient became NaN or infinite at step {bad}. "
-            f"{_advice(config, checkpoint.find(run.checkpoints))}"
-        )
-
-
-def refuse_bad_outputs(run: RunFolder, config: TrainConfig, outputs: np.ndarray, *, saved: bool) -> None:
-    """Ends a run whose predictions are not finite. **Raises:** `FloatingPointError`.
-
-    **Arguments:** `saved` tells whether the state that gave them is the newest checkpoint.
-    """
-    if not np.isfinite(outputs).all():
-        found = checkpoint.find(run.checkpoints)
-        advice = _advice(config, found[:-1] if saved else found)
-        raise FloatingPointError(f"The network's outputs became NaN or infinite. {advice}")
-
-
-def _advice(config: TrainConfig, good: list[Path]) -> str:
-    kept = f"The last good state is {good[-1]}.safetensors" if good else "No good state was saved before"
-    return (
-        f"{kept}; resuming would repeat this, so train again with a lower learning_rate (now {config.learning_rate}) "
-        f"or sigma (now {config.sigma}), or with clip_norm (now {config.clip_norm})."
-    )
-
-
 def _average(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in state.items() if name.startswith(AVERAGE)}
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Says of which file an `InputError` of its block is."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path} cannot be used: {error}") from None
 
 
 def _origin(run: RunFolder, config: TrainConfig) -> dict[str, Any]:
@@ -202,13 +137,13 @@ def _refuse_another_origin(meta: Mapping[str, Any], origin: Mapping[str, Any]) -
         )
 
 
-def _reached(meta: Mapping[str, Any], total_steps: int) -> Reached:
-    step, seconds, log_size = (meta.get(name) for name in Reached._fields)
+def _position(meta: Mapping[str, Any], total_steps: int) -> Position:
+    step, seconds, log_size = (meta.get(name) for name in Position._fields)
     if not (_is_count(step) and _is_number(seconds) and _is_count(log_size)):
         raise InputError(f"its record of the progress was altered: {reprlib.repr(dict(meta))}; use another checkpoint.")
     if step > total_steps:
         raise InputError(f"it is of gradient step {step}, but the run ends at {total_steps}; use another checkpoint.")
-    return Reached(step, float(seconds), log_size)
+    return Position(step, float(seconds), log_size)
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
