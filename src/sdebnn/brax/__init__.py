@@ -16,6 +16,7 @@ from sdebnn.brax.weights.drift_network import drift_network
 from sdebnn.brax.weights.independent_paths import independent_paths
 from sdebnn.brax.weights.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.brax.weights.sdebnn_block import SDEBNN
+from sdebnn.brax.weights.solver import Solver
 from sdebnn.brax.weights.weight_path import draw_path
 from sdebnn.brax.weights.weight_process import WeightProcess
 
@@ -43,6 +44,7 @@ __all__ = [
     "Model",
     "ODEBlock",
     "ResNet32",
+    "Solver",
     "Squeeze",
     "WeightProcess",
     "bnn_serial",

@@ -259,7 +259,7 @@ def test_numbers_of_a_process_are_known_and_python_s(untyped) -> None:
     with pytest.raises(InputError, match=r"rate=.*JAX traces"):
         jax.jit(lambda rate: process(rate=rate).rate)(0.5)
     made = process(rate=np.float64(0.5), sigma=jnp.float32(0.5), noisy_depth=[np.float32(0), 1])
-    assert (type(made.rate), type(made.sigma), made.noisy_depth) == (float, float, (0.0, 1.0))
+    assert (type(made.prior.rate), type(made.prior.sigma), made.prior.noisy_depth) == (float, float, (0.0, 1.0))
     for depths in (0.5, (0,), (0, 1, 1)):
         with pytest.raises(InputError, match="noisy_depth"):
             process(noisy_depth=depths)

@@ -15,6 +15,7 @@ from sdebnn.brax.layers.shape_layers import Augment, Squeeze
 from sdebnn.brax.weights.drift_network import drift_network
 from sdebnn.brax.weights.ode_block import HyperODEBlock, ODEBlock
 from sdebnn.brax.weights.sdebnn_block import SDEBNN
+from sdebnn.brax.weights.solver import Solver
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.errors import InputError
 from sdebnn.runs.config import TrainConfig
@@ -72,12 +73,12 @@ def _block(model: str, config: TrainConfig, images: bool) -> Any:
     fx = _fx(config, images)
     if config.precision == "bfloat16":
         fx = Bfloat16(fx)
-    solver: dict[str, Any] = {"steps": config.steps, "method": config.method, "adjoint": config.adjoint}
+    solver = Solver(config.steps, config.method, config.adjoint)
     if model == "sdebnn":
-        return SDEBNN(fx, weight_process(config), kl_estimator=config.kl_estimator, **solver)
+        return SDEBNN(fx, weight_process(config), solver, kl_estimator=config.kl_estimator)
     if model == "hyperodenet":
-        return HyperODEBlock(fx, drift_network(config.drift_widths), **solver)
-    return ODEBlock(fx, **solver)
+        return HyperODEBlock(fx, drift_network(config.drift_widths), solver)
+    return ODEBlock(fx, solver)
 
 
 def _fx(config: TrainConfig, images: bool) -> Layer:

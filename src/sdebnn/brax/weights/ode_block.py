@@ -1,6 +1,5 @@
 """The deterministic counterparts of the SDEBNN block: neural ODEs whose weights stand still, or follow an ODE too."""
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,20 +12,18 @@ from jaxsde import sdeint_ito
 from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.layers.bayesian import Init, Layer, Params, Shape, as_layer, check_params, initialise
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
+from sdebnn.brax.weights.solver import Solver, as_solver
 from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
-from sdebnn.errors import InputError
 
 
-def ODEBlock(
-    fx: tuple[Init, Any], *, steps: int = 20, method: str = "euler_maruyama", adjoint: str = "backprop"
-) -> Layer:
+def ODEBlock(fx: tuple[Init, Any], solver: Solver | None = None, **choices: Any) -> Layer:
     """Moves a hidden state along dx = f_x(x, t) dt from depth 0 to 1 (Chen et al., 2018). Its params are those of `fx`.
 
-    **Arguments:** as those of `SDEBNN`. Without noise Euler-Maruyama is Euler's method.
+    **Arguments:** as those of `SDEBNN`.
 
     **Raises:** `InputError` as `SDEBNN`.
     """
-    check_steps("ODEBlock", steps)
+    solver = as_solver("ODEBlock", solver, choices)
     f_x = as_layer(fx, "f_x of ODEBlock")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
@@ -37,19 +34,12 @@ def ODEBlock(
         params = as_precision(working(dtype), params)
         inputs = as_precision(working(dtype), inputs, whole=True)
         field = vector_field(f_x, params, inputs, rng)
-        return _flow(lambda x, t, params: field(params, x, t), inputs, params, steps, method, adjoint, dtype)
+        return _flow(lambda x, t, params: field(params, x, t), inputs, params, solver, dtype)
 
     return Layer(init, apply)
 
 
-def HyperODEBlock(
-    fx: tuple[Init, Any],
-    drift: tuple[Init, Any],
-    *,
-    steps: int = 20,
-    method: str = "euler_maruyama",
-    adjoint: str = "backprop",
-) -> Layer:
+def HyperODEBlock(fx: tuple[Init, Any], drift: tuple[Init, Any], solver: Solver | None = None, **choices: Any) -> Layer:
     """A neural ODE whose weights follow an ODE of their own: dx = f_x(x, t; w_t) dt, dw = NN(w, t) dt.
 
     It is the SDEBNN block without noise and without the prior's pull, and has its params, `{"w0", "drift"}`.
@@ -59,7 +49,7 @@ def HyperODEBlock(
 
     **Raises:** `InputError` as `ODEBlock`.
     """
-    check_steps("HyperODEBlock", steps)
+    solver = as_solver("HyperODEBlock", solver, choices)
     f_x, nn = as_layer(fx, "f_x of HyperODEBlock"), as_layer(drift, "The drift of HyperODEBlock")
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
@@ -82,23 +72,16 @@ def HyperODEBlock(
             w, x = y
             return moves_weights(params["drift"], w, t), field(unravel(w), x, t)
 
-        return _flow(drift_of_both, (w0, inputs), params, steps, method, adjoint, dtype)[1]
+        return _flow(drift_of_both, (w0, inputs), params, solver, dtype)[1]
 
     return Layer(init, apply)
 
 
-def _flow(drift: Callable[..., Any], y0: Any, params: Params, steps: int, method: str, adjoint: str, dtype: Any) -> Any:
+def _flow(drift: Callable[..., Any], y0: Any, params: Params, solver: Solver, dtype: Any) -> Any:
     """The state at depth 1, in that precision."""
     depths = np.array([0.0, 1.0])
-    ys = sdeint_ito(drift, None, y0, depths, None, params, method, dt=1 / steps, noise="additive", adjoint=adjoint)
+    ys = sdeint_ito(
+        drift, None, y0, depths, None, params, solver.method,
+        dt=1 / solver.steps, noise="additive", adjoint=solver.adjoint,
+    )  # fmt: skip
     return jax.tree.map(lambda y: y[-1].astype(dtype), ys)
-
-
-def check_steps(block: str, steps: int) -> None:
-    """Refuses a solver without steps."""
-    try:
-        whole = operator.index(steps)
-    except TypeError:
-        raise InputError(f"{block} got steps={steps!r}; it takes a whole number of steps, 1 or more.") from None
-    if whole < 1:
-        raise InputError(f"{block} got steps={steps}; the solver takes 1 step or more over depth 0 to 1.")

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from jaxsde.brownian.keys import check_key
 from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer, check_params
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
-from sdebnn.brax.weights.ode_block import check_steps
+from sdebnn.brax.weights.solver import Solver, as_solver
 from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
 from sdebnn.brax.weights.weight_path import check_method, draw_path
 from sdebnn.brax.weights.weight_process import WeightProcess
@@ -22,11 +22,10 @@ DEPTHS = np.array([0.0, 1.0])
 def SDEBNN(
     fx: tuple[Init, Any],
     process: WeightProcess,
+    solver: Solver | None = None,
     *,
-    steps: int = 20,
-    method: str = "euler_maruyama",
     kl_estimator: str = "stl",
-    adjoint: str = "backprop",
+    **choices: Any,
 ) -> BayesianLayer:
     """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
 
@@ -39,11 +38,9 @@ def SDEBNN(
     - `fx`: the (init, apply) pair of the network that moves the hidden state; it takes depth as the keyword `t` and
       keeps the shape of its input. All its parameters become weights that follow the SDE.
     - `process`: their prior and posterior.
-    - `steps`: equal steps of the solver over depth 0 to 1.
-    - `method`: a solver of `jaxsde` for additive noise.
+    - `solver`: steps, method and gradients.
     - `kl_estimator`: one of `sdebnn.kl_estimators.KL_ESTIMATORS`; see `jaxsde.path_kl`.
-    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
-      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
+    - `choices`: of the `Solver`, such as `steps` and `method`, in place of `solver`.
 
     **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
     of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.
@@ -55,14 +52,14 @@ def SDEBNN(
     an `fx` that changes the shape of its input, whose outputs for an example depend on the others of the batch (batch
     normalisation), or whose parameters are not real.
     """
-    check_steps("SDEBNN", steps)
+    solver = as_solver("SDEBNN", solver, choices)
     f_x = as_layer(fx, "f_x of SDEBNN")
     if not isinstance(process, WeightProcess):
         raise InputError(
             f"SDEBNN got process={type(process).__name__}; it takes a WeightProcess, such as "
             "WeightProcess(drift_network())."
         )
-    check_method(process, method)
+    check_method(process, solver.method)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         output_shape, w0 = init_vector_field(f_x, rng, input_shape)
@@ -79,9 +76,9 @@ def SDEBNN(
         field = vector_field(f_x, params["w0"], inputs, rng)
         unravel = ravel_pytree(params["w0"])[1]
         _, xs, kl = draw_path(
-            process, params, rng, DEPTHS, steps=steps, hidden=inputs,
+            process, params, rng, DEPTHS, steps=solver.steps, hidden=inputs,
             hidden_drift=lambda w, x, t: field(unravel(w), x, t),
-            method=method, adjoint=adjoint, kl_estimator=kl_estimator, prior=prior,
+            method=solver.method, adjoint=solver.adjoint, kl_estimator=kl_estimator, prior=prior,
         )  # fmt: skip
         return Output(jax.tree.map(lambda x: x[-1].astype(dtype), xs), kl)
 

@@ -45,7 +45,7 @@ class Objective(nn.Module):
         if self._batch_paths == 1:
             outputs, kl = network(x, rng=rng)
         else:
-            outputs, kl = independent_paths(network, x, self._batch_paths or None, rng=rng)
+            outputs, kl = independent_paths(network, self._batch_paths or None)(x, rng=rng)
         log_probs = likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y)
         if self._class_weights is not None:
             log_probs = log_probs.new_tensor(self._class_weights)[y.long()] * log_probs

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,6 +65,20 @@ class Solver(NamedTuple):
         if self.adjoint != "backprop":
             return f"adjoint={self.adjoint!r}"
         return f"rtol={self.rtol}, atol={self.atol}" if self.adaptive else ""
+
+
+def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
+    """The solver that a block is given, with torchsde's name of its method; without one, that of these choices.
+
+    **Raises:** `InputError` for both, for choices that a solver does not have, and as `check_solver`.
+    """
+    if unknown := set(choices) - set(Solver._fields):
+        raise InputError(f"{block} got {min(unknown)}; of a solver it takes {', '.join(Solver._fields)}.")
+    if solver is None:
+        return check_solver(Solver(**choices))
+    if choices:
+        raise InputError(f"{block} got a solver and {', '.join(choices)} beside it; put these into the Solver.")
+    return check_solver(solver)
 
 
 def check_solver(solver: Solver) -> Solver:

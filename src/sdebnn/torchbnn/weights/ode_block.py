@@ -9,7 +9,7 @@ from torch import nn
 from sdebnn.torchbnn.layers.precision import precision, working
 from sdebnn.torchbnn.solving.flat_state import FlatState
 from sdebnn.torchbnn.solving.given_noise import solve_given
-from sdebnn.torchbnn.solving.solver import Solver, check_solver, fixed_depths, solve
+from sdebnn.torchbnn.solving.solver import Solver, as_solver, fixed_depths, solve
 from sdebnn.torchbnn.weights.drift_network import build_drift, correction, depth, parameters_to_read
 from sdebnn.torchbnn.weights.flat_weights import FlatWeights, with_parameters
 
@@ -22,10 +22,10 @@ class ODEBlock(nn.Module):
     **Arguments and errors:** as those of `SDEBNN`. Without noise Euler-Maruyama is Euler's method.
     """
 
-    def __init__(self, fx: nn.Module, solver: Solver | None = None) -> None:
+    def __init__(self, fx: nn.Module, solver: Solver | None = None, **choices: Any) -> None:
         super().__init__()
         self._layout = FlatWeights(fx)
-        self.solver = check_solver(solver or Solver())
+        self.solver = as_solver("ODEBlock", solver, choices)
         self._fx = fx
         self.evaluations = 0
 
@@ -55,10 +55,12 @@ class HyperODEBlock(nn.Module):
     errors are those of `SDEBNN`.
     """
 
-    def __init__(self, fx: nn.Module, drift: Callable[[int], nn.Module], solver: Solver | None = None) -> None:
+    def __init__(
+        self, fx: nn.Module, drift: Callable[[int], nn.Module], solver: Solver | None = None, **choices: Any
+    ) -> None:
         super().__init__()
         self._layout = FlatWeights(fx)
-        self.solver = check_solver(solver or Solver())
+        self.solver = as_solver("HyperODEBlock", solver, choices)
         self.w0 = fx
         self.drift = build_drift(drift, self._layout.size)
         self.evaluations = 0

@@ -20,7 +20,7 @@ from sdebnn.torchbnn.layers.randomness import check_generator
 from sdebnn.torchbnn.solving.brownian_motion import BrownianMotion
 from sdebnn.torchbnn.solving.flat_state import FlatState
 from sdebnn.torchbnn.solving.given_noise import GivenNoise, PathNoise, in_precision
-from sdebnn.torchbnn.solving.solver import Solver, check_solver, fixed_depths, grid
+from sdebnn.torchbnn.solving.solver import Solver, as_solver, fixed_depths, grid
 from sdebnn.torchbnn.weights.drift_network import build_drift, depth, parameters_to_read
 from sdebnn.torchbnn.weights.flat_weights import FlatWeights
 from sdebnn.torchbnn.weights.weight_path import WeightPath
@@ -46,12 +46,19 @@ class SDEBNN(BayesianModule):
     - `process`: their prior and posterior.
     - `solver`: steps, method and gradients.
     - `kl_estimator`: one of `sdebnn.kl_estimators.KL_ESTIMATORS`; see `path_kl`.
+    - `choices`: of the `Solver`, such as `steps` and `method`, in place of `solver`.
 
     **Raises:** `InputError` for an fx, a drift, a solver or an estimator that cannot be used.
     """
 
     def __init__(
-        self, fx: nn.Module, process: WeightProcess, solver: Solver | None = None, *, kl_estimator: str = "stl"
+        self,
+        fx: nn.Module,
+        process: WeightProcess,
+        solver: Solver | None = None,
+        *,
+        kl_estimator: str = "stl",
+        **choices: Any,
     ) -> None:
         super().__init__()
         if not isinstance(process, WeightProcess):
@@ -60,7 +67,7 @@ class SDEBNN(BayesianModule):
                 "WeightProcess(drift_network())."
             )
         self._layout = FlatWeights(fx)
-        self.process, self.solver = process, check_solver(solver or Solver())
+        self.process, self.solver = process, as_solver("SDEBNN", solver, choices)
         check_end(process.prior, self.solver.asks_at_the_end)
         self.kl_estimator = check_estimator(kl_estimator)
         self.w0 = fx

@@ -138,12 +138,13 @@ def test_mean_field_refuses_a_standard_deviation_that_is_not_positive(name: str)
 
 def test_independent_paths_draw_weights_for_every_part_of_the_batch() -> None:
     x = torch.zeros(4, 1)
-    outputs, kl = independent_paths(Drawn(3.0), x, rng=generator(0))
+    outputs, kl = independent_paths(Drawn(3.0))(x, rng=generator(0))
     assert len(outputs.unique()) == 4
     assert kl.item() == 3
-    pairs, _ = independent_paths(Drawn(3.0), x, 2, rng=generator(0))
+    pairs, _ = independent_paths(Drawn(3.0), 2)(x, rng=generator(0))
     assert len(pairs.unique()) == 2
     assert pairs[0] == pairs[1]
-    for parts in (0, 3):
-        with pytest.raises(InputError, match=f"4 examples cannot be divided into {parts}"):
-            independent_paths(Drawn(3.0), x, parts, rng=generator(0))
+    with pytest.raises(InputError, match="4 examples cannot be divided into 3"):
+        independent_paths(Drawn(3.0), 3)(x, rng=generator(0))
+    with pytest.raises(InputError, match="groups=0; it takes 1 or more"):
+        independent_paths(Drawn(3.0), 0)

@@ -142,10 +142,10 @@ def test_neural_odes_beside_bayesian_modules_are_traced_too(method: str) -> None
 def test_independent_paths_take_noise_for_every_part() -> None:
     module = network(Solver(2))
     noises = [module.draw_noise(rng=generator(seed)) for seed in range(2)]
-    outputs, _ = independent_paths(module, X, 2, noise=noises)
+    outputs, _ = independent_paths(module, 2)(X, noise=noises)
     torch.testing.assert_close(outputs[2:], module(X[2:], noise=noises[1])[0])
     with pytest.raises(InputError, match="noise for 2 parts and has 4"):
-        independent_paths(module, X, noise=noises)
+        independent_paths(module)(X, noise=noises)
 
 
 def test_noise_that_does_not_fit_is_refused() -> None:

@@ -1,0 +1,46 @@
+"""How SDEs and ODEs over depth are solved."""
+
+import operator
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sdebnn.errors import InputError
+
+
+class Solver(NamedTuple):
+    """How SDEs and ODEs over depth are solved.
+
+    **Arguments:**
+
+    - `steps`: equal steps over depth 0 to 1, a whole number of them on each stretch of depth with and without noise.
+    - `method`: a solver of `jaxsde` for additive noise. Without noise Euler-Maruyama is Euler's method.
+    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
+      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
+    """
+
+    steps: int = 20
+    method: str = "euler_maruyama"
+    adjoint: str = "backprop"
+
+
+def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
+    """The solver that a block is given; without one, that of these choices.
+
+    **Raises:** `InputError` for anything but a solver, for both, for choices that it does not have, and for steps that
+    are no whole number, 1 or more.
+    """
+    if unknown := set(choices) - set(Solver._fields):
+        raise InputError(f"{block} got {min(unknown)}; of a solver it takes {', '.join(Solver._fields)}.")
+    if solver is None:
+        solver = Solver(**choices)
+    elif not isinstance(solver, Solver):
+        raise InputError(f"{block} got solver={solver!r}; it takes a Solver, like Solver(20, method='midpoint').")
+    elif choices:
+        raise InputError(f"{block} got a solver and {', '.join(choices)} beside it; put these into the Solver.")
+    try:
+        whole = operator.index(solver.steps)
+    except TypeError:
+        raise InputError(f"{block} got steps={solver.steps!r}; it takes a whole number of steps, 1 or more.") from None
+    if whole < 1:
+        raise InputError(f"{block} got steps={solver.steps}; the solver takes 1 step or more over depth 0 to 1.")
+    return solver

@@ -1,0 +1,59 @@
+"""Both frameworks have the same names, which take the same things."""
+
+import inspect
+
+import pytest
+
+from sdebnn import brax, torchbnn
+from sdebnn.errors import InputError
+
+# What a framework alone needs.
+OWN = {
+    "BayesianLayer", "Layer", "JaxLearner", "devices", "draw_path", "recomputing_serial",
+    "BayesianModule", "Serial", "Flatten", "TorchLearner", "processes",
+}  # fmt: skip
+SAME = sorted(set(brax.__all__) & set(torchbnn.__all__))
+
+
+def test_names_are_those_of_both_but_for_what_a_framework_alone_needs() -> None:
+    assert set(brax.__all__) ^ set(torchbnn.__all__) == OWN
+
+
+@pytest.mark.parametrize("name", ["SDEBNN", "ODEBlock", "HyperODEBlock", "WeightProcess", "independent_paths"])
+def test_arguments_are_the_same(name: str) -> None:
+    one, other = (list(inspect.signature(getattr(framework, name)).parameters) for framework in (brax, torchbnn))
+    assert one == other
+
+
+def blocks(framework):  # type: ignore[no-untyped-def]
+    """Each block of a framework as a function of its solver and the solver's choices."""
+    drift = framework.drift_network((2,))
+    fx = framework.diffeq_layers.dense("ignore", *((3,) if framework is brax else (3, 3)))
+    return {
+        "SDEBNN": lambda *solver, **choices: framework.SDEBNN(fx, framework.WeightProcess(drift), *solver, **choices),
+        "ODEBlock": lambda *solver, **choices: framework.ODEBlock(fx, *solver, **choices),
+        "HyperODEBlock": lambda *solver, **choices: framework.HyperODEBlock(fx, drift, *solver, **choices),
+    }
+
+
+@pytest.mark.parametrize("framework", [brax, torchbnn], ids=["brax", "torchbnn"])
+@pytest.mark.parametrize("name", ["SDEBNN", "ODEBlock", "HyperODEBlock"])
+def test_a_solver_is_given_or_its_choices(framework, name: str) -> None:  # type: ignore[no-untyped-def]
+    make = blocks(framework)[name]
+    make(framework.Solver(3, "midpoint"))
+    make(steps=3, method="midpoint")
+    for given, choices, says in (
+        ((framework.Solver(3),), {"steps": 4}, f"{name} got a solver and steps beside it"),
+        ((), {"stepz": 3}, f"{name} got stepz; of a solver it takes steps, method, adjoint"),
+        ((), {"steps": 0}, "1"),
+        ((), {"steps": 2.5}, "whole number of steps"),
+    ):
+        with pytest.raises(InputError, match=says):
+            make(*given, **choices)
+
+
+def test_the_choices_are_those_of_the_solver() -> None:
+    block = torchbnn.SDEBNN(
+        torchbnn.diffeq_layers.dense("ignore", 3, 3), torchbnn.WeightProcess(torchbnn.drift_network((2,))), steps=3
+    )
+    assert block.solver == torchbnn.Solver(3)
