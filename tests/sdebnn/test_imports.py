@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,22 @@ def modules_after(statement: str) -> set[str]:
 )
 def test_what_both_frameworks_share_imports_neither(statement: str) -> None:
     assert not {"jax", "torch", "matplotlib", "sklearn", "tensorboardX"} & modules_after(statement)
+
+
+def test_a_run_folder_needs_nothing_that_windows_lacks(tmp_path: Path) -> None:
+    code = f"""
+import math, os, sys
+sys.modules.update(fcntl=None, resource=None)
+del os.sysconf
+from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.training.memory import process_memory, refuse_more_than_memory
+run = RunFolder.create({str(tmp_path / "run")!r})
+run.write_config({{}})
+with run.held():
+    assert math.isnan(process_memory())
+    refuse_more_than_memory(TrainConfig(test_samples=2**32 - 1), 10, trained=1, scored=1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_jaxsde_imports_nothing_of_sdebnn() -> None:

@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from sdebnn import storage
 from sdebnn.errors import InputError
@@ -178,14 +179,12 @@ class RunFolder:
 
 
 def _lock(file: FileIO) -> bool:
+    # Of the open file, which `storage` has found to be none but this folder's; filelock.FileLock would open its path.
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return filelock.lock_descriptor(file.fileno(), blocking=False)
     except OSError:
         # Some network file systems have no locks.
-        pass
-    return True
+        return True
 
 
 def _in_the_way(entry: Path, lock: Path) -> bool:

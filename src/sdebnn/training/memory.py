@@ -1,5 +1,6 @@
 """What a process has used of the machine, and what the machine has."""
 
+import math
 import os
 import sys
 
@@ -8,9 +9,11 @@ from sdebnn.runs import TrainConfig
 
 
 def process_memory() -> float:
-    """The most memory that this process has held so far, in MiB."""
-    import resource
-
+    """The most memory that this process has held so far, in MiB; NaN on Windows, which does not count it."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
     # In KiB, but in bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -23,8 +26,11 @@ def refuse_more_than_memory(config: TrainConfig, outputs: int, *, trained: int, 
     - `outputs`: of the network, for one example.
     - `trained`, `scored`: examples that go through it at once in a gradient step, and in scoring.
 
-    **Raises:** `InputError` naming the choice and the most that it may be.
+    **Raises:** `InputError` naming the choice and the most that it may be. Nothing on Windows, which does not tell
+    what memory it has.
     """
+    if not hasattr(os, "sysconf"):
+        return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for name, paths, examples in (
         ("train_samples", config.train_samples, trained),
