@@ -7,7 +7,7 @@ from sdebnn.metrics.calibration import (
     reliability_bins,
 )
 from sdebnn.metrics.noise_laws import NOISE_LAWS
-from sdebnn.metrics.ood import auroc, fpr95
+from sdebnn.metrics.ood import auroc, average_precision, fpr95
 from sdebnn.metrics.regression import (
     crps_gaussian,
     crps_samples,
@@ -29,6 +29,7 @@ __all__ = [
     "ReliabilityBins",
     "accuracy",
     "auroc",
+    "average_precision",
     "brier",
     "classification_report",
     "crps_gaussian",

@@ -1,6 +1,7 @@
 """How unsure a prediction is, what of that is the model's own ignorance, and whether it is unsure where it errs."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
@@ -16,8 +17,7 @@ def entropy(probs: Probabilities) -> Float[np.ndarray, "..."]:
 
     **Returns:** (...,).
     """
-    p = check_probabilities(probs)
-    return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=-1)
+    return np.sum(scipy.special.entr(check_probabilities(probs)), axis=-1)
 
 
 def mutual_information(sample_probs: Probabilities) -> Float[np.ndarray, " n"]:
