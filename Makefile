@@ -15,7 +15,7 @@ DATA := $(if $(LAY_OUT_DATA),.data/.complete)
 TEST_ENV += $(if $(LAY_OUT_DATA),SDEBNN_DATA=$(CURDIR)/.data)
 endif
 
-.PHONY: demo test format docs clean
+.PHONY: demo test lowest wheel format docs clean
 
 demo: $(VENV)/.demo
 	rm -rf runs/demo
@@ -28,6 +28,19 @@ test: $(VENV)/.dev $(DATA)
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --durations 25 $(TESTS)
+
+# The lowest versions that pyproject.toml allows, with JAX; PyTorch of other versions than the pinned one brings gigabytes.
+lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	grep -o '"[a-zA-Z][a-zA-Z-]*>=[0-9.]*' pyproject.toml | sed 's/"//; s/>=/==/' > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint $(VENV)-lowest/constraints.txt '.[jax,plots,tensorboard]'
+	rm -rf $(VENV)-lowest/run
+	$(VENV)-lowest/bin/sdebnn train --data digits --epochs 1 --output $(VENV)-lowest/run
+	$(VENV)-lowest/bin/sdebnn evaluate $(VENV)-lowest/run
+
+# The sdist, and the wheel that is built of it.
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build --no-isolation
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -55,4 +68,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) .data .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site
+	rm -rf $(VENV) $(VENV)-lowest dist .data .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site
