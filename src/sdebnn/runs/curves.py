@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+
+from markupsafe import Markup, escape
 
 Points = Sequence[tuple[int, float]]
 
@@ -10,7 +11,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 200, 58, 12, 12, 26
 MOST_POINTS = 400
 
 
-def curves(title: str, of_splits: Mapping[str, Points]) -> str:
+def curves(title: str, of_splits: Mapping[str, Points]) -> Markup:
     """A figure with a line for each split: gradient steps to the right, values up. Values that are not finite are left
     out.
 
@@ -22,7 +23,7 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
     finite = {split: [(float(x), y) for x, y in points if math.isfinite(y)] for split, points in of_splits.items()}
     every = [point for points in finite.values() for point in points]
     if not every:
-        return ""
+        return Markup()
     low, high = min(y for _, y in every), max(y for _, y in every)
     pad = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     low, high, last = low - pad, high + pad, max(x for x, _ in every) or 1.0
@@ -52,7 +53,7 @@ def curves(title: str, of_splits: Mapping[str, Points]) -> str:
     key = " ".join(
         f'<span class="key {escape(split)}">{escape(split)}</span>' for split, found in finite.items() if found
     )
-    return (
+    return Markup(
         f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name} by gradient step">'
         f"{''.join(parts)}</svg>"
         f"<figcaption><b>{name}</b> by gradient step {key}</figcaption></figure>"

@@ -5,10 +5,12 @@ import dataclasses
 import datetime
 import shlex
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib import resources
-from string import Template
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup
 
 from sdebnn import storage
 from sdebnn.runs import checkpoint
@@ -44,17 +46,23 @@ def write_report(run: RunFolder) -> None:
     """
     config, started = read_record(run.read_config())
     records = MetricsLog.read(run)
-    page = Template(resources.files("sdebnn.runs").joinpath("report_page.html").read_text("utf-8"))
-    parts = {
-        "title": escape(f"{config.model} on {config.data}"),
-        "summary": _summary(run, config, records),
-        "scores": _scores(run, records),
-        "curves": _curves(records),
-        "pictures": _pictures(run),
-        "choices": _choices(config),
-        "commands": escape("\n".join(_commands(run, config, started))),
-    }
-    storage.write(run.report, page.substitute(parts).encode(errors="backslashreplace"))
+    scores = _scores(run, records)
+    # What is logged and named may come from anywhere: all of it is text to the page.
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        resources.files("sdebnn.runs").joinpath("report_page.html").read_text("utf-8")
+    )
+    content = page.render(
+        title=f"{config.model} on {config.data}",
+        facts=_facts(run, config, records),
+        scores=scores,
+        score_names=list(dict.fromkeys(name for values in scores.values() for name in values if name not in _COLUMNS)),
+        curves=_curves(records),
+        pictures=_pictures(run),
+        any_drawn=bool(_drawn(run)),
+        choices=_choices(config),
+        commands=_commands(run, config, started),
+    )
+    storage.write(run.report, content.encode(errors="backslashreplace"))
 
 
 def reproduction(config: TrainConfig) -> list[str]:
@@ -74,7 +82,7 @@ def _differing(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
-def _summary(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> str:
+def _facts(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     facts = {"Framework": {"jax": "JAX", "torch": "PyTorch"}[config.framework], "Seed": str(config.seed)}
     if records:
         facts["Gradient steps"] = str(max(record["step"] for record in records))
@@ -87,12 +95,12 @@ def _summary(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str,
         if isinstance(seconds, int | float):
             facts["Training"] = f"{seconds:.0f} s"
         facts["Versions"] = ", ".join(f"{name} {version}" for name, version in checkpoint.versions(found[-1]).items())
-    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return facts
 
 
-def _scores(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> str:
-    """The last scores of every part of the data that predictions were scored on; where a validation split chose the
-    best parameters, which make the predictions, those on it.
+def _scores(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The last scores of every part of the data that predictions were scored on, by the part and what they are of;
+    where a validation split chose the best parameters, which make the predictions, those on it.
     """
     best = checkpoint.find(run.checkpoints, "best")
     chosen = checkpoint.load(best[-1])[1].get("step") if best else None
@@ -101,22 +109,11 @@ def _scores(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> str:
         for record in records
         if record["split"] == "test" or (record["split"] == "validation" and chosen in (None, record["step"]))
     }
-    if not last:
-        return "<p>The run has not been scored yet.</p>"
-    names = list(dict.fromkeys(name for record in last.values() for name in record if name not in _COLUMNS))
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     parameters = "" if chosen is None else f"parameters of step {chosen}"
-    of = {split: parameters or f"step {record['step']}" for split, record in last.items()}
-    rows = "".join(
-        f'<tr><th scope="row">{escape(split)}, {escape(of[split])}</th>'
-        + "".join(f"<td>{f'{record[name]:.4g}' if name in record else ''}</td>" for name in names)
-        + "</tr>"
-        for split, record in sorted(last.items())
-    )
-    return f'<div class="wide"><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return {f"{split}, {parameters or 'step ' + str(last[split]['step'])}": last[split] for split in sorted(last)}
 
 
-def _curves(records: Sequence[Mapping[str, Any]]) -> str:
+def _curves(records: Sequence[Mapping[str, Any]]) -> list[Markup]:
     drawn = []
     for name, title in DRAWN.items():
         of_splits = {
@@ -124,45 +121,51 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> str:
             for split in ("train", "validation", "test")
         }
         drawn.append(curves(title, of_splits))
-    return "".join(drawn) or "<p>Nothing was logged.</p>"
+    return [figure for figure in drawn if figure]
 
 
-def _pictures(run: RunFolder) -> str:
-    # The curves are on the page already, drawn from the log. What a link points to may be for other eyes than the page.
-    found = [file for file in sorted(run.pictures.glob("*.png")) if not file.is_symlink()]
-    files = [file for file in found if file.stem != "training_curves"]
-    if not files and found:
-        return "<p>There is nothing to draw for this model.</p>"
-    if not files:
-        return "<p>There are no pictures: <code>pip install 'sdebnn[plots]'</code> brings what draws them.</p>"
-    figures = []
-    for file in files:
+class _Picture(NamedTuple):
+    name: str
+    caption: str
+    content: str
+    """The PNG in base 64."""
+    wide: bool
+
+
+def _drawn(run: RunFolder) -> list[Path]:
+    # What a link points to may be for other eyes than the page.
+    return [file for file in sorted(run.pictures.glob("*.png")) if not file.is_symlink()]
+
+
+def _pictures(run: RunFolder) -> list[_Picture]:
+    found = []
+    for file in _drawn(run):
+        # The curves are on the page already, drawn from the log.
+        if file.stem == "training_curves":
+            continue
         png = storage.read(file, limit=LARGEST_PICTURE)
-        content = base64.b64encode(png).decode()
         # A PNG has its width and height, of four bytes each, in front.
         width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
-        across = ' class="across"' if width > 2 * height else ""
         name = file.stem.replace("_", " ").capitalize()
-        caption = escape(CAPTIONS.get(file.stem, name))
-        figures.append(
-            f'<figure{across}><img src="data:image/png;base64,{content}" alt="{escape(name)}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
-    return "".join(figures)
+        content = base64.b64encode(png).decode()
+        found.append(_Picture(name, CAPTIONS.get(file.stem, name), content, width > 2 * height))
+    return found
 
 
-def _choices(config: TrainConfig) -> str:
-    differing = _differing(config)
-    rows = []
+class _Choice(NamedTuple):
+    name: str
+    value: str
+    help: str
+    changed: bool
+
+
+def _choices(config: TrainConfig) -> list[_Choice]:
+    differing, rows = _differing(config), []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         text = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        changed = ' class="changed"' if field.name in differing else ""
-        rows.append(
-            f'<tr{changed}><th scope="row">{escape(field.name)}</th><td>{escape(text)}</td>'
-            f"<td>{escape(field.metadata['help'])}</td></tr>"
-        )
-    return "".join(rows)
+        rows.append(_Choice(field.name, text, field.metadata["help"], field.name in differing))
+    return rows
 
 
 def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str]:

@@ -114,13 +114,17 @@ def test_a_part_that_is_not_there_is_left_out(run: RunFolder, removed: str) -> N
 
 
 def test_what_it_shows_is_text_whatever_it_holds(run: RunFolder) -> None:
-    name = "<img src=x onerror=alert(1)>&'\"$title.npz"
+    name = "<img src=x onerror=alert(1)>&'\"$title{{ title }}{% raw %}.npz"
     strict_json.write(run.config_file, TrainConfig.for_data(f"/{name}").to_json())
     with MetricsLog(run) as log:
         log.write(110, {"<b>x</b>": 1.0, "nll": math.nan, "accuracy": math.inf}, split="test")
     page = written(run)
     assert "<img src=x" not in page
-    assert html.escape(f"sdebnn on /{name}") in page
+    shown = re.findall(r"<(title|h1)>(.*?)</\1>", page)
+    assert [(tag, html.unescape(text)) for tag, text in shown] == [
+        (tag, f"sdebnn on /{name}") for tag in ("title", "h1")
+    ]
+    assert all(text.count("<") == 0 for _, text in shown)
     assert "<b>x</b>" not in page
     assert "<td>nan</td>" in page
     assert "nan," not in page
