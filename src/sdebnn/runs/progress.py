@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import SupportsFloat, TextIO
+from typing import Any, SupportsFloat, TextIO
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 SHOWN = ("loss", "accuracy", "rmse")
 
@@ -23,10 +23,11 @@ def say(line: str) -> None:
 
 
 class Progress:
-    """A bar with loss, accuracy and time left on a terminal; elsewhere a line now and then, so that logs stay readable.
+    """A bar with loss, accuracy and time left on a terminal, and in a notebook that has widgets; elsewhere a line now
+    and then, so that logs stay readable.
 
-    Both go to standard error. Where that takes nothing, because it is closed, its reader is gone or its disk is full,
-    the run goes on without them.
+    Bars of a terminal and lines go to standard error. Where that takes nothing, because it is closed, its reader is
+    gone or its disk is full, the run goes on without them.
 
     **Arguments:**
 
@@ -42,12 +43,13 @@ class Progress:
         self._bar: tqdm | None = None
         self._interval = every
         self._shown_at = self._started
-        if self._stream is not None and not self._stream.closed and self._stream.isatty():
+        size: dict[str, Any] | None = {} if _is_widget() else None
+        if size is None and self._stream is not None and not self._stream.closed and self._stream.isatty():
             # A terminal that does not tell its size would leave tqdm no room at all.
             columns, rows = shutil.get_terminal_size()
-            self._bar = tqdm(
-                total=total_steps, file=self._stream, unit="step", mininterval=0, ncols=columns, nrows=rows
-            )
+            size = {"ncols": columns, "nrows": rows}
+        if size is not None:
+            self._bar = tqdm(total=total_steps, file=self._stream, unit="step", mininterval=0, **size)
             self._interval = 0.2
 
     def update(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
@@ -95,3 +97,9 @@ class Progress:
         if step == first_step:
             return "time left unknown"
         return f"{tqdm.format_interval((now - first_time) / (step - first_step) * (self._total - step))} left"
+
+
+def _is_widget() -> bool:
+    """Whether tqdm has found itself in a notebook, whose standard error is no terminal."""
+    notebook = sys.modules.get("tqdm.notebook")
+    return notebook is not None and issubclass(tqdm, notebook.tqdm_notebook)

@@ -1,5 +1,6 @@
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -90,3 +91,30 @@ def test_a_run_goes_on_without_standard_error(closed: bool, monkeypatch: pytest.
     with Progress(2, every=0.0) as progress:
         progress.update(1, {"loss": 1.0})
         progress.update(2, {"loss": 1.0})
+
+
+def test_a_notebook_has_a_widget() -> None:
+    """Of tqdm itself, beside stand-ins for Jupyter's packages."""
+    code = """
+import sys, types
+from unittest.mock import MagicMock
+class HBox:
+    def __init__(self, children):
+        self.children, self.layout = children, MagicMock()
+shown = []
+display = types.SimpleNamespace(display=shown.append)
+widgets = types.SimpleNamespace(HTML=MagicMock, FloatProgress=MagicMock, HBox=HBox)
+sys.modules |= {"ipykernel.zmqshell": MagicMock(), "IPython": MagicMock()}
+sys.modules |= {"IPython.display": display, "ipywidgets": widgets}
+
+from sdebnn.runs import Progress
+with Progress(3) as progress:
+    for step in (1, 2, 3):
+        progress.update(step, {"loss": 0.25})
+(box,) = shown
+_, bar, text = box.children
+assert (bar.max, bar.value, bar.bar_style) == (3, 3, "success")
+assert "loss" in text.value and "0.25" in text.value
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
