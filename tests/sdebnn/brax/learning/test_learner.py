@@ -5,7 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from sdebnn.brax import build_learner, gradient_noise
+from sdebnn.brax import build_learner
+from sdebnn.brax.learning import gradient_noise
 from sdebnn.brax.learning.optimiser import kl_shares, step_sizes
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
