@@ -4,6 +4,7 @@ A law here, and the likelihood of its name in `sdebnn.brax.learning.likelihoods`
 `sdebnn.torchbnn.learning.likelihoods`, are all that a new one needs.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -51,3 +52,14 @@ def noise_law(name: str) -> NoiseLaw:
     if name not in NOISE_LAWS:
         raise InputError(f"The noise {name!r} is not allowed: it takes {', '.join(NOISE_LAWS)}.")
     return NOISE_LAWS[name]
+
+
+def check_dof(dof: float) -> None:
+    """**Raises:** `InputError` for what cannot be the degrees of freedom of Student's t."""
+    if not 0 < dof < math.inf:
+        raise InputError(f"StudentT got dof={dof!r}; its degrees of freedom are a finite number above 0.")
+
+
+def student_t_variance(dof: float) -> float:
+    """The variance of Student's t of scale 1, which is infinite up to two degrees of freedom."""
+    return dof / (dof - 2) if dof > 2 else math.inf

@@ -53,6 +53,15 @@ def class_weights(config: TrainConfig, dataset: Dataset) -> tuple[float, ...] | 
     return tuple(np.where(counts > 0, weights, 0.0).tolist())
 
 
+def check_class_weights(config: TrainConfig, weights: tuple[float, ...] | None) -> None:
+    """**Raises:** `InputError` for weights of a learner whose `config` chooses none, or the other way round."""
+    if (weights is None) != (config.class_weight == "none"):
+        raise InputError(
+            f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
+            "sdebnn.training.predictions.class_weights makes them."
+        )
+
+
 def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.ndarray, "n c"]:
     """The probabilities that a `Categorical` likelihood predicts: the mean of those that the posterior samples give,
     never that of their logarithms. Those of any likelihood are `sample_probabilities(learner, outputs).mean(axis=0)`.

@@ -40,7 +40,7 @@ from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.likelihood_protocol import check_likelihood, check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
-from sdebnn.training.predictions import class_weights
+from sdebnn.training.predictions import check_class_weights, class_weights
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
 INIT, STEP, EVALUATE, DRAW, OBSERVE = range(5)
@@ -91,11 +91,7 @@ class JaxLearner:
         by_choices: bool = False,
         class_weights: tuple[float, ...] | None = None,
     ) -> None:
-        if (class_weights is None) != (config.class_weight == "none"):
-            raise InputError(
-                f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
-                "sdebnn.training.predictions.class_weights makes them."
-            )
+        check_class_weights(config, class_weights)
         refuse_fork()
         check_likelihood(model.likelihood)
         self.by_choices = by_choices

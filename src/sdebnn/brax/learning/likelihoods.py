@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF, check_dof, student_t_variance
 
 __all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
 
@@ -207,12 +207,11 @@ class StudentT(LocationScale):
     dof: float = STUDENT_T_DOF
 
     def __post_init__(self) -> None:
-        if not 0 < self.dof < math.inf:
-            raise InputError(f"StudentT got dof={self.dof!r}; its degrees of freedom are a finite number above 0.")
+        check_dof(self.dof)
 
     @property
     def unit_variance(self) -> float:
-        return self.dof / (self.dof - 2) if self.dof > 2 else math.inf
+        return student_t_variance(self.dof)
 
     def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
         return stats.t.logpdf(targets, self.dof, outputs, scale)

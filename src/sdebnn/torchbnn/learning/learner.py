@@ -28,7 +28,7 @@ from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
-from sdebnn.training.predictions import class_weights
+from sdebnn.training.predictions import check_class_weights, class_weights
 
 BATCH = 500
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -60,11 +60,7 @@ class TorchLearner:
         *,
         class_weights: tuple[float, ...] | None = None,
     ) -> None:
-        if (class_weights is None) != (config.class_weight == "none"):
-            raise InputError(
-                f"class_weight={config.class_weight!r} goes with class_weights of the learner, as "
-                "sdebnn.training.predictions.class_weights makes them."
-            )
+        check_class_weights(config, class_weights)
         for network in (model.network, predictor.network):
             check_weights(network, "The network")
             check_no_batch_statistics(network, "The network", "neither predictions nor checkpoints have")

@@ -14,7 +14,7 @@ from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF, check_dof, student_t_variance
 
 __all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
 
@@ -198,12 +198,11 @@ class StudentT(LocationScale):
     dof: float = STUDENT_T_DOF
 
     def __post_init__(self) -> None:
-        if not 0 < self.dof < math.inf:
-            raise InputError(f"StudentT got dof={self.dof!r}; its degrees of freedom are a finite number above 0.")
+        check_dof(self.dof)
 
     @property
     def unit_variance(self) -> float:
-        return self.dof / (self.dof - 2) if self.dof > 2 else math.inf
+        return student_t_variance(self.dof)
 
     def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
         return distributions.StudentT(self.dof, outputs, scale, validate_args=False)
