@@ -2,9 +2,9 @@
 
 JAX caches what it compiles by the identity of the functions traced. Those that a solve loops over are made in each call
 and would be compiled in each. Here the user's functions are traced in every call, which costs milliseconds, and what
-was compiled is looked up by the programs that came out: so a fresh lambda is the same function, and one that reads a
-number which has changed since is not. Arrays that they close over, tracers among them, become arguments, and are no
-part of the program. No function is kept alive; the last 256 compilations are.
+was compiled is looked up by the programs that came out: so a fresh lambda is the same function. Arrays that they close
+over, tracers among them, and numbers that they calculate with become arguments, and are no part of the program. No
+function is kept alive; the last 256 compilations are.
 
 A program does not show the rules of `jax.custom_jvp` and `jax.custom_vjp`: where it has one, its derivative is traced
 and compared too, and where that cannot be, nothing is looked up. Callbacks are compared by identity.
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 
 Function = Callable[..., Any]
 
@@ -26,6 +26,13 @@ Function = Callable[..., Any]
 WELL_CONDITIONED = frozenset({
     "abs", "broadcast_in_dim", "convert_element_type", "copy", "div", "exp", "integer_pow", "max", "min", "mul", "neg",
     "pow", "reshape", "rsqrt", "sqrt", "square",
+})  # fmt: skip
+
+
+# Whose numbers may as well be arguments.
+ARITHMETIC = frozenset({
+    "add", "broadcast_in_dim", "div", "eq", "ge", "gt", "jit", "le", "lt", "max", "min", "mul", "ne", "pjit", "pow",
+    "sub",
 })  # fmt: skip
 
 
@@ -122,7 +129,7 @@ def _trace(function: Function, example: tuple[Any, ...], args: Any) -> tuple[_Pr
         as_arrays = False
     if not as_arrays:
         closed, shape = trace(args)
-    tree = jax.tree.structure(shape)
+    closed, tree = _with_numbers_as_arguments(closed), jax.tree.structure(shape)
     consts = [c if isinstance(c, jax.Array) else np.asarray(c) for c in closed.consts]
     customised: list[str] = []
     key: Any = _key(closed.jaxpr, customised)
@@ -134,6 +141,30 @@ def _trace(function: Function, example: tuple[Any, ...], args: Any) -> tuple[_Pr
             return _Program(closed.jaxpr, tree, None), consts
         key = key, _closed_key(derivative, [])
     return _Program(closed.jaxpr, tree, (key, tree)), consts
+
+
+def _with_numbers_as_arguments(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program, which closes over the numbers that it calculates with: those of a sweep are no programs of
+    their own.
+    """
+    variables, values, equations = list(closed.jaxpr.constvars), list(closed.consts), []
+
+    def argument(operand: Any) -> Any:
+        if not (isinstance(operand, Literal) and operand.aval.shape == () and _is_real(operand.aval)):
+            return operand
+        variables.append(Var(operand.aval))
+        values.append(np.asarray(operand.val, operand.aval.dtype))
+        return variables[-1]
+
+    for equation in closed.jaxpr.eqns:
+        if equation.primitive.name in ARITHMETIC:
+            equation = equation.replace(invars=list(map(argument, equation.invars)))
+        equations.append(equation)
+    return ClosedJaxpr(closed.jaxpr.replace(constvars=variables, eqns=equations), values)
+
+
+def _is_real(aval: Any) -> bool:
+    return bool(jnp.issubdtype(aval.dtype, jnp.floating))
 
 
 def _needs_numbers(jaxpr: Any) -> bool:

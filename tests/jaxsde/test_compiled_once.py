@@ -48,6 +48,10 @@ def adaptive(rate):
     "solve",
     [
         lambda rate: sdeint_ito_fixed_grid(drift(1.0), noise, Y0, TS, KEY, rate),
+        # A sweep: the functions themselves have the number.
+        lambda rate: sdeint_ito_fixed_grid(
+            drift(rate), lambda y, t, args: jnp.where(y > rate, rate, y), Y0, TS, KEY, 1.0
+        ),
         lambda rate: ends(drift(1.0), rate, save=lambda y: y[0], running=lambda y, t, h, dW, args: h * args),
         lambda rate: jax.value_and_grad(lambda rate: ends(drift(1.0), rate, adjoint="backprop").sum())(rate),
         lambda rate: jax.grad(lambda rate: ends(drift(rate), 1.0, adjoint="stochastic").sum())(rate),
