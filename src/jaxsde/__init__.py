@@ -4,15 +4,25 @@ from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
-from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
+from jaxsde.integrate import solve
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
+from jaxsde.sde import SDE
+from jaxsde.sdeint import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
+from jaxsde.solution import Result, Solution, Stats
+from jaxsde.steps import AdaptiveSteps, FixedSteps
 
 __all__ = [
     "ADJOINTS",
     "METHODS",
+    "SDE",
+    "AdaptiveSteps",
     "CounterPath",
+    "FixedSteps",
     "ReplayedPath",
+    "Result",
+    "Solution",
+    "Stats",
     "VirtualTree",
     "brownian_increments",
     "g_dg",
@@ -24,6 +34,7 @@ __all__ = [
     "sdeint_ito_fixed_grid",
     "sdeint_strat",
     "sdeint_strat_fixed_grid",
+    "solve",
     "stratonovich_to_ito",
     "to_diffrax",
 ]

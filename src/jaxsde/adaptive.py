@@ -1,4 +1,4 @@
-"""Adaptive steps: which grid keeps the error of each step within a tolerance.
+"""Adaptive steps: which grid keeps the error of each step within a chosen.
 
 A step is taken once whole and once in two halves over the same virtual tree; the difference estimates its error. The
 length of the next step follows from the last three errors by a PID controller (Söderlind, 2003). Rejected steps do not
@@ -25,34 +25,28 @@ from jaxsde import loops
 from jaxsde.brownian import CounterPath, Increment, VirtualTree
 from jaxsde.brownian.virtual_tree import Point
 from jaxsde.compiled import Same, once
+from jaxsde.flat_sde import FlatSDE, Leaves, add, precision, scale
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
-from jaxsde.sde import SDE, Leaves, add, precision, scale
-from jaxsde.times import Steps
+from jaxsde.steps import AdaptiveSteps
+from jaxsde.times import Rows
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
 
 
-class Tolerance(NamedTuple):
-    """An error of `atol + rtol |y|` a step is allowed; `max_steps` bounds the steps tried, rejected ones among them."""
-
-    rtol: float
-    atol: float
-    max_steps: int
-
-
 class Grid(NamedTuple):
-    """The steps, (2 max_steps + 1,), padding after them included; what it took; and which output time was the last that
-    was reached.
+    """The steps, (2 max_steps + 1,), padding after them included; what it took; how many of the steps have a larger
+    error than is allowed; and which output time was the last that was reached.
 
     Where that is not the last of all, a step of unknown length, NaN, comes after those that were accepted: what is
     after it, and every gradient through it, is NaN.
     """
 
-    steps: Steps
+    rows: Rows
     accepted: Any
     tried: Any
+    coarse: Any
     reached: Any
 
 
@@ -118,14 +112,14 @@ def clock_of(path: Any, ts: Any) -> VirtualTree:
 
 
 def find_grid(
-    sde: SDE,
+    sde: FlatSDE,
     method: Method,
     y0: Any,
     ts: Any,
     args: Any,
     path: VirtualTree | CounterPath,
     dt: Any,
-    tolerance: Tolerance,
+    chosen: AdaptiveSteps,
     apart: float,
 ) -> Grid:
     """The grid, from a first step of `dt`. No step is shorter than `apart`, by which f and g tell times apart."""
@@ -150,13 +144,13 @@ def find_grid(
     def run(functions: Any, args: Any, *inputs: Any) -> _State:
         def search(y0: Any, targets: Point, path: Any, clock: _Clock) -> _State:
             sde = kind.of(functions)
-            return _search(sde, method, y0, targets, args, path, clock, forward, first_step, shortest, tolerance)
+            return _search(sde, method, y0, targets, args, path, clock, forward, first_step, shortest, chosen)
 
         # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
         search_, closed_over = jax.closure_convert(search, *inputs)
         return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
 
-    static = ("find_grid", sde.kind, Same(method), tolerance, forward, first_step, shortest)
+    static = ("find_grid", sde.kind, Same(method), chosen, forward, first_step, shortest)
     end = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), dtype)), args, y0, targets, path, clock)
     report_coarse(end.coarse, jnp.asarray(shortest * tick, dtype))
 
@@ -167,7 +161,7 @@ def find_grid(
     a, b = (jax.tree.map(lambda x, cut=cut: x[cut], Point(end.grid.cell, part)) for cut in (slice(-1), slice(1, None)))
     first = jnp.arange(n, dtype=jnp.int32)
     start, stop = clock.on_tree(a, forward), clock.on_tree(b, forward)
-    steps = Steps(
+    rows = Rows(
         first,
         clock.time(a),
         clock.since(a, b),
@@ -177,7 +171,7 @@ def find_grid(
         n,
         (start, Point(stop.cell - start.cell, stop.part - start.part)),
     )
-    return Grid(steps, end.accepted, end.tried, end.target - 1)
+    return Grid(rows, end.accepted, end.tried, end.coarse, end.target - 1)
 
 
 def _length(level: Any) -> Any:
@@ -195,7 +189,7 @@ def _level(cells: Any, least: int) -> Any:
 
 
 def _search(
-    sde: SDE,
+    sde: FlatSDE,
     method: Method,
     y0: Any,
     targets: Point,
@@ -205,7 +199,7 @@ def _search(
     forward: bool,
     dt: float,
     shortest: int,
-    tolerance: Tolerance,
+    chosen: AdaptiveSteps,
 ) -> _State:
     order = method.strong_order[sde.noise] + 0.5
     dtype = targets.part.dtype
@@ -227,7 +221,7 @@ def _search(
         W_middle, W1 = W(middle), W(p1)
         whole = step(s.carry, s.at, p1, s.W, W1)
         halves = step(step(s.carry, s.at, middle, s.W, W_middle), middle, p1, W_middle, W1)
-        error = _error(method.state(s.carry), method.state(whole), method.state(halves), tolerance)
+        error = _error(method.state(s.carry), method.state(whole), method.state(halves), chosen)
         tried = (p1.cell - s.at.cell).astype(dtype) + (p1.part - s.at.part)
         accept = (error <= 1) | ((length < 2 * shortest) & jnp.isfinite(error))
         coarse = accept & (error > 1)
@@ -273,21 +267,21 @@ def _search(
         clock.origin,
         _level(jnp.asarray(dt * (1 + 1e-6), dtype), shortest),
         (one, one),
-        jax.tree.map(lambda x: jnp.full((2 * tolerance.max_steps + 2,), x), clock.origin),
+        jax.tree.map(lambda x: jnp.full((2 * chosen.max_steps + 2,), x), clock.origin),
         jnp.full(n, -1, jnp.int32).at[0].set(0),
         zero + 1,
         zero,
         zero,
         zero,
     )
-    return loops.while_loop(lambda s: (s.target < n) & (s.tried < tolerance.max_steps), body, start)
+    return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps), body, start)
 
 
-def _error(y: Any, whole: Any, halves: Any, tolerance: Tolerance) -> Any:
+def _error(y: Any, whole: Any, halves: Any, chosen: AdaptiveSteps) -> Any:
     """Root mean square of the error in units of what is allowed."""
     squares, count, dtype = [], 0, precision(y)
     for a, b, c in zip(y, whole, halves, strict=True):
-        allowed = tolerance.atol + tolerance.rtol * jnp.maximum(jnp.abs(a), jnp.abs(c))
+        allowed = chosen.atol + chosen.rtol * jnp.maximum(jnp.abs(a), jnp.abs(c))
         squares.append(jnp.sum(jnp.square((b - c) / allowed)).astype(dtype))
         count += a.size
     # The floor keeps a step without error from an infinite factor.

@@ -11,9 +11,9 @@ import numpy as np
 from jaxsde import loops
 from jaxsde.brownian import Increment, VirtualTree, no_increment
 from jaxsde.brownian.virtual_tree import Point
+from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
-from jaxsde.sde import SDE
-from jaxsde.times import Steps
+from jaxsde.times import Rows
 
 
 class Interval(NamedTuple):
@@ -48,7 +48,7 @@ class Scheme(NamedTuple):
     substeps: int
 
 
-def scheme(sde: SDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
+def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
     def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
         return method.step(sde, carry, t, h, increment, args)
 
@@ -101,7 +101,7 @@ def without_padding(scheme: Scheme) -> Scheme:
     return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse))
 
 
-def intervals(steps: Steps, path: Any, dtype: Any) -> tuple[Interval, Any]:
+def intervals(steps: Rows, path: Any, dtype: Any) -> tuple[Interval, Any]:
     """The rows of steps, stacked, and the path as far as it is not sliced into them."""
     sliced, rest = (path, None) if path.sliced else (None, path)
     if path.sliced and steps.count is not None:

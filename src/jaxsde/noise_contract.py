@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
-from jaxsde.sde import aligned
+from jaxsde.flat_sde import aligned
 
 # How a value depends on the state: not at all, entry by entry on the leaf of that number, or in another way.
 Dependence = int | str | None

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxsde.sde import precision
+from jaxsde.flat_sde import precision
 from jaxsde.times import lengths
 
 Estimator = Literal["analytic", "full_mc", "stl"]

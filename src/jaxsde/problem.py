@@ -10,10 +10,11 @@ import numpy as np
 
 from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
+from jaxsde.flat_sde import FlatSDE, Leaves, aligned
 from jaxsde.methods import ALIASES, METHODS, Method
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
-from jaxsde.sde import SDE, Leaves, aligned
-from jaxsde.times import Steps, is_known
+from jaxsde.sde import SDE
+from jaxsde.times import Rows, is_known
 
 NOISES = ("diagonal", "additive", "scalar", "general")
 
@@ -68,7 +69,7 @@ def check_state(y0: Any) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
 
 
-def check_clock(steps: Steps, sde: SDE, args: Any, dtype: Any, running: Any) -> None:
+def check_clock(steps: Rows, sde: FlatSDE, args: Any, dtype: Any, running: Any) -> None:
     """Refuses steps whose times the precision of the state does not tell apart, where it matters."""
     if not isinstance(steps.h, np.ndarray):
         return
@@ -82,7 +83,7 @@ def check_clock(steps: Steps, sde: SDE, args: Any, dtype: Any, running: Any) -> 
         )
 
 
-def check_adaptive_clock(ts: Any, sde: SDE, args: Any, dtype: Any, running: Any) -> float:
+def check_adaptive_clock(ts: Any, sde: FlatSDE, args: Any, dtype: Any, running: Any) -> float:
     """The shortest length of time that f and g tell from none, zero where they need not; refuses ten in all of ts."""
     apart = 8 * float(np.abs(ts).max()) * float(jnp.finfo(dtype).eps)
     span = abs(ts[-1] - ts[0])
@@ -96,7 +97,7 @@ def check_adaptive_clock(ts: Any, sde: SDE, args: Any, dtype: Any, running: Any)
     return 0.0
 
 
-def _reads_time(sde: SDE, args: Any, dtype: Any) -> bool:
+def _reads_time(sde: FlatSDE, args: Any, dtype: Any) -> bool:
     def terms(y: Leaves, dW: Leaves, t: Any) -> Any:
         return sde.drift(y, t, args), None if sde.g is None else sde.noise_term(y, t, args, dW)
 
@@ -106,17 +107,9 @@ def _reads_time(sde: SDE, args: Any, dtype: Any) -> bool:
     return any(x is t for x in (*jaxpr.outvars, *(x for eqn in jaxpr.eqns for x in eqn.invars)))
 
 
-def check_equation(
-    f: Callable[..., Any],
-    g: Callable[..., Any] | None,
-    y0: Any,
-    t0: Any,
-    args: Any,
-    sde_type: Any,
-    noise: Any,
-    noise_shape: tuple[int, ...] | None,
-) -> SDE:
-    """The equation, once f and g give what fits y0."""
+def check_equation(sde: SDE, y0: Any, t0: Any, args: Any) -> FlatSDE:
+    """The equation in terms of leaves, once f and g give what fits y0."""
+    f, g, sde_type, noise, noise_shape = sde.drift, sde.diffusion, sde.sde_type, sde.noise, sde.noise_shape
     like = jax.eval_shape(lambda y: y, y0)
     t = jax.ShapeDtypeStruct((), t0.dtype)
     if noise_shape is not None and noise != "general":
@@ -124,7 +117,7 @@ def check_equation(
     drift = jax.eval_shape(lambda y, t: f(y, t, args), like, t)
     _fits("f", drift, like, "")
     if g is None:
-        return SDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
+        return FlatSDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
     leaves = jax.tree.leaves(like)
     dtype = np.result_type(*(leaf.dtype for leaf in leaves))
     if noise_shape is not None:
@@ -134,7 +127,7 @@ def check_equation(
                 "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
             )
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
-        return SDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
+        return FlatSDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
     diffusion = jax.eval_shape(lambda y, t: _arrays(g(y, t, args)), like, t)
     if noise == "general":
         if not jax.tree.leaves(diffusion):
@@ -142,12 +135,12 @@ def check_equation(
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
         m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
         _fits("g", diffusion, like, " with a last axis for the noise, the same in all leaves,", extra=m)
-        return SDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
+        return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
     _fits("g", diffusion, like, " (a leaf without noise of its own is None)")
     if noise == "scalar":
-        return SDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
+        return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
     noisy = tuple(None if d is None else x for d, x in zip(aligned(diffusion, like), leaves, strict=True))
-    return SDE(f, g, sde_type, noise, like, noisy)
+    return FlatSDE(f, g, sde_type, noise, like, noisy)
 
 
 def _gives_function(g: Callable[..., Any], like: Any, t: Any, args: Any) -> bool:
@@ -183,7 +176,7 @@ def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ())
             raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
 
 
-def check_path(path: Any, sde: SDE, method: Method, times: Any, steps: int) -> Any:
+def check_path(path: Any, sde: FlatSDE, method: Method, times: Any, steps: int) -> Any:
     """The path in terms of leaves, once its increments fit the noise and the grid."""
     if not isinstance(path, CounterPath | ReplayedPath | VirtualTree):
         raise TypeError(
@@ -206,7 +199,7 @@ def check_path(path: Any, sde: SDE, method: Method, times: Any, steps: int) -> A
     return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
 
 
-def _given(increments: Any, sde: SDE, steps: int) -> Leaves:
+def _given(increments: Any, sde: FlatSDE, steps: int) -> Leaves:
     like = sde.noise_like
     needed = tuple(None if x is None else (steps, *x.shape) for x in like)
     try:
@@ -245,7 +238,7 @@ def _check_cholesky(cholesky: Any, like: Leaves) -> None:
             )
 
 
-def check_noise(sde: SDE, method: Method, y0: Leaves, t0: Any, args: Any, adaptive: bool = False) -> None:
+def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Any, args: Any, adaptive: bool = False) -> None:
     """Refuses a diffusion that is not of its noise type, where what is made of it would be wrong."""
     if sde.g is None:
         return
@@ -271,7 +264,7 @@ def check_additive(g: Callable[..., Any], y: Any, t: Any, args: Any) -> None:
         )
 
 
-def check_adaptive(sde: SDE, method: Method, brownian: Any, tolerance: Any) -> None:
+def check_adaptive(sde: FlatSDE, method: Method, brownian: Any) -> None:
     """Refuses what adaptive steps do not converge for."""
     if method.strong_order[sde.noise] < 1 and sde.g is not None:
         raise ValueError(
@@ -286,8 +279,3 @@ def check_adaptive(sde: SDE, method: Method, brownian: Any, tolerance: Any) -> N
         )
     if brownian is not None and not isinstance(brownian, VirtualTree):
         raise TypeError(f"adaptive=True takes a VirtualTree for brownian, not a {type(brownian).__name__}.")
-    if not (tolerance.rtol >= 0 and tolerance.atol > 0 and tolerance.max_steps >= 1):
-        raise ValueError(
-            f"rtol={tolerance.rtol}, atol={tolerance.atol}, max_steps={tolerance.max_steps}; adaptive steps take "
-            "rtol of zero or more, a positive atol and one step or more."
-        )

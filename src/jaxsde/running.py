@@ -8,17 +8,17 @@ import jax.numpy as jnp
 
 from jaxsde.brownian import Increment, no_increment
 from jaxsde.engine import Scheme
+from jaxsde.flat_sde import FlatSDE, Leaves
 from jaxsde.methods import Method
-from jaxsde.sde import SDE, Leaves
 
 
-def noise_of_user(sde: SDE, dW: Leaves) -> Any:
+def noise_of_user(sde: FlatSDE, dW: Leaves) -> Any:
     """A Brownian increment as `running` gets it."""
     return sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
 
 
 def add_running(
-    scheme: Scheme, sde: SDE, method: Method, running: Callable[..., Any], carry: Any, args: Any, t0: Any
+    scheme: Scheme, sde: FlatSDE, method: Method, running: Callable[..., Any], carry: Any, args: Any, t0: Any
 ) -> tuple[Scheme, Any]:
     """The scheme whose carry holds beside that of `scheme` the sums of `running(y, t, h, dW, args)`, and its first
     carry.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class Steps(NamedTuple):
+class Rows(NamedTuple):
     """All steps of a solve, in rows of `substeps` equal ones: rows are what the loop over steps scans.
 
     - `first`, `t`, `h`: of each row the number of its first step, its start and the length of its steps, (rows,); in
@@ -102,16 +102,17 @@ def resolution(ts: Any) -> float:
     return float(np.abs(np.asarray(ts).astype(np.float64)).max()) * float(jnp.finfo(dtype).eps)
 
 
-def one_each(ts: Any, dtype: Any) -> Steps:
-    """One step from each of `ts` to the next."""
+def divide_evenly(ts: Any, number: int, dtype: Any) -> Rows:
+    """Each interval of `ts` in the same number of equal steps, so that there are `number` or more in all."""
     n = np.shape(ts)[0] - 1
+    each = -(-number // n)
+    _check_total(n * each, f"number={number}")
     h = np.diff(ts) if is_known(ts) else lengths(ts, dtype)
-    return Steps(np.arange(n, dtype=np.int32), ts[:-1], h, 1, None, None, n)
+    return Rows(np.arange(n, dtype=np.int32) * each, ts[:-1], h / each, each, None, None, n * each)
 
 
-def divide(times: Any, dt: float | None, resolution: float = 0.0) -> Steps:
-    """Each interval of `times` in the fewest equal steps that are no longer than `dt`, a hundredth of the span unless
-    given.
+def divide(times: Any, dt: float, resolution: float = 0.0) -> Rows:
+    """Each interval of `times` in the fewest equal steps that are no longer than `dt`.
 
     The rounding of times that were given to a `resolution` makes no step more.
 
@@ -122,12 +123,10 @@ def divide(times: Any, dt: float | None, resolution: float = 0.0) -> Steps:
     """
     n = times.size - 1
     intervals = np.diff(times)
-    longest = abs(times[-1] - times[0]) / 100 if dt is None else float(dt)
     # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    counts = np.maximum(1.0, np.ceil((np.abs(intervals) * (1 - 1e-6) - resolution) / longest))
+    counts = np.maximum(1.0, np.ceil((np.abs(intervals) * (1 - 1e-6) - resolution) / dt))
     total = counts.sum()
-    if total >= 2**31:
-        raise ValueError(f"dt={dt} makes {total:.3g} steps between ts[0] and ts[-1]; there are less than 2^31.")
+    _check_total(total, f"dt={dt}")
     counts, total = counts.astype(np.int64), int(total)
 
     rows_allowed = 2 * n + 16
@@ -144,7 +143,7 @@ def divide(times: Any, dt: float | None, resolution: float = 0.0) -> Steps:
     count = np.minimum(size, counts[interval] - before)
     h = (intervals / counts)[interval]
     first = (np.cumsum(counts) - counts)[interval] + before
-    return Steps(
+    return Rows(
         first.astype(np.int32),
         times[interval] + before * h,
         h,
@@ -153,3 +152,8 @@ def divide(times: Any, dt: float | None, resolution: float = 0.0) -> Steps:
         None if (rows == 1).all() else np.concatenate([[0], ends]),
         total,
     )
+
+
+def _check_total(total: float | int, asked: str) -> None:
+    if total >= 2**31:
+        raise ValueError(f"{asked} makes {total:.3g} steps between ts[0] and ts[-1]; there are less than 2^31.")

@@ -2,11 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from jaxsde import (
+    SDE,
     CounterPath,
+    FixedSteps,
     ReplayedPath,
     VirtualTree,
     ito_to_stratonovich,
@@ -14,6 +17,7 @@ from jaxsde import (
     sdeint_ito_fixed_grid,
     sdeint_strat,
     sdeint_strat_fixed_grid,
+    solve,
 )
 
 KEY = jax.random.key(0)
@@ -24,7 +28,7 @@ def f(y, t, args):
     return -y
 
 
-@pytest.mark.parametrize("solve", [sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid])
+@pytest.mark.parametrize("solver", [sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid])
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
@@ -65,14 +69,14 @@ def f(y, t, args):
         ({"running": lambda y, t, h, dW, a: 1}, TypeError, "running gives an array of dtype int32"),
     ],
 )
-def test_refusals(solve, change, error, says):
+def test_refusals(solver, change, error, says):
     call = {"f": f, "g": f, "y0": jnp.ones(3), "ts": TS, "rng": KEY} | change
     with pytest.raises(error, match=says):
-        solve(**call)
+        solver(**call)
 
 
 @pytest.mark.parametrize(
-    ("solve", "method", "noise", "says"),
+    ("solver", "method", "noise", "says"),
     [
         (sdeint_strat_fixed_grid, "euler_maruyama", "diagonal", "converges to the Ito solution.*stratonovich_to_ito"),
         (sdeint_ito_fixed_grid, "heun", "diagonal", "'euler_maruyama', 'milstein'.*ito_to_stratonovich"),
@@ -80,9 +84,9 @@ def test_refusals(solve, change, error, says):
         (sdeint_ito_fixed_grid, "sra1", "diagonal", "it is for additive noise"),
     ],
 )
-def test_a_method_is_refused_by_name_where_it_does_not_converge(solve, method, noise, says):
+def test_a_method_is_refused_by_name_where_it_does_not_converge(solver, method, noise, says):
     with pytest.raises(ValueError, match=says):
-        solve(f, f, jnp.ones(3), TS, KEY, None, method, noise=noise)
+        solver(f, f, jnp.ones(3), TS, KEY, None, method, noise=noise)
 
 
 @pytest.mark.parametrize("dt", [0.0, -0.1, np.nan, np.inf])
@@ -91,11 +95,55 @@ def test_dt(dt):
         sdeint_ito(f, f, jnp.ones(3), TS, KEY, dt=dt)
 
 
-def test_traced_times_need_the_fixed_grid():
-    with pytest.raises(TypeError, match="fixed-grid"):
-        jax.jit(lambda ts: sdeint_ito(f, f, jnp.ones(3), ts, KEY))(TS)
-    ys = jax.jit(lambda ts: sdeint_ito_fixed_grid(f, f, jnp.ones(3), ts, KEY))(TS)
-    assert ys.shape == (4, 3)
+@pytest.mark.parametrize(
+    ("choices", "error", "says"),
+    [
+        ({"dt": 0.1}, TypeError, "ts is traced and dt=0.1, .*steps=100"),
+        ({"method": "milstein", "adaptive": True}, TypeError, "ts is traced, and adaptive steps need to know it"),
+    ],
+)
+def test_what_needs_to_know_the_times_refuses_traced_ones(choices, error, says):
+    with pytest.raises(error, match=says):
+        jax.jit(lambda ts: sdeint_ito(f, f, jnp.ones(3), ts, KEY, **choices))(TS)
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"steps": 10, "dt": 0.1}, "Both a number of steps, 10, and dt=0.1"),
+        ({"steps": 0}, "The number of steps is 0; it is a whole number"),
+        ({"steps": True}, "The number of steps is True"),
+        ({"steps": 2**31}, r"number=2147483648 makes 2.15e\+09 steps"),
+        ({"steps": 10, "adaptive": True, "method": "milstein"}, "adaptive=True finds the number of steps"),
+    ],
+)
+def test_the_number_of_steps(choices, says):
+    with pytest.raises(ValueError, match=says):
+        sdeint_ito(f, f, jnp.ones(3), TS, KEY, **choices)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without the checker of types at run time, which most users do not have and which would speak first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+def test_a_traced_longest_step_is_refused(unchecked):
+    with pytest.raises(TypeError, match="dt is traced"):
+        jax.jit(lambda dt: solve(SDE(f, f), jnp.ones(3), TS, KEY, steps=FixedSteps(dt=dt)).ys)(0.1)
+
+
+@pytest.mark.parametrize(
+    ("sde", "choices", "error", "says"),
+    [
+        (SDE(f, f, "stratonovic"), {}, ValueError, "sde_type is 'stratonovic'; .* Did you mean 'stratonovich'"),
+        (SDE(f, f), {"steps": 100}, TypeError, "steps is int; it is FixedSteps or AdaptiveSteps"),
+        (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
+    ],
+)
+def test_refusals_of_solve(unchecked, sde, choices, error, says):
+    with pytest.raises(error, match=says):
+        solve(sde, jnp.ones(3), TS, KEY, **choices)
 
 
 def test_space_time_areas_are_asked_for():

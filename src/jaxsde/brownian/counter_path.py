@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.normals import normals
-from jaxsde.sde import Leaves, precision, scale
+from jaxsde.flat_sde import Leaves, precision, scale
 from jaxsde.times import lengths
 
 

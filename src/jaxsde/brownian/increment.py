@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxsde.sde import Leaves
+from jaxsde.flat_sde import Leaves
 
 
 class Increment(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from jaxsde.sde import Leaves
+from jaxsde.flat_sde import Leaves
 
 
 def normals(key: Any, like: Leaves) -> Leaves:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.sde import Leaves
+from jaxsde.flat_sde import Leaves
 
 
 @jax.tree_util.register_dataclass

@@ -18,8 +18,8 @@ from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import derive_key
 from jaxsde.brownian.normals import normals
-from jaxsde.sde import Leaves, add, scale
-from jaxsde.times import Steps
+from jaxsde.flat_sde import Leaves, add, scale
+from jaxsde.times import Rows
 
 
 class Point(NamedTuple):
@@ -99,7 +99,7 @@ class VirtualTree:
     def _between(self, start: Point, end: Point, like: Leaves) -> Increment:
         return Increment(add(self.at(end, like), scale(-1, self.at(start, like))))
 
-    def points_of(self, steps: Steps, dtype: Any) -> tuple[Point, Point]:
+    def points_of(self, steps: Rows, dtype: Any) -> tuple[Point, Point]:
         """Where rows of steps start on the tree, and how long their steps are there, by numpy in double precision.
 
         **Raises:** `ValueError` where steps are so short that two of their ends are inside of one cell.

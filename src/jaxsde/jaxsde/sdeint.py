@@ -1,5 +1,5 @@
 """The solvers under the import path `jaxsde.jaxsde.sdeint`."""
 
-from jaxsde.integrate import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
+from jaxsde.sdeint import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
 
 __all__ = ["sdeint_ito", "sdeint_ito_fixed_grid", "sdeint_strat", "sdeint_strat_fixed_grid"]

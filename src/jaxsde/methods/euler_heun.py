@@ -3,11 +3,11 @@
 from typing import Any
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
 from jaxsde.methods.method import Method
-from jaxsde.sde import SDE, Leaves, add, scale
 
 
-def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
     start = sde.noise_term(y, t, args, increment.dW)
     end = sde.noise_term(add(y, start), t + h, args, increment.dW)
     return add(y, scale(h, sde.drift(y, t, args)), scale(0.5, add(start, end)))

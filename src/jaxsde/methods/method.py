@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxsde.sde import SDEType
+from jaxsde.types import SDEType
 
 
 def _y_alone(sde: Any, y: Any, t: Any, args: Any) -> Any:

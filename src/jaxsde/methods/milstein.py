@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
 from jaxsde.methods.method import Method
-from jaxsde.sde import SDE, Leaves, add, scale
 
 
-def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
     dW = increment.dW
     g = sde.diffusion(y, t, args)
     euler = add(y, scale(h, sde.drift(y, t, args)), sde.product(g, dW))

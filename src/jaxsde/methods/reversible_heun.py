@@ -17,8 +17,8 @@ does to y cancels in pairs. On unequal steps it need not.
 from typing import Any, NamedTuple
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
 from jaxsde.methods.method import Method
-from jaxsde.sde import SDE, Leaves, add, scale
 
 
 class Carry(NamedTuple):
@@ -30,19 +30,19 @@ class Carry(NamedTuple):
     g: Leaves | None
 
 
-def init(sde: SDE, y: Leaves, t: Any, args: Any) -> Carry:
+def init(sde: FlatSDE, y: Leaves, t: Any, args: Any) -> Carry:
     return Carry(y, y, sde.drift(y, t, args), None if sde.matrix_free else sde.diffusion(y, t, args))
 
 
-def step(sde: SDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
+def step(sde: FlatSDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
     return _move(sde, carry, t, t + h, h, increment.dW, args)
 
 
-def inverse(sde: SDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
+def inverse(sde: FlatSDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
     return _move(sde, carry, t + h, t, -h, scale(-1, increment.dW), args)
 
 
-def _move(sde: SDE, carry: Carry, t0: Any, t1: Any, h: Any, dW: Leaves, args: Any) -> Carry:
+def _move(sde: FlatSDE, carry: Carry, t0: Any, t1: Any, h: Any, dW: Leaves, args: Any) -> Carry:
     y0, z0, f0, g0 = carry
     here = add(scale(h, f0), sde.product(sde.diffusion(z0, t0, args) if g0 is None else g0, dW))
     z1 = add(scale(2, y0), scale(-1, z0), here)

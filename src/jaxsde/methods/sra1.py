@@ -7,11 +7,11 @@ area.
 from typing import Any
 
 from jaxsde.brownian.increment import Increment
+from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
 from jaxsde.methods.method import Method
-from jaxsde.sde import SDE, Leaves, add, scale
 
 
-def step(sde: SDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
     assert increment.H is not None
     average = add(scale(0.5, increment.dW), increment.H)
     start = sde.drift(y, t, args)

@@ -5,7 +5,7 @@ import pytest
 
 from jaxsde import METHODS
 from jaxsde.brownian import Increment
-from jaxsde.sde import SDE
+from jaxsde.flat_sde import FlatSDE
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -18,7 +18,7 @@ def test_nodes(method, h):
         return -y
 
     y = (jnp.ones(2),)
-    sde = SDE(f, lambda y, t, args: jnp.ones(2), method.sde_types[0], "additive", y[0], y)
+    sde = FlatSDE(f, lambda y, t, args: jnp.ones(2), method.sde_types[0], "additive", y[0], y)
     carry = method.init(sde, y, jnp.asarray(2.0), None)
     method.step(sde, carry, jnp.asarray(2.0), jnp.asarray(h), Increment(y, y), None)
     assert tuple(sorted(set(asked))) == method.nodes

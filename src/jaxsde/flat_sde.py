@@ -1,0 +1,136 @@
+"""A stochastic differential equation as the methods see it: states and noise are tuples of arrays.
+
+A user's pytrees become tuples of leaves here, once. In such a tuple `None` stands for zero: a leaf of the state that
+has no noise of its own has `None` in place of its diffusion and its Brownian increment; nothing is drawn or added.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsde.types import Noise, SDEType
+
+Leaves = tuple[Any, ...]
+
+
+def aligned(prefix: Any, tree: Any) -> Leaves:
+    """The leaves of `prefix`, one for each of `tree`; `None` in `prefix` stands for a whole subtree."""
+    leaves: list[Any] = []
+    jax.tree.map(
+        lambda leaf, subtree: leaves.extend([leaf] * len(jax.tree.leaves(subtree))),
+        prefix,
+        tree,
+        is_leaf=lambda leaf: leaf is None,
+    )
+    return tuple(leaves)
+
+
+def precision(tree: Any) -> np.dtype[Any]:
+    """The precision that times have beside a state: that of its most precise leaf, single at least."""
+    return np.result_type(np.float32, *(leaf.dtype for leaf in jax.tree.leaves(tree)))
+
+
+def add(*terms: Leaves) -> Leaves:
+    """The sum of tuples of leaves; `None` is zero."""
+    return tuple(_sum([leaf for leaf in leaves if leaf is not None]) for leaves in zip(*terms, strict=True))
+
+
+def _nothing(y: Any, t: Any, args: Any) -> None:
+    return None
+
+
+def _sum(leaves: list[Any]) -> Any:
+    if not leaves:
+        return None
+    total = leaves[0]
+    for leaf in leaves[1:]:
+        total = total + leaf
+    return total
+
+
+def scale(factor: Any, leaves: Leaves) -> Leaves:
+    """`factor` times every leaf, in the leaf's own precision; `None` stays `None`."""
+    return tuple(None if x is None else jnp.asarray(factor, x.dtype) * x for x in leaves)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatSDE:
+    """dy = f(y, t, args) dt + g(y, t, args) dB, with f and g in terms of leaves.
+
+    **Arguments:**
+
+    - `f`, `g`: the user's functions; `g` is `None` for an ODE.
+    - `like`: a pytree with the structure and dtypes of y.
+    - `noise_like`: shape and dtype of every Brownian increment: one for each leaf of y with diagonal and additive
+      noise, a single one with scalar and general noise.
+    - `matrix_free`: with general noise, whether `g` gives the function v -> g v instead of the matrix.
+    """
+
+    f: Callable[..., Any]
+    g: Callable[..., Any] | None
+    sde_type: SDEType
+    noise: Noise
+    like: Any
+    noise_like: Leaves
+    matrix_free: bool = False
+
+    @property
+    def kind(self) -> Any:
+        """Hashable: all of it but f and g."""
+        leaves, tree = jax.tree.flatten(self.like)
+        return self.sde_type, self.noise, tuple(leaves), tree, self.noise_like, self.matrix_free
+
+    def traceable(self, t: Any) -> dict[str, Any]:
+        """f and g as functions that give arrays, each with an example of its arguments but args."""
+        y, g = self.like, self.g
+        if g is None or not self.matrix_free:
+            return {"f": (self.f, (y, t)), "g": None if g is None else (g, (y, t))}
+        return {"f": (self.f, (y, t)), "g": (lambda y, t, v, args: g(y, t, args)(v), (y, t, self.noise_like[0]))}
+
+    def of(self, functions: Any) -> "FlatSDE":
+        """The equation with what was made of its `traceable` functions."""
+        f, g = functions["f"], functions["g"]
+        by_vector = (lambda y, t, args: lambda v: g(y, t, v, args)) if g is not None and self.matrix_free else g
+        return dataclasses.replace(self, f=f, g=by_vector)
+
+    def without_functions(self) -> "FlatSDE":
+        return dataclasses.replace(self, f=_nothing, g=None)
+
+    def unflatten(self, y: Leaves) -> Any:
+        return jax.tree.unflatten(jax.tree.structure(self.like), y)
+
+    def drift(self, y: Leaves, t: Any, args: Any) -> Leaves:
+        return self._leaves(self.f(self.unflatten(y), t, args))
+
+    def diffusion(self, y: Leaves, t: Any, args: Any) -> Any:
+        """g(y, t): leaves, or with matrix-free noise the user's function."""
+        if self.g is None:
+            return (None,) * len(y)
+        g = self.g(self.unflatten(y), t, args)
+        return g if self.matrix_free else self._leaves(g)
+
+    def product(self, g: Any, dW: Leaves) -> Leaves:
+        """g dW, where `g` is what `diffusion` gave."""
+        if self.g is None:
+            return g
+        if self.matrix_free:
+            return self._leaves(g(dW[0]))
+        if self.noise == "scalar":
+            return scale(dW[0], g)
+        if self.noise == "general":
+            return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
+        return tuple(None if x is None else x * w for x, w in zip(g, dW, strict=True))
+
+    def noise_term(self, y: Leaves, t: Any, args: Any, dW: Leaves) -> Leaves:
+        """g(y, t) dW."""
+        return self.product(self.diffusion(y, t, args), dW)
+
+    def _leaves(self, tree: Any) -> Leaves:
+        return tuple(
+            None if x is None else jnp.asarray(x, leaf.dtype)
+            for x, leaf in zip(aligned(tree, self.like), jax.tree.leaves(self.like), strict=True)
+        )

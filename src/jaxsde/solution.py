@@ -1,0 +1,52 @@
+"""What a solve returns."""
+
+import dataclasses
+import enum
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxsde.types import State
+
+
+class Result(enum.IntEnum):
+    """How a solve ended: a `Solution.result` is one of these numbers."""
+
+    SUCCESSFUL = 0
+    # The steps came down to the shortest that there are, and had a larger error than asked for.
+    TOLERANCE_NOT_MET = 1
+    # The solution is NaN after the last output time that was reached.
+    MAX_STEPS_REACHED = 2
+
+
+class Stats(NamedTuple):
+    """What a solve took.
+
+    - `steps`: of the solution; `tried_steps`: with those that adaptive steps rejected.
+    - `evaluations`: of the drift, to find the grid and to step on it once.
+    """
+
+    steps: int | Int[Array, ""]
+    tried_steps: int | Int[Array, ""]
+    evaluations: int | Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """The solution of an SDE at n times; a pytree, so that `jit`, `vmap` and `grad` of a function may return it.
+
+    - `ts`: the times, (n,), in the precision of the state.
+    - `ys`: the solution there: a pytree like y0, or like `save(y0)`, with a leading axis of n; the first entry is y0.
+    - `sums`: of `running`, from `ts[0]` to each time, with the same leading axis; `None` without `running`.
+    - `stats`: what it took.
+    - `result`: a number of `Result`.
+    """
+
+    ts: Float[Array, "*batch n"]
+    ys: State
+    sums: PyTree | None
+    stats: Stats
+    result: Int[Array | np.ndarray, "*batch"] | np.int32

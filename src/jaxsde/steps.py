@@ -1,0 +1,103 @@
+"""How a solve steps, as a value."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxsde.times import Rows, divide, divide_evenly, is_known
+
+# Without a number or a length: so many steps, or of a length such that there are so many.
+USUAL = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedSteps:
+    """Steps that are known before the solve: so many, or so long.
+
+    **Arguments:**
+
+    - `number`: of steps from the first time to the last. Every interval of `ts` gets the same whole number of equal
+      steps, one at least and enough that all are `number` or more: `FixedSteps(1)` steps exactly on `ts`.
+    - `dt`: the longest step, positive also where times decrease. Every interval is divided into the fewest equal steps
+      of at most `dt`; the times have to be known, not traced.
+
+    Without either, `dt` is a hundredth of the span, and where times are traced `number` is 100.
+
+    **Raises:** `TypeError` or `ValueError` where both are given, or one that is not as above.
+    """
+
+    number: int | None = None
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.number is not None and self.dt is not None:
+            raise ValueError(f"Both a number of steps, {self.number}, and dt={self.dt} are given; pass one of them.")
+        if self.number is not None and not (_is_whole(self.number) and self.number >= 1):
+            raise ValueError(f"The number of steps is {self.number!r}; it is a whole number of one or more.")
+        _check_dt(self.dt)
+
+    def rows(self, ts: Float[Array | np.ndarray, " n"], resolution: float, dtype: Any) -> Rows:
+        """The steps between output times that were given to a `resolution`, for a state of that precision."""
+        if self.number is not None:
+            return divide_evenly(ts, self.number, dtype)
+        if is_known(ts):
+            return divide(ts, float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt), resolution)
+        if self.dt is not None:
+            raise TypeError(
+                f"ts is traced and dt={self.dt}, so the number of steps is not known; pass concrete times (numpy), or "
+                "the number of steps in place of dt: steps=100, say."
+            )
+        return divide_evenly(ts, USUAL, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptiveSteps:
+    """Steps chosen so that each has an error of at most `atol + rtol |y|`.
+
+    The noise is then a `VirtualTree`, and the method of strong order one at least: one of lower order may converge to
+    another equation's solution (Gaines and Lyons, 1997). The times have to be known, not traced.
+
+    **Arguments:**
+
+    - `rtol`, `atol`: zero or more, and positive.
+    - `dt`: the length of the first step; a hundredth of the span unless given.
+    - `max_steps`: the most steps tried, rejected ones among them. Memory is that of `2 max_steps` states. If they do
+      not suffice, a warning says so and the solution is NaN after the last output time that was reached, and so are
+      all gradients.
+
+    **Raises:** `TypeError` or `ValueError` for one that is not as above.
+    """
+
+    rtol: float = 1e-3
+    atol: float = 1e-5
+    dt: float | None = None
+    max_steps: int = 4096
+
+    def __post_init__(self) -> None:
+        if not (self.rtol >= 0 and self.atol > 0 and self.max_steps >= 1):
+            raise ValueError(
+                f"rtol={self.rtol}, atol={self.atol}, max_steps={self.max_steps}; adaptive steps take rtol of zero or "
+                "more, a positive atol and one step or more."
+            )
+        _check_dt(self.dt)
+
+    def first(self, ts: Float[Array | np.ndarray, " n"]) -> float:
+        """The length of the first step."""
+        if not is_known(ts):
+            raise TypeError(
+                "ts is traced, and adaptive steps need to know it; pass concrete times (numpy), or fixed steps."
+            )
+        return float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _check_dt(dt: float | None) -> None:
+    if not is_known(dt):
+        raise TypeError("dt is traced, so the number of steps is not known; pass a concrete number, or steps=100, say.")
+    if dt is not None and not 0 < float(dt) < np.inf:
+        raise ValueError(f"dt is {dt}; it is a length of time, a positive, finite number, also where ts decreases.")

@@ -1,0 +1,34 @@
+"""What the arguments are, by name.
+
+What a user hands over is checked in sentences before any integration. So that a checker of types at run time does not
+speak first, those of a key, of times and of choices are for static checkers alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
+
+# A pytree of floating-point arrays: y, and with a leading axis of times the solution.
+State: TypeAlias = PyTree
+# Whatever f and g read beside y and t.
+Args: TypeAlias = PyTree
+# A scalar in the precision of the state: a time, or a length of time.
+Time = Float[Array, ""]
+
+if TYPE_CHECKING:
+    Key = PRNGKeyArray | UInt32[Array, "_"]
+    Times = Array | np.ndarray | Sequence[float]
+    SDEType = Literal["ito", "stratonovich"]
+    Noise = Literal["diagonal", "additive", "scalar", "general"]
+else:
+    Key = Times = object
+    SDEType = Noise = str
+
+Drift = Callable[[State, Time, Args], State]
+# Like the state, with None for what has no noise; or a matrix for each leaf, or the function v -> g v.
+Diffusion = Callable[[State, Time, Args], PyTree]
+# (y, t, h, dW, args) of a step to what is added up.
+Running = Callable[[State, Time, Time, PyTree, Args], PyTree]
+Save = Callable[[State], PyTree]
