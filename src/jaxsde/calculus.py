@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxsde.choices import one_of
 from jaxsde.flat_sde import aligned
 from jaxsde.noise_contract import has_cross_terms
-from jaxsde.problem import NOISES, check_additive, one_of
+from jaxsde.problem import NOISES, check_additive
 
 Function = Callable[[Any, Any, Any], Any]
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxsde.problem import NOISES, one_of
+from jaxsde.choices import one_of
+from jaxsde.problem import NOISES
 
 
 def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: str = "diagonal") -> Any:

@@ -12,6 +12,7 @@ from jaxsde.adaptive import find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
+from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
@@ -26,7 +27,6 @@ from jaxsde.problem import (
     check_noise,
     check_path,
     check_state,
-    one_of,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user

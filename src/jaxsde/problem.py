@@ -1,7 +1,6 @@
 """The contract of every entry point, checked before any integration."""
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,8 +9,9 @@ import numpy as np
 
 from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
+from jaxsde.choices import one_of
 from jaxsde.flat_sde import FlatSDE, Leaves, aligned
-from jaxsde.methods import ALIASES, METHODS, Method
+from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
 from jaxsde.times import Rows, is_known
@@ -19,25 +19,12 @@ from jaxsde.times import Rows, is_known
 NOISES = ("diagonal", "additive", "scalar", "general")
 
 
-def one_of(name: str, got: object, allowed: Iterable[str]) -> None:
-    """Refuses a name that is not allowed, and suggests the nearest that is."""
-    allowed = list(allowed)
-    if got in allowed:
-        return
-    # Peers write EulerHeun, euler-heun and ItoMilstein.
-    plain = {name.replace("_", ""): name for name in allowed}
-    typed = "".join(letter for letter in str(got).lower() if letter.isalnum())
-    near = difflib.get_close_matches(typed, plain, n=1, cutoff=0.5)
-    hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
-    raise ValueError(f"{name} is {got!r}; allowed are {', '.join(map(repr, allowed))}.{hint}")
-
-
 def check_method(name: str, sde_type: str, noise: str) -> Method:
     """The method, if it converges to the solution of that type for that noise."""
-    one_of("method", name, (*METHODS, *ALIASES))
+    named = named_methods()
+    one_of("method", name, named)
     one_of("noise", noise, NOISES)
-    name = ALIASES.get(name, name)
-    method = METHODS[name]
+    method = named[name]
     offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise)]
     if not _offers(method, sde_type, noise):
         if noise in method.strong_order:
@@ -47,7 +34,7 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
         else:
             reason, more = f"it is for {' and '.join(method.strong_order)} noise", ""
         raise ValueError(
-            f"method {name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
+            f"method {method.name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
             f"Offered are {', '.join(map(repr, offered))}.{more}"
         )
     return method

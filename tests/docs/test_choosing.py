@@ -19,11 +19,19 @@ def test_methods_and_their_orders():
             f"`{method.name}`",
             " and ".join(name[sde_type] for sde_type in method.sde_types),
             *(str(method.strong_order.get(noise, "-")) for noise in ("diagonal", "additive", "scalar", "general")),
+            str(method.weak_order),
             str(method.evaluations),
+            ", ".join(f"{node:g}" for node in method.nodes),
         ]
         for method in METHODS.values()
     ]
     assert rows("<!-- METHODS -->") == expected
+
+
+def test_aliases():
+    for method in METHODS.values():
+        for alias in method.aliases:
+            assert f"`{alias}` is another name of `{method.name}`" in PAGE
 
 
 def test_adjoints():

@@ -13,7 +13,10 @@ METHODS: dict[str, Method] = {
     method.name: method for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, REVERSIBLE_HEUN, SRA1)
 }
 
-# Other names that are accepted wherever a method is named.
-ALIASES = {"euler": "euler_maruyama"}
 
-__all__ = ["ALIASES", "METHODS", "Method"]
+def named_methods() -> dict[str, Method]:
+    """The methods, by every name that chooses one."""
+    return {name: method for method in METHODS.values() for name in (method.name, *method.aliases)}
+
+
+__all__ = ["METHODS", "Method", "named_methods"]

@@ -13,6 +13,7 @@ def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: An
 
 EULER_MARUYAMA = Method(
     name="euler_maruyama",
+    aliases=("euler",),
     sde_types=("ito",),
     strong_order={"diagonal": 0.5, "additive": 1.0, "scalar": 0.5, "general": 0.5},
     weak_order=1.0,

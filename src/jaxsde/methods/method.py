@@ -19,9 +19,11 @@ def _state(carry: Any) -> Any:
 class Method:
     """A solver for one step of an SDE.
 
+    - `name`, `aliases`: by which it is chosen.
     - `sde_types`: the calculus whose solution it converges to. With additive noise the two agree and both are offered.
     - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
-    - `weak_order`: for general noise or the noise it offers.
+    - `weak_order`: proved weak order of convergence, of expectations of smooth functions, with every noise type it
+      offers; with some it may be higher.
     - `evaluations`: of the drift, a step.
     - `nodes`: the fractions of a step at which the drift is asked for, increasing, what the step before or `init` has
       asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
@@ -44,6 +46,7 @@ class Method:
     inverse: Callable[..., Any] | None = None
     entrywise: bool = False
     space_time: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def carries_state_alone(self) -> bool:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxsde import running_path_kl, sdeint_ito
 from jaxsde.brownian.keys import derive_key
-from jaxsde.methods import ALIASES, METHODS
+from jaxsde.methods import named_methods
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.priors.prior import check_end
@@ -82,7 +82,7 @@ def draw_path(
 
 def check_method(process: WeightProcess, method: str) -> None:
     """**Raises:** `InputError` for a method that asks for the drift at depth 1 where that of the prior is infinite."""
-    known = METHODS.get(ALIASES.get(method, method))
+    known = named_methods().get(method)
     check_end(process.prior, f"method={method!r}" if known and known.nodes[-1] == 1 else "")
 
 
