@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import html
 import json
 import os
 import signal
@@ -154,12 +155,12 @@ def test_what_takes_a_run_up_again_is_a_call_where_no_command_can(
 
 def test_the_report_names_calls_where_no_command_can(tmp_path, table, quick, own, build) -> None:
     run = start_run(own, quick, tmp_path / "run", dataset=table)
-    page = run.folder.report.read_text()
+    page = html.unescape(run.folder.report.read_text())
     assert "sdebnn train" not in page
     assert "sdebnn predict" not in page
-    assert "start_run(build, TrainConfig.for_data(&#x27;table&#x27;, " in page
-    assert f"restore(build, &#x27;{run.folder.path}&#x27;, dataset=dataset).score()" in page
-    assert f"prediction_file.predict(build, &#x27;{run.folder.path}&#x27;, x)" in page
+    assert "start_run(build, TrainConfig.for_data('table', " in page
+    assert f"restore(build, '{run.folder.path}', dataset=dataset).score()" in page
+    assert f"prediction_file.predict(build, '{run.folder.path}', x)" in page
 
 
 @pytest.fixture
