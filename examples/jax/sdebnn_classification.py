@@ -13,6 +13,7 @@ from pathlib import Path
 from sdebnn.brax import build_learner
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.outcome import outcome
+from sdebnn.cli.parser import Parser
 from sdebnn.cli.train import print_run, scored_for_a_trial
 from sdebnn.runs import TrainConfig
 from sdebnn.training import start_run
@@ -36,7 +37,7 @@ MODELS = {"sdenet": "sdebnn", "odenet": "odenet", "hyperodenet": "hyperodenet", 
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="run folder, new or empty")
     parser.add_argument("--model", dest="network", choices=MODELS, default="sdenet", help="network (default: sdenet)")
     parser.add_argument(

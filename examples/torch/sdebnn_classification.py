@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.outcome import outcome
+from sdebnn.cli.parser import Parser
 from sdebnn.cli.train import print_run, scored_for_a_trial
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
@@ -26,7 +27,7 @@ WITHOUT_FLAG = ("adjoint", "adjoint_adaptive", "framework", "steps", "snr")
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--train-dir", type=Path, required=True, metavar="DIR", help="run folder, new or empty")
     add(

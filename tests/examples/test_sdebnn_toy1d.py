@@ -50,15 +50,13 @@ def test_what_cannot_be_used_is_answered_in_a_sentence(tmp_path, capsys):
     (tmp_path / "file").unlink()
     for flag in ("--diff_const", "--noise", "--kl_coef", "--lr", "--ou_rate"):
         for value in ("-1", "nan", "inf", *(() if flag == "--kl_coef" else ("0",))):
-            with pytest.raises(SystemExit):
-                example.main([flag, value, "--output", str(tmp_path / "refused")])
+            assert example.main([flag, value, "--output", str(tmp_path / "refused")]) == 2
             assert f"{value} is not allowed: it takes" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        example.main(["--seed", str(2**32)])
-    with pytest.raises(SystemExit):
-        example.main(["--ds", "sine"])
-    with pytest.raises(SystemExit):
-        example.main(["--iters", "0"])
+    assert example.main(["--seed", str(2**32)]) == 2
+    assert example.main(["--ds", "sine"]) == 2
+    assert example.main(["--num_sample", "3"]) == 2
+    assert "did you mean '--num_samples'" in capsys.readouterr().err
+    assert example.main(["--iters", "0"]) == 2
     assert "--iters: 0 is not allowed: it takes 1 to" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -1,18 +1,10 @@
 """The command line: subcommands, and errors as one line with exit code 2."""
 
-import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
+from sdebnn import __version__
 from sdebnn.cli.outcome import outcome
-from sdebnn.errors import InputError
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like every other error of this command."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} ({self.prog} --help lists what is allowed)")
+from sdebnn.cli.parser import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,11 +14,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Imports take a second or two, which a person may also break off.
         from sdebnn.cli import demo, evaluate, predict, train
 
-        parser = _OneLineParser(
+        parser = Parser(
             prog="sdebnn",
             description="Bayesian neural networks of infinite depth: weights follow a stochastic differential "
             "equation.",
         )
+        parser.add_argument("--version", action="version", version=f"sdebnn {__version__}")
         subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
         for command in (train, evaluate, predict, demo):
             command.add_to(subcommands)

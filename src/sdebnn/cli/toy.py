@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn import plots
+from sdebnn.cli.parser import Parser
 from sdebnn.data import Dataset, load
 from sdebnn.data.toy import TOYS
 from sdebnn.errors import InputError
@@ -57,7 +58,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         return number
 
     positive, not_negative = real(zero=False), real(zero=True)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Fits a toy set and draws the predictive prior and posterior.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

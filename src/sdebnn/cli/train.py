@@ -9,8 +9,9 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, add_data_dir, add_devices, choices_given, devices_given
 from sdebnn.cli.table import print_scores
-from sdebnn.errors import InputError
-from sdebnn.runs import TrainConfig
+from sdebnn.errors import InputError, naming_file
+from sdebnn.runs import TrainConfig, strict_json
+from sdebnn.runs.started import KEY, STANDARD, read_record
 from sdebnn.training import Run
 
 
@@ -24,6 +25,12 @@ def add_to(subcommands: Any) -> None:
         type=Path,
         metavar="RUN",
         help="run folder to go on with from its newest checkpoint; its choices are those that it was started with",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="choices as JSON, such as the config.json of a run, all or some of them; flags override it",
     )
     add_data_dir(parser)
     add_devices(parser)
@@ -57,10 +64,24 @@ def _start(options: argparse.Namespace) -> Run:
     from sdebnn.cli.frameworks import build_learner
     from sdebnn.training import start_run
 
-    config = TrainConfig.for_data(**{"data": "digits", **choices_given(options)})
+    choices = ({} if options.config is None else _choices_in(options.config)) | choices_given(options)
+    config = TrainConfig.for_data(**{"data": "digits", **choices})
     return start_run(
         partial(build_learner, **devices_given(options)), config, options.output, data_dir=options.data_dir
     )
+
+
+def _choices_in(file: Path) -> dict[str, Any]:
+    """The choices that a file of JSON has, such as a run's `config.json`."""
+    record = strict_json.read(file)
+    with naming_file(file):
+        config, started = read_record(record)
+        if started.builder not in (None, STANDARD):
+            raise InputError(
+                f"the network of its run was built by {started.builder}, which no command has; start such a run in "
+                "Python, with start_run."
+            )
+    return {name: getattr(config, name) for name in record if name != KEY}
 
 
 def _resume(options: argparse.Namespace) -> Run:
@@ -70,6 +91,8 @@ def _resume(options: argparse.Namespace) -> Run:
     given = choices_given(options)
     # Where the data are is no choice of the run: they may have moved.
     data = given.pop("data", None)
+    if options.config is not None:
+        given["config"] = options.config
     if given:
         flag = "--" + next(iter(given)).replace("_", "-")
         raise InputError(

@@ -6,8 +6,8 @@ from typing import Literal, no_type_check
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 
-from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 
 
 # Arrays come from a user's own code: the checks below answer for their types, in sentences.

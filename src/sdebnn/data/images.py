@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from sdebnn.data.cifar import load_cifar10
 from sdebnn.data.files import data_home
 from sdebnn.data.mnist import SETS, load_part
-from sdebnn.data.names import refuse_unknown
+from sdebnn.spelling import refuse_unknown
 
 IMAGE_SETS = (*SETS, "cifar10")
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
 from sdebnn.data.dataset import check_finite
-from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 
 LAYOUTS = ("auto", "table", "images", "channels_first")
 

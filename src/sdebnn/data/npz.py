@@ -15,9 +15,9 @@ from jaxtyping import Float32, UInt8
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
-from sdebnn.data.names import refuse_unknown
 from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 from sdebnn.storage import reading
 
 # A byte of deflate's output codes at most 1032 bytes: what says that it unpacks to more is lying.

