@@ -86,7 +86,7 @@ def config(options: argparse.Namespace) -> TrainConfig:
         raise InputError(
             "--adjoint_adaptive True takes --adaptive True, --adjoint True and a --method other than reversible_heun."
         )
-    choices["adjoint_adaptive"] = int(SWITCH[options.adapt_adjoint])
+    choices["adjoint_adaptive"] = SWITCH[options.adapt_adjoint]
     if SWITCH[options.adaptive]:
         choices = TOLERANCES | choices
         if not (choices["rtol"] or choices["atol"]):

@@ -22,7 +22,6 @@ from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prio
 from sdebnn.runs import Progress, TrainConfig
 from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense
-from sdebnn.torchbnn.learning.step_sizes import step_size
 
 
 class InputStays(nn.Module):
@@ -88,7 +87,7 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
             # Before the posterior is narrow, single draws are far from the data, and their gradients are far too long.
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             for group in optimiser.param_groups:
-                group["lr"] = step_size(sizes, options.iters, step)
+                group["lr"] = sizes.step_size(step, options.iters)
             optimiser.step()
             values = {"loss": loss.detach(), "nll": nll.detach(), "kl": kl.detach()}
             progress.update(step + 1, values)

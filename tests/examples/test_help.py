@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from sdebnn.cli import main
+from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.cli.parser import Parser
 from sdebnn.cli.predict import CHANGEABLE
+from sdebnn.errors import InputError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -42,3 +45,27 @@ def test_a_finished_run_has_its_own_defaults(command: str, capsys) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert " ".join(capsys.readouterr().out.split()).count("(default that of the run)") >= len(CHANGEABLE)
+
+
+def test_the_ten_flags_that_matter_first_come_first_and_the_others_by_what_they_configure(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    flags = re.findall(r"^  (--[a-z-]+)", printed, re.MULTILINE)
+    assert flags[:10] == [
+        "--output", "--resume", "--data", "--model", "--epochs", "--batch-size", "--learning-rate", "--width",
+        "--sigma", "--seed",
+    ]  # fmt: skip
+    assert sorted(flags) == sorted(set(flags))
+    groups = re.findall(r"^([a-z].*):$", printed, re.MULTILINE)
+    assert groups[:3] == ["options", "the run folder", "what matters first"]
+    assert {"prior", "solver", "optimiser", "objective", "network", "data"} <= set(groups)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("True", True), ("false", False)])
+def test_a_switch_takes_0_and_1_and_what_a_report_prints(text: str, value: bool) -> None:
+    parser = Parser()
+    add_choices(parser)
+    assert choices_given(parser.parse_args(["--snr", text])) == {"snr": value}
+    with pytest.raises(InputError, match=r"--snr got 'yes'; it takes 0 or 1\."):
+        choices_given(parser.parse_args(["--snr", "yes"]))

@@ -2,13 +2,17 @@
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sdebnn.errors import InputError
-from sdebnn.runs.config import PRESETS, TrainConfig
+from sdebnn.runs.choices import allowed
+from sdebnn.runs.config import PRESETS, SECTIONS, TrainConfig
+
+FIRST = ("data", "model", "epochs", "batch_size", "learning_rate", "width", "sigma", "seed")
+"""The choices that matter first; with the flags of the run folder they are ten."""
 
 
 def add_choices(
@@ -20,30 +24,39 @@ def add_choices(
     separator: str = "-",
 ) -> None:
     """Adds a flag for every choice of `TrainConfig` (or for those in `names`). A flag that is not given leaves the
-    default to `for_data`.
+    default to `for_data`. The help has those in `FIRST` first, and the others by what they configure.
 
     **Arguments:**
 
+    - `parser`: to which they are added.
+    - `names`: choices, in place of all.
     - `flags`: names for flags that differ from those of their choices; `None` adds none.
     - `defaults`: what the help says of defaults that are not those of `TrainConfig`.
     - `separator`: between the words of a flag.
     """
-    for field in dataclasses.fields(TrainConfig):
-        flag = flags.get(field.name, field.name.replace("_", separator))
-        if flag is None or (names is not None and field.name not in names):
-            continue
-        default = defaults.get(field.name) or _default(field)
-        help = f"{field.metadata['help']}{_allowed(field)} (default {default})"
-        parser.add_argument(
-            "--" + flag,
-            dest=field.name,
-            default=argparse.SUPPRESS,
-            metavar=_METAVARS[field.type],
-            help=help.replace("%", "%%"),
-        )
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    wanted = [name for name in names or fields if flags.get(name, name) is not None]
+    sections = {"what matters first": [name for name in FIRST if name in wanted]}
+    for section in SECTIONS:
+        own = [field.name for field in dataclasses.fields(section)]
+        sections[section.__doc__ or ""] = [name for name in own if name in wanted and name not in FIRST]
+    for title, of_section in sections.items():
+        # argparse does not show a group without flags.
+        group = parser.add_argument_group(title.rstrip(".").lower())
+        for name in of_section:
+            field = fields[name]
+            default = defaults.get(name) or _default(field)
+            help = f"{field.metadata['help']}{_allowed(field)} (default {default})"
+            group.add_argument(
+                "--" + (flags.get(name) or name.replace("_", separator)),
+                dest=name,
+                default=argparse.SUPPRESS,
+                metavar=_METAVARS.get(field.type, "NAME"),
+                help=help.replace("%", "%%"),
+            )
 
 
-def add_data_dir(parser: argparse.ArgumentParser) -> None:
+def add_data_dir(parser: argparse._ActionsContainer) -> None:
     """Adds `--data-dir`."""
     parser.add_argument(
         "--data-dir",
@@ -100,11 +113,12 @@ def choices_given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 _DEVICES = ("devices", "coordinator", "processes", "process")
-_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", tuple[int, ...]: "N-N-N"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "0|1", tuple[int, ...]: "N-N-N"}
+_SWITCH = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _allowed(field: dataclasses.Field[Any]) -> str:
-    choices = field.metadata.get("choices")
+    choices = allowed(field)
     return f" [{', '.join(choices)}]" if choices else ""
 
 
@@ -118,10 +132,19 @@ def _text(value: Any) -> str:
 
 
 def _parse(field: dataclasses.Field[Any], text: str) -> Any:
+    reads, kind = _KINDS.get(field.type, (str, "text"))
     try:
-        if field.type == tuple[int, ...]:
-            return tuple(int(part) for part in text.split("-"))
-        return field.type(text)  # type: ignore[operator]
-    except ValueError:
-        kinds = {int: "a whole number", float: "a number", tuple[int, ...]: "whole numbers joined by '-', like 2-2-2"}
-        raise InputError(f"--{field.name.replace('_', '-')} got {text!r}; it takes {kinds[field.type]}.") from None  # type: ignore[index]
+        return reads(text)
+    except (ValueError, KeyError):
+        raise InputError(f"--{field.name.replace('_', '-')} got {text!r}; it takes {kind}.") from None
+
+
+_KINDS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    bool: (lambda text: _SWITCH[text.lower()], "0 or 1"),
+    tuple[int, ...]: (
+        lambda text: tuple(int(part) for part in text.split("-")),
+        "whole numbers joined by '-', like 2-2-2",
+    ),
+}

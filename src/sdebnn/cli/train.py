@@ -17,8 +17,12 @@ from sdebnn.training import Run
 
 def add_to(subcommands: Any) -> None:
     """Adds the subcommand."""
-    parser = subcommands.add_parser("train", help="train a network and write a run folder, or go on with one")
-    folder = parser.add_mutually_exclusive_group(required=True)
+    parser = subcommands.add_parser(
+        "train",
+        help="train a network and write a run folder, or go on with one",
+        usage="sdebnn train (--output RUN | --resume RUN) [--data NAME] [--FLAG VALUE ...]",
+    )
+    folder = parser.add_argument_group("the run folder").add_mutually_exclusive_group(required=True)
     folder.add_argument("--output", type=Path, metavar="RUN", help="run folder to make; it must be new or empty")
     folder.add_argument(
         "--resume",
@@ -26,15 +30,16 @@ def add_to(subcommands: Any) -> None:
         metavar="RUN",
         help="run folder to go on with from its newest checkpoint; its choices are those that it was started with",
     )
-    parser.add_argument(
+    add_choices(parser)
+    elsewhere = parser.add_argument_group("where choices and data are")
+    elsewhere.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
         help="choices as JSON, such as the config.json of a run, all or some of them; flags override it",
     )
-    add_data_dir(parser)
+    add_data_dir(elsewhere)
     add_devices(parser)
-    add_choices(parser)
     parser.set_defaults(run=run)
 
 

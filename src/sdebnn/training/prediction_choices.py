@@ -20,8 +20,8 @@ def prediction_choices(config: TrainConfig) -> TrainConfig:
         test_steps=0,
         test_method="",
         adjoint="backprop",
-        adjoint_adaptive=0,
-        snr=0,
+        adjoint_adaptive=False,
+        snr=False,
         accumulate=1,
         batch_paths=1,
     )

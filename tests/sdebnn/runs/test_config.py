@@ -1,12 +1,16 @@
 import dataclasses
+import inspect
 import json
 import math
+import typing
 
 import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
 from sdebnn.runs import PRESETS, TrainConfig
+from sdebnn.runs.choices import PriorChoices
+from sdebnn.runs.config import SECTIONS
 
 
 def test_a_configuration_survives_json() -> None:
@@ -19,7 +23,7 @@ def test_a_configuration_survives_json() -> None:
     [
         (
             {"model": "sdebn"},
-            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*meanfield_resnet32 \(did you mean 'sdebnn'",
+            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*meanfield_resnet32 .did you mean 'sdebnn'",
         ),
         ({"epochs": 0}, "epochs=0 is not allowed: it takes 1 or more"),
         ({"epochs": 1.5}, "epochs=1.5 is not allowed: it takes a whole number"),
@@ -81,7 +85,7 @@ def test_numbers_of_numpy_lists_and_paths_are_kept_as_python_has_them(tmp_path) 
     )
     assert config == expected
     assert json.loads(json.dumps(config.to_json())) == expected.to_json()
-    assert {type(value) for value in config.to_json().values()} == {str, int, float, list}
+    assert {type(value) for value in config.to_json().values()} == {str, bool, int, float, list}
 
 
 @pytest.mark.parametrize(
@@ -112,3 +116,64 @@ def test_a_run_sees_every_example_as_often_as_it_has_epochs(n, batch, epochs, to
     passes = [config.epochs_after(step, n) for step in range(total + 1)]
     assert [step for step in range(1, total + 1) if passes[step] > passes[step - 1]] == ends
     assert config.steps_per_epoch(n) == n / min(batch, n)
+
+
+SCHEDULES = {
+    "cosine": (0.5 * (1 + math.cos(math.pi * 40 / 81)), 0.5 * (1 + math.cos(math.pi * 79 / 81))),
+    "exponential": (0.1, 0.01 ** (79 / 80)),
+    "stairs": (0.1, 0.01),
+    "constant": (1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_step_sizes_rise_and_then_follow_the_schedule(schedule: str) -> None:
+    config = TrainConfig(schedule=schedule, warmup_steps=20, learning_rate=2.0)
+    assert [config.step_size(step, 100) for step in (0, 10, 20)] == [0.0, 1.0, 2.0]
+    np.testing.assert_allclose([config.step_size(step, 100) / 2 for step in (60, 99)], SCHEDULES[schedule], rtol=1e-12)
+
+
+def test_the_warm_up_is_at_most_half_of_a_short_run() -> None:
+    assert TrainConfig(warmup_steps=20, learning_rate=1.0).step_size(5, 10) == 1.0
+
+
+def test_the_kl_is_warmed_up_linearly_over_epochs() -> None:
+    config = TrainConfig(kl_warmup=2.0)
+    assert [config.kl_share(step, 10) for step in (0, 5, 20, 50)] == [0.0, 0.25, 1.0, 1.0]
+    assert TrainConfig().kl_share(0, 10) == 1.0
+
+
+def test_every_choice_is_of_one_section_and_no_section_has_others() -> None:
+    names = [field.name for section in SECTIONS for field in dataclasses.fields(section)]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(TrainConfig))
+    assert len(set(names)) == len(names)
+
+
+def test_a_section_checks_its_choices_alone_and_a_configuration_is_one_of_each() -> None:
+    assert PriorChoices(sigma=0.3).weight_prior() == TrainConfig(sigma=0.3).weight_prior()
+    with pytest.raises(InputError, match="sigma=-1 is not allowed"):
+        PriorChoices(sigma=-1)
+    assert all(isinstance(TrainConfig(), section) for section in SECTIONS)
+
+
+def test_editors_and_type_checkers_are_told_what_a_choice_takes() -> None:
+    hints = {name: parameter.annotation for name, parameter in inspect.signature(TrainConfig).parameters.items()}
+    assert hints["schedule"] == typing.Literal["cosine", "exponential", "stairs", "constant"]
+    assert hints["snr"] is bool
+    for field in dataclasses.fields(TrainConfig):
+        assert hints[field.name] == field.type
+        assert field.type in (bool, int, float, str, tuple[int, ...]) or typing.get_origin(field.type) is typing.Literal
+
+
+@pytest.mark.parametrize("yes", [1, True, np.bool_(True), np.int64(1)])
+def test_yes_and_no_are_bools_and_were_0_and_1(yes) -> None:
+    config = TrainConfig(snr=yes)
+    assert config.snr is True
+    assert json.loads(json.dumps(config.to_json()))["snr"] is True
+    assert TrainConfig.from_json({"snr": 0, "adjoint_adaptive": 1}) == TrainConfig(adjoint_adaptive=True)
+
+
+@pytest.mark.parametrize("neither", [2, -1, 0.5, 1.0, "yes", "1", None, [1]])
+def test_what_is_neither_yes_nor_no_is_refused(neither) -> None:
+    with pytest.raises(InputError, match=r"snr=.* is not allowed: it takes true or false, or 1 or 0"):
+        TrainConfig(snr=neither)

@@ -10,17 +10,18 @@ from sdebnn.runs import TrainConfig
 
 
 def step_sizes(config: TrainConfig, total: int) -> optax.Schedule:
-    """The step size by gradient step: a linear rise from 0, then `config.schedule`.
+    """The step size by gradient step, as `config.step_size` has it but for rounding.
 
     **Arguments:**
 
     - `total`: gradient steps of the whole run.
     """
+    # Within the compiled step, in its single precision, and counted by the optimiser's state: numbers handed to it from
+    # outside are rounded otherwise, and runs and checkpoints that there are would not go on to the bit.
     peak = config.learning_rate
     warmup = min(config.warmup_steps, total // 2)
     rest = max(total - warmup, 1)
     after = {
-        # One step longer than the run, so that its last step is not of size zero.
         "cosine": lambda: optax.cosine_decay_schedule(peak, rest + 1),
         "exponential": lambda: optax.exponential_decay(peak, rest, 0.01),
         "stairs": lambda: optax.piecewise_constant_schedule(
@@ -40,7 +41,7 @@ def build_optimiser(config: TrainConfig, total: int) -> optax.GradientTransforma
 
 
 def kl_shares(config: TrainConfig, steps_per_epoch: float | int) -> Callable[[Any], Any]:
-    """The share of `kl_coef` that counts at a gradient step (from 0): a linear rise over `config.kl_warmup` epochs."""
+    """The share of `kl_coef` that counts by gradient step, as `config.kl_share` has it but for rounding."""
     steps = config.kl_warmup * steps_per_epoch
     if steps == 0:
         return lambda step: 1.0

@@ -22,7 +22,6 @@ from sdebnn.torchbnn.learning import processes
 from sdebnn.torchbnn.learning.arrays import check_names, load_named_arrays, to_named_arrays
 from sdebnn.torchbnn.learning.model import Model, build_model, build_predictor
 from sdebnn.torchbnn.learning.objective import Objective
-from sdebnn.torchbnn.learning.step_sizes import kl_share, step_size
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
@@ -95,7 +94,7 @@ class TorchLearner:
         if self.config.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self.config.clip_norm, norm)
         for group in self._optimiser.param_groups:
-            group["lr"] = step_size(self.config, self._total, step)
+            group["lr"] = self.config.step_size(step, self._total)
         self._optimiser.step()
         with torch.no_grad():
             for name, average in self._average.items():
@@ -197,7 +196,7 @@ class TorchLearner:
     def _add_gradients(self, x: Any, y: Any, step: int) -> dict[str, torch.Tensor]:
         """Adds up the gradients of every slice under every weight path; returns the means of the losses' parts."""
         config, own = self.config, processes.share(x.shape[1])
-        share = kl_share(config, self._steps_per_epoch, step)
+        share = config.kl_share(step, self._steps_per_epoch)
         draws = list(itertools.product(zip(x[:, own], y[:, own], strict=True), range(config.train_samples)))
         parts = []
         for number, ((inputs, targets), sample) in enumerate(draws, 1):

@@ -81,9 +81,7 @@ def _block(model: str, config: TrainConfig, shape: tuple[int, ...]) -> nn.Module
     layout.run(fx, torch.empty(layout.size, device="meta"), torch.empty(1, *shape, device="meta"), 0.0)
     if config.precision == "bfloat16":
         fx = Bfloat16(fx)
-    solver = Solver(
-        config.steps, config.method, config.adjoint, config.rtol, config.atol, bool(config.adjoint_adaptive)
-    )
+    solver = Solver(config.steps, config.method, config.adjoint, config.rtol, config.atol, config.adjoint_adaptive)
     if model == "sdebnn":
         process = WeightProcess(drift_network(config.drift_widths), config.weight_prior())
         return SDEBNN(fx, process, solver, kl_estimator=config.kl_estimator)

@@ -11,14 +11,12 @@ import torch
 from torch import nn
 
 from sdebnn import brax
-from sdebnn.brax.learning.optimiser import kl_shares, step_sizes
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
 from sdebnn.torchbnn import Categorical, MeanField, bnn_serial, build_learner
 from sdebnn.torchbnn.learning.learner import TorchLearner
 from sdebnn.torchbnn.learning.model import Model
-from sdebnn.torchbnn.learning.step_sizes import kl_share, step_size
 from sdebnn.training import Stopped, fit
 
 X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
@@ -109,23 +107,6 @@ def test_a_gradient_that_is_not_finite_is_dated() -> None:
     for step in range(3):
         learner.gradient_step(X[None, :8] * np.float32(np.nan if step == 1 else 1), Y[None, :8], step)
     assert learner.first_bad() == 2
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "exponential", "stairs", "constant"])
-def test_step_sizes_and_kl_weights_are_those_of_jax(schedule: str) -> None:
-    config = TrainConfig(schedule=schedule, kl_warmup=1.5)
-    with jax.numpy_dtype_promotion("standard"):
-        expected = step_sizes(config, 90)
-        np.testing.assert_allclose(
-            [step_size(config, 90, step) for step in range(90)],
-            [expected(step) for step in range(90)],
-            rtol=1e-4,
-            atol=1e-8,
-        )
-        share = kl_shares(config, 10)
-        np.testing.assert_allclose(
-            [kl_share(config, 10, s) for s in range(30)], [share(s) for s in range(30)], rtol=1e-6
-        )
 
 
 def test_evaluations_are_those_of_every_block_wherever_it_is() -> None:

@@ -1,0 +1,60 @@
+"""The law of the weights over depth."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, no_type_check
+
+from sdebnn.priors import PRIORS, Prior, prior_by_name
+from sdebnn.runs.choices.choice import Choices, choice
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriorChoices(Choices):
+    """Prior."""
+
+    prior: str = choice(
+        "ou",
+        "law of the weights over depth: " + "; ".join(f"{name}, {law.summary}" for name, law in PRIORS.items()),
+        choices=tuple(PRIORS),
+    )
+    sigma: float = choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
+    sigma_scale: Literal["fan_in", "constant"] = choice(
+        "fan_in",
+        "fan_in: sigma counts in standard deviations of the usual initialisation, so the prior's "
+        "stationary standard deviation is "
+        "sigma / sqrt(fan_in); constant: sigma is the diffusion itself, for every weight",
+    )
+    ou_rate: float = choice(
+        1.0, "rate at which the prior pulls weights to its centre; 0 is a prior without drift", low=0
+    )
+    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of the prior: zero, or the learned initial weights")
+    start: Literal["learned", "gaussian"] = choice(
+        "learned", "initial weights: learned as a point, or gaussian under prior and posterior"
+    )
+    noisy_weights: float = choice(
+        1.0, "share of every block's weights that have noise; the others follow an ODE", above=0, high=1
+    )
+    noisy_from: float = choice(0.0, "depth from which weights have noise; before, they follow an ODE", low=0, high=1)
+    noisy_until: float = choice(1.0, "depth until which weights have noise", low=0, high=1)
+
+    def weight_prior(self) -> Prior:
+        """The prior of every block's weights.
+
+        **Raises:** `InputError` for choices that it does not have, or that do not go together.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return prior_by_name(self.prior, _of_prior(dataclasses.asdict(self)), _of_prior(defaults))
+
+
+def _of_prior(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of a prior by the names that laws have for them."""
+    return {
+        "sigma": choices["sigma"],
+        "sigma_scale": choices["sigma_scale"],
+        "rate": choices["ou_rate"],
+        "centre": choices["ou_centre"],
+        "start": choices["start"],
+        "noisy_weights": choices["noisy_weights"],
+        "noisy_depth": (choices["noisy_from"], choices["noisy_until"]),
+    }

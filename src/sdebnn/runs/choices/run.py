@@ -1,0 +1,33 @@
+"""What a run is: the choices that name it."""
+
+import dataclasses
+from typing import Literal, no_type_check
+
+from sdebnn.runs.choices.choice import Choices, choice
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True)
+class RunChoices(Choices):
+    """The run."""
+
+    data: str = choice("digits", "data set: a name or a path to an .npz file with x and y")
+    model: Literal[
+        "sdebnn",
+        "odenet",
+        "hyperodenet",
+        "resnet32",
+        "meanfield_sdebnn",
+        "meanfield_odenet",
+        "meanfield_hyperodenet",
+        "meanfield_resnet32",
+    ] = choice(
+        "sdebnn",
+        "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
+        "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
+        "network with an independent Gaussian for every weight outside the SDE",
+    )
+    framework: Literal["jax", "torch"] = choice("jax", "jax, or torch for PyTorch with torchsde")
+    seed: int = choice(
+        0, "seed of all randomness: the same seed gives the same numbers on the same machine", low=0, high=2**32 - 1
+    )

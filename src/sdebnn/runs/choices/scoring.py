@@ -1,0 +1,31 @@
+"""Predictions and their scores, the log, and checkpoints."""
+
+import dataclasses
+from typing import no_type_check
+
+from sdebnn.runs.choices.choice import Choices, choice
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoringChoices(Choices):
+    """Predictions, scores, log and checkpoints."""
+
+    test_samples: int = choice(16, "weight paths whose predictive probabilities are averaged", low=1)
+    test_examples: int = choice(
+        0, "score only so many of the held-out examples, spread over them in proportion to the classes; 0 is all", low=0
+    )
+    evaluate_every: int = choice(
+        0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
+    )
+    snr: bool = choice(False, "1 logs the signal-to-noise ratio of the gradient")
+    checkpoint_steps: int = choice(
+        0,
+        "gradient steps between checkpoints, from which --resume goes on; 0 is at ends of epochs, at most every 10 s; "
+        "the newest two stay",
+        low=0,
+    )
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Whether the held-out data are looked at after that many epochs, before the end."""
+        return self.evaluate_every > 0 and epoch % self.evaluate_every == 0
