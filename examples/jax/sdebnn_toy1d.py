@@ -24,8 +24,9 @@ from sdebnn.brax import SDEBNN, Augment, Gaussian, Layer, WeightProcess, bnn_ser
 from sdebnn.brax.learning.model import Model
 from sdebnn.brax.learning.objective import objective
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prior_of_weights
+from sdebnn.cli.toy import Log, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress
+from sdebnn.training.toy_problem import START_LOG_RATIO, ToyProblem
 
 
 def weight_process(options: argparse.Namespace) -> WeightProcess:
@@ -103,12 +104,12 @@ def draw_functions(model: Model, params: Any, x: Any, options: argparse.Namespac
     return np.asarray(jax.jit(outputs)(keys))[:, :, 0]
 
 
-def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
+def functions(problem: ToyProblem, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
     """Functions of the prior and of the posterior on the grid, (samples, n) each."""
-    model = build_model(options, noise)
-    params = fit(model, jnp.asarray(x), jnp.asarray(y), options, log)
+    model = build_model(options, problem.noise)
+    params = fit(model, jnp.asarray(problem.x), jnp.asarray(problem.y), options, log)
     return {
-        name: draw_functions(model, params, jnp.asarray(grid), options, prior=name == "prior")
+        name: draw_functions(model, params, jnp.asarray(problem.grid), options, prior=name == "prior")
         for name in ("prior", "posterior")
     }
 

@@ -11,17 +11,17 @@ they have the usual Gaussian prior of a Bayesian neural network. Their posterior
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from sdebnn.cli.outcome import outcome
-from sdebnn.cli.toy import START_LOG_RATIO, Log, draw_toy, parse_toy_flags, prior_of_weights
+from sdebnn.cli.toy import Log, draw_toy, parse_toy_flags, prior_of_weights
 from sdebnn.runs import Progress, TrainConfig
 from sdebnn.torchbnn import SDEBNN, Augment, Gaussian, Serial, Solver, WeightProcess, bnn_serial, drift_network
 from sdebnn.torchbnn.diffeq_layers import activation, dense
+from sdebnn.training.toy_problem import START_LOG_RATIO, ToyProblem
 
 
 class InputStays(nn.Module):
@@ -64,12 +64,12 @@ def start_posterior(block: SDEBNN, output: nn.Module) -> None:
     block.w0_log_ratio += START_LOG_RATIO
 
 
-def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
+def functions(problem: ToyProblem, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:
     """Functions of the prior and of the posterior on the grid, (samples, n) each."""
     torch.manual_seed(options.seed)
     rng = torch.Generator().manual_seed(options.seed)
-    network, likelihood = build_network(options), Gaussian(1, noise)
-    inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    network, likelihood = build_network(options), Gaussian(1, problem.noise)
+    inputs, targets = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
     sizes = TrainConfig(learning_rate=options.lr)
     optimiser = torch.optim.Adam(network.parameters(), lr=options.lr)
     with Progress(options.iters) as progress:
@@ -80,7 +80,7 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
                 [-likelihood.log_prob(likelihood.init(), outputs, targets).mean() for outputs, _ in draws]
             ).mean()
             kl = torch.stack([kl for _, kl in draws]).mean()
-            loss = nll + options.kl_coef / len(x) * kl
+            loss = nll + options.kl_coef / len(inputs) * kl
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"The loss is {loss.item()}; lower --lr (now {options.lr}) or --diff_const.")
             loss.backward()
@@ -94,7 +94,7 @@ def functions(x: Any, y: Any, grid: Any, noise: float, options: argparse.Namespa
             log(step + 1, values)
     print(f"loss {loss.item():.3f}, nll {nll.item():.3f}, kl {kl.item():.3f} at the last step")
     with torch.no_grad():
-        points = torch.from_numpy(grid)
+        points = torch.from_numpy(problem.grid)
         return {
             name: torch.cat(
                 [network(points, rng=rng, prior=name == "prior")[0] for _ in range(options.num_samples)], dim=1

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from sdebnn.cli.toy import fit_and_sample, parse_toy_flags
+from sdebnn.cli.toy import parse_toy_flags
 from sdebnn.data import load
 from sdebnn.runs import MetricsLog, RunFolder
+from sdebnn.training.toy_problem import fit_and_sample
 
 pytest.importorskip("matplotlib")
 
@@ -20,6 +21,12 @@ SPEC.loader.exec_module(example)
 
 
 SMALL = ["--iters", "3", "--nsteps", "2", "--fx_dim", "4", "--fw_dim", "4", "--num_samples", "3"]
+
+
+def fit(*flags):
+    """What the example does with these flags, without a log."""
+    options = parse_toy_flags(flags)
+    return lambda problem: example.functions(problem, options, lambda step, values: None)
 
 
 @pytest.fixture(autouse=True)
@@ -67,9 +74,7 @@ def test_what_cannot_be_used_is_answered_in_a_sentence(tmp_path, capsys):
 )
 def test_the_posterior_is_wide_in_the_gap_narrow_on_the_data_and_narrower_than_the_prior(name, gap, noise):
     dataset = load(name)
-    x, predictives = fit_and_sample(
-        dataset, example.functions, parse_toy_flags(["--ds", name, "--iters", "1000", "--num_samples", "64"])
-    )
+    x, predictives = fit_and_sample(dataset, fit("--ds", name, "--iters", "1000", "--num_samples", "64"))
     inputs, targets = dataset.x_train[:, 0], dataset.y_train[:, 0]
     prior, posterior = (predictives[f"Predictive {of}"].std(axis=0) for of in ("prior", "posterior"))
     on_data = np.interp(inputs, x, posterior)
@@ -82,9 +87,6 @@ def test_the_posterior_is_wide_in_the_gap_narrow_on_the_data_and_narrower_than_t
 
 def test_the_prior_is_not_learned():
     """Parameters move the posterior alone: the same key gives the same functions of the prior before and after."""
-    before, after = (
-        fit_and_sample(load("b20"), example.functions, parse_toy_flags([*SMALL[2:], "--iters", n]))[1]
-        for n in ("1", "20")
-    )
+    before, after = (fit_and_sample(load("b20"), fit(*SMALL[2:], "--iters", n))[1] for n in ("1", "20"))
     np.testing.assert_allclose(before["Predictive prior"], after["Predictive prior"], rtol=1e-5)
     assert not np.allclose(before["Predictive posterior"], after["Predictive posterior"], rtol=1e-3)

@@ -70,15 +70,17 @@ def test_the_toy_command_draws(tmp_path: Path) -> None:
 
 
 def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data() -> None:
-    from sdebnn.cli.toy import fit_and_sample, parse_toy_flags
+    from sdebnn.cli.toy import parse_toy_flags
     from sdebnn.data import load
+    from sdebnn.training.toy_problem import fit_and_sample
 
     spec = importlib.util.spec_from_file_location("torch_toy", ROOT / "examples" / "torch" / "sdebnn_toy1d.py")
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     dataset = load("b40gap")
     flags = "--ds b40gap --iters 1000 --num_samples 64 --nsteps 5 --train_samples 2"
-    x, predictives = fit_and_sample(dataset, example.functions, parse_toy_flags(flags.split()))
+    options = parse_toy_flags(flags.split())
+    x, predictives = fit_and_sample(dataset, lambda p: example.functions(p, options, lambda step, values: None))
     inputs = dataset.x_train[:, 0]
     prior, posterior = (predictives[f"Predictive {name}"].std(axis=0) for name in ("prior", "posterior"))
     on_data = np.interp(inputs, x, posterior)

@@ -27,7 +27,8 @@ from sdebnn.data.cifar import RECORD, parse_cifar10
 from sdebnn.data.idx import gunzip, parse_idx
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
-from sdebnn.runs.config import SMALLEST_REAL
+from sdebnn.runs.choices import allowed
+from sdebnn.runs.choices.choice import SMALLEST_REAL
 from sdebnn.runs.started import read_start
 from sdebnn.training import Learner, checkpointing
 from sdebnn.training.task import Task
@@ -242,8 +243,10 @@ def choices(draw: st.DrawFn) -> TrainConfig:
     for field in draw(st.lists(st.sampled_from(FIELDS), max_size=8, unique=True)):
         limits = field.metadata
         low, high = limits.get("low", limits.get("above", 0)), limits.get("high", limits.get("below", 2**32 - 1))
-        if "choices" in limits:
-            value: st.SearchStrategy[Any] = st.sampled_from(limits["choices"])
+        if texts := allowed(field):
+            value: st.SearchStrategy[Any] = st.sampled_from(texts)
+        elif field.type is bool:
+            value = st.booleans()
         elif field.type is str:
             value = st.text(max_size=9)
         elif field.type is float:

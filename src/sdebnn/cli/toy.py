@@ -1,4 +1,4 @@
-"""What the toy examples of both frameworks share: their flags, the standardised problem and the picture."""
+"""What the toy examples of both frameworks share of a command: their flags, the log and the picture."""
 
 import argparse
 import math
@@ -6,34 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-import numpy as np
-from jaxtyping import Float
-
 from sdebnn import plots
 from sdebnn.cli.parser import Parser
-from sdebnn.data import Dataset, load
+from sdebnn.data import load
 from sdebnn.data.toy import TOYS
 from sdebnn.errors import InputError
 from sdebnn.kl_estimators import KL_ESTIMATORS
-from sdebnn.priors import PRIORS, OrnsteinUhlenbeck, Prior
+from sdebnn.priors import PRIORS, Prior
 from sdebnn.runs import MetricsLog, RunFolder
-
-# The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
-START_LOG_RATIO = -3.0
-# Inputs are scaled so that the data reach this far from 0: the default prior puts its units there, in the gaps and a
-# little beyond.
-REACH = 2.5
+from sdebnn.training.toy_problem import Functions, ToyProblem, fit_and_sample, toy_prior
 
 LOG_EVERY = 10
 
-PRIORS_BY_NAME = {"bm" if name == "brownian" else name: law for name, law in PRIORS.items()}
+PRIOR_NAMES = {"bm" if name == "brownian" else name: name for name in PRIORS}
+"""The names of priors, by those of the flag."""
 
-Functions = dict[str, Float[np.ndarray, "samples n"]]
 Log = Callable[[int, Mapping[str, SupportsFloat]], None]
 """Takes what there is to log after a gradient step, counted from 1. Numbers are read only when it is time to."""
-Fit = Callable[[Any, Any, Any, float, argparse.Namespace, Log], Functions]
-"""Fits standardised targets, `(x, y, grid, noise, options, log)`, and gives functions of the prior and of the posterior
-on the grid."""
+Fit = Callable[[ToyProblem, argparse.Namespace, Log], Functions]
+"""Fits a problem as the options say, and gives functions of the prior and of the posterior on its grid."""
 
 
 def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -85,7 +76,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--prior_dw",
         default="ou",
-        choices=tuple(PRIORS_BY_NAME),
+        choices=tuple(PRIOR_NAMES),
         help="prior: ou, a stationary Ornstein-Uhlenbeck process; the others start at learned weights, bm as Brownian "
         "motion",
     )
@@ -122,30 +113,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def prior_of_weights(options: argparse.Namespace) -> Prior:
     """The prior that the options name."""
-    if options.prior_dw != "ou":
-        return PRIORS_BY_NAME[options.prior_dw](sigma=options.diff_const)
-    # The prior takes the standard deviation of the weights in place of their diffusion.
-    sigma = options.diff_const / (2 * options.ou_rate) ** 0.5
-    return OrnsteinUhlenbeck(sigma=sigma, rate=options.ou_rate, centre="zero", start="gaussian")
-
-
-def _nowhere(step: int, values: Mapping[str, SupportsFloat]) -> None:
-    """Logs nothing."""
-
-
-def fit_and_sample(
-    dataset: Dataset, fit: Fit, options: argparse.Namespace, log: Log = _nowhere
-) -> tuple[Float[np.ndarray, " n"], Functions]:
-    """The grid of inputs (n,), and functions of the prior and of the posterior on it, in the targets' units."""
-    toy = TOYS[dataset.name]
-    x, y = dataset.x_train, dataset.y_train
-    scale = REACH / np.abs(x).max()
-    y_mean, y_std = float(y.mean()), float(y.std())
-    # One function cannot follow two branches; the distance between them is noise to it.
-    noise = options.noise or (toy.noise if len(toy.branches) == 1 else y_std)
-    grid = dataset.x_test[: len(dataset.x_test) // len(toy.branches)]
-    functions = fit(scale * x, ((y - y_mean) / y_std).astype(np.float32), scale * grid, noise / y_std, options, log)
-    return grid[:, 0], {f"Predictive {name}": y_mean + y_std * drawn for name, drawn in functions.items()}
+    return toy_prior(PRIOR_NAMES[options.prior_dw], options.diff_const, options.ou_rate)
 
 
 def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
@@ -166,7 +134,7 @@ def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
             if step % LOG_EVERY == 0 or step == options.iters:
                 metrics.write(step, values, split="train")
 
-        x, predictives = fit_and_sample(dataset, fit, options, log)
+        x, predictives = fit_and_sample(dataset, lambda problem: fit(problem, options, log), options.noise)
     picture = options.output / f"{options.ds}.png"
     plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
     print(f"The picture is {picture}; the losses are in {options.output / options.ds}, for TensorBoard too.")

@@ -1,5 +1,7 @@
 """Data sets by name."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sdebnn.data.cifar import load_cifar10
@@ -12,7 +14,21 @@ from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", *TOYS)
+
+def _load_toy(name: str, data_dir: str | Path | None) -> Dataset:
+    return load_toy(name)
+
+
+LOADERS: dict[str, Callable[[str | Path | None], Dataset]] = {
+    "digits": lambda data_dir: load_digits(),
+    "mnist": lambda data_dir: load_mnist("mnist", data_home(data_dir)),
+    "fashion_mnist": lambda data_dir: load_mnist("fashion_mnist", data_home(data_dir)),
+    "cifar10": lambda data_dir: load_cifar10(data_home(data_dir)),
+    **{name: partial(_load_toy, name) for name in TOYS},
+}
+"""What loads a data set, by its name, from the folder of data sets that `load` was given."""
+
+NAMES = tuple(LOADERS)
 
 
 def load(
@@ -42,12 +58,7 @@ def load(
     if path.suffix:
         raise InputError(
             f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "
-            f"take one of {', '.join(NAMES)}."
+            f"take one of {', '.join(LOADERS)}."
         )
-    refuse_unknown(name, (*NAMES, "a path that ends in .npz"), "a data set")
-    if name == "digits":
-        return load_digits()
-    if name in TOYS:
-        return load_toy(name)
-    home = data_home(data_dir)
-    return load_cifar10(home) if name == "cifar10" else load_mnist(name, home)
+    refuse_unknown(name, (*LOADERS, "a path that ends in .npz"), "a data set")
+    return LOADERS[name](data_dir)
