@@ -1,11 +1,13 @@
 """The one place that knows both frameworks. Each is imported only when a run asks for it."""
 
+import importlib
 import os
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.extras import require
 from sdebnn.runs import TrainConfig
+from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Learner
 
 
@@ -30,22 +32,19 @@ def build_learner(
     the devices.
     """
     require(f"framework={config.framework!r}", config.framework)
+    package = importlib.import_module(FRAMEWORKS[config.framework].package)
     if config.framework == "torch":
         if devices is not None or coordinator is not None:
             raise InputError(
                 "--devices and --coordinator are for JAX; in PyTorch several processes, each with a device, are "
                 "started by torchrun: torchrun --nproc-per-node 2 -m sdebnn train --framework torch ..."
             )
-        from sdebnn import torchbnn
-
-        return torchbnn.build_learner(config, dataset)
-    from sdebnn import brax
-
+        return package.build_learner(config, dataset)
     if coordinator is not None:
-        brax.devices.join(coordinator, processes, process)
+        package.devices.join(coordinator, processes, process)
     elif os.environ.get("WORLD_SIZE", "1") != "1":
         raise InputError(
             "torchrun starts processes for framework='torch'; in JAX one process takes several devices with --devices, "
             "and several processes are joined by --coordinator, --processes and --process."
         )
-    return brax.build_learner(config, dataset, devices=devices)
+    return package.build_learner(config, dataset, devices=devices)

@@ -17,6 +17,7 @@ from sdebnn.runs import checkpoint
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.curves import curves
 from sdebnn.runs.folder import RunFolder
+from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.runs.log import MetricsLog
 from sdebnn.runs.started import STANDARD, Started, read_record
 
@@ -83,7 +84,7 @@ def _differing(config: TrainConfig) -> dict[str, Any]:
 
 
 def _facts(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    facts = {"Framework": {"jax": "JAX", "torch": "PyTorch"}[config.framework], "Seed": str(config.seed)}
+    facts = {"Framework": FRAMEWORKS[config.framework].title, "Seed": str(config.seed)}
     if records:
         facts["Gradient steps"] = str(max(record["step"] for record in records))
         ended = records[-1].get("time", -1.0)
@@ -178,7 +179,7 @@ def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str
         ]
     # No command has a builder of the user's own, or arrays that were in memory.
     standard, folder = started.builder in (None, STANDARD), repr(str(run.path))
-    package = {"jax": "sdebnn.brax", "torch": "sdebnn.torchbnn"}[config.framework]
+    package = FRAMEWORKS[config.framework].package
     differing = "".join(f", {name}={value!r}" for name, value in _differing(config).items())
     choices = f"TrainConfig.for_data({config.data!r}{differing})"
     return [

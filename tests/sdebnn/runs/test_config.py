@@ -9,8 +9,9 @@ import pytest
 
 from sdebnn.errors import InputError
 from sdebnn.runs import PRESETS, TrainConfig
-from sdebnn.runs.choices import PriorChoices
+from sdebnn.runs.choices import PriorChoices, allowed
 from sdebnn.runs.config import SECTIONS
+from sdebnn.runs.frameworks import FRAMEWORKS
 
 
 def test_a_configuration_survives_json() -> None:
@@ -177,3 +178,11 @@ def test_yes_and_no_are_bools_and_were_0_and_1(yes) -> None:
 def test_what_is_neither_yes_nor_no_is_refused(neither) -> None:
     with pytest.raises(InputError, match=r"snr=.* is not allowed: it takes true or false, or 1 or 0"):
         TrainConfig(snr=neither)
+
+
+def test_every_framework_that_can_be_chosen_has_a_builder() -> None:
+    (field,) = (field for field in dataclasses.fields(TrainConfig) if field.name == "framework")
+    assert allowed(field) == tuple(FRAMEWORKS)
+    for framework in FRAMEWORKS.values():
+        package = pytest.importorskip(framework.package, exc_type=ImportError)
+        assert callable(package.build_learner)
