@@ -21,6 +21,7 @@ from sdebnn.brax.weights.independent_paths import independent_paths
 from sdebnn.data import Dataset, check_images, to_float
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.runs.choices import DataChoices, OptimiserChoices, ScoringChoices
 from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import likelihood_of
 
@@ -30,10 +31,8 @@ FEWEST = 8
 
 # Choices that networks know nothing of.
 _OF_TRAINING = (
-    "data", "seed", "epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "accumulate", "clip_norm",
-    "augmentation", "class_weight", "likelihood", "kl_coef", "kl_warmup", "train_samples", "test_samples", "ema",
-    "evaluate_every", "test_examples", "max_steps", "checkpoint_steps", "snr", "validation", "task",
-    "layout",
+    "data", "seed", "likelihood", "class_weight", "kl_coef", "kl_warmup", "train_samples",
+    *(field.name for of in (OptimiserChoices, DataChoices, ScoringChoices) for field in dataclasses.fields(of)),
 )  # fmt: skip
 
 
