@@ -23,28 +23,16 @@ from sdebnn.runs.choices import (
 )
 from sdebnn.spelling import nearest
 
-SECTIONS: tuple[type[Choices], ...] = (
-    RunChoices,
-    OptimiserChoices,
-    ObjectiveChoices,
-    NetworkChoices,
-    PriorChoices,
-    SolverChoices,
-    DataChoices,
-    ScoringChoices,
-)
-"""In the order in which they are shown."""
-
 
 # Values come from files and command lines: the checks of `Choices` answer for their types, in sentences.
 @no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(
-    ScoringChoices,
     DataChoices,
-    SolverChoices,
-    PriorChoices,
     NetworkChoices,
+    PriorChoices,
+    SolverChoices,
+    ScoringChoices,
     ObjectiveChoices,
     OptimiserChoices,
     RunChoices,
@@ -105,6 +93,10 @@ class TrainConfig(
         """The defaults that were found to work on the data set, with `choices` in place of them where given."""
         return cls(**{"data": data, **PRESETS.get(data, {}), **choices})
 
+
+# A dataclass has the fields of its last base first.
+SECTIONS: tuple[type[Choices], ...] = TrainConfig.__bases__[::-1]
+"""What a configuration is made of, in the order of its choices."""
 
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
 PRESETS: dict[str, dict[str, Any]] = {
