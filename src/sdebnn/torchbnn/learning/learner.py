@@ -77,7 +77,7 @@ class TorchLearner:
             batch_paths=config.batch_paths,
             class_weights=class_weights,
         )
-        self._objective = DistributedDataParallel(objective) if self.ranks > 1 else objective
+        self._objective = processes.averaged(objective)
         self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._parameters, self._average = named_parameters(self.model), named_parameters(self.predictor)
         self._optimiser = torch.optim.Adam(self._parameters.values(), lr=config.learning_rate)

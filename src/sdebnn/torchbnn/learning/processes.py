@@ -6,13 +6,18 @@ the gradients is then that of the whole batch, with the KL in it once.
 
 import atexit
 import contextlib
+import importlib
 import os
+import weakref
 from collections.abc import Iterator
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from sdebnn.errors import InputError, PeerError
+
+_averaged: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
 def join() -> tuple[int, int]:
@@ -24,11 +29,15 @@ def join() -> tuple[int, int]:
     if not distributed.is_initialized():
         if os.environ.get("WORLD_SIZE", "1") == "1":
             return 0, 1
+        # Its functions take the group of the moment of their import as a default argument, and hold it for ever. The
+        # group has to end with the last that holds it: its threads let go of tensors, and where Python has ended by
+        # then, the process is aborted.
+        importlib.import_module("torch.distributed.nn.functional")
         try:
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", device_id=_gpu())
         except (ValueError, RuntimeError) as error:
             raise InputError(f"The processes could not be joined: {error}") from error
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_leave)
     return distributed.get_rank(), distributed.get_world_size()
 
 
@@ -47,6 +56,15 @@ def share(examples: int) -> slice:
         )
     part = examples // ranks
     return slice(rank * part, (rank + 1) * part)
+
+
+def averaged(objective: nn.Module) -> nn.Module:
+    """The objective; where there are several processes, with gradients that are the mean of theirs."""
+    if join()[1] == 1:
+        return objective
+    module = DistributedDataParallel(objective)
+    _averaged.add(module)
+    return module
 
 
 def total(tensor: torch.Tensor) -> torch.Tensor:
@@ -75,6 +93,13 @@ def follow_first(*tensors: torch.Tensor) -> None:
             with _all_answering():
                 distributed.broadcast(sent, src=0)
             tensor.detach().copy_(sent)
+
+
+def _leave() -> None:
+    for module in _averaged:
+        for name in ("process_group", "reducer", "logger"):
+            delattr(module, name)
+    distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
