@@ -15,6 +15,7 @@ from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
 from sdebnn.brax.weights.weight_path import check_method, draw_path
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import check_estimator
 
 DEPTHS = np.array([0.0, 1.0])
 
@@ -48,9 +49,9 @@ def SDEBNN(
     Outputs are of the highest precision of inputs and parameters; the block is solved in that of single or above.
 
     **Raises:** `InputError` for an `fx` that is no deterministic (init, apply) pair, `steps` that are not positive,
-    anything but a `WeightProcess` and a method that asks for a drift where it is infinite; when `init` is called, for
-    an `fx` that changes the shape of its input, whose outputs for an example depend on the others of the batch (batch
-    normalisation), or whose parameters are not real.
+    anything but a `WeightProcess`, a method that asks for a drift where it is infinite, and an unknown estimator; when
+    `init` is called, for an `fx` that changes the shape of its input, whose outputs for an example depend on the others
+    of the batch (batch normalisation), or whose parameters are not real.
     """
     solver = as_solver("SDEBNN", solver, choices)
     f_x = as_layer(fx, "f_x of SDEBNN")
@@ -60,6 +61,7 @@ def SDEBNN(
             "WeightProcess(drift_network())."
         )
     check_method(process, solver.method)
+    check_estimator(kl_estimator)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         output_shape, w0 = init_vector_field(f_x, rng, input_shape)
