@@ -1,6 +1,7 @@
 """Training runs, the same for both frameworks: the loop over batches, what it keeps, and a finished run read back."""
 
 from sdebnn.errors import Stopped
+from sdebnn.training import prediction_file
 from sdebnn.training.callbacks import Callback, Training
 from sdebnn.training.learner import Learner, WeightPaths
 from sdebnn.training.loop import Fitted, fit
@@ -18,6 +19,7 @@ __all__ = [
     "WeightPaths",
     "class_probabilities",
     "fit",
+    "prediction_file",
     "restore",
     "resume_run",
     "sample_probabilities",
