@@ -4,13 +4,12 @@ The solvers know nothing of sdebnn, and PyTorch must not import them, so `jaxsde
 the two alike. What they are stands there and in `sdebnn.torchbnn.weights.path_kl`.
 """
 
-from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 
 KL_ESTIMATORS = ("stl", "full_mc", "analytic")
 
 
 def check_estimator(name: str) -> str:
     """The name itself. **Raises:** `InputError` for a name that is none of `KL_ESTIMATORS`."""
-    if name not in KL_ESTIMATORS:
-        raise InputError(f"kl_estimator={name!r} is not allowed: it takes {', '.join(KL_ESTIMATORS)}.")
+    refuse_unknown(name, KL_ESTIMATORS, "a kl_estimator")
     return name

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import scipy
 
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
 
 STUDENT_T_DOF = 4.0
 """Degrees of freedom, where nothing else is said: few enough for outliers, with a variance (Lange, Little and Taylor,
@@ -49,8 +50,7 @@ degrees of freedom, is twice the square of its scale."""
 
 def noise_law(name: str) -> NoiseLaw:
     """The law of that name. **Raises:** `InputError` for another name."""
-    if name not in NOISE_LAWS:
-        raise InputError(f"The noise {name!r} is not allowed: it takes {', '.join(NOISE_LAWS)}.")
+    refuse_unknown(name, NOISE_LAWS, "a law of noise")
     return NOISE_LAWS[name]
 
 

@@ -167,5 +167,5 @@ def test_steps_must_be_positive(steps: int) -> None:
 
 
 def test_an_estimator_that_there_is_not_is_refused_before_it_is_asked() -> None:
-    with pytest.raises(InputError, match="kl_estimator='mc' is not allowed: it takes stl, full_mc, analytic"):
+    with pytest.raises(InputError, match=r"'mc' is not a kl_estimator.*stl, full_mc, analytic"):
         block(kl_estimator="mc")
