@@ -150,10 +150,11 @@ def _with_numbers_as_arguments(closed: ClosedJaxpr) -> ClosedJaxpr:
     variables, values, equations = list(closed.jaxpr.constvars), list(closed.consts), []
 
     def argument(operand: Any) -> Any:
-        if not (isinstance(operand, Literal) and operand.aval.shape == () and _is_real(operand.aval)):
+        aval: Any = operand.aval
+        if not (isinstance(operand, Literal) and aval.shape == () and jnp.issubdtype(aval.dtype, jnp.floating)):
             return operand
-        variables.append(Var(operand.aval))
-        values.append(np.asarray(operand.val, operand.aval.dtype))
+        variables.append(Var(aval))
+        values.append(np.asarray(operand.val, aval.dtype))
         return variables[-1]
 
     for equation in closed.jaxpr.eqns:
@@ -161,10 +162,6 @@ def _with_numbers_as_arguments(closed: ClosedJaxpr) -> ClosedJaxpr:
             equation = equation.replace(invars=list(map(argument, equation.invars)))
         equations.append(equation)
     return ClosedJaxpr(closed.jaxpr.replace(constvars=variables, eqns=equations), values)
-
-
-def _is_real(aval: Any) -> bool:
-    return bool(jnp.issubdtype(aval.dtype, jnp.floating))
 
 
 def _needs_numbers(jaxpr: Any) -> bool:

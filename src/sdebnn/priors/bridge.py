@@ -17,11 +17,10 @@ class Bridge(Prior):
     **Arguments:**
 
     - `rate`: how fast weights are pulled to the centre at first, in 1 / depth; 0 is the Brownian bridge.
-    - the others: of `Prior`.
+    - `centre`, and the others: of `Prior`.
     """
 
     summary: ClassVar[str] = "back at the centre at depth 1"
-    pinned: ClassVar[bool] = True
 
     rate: float = 1.0
     centre: str = "w0"
@@ -37,7 +36,7 @@ class Bridge(Prior):
     @property
     def unit_diffusion(self) -> float:
         # The widest is the middle, where the variance is tanh(rate / 2) / (2 rate).
-        return 2.0 if self.rate == 0 else float((2 * self.rate / np.tanh(self.rate / 2)) ** 0.5)
+        return 2.0 if self.rate < 1e-8 else float((2 * self.rate / np.tanh(self.rate / 2)) ** 0.5)
 
     def moments(
         self, w0: Float[np.ndarray, " p"], sigma: Float[np.ndarray, " p"], ts: Float[np.ndarray, " times"]
@@ -51,15 +50,15 @@ class Bridge(Prior):
         return centre[None] + (w0 - centre)[None] * mean[:, None], np.sqrt(to_t * from_t / whole)[:, None] * sigma[None]
 
     def _variance(self, length: Float[np.ndarray, " times"]) -> Float[np.ndarray, " times"]:
-        return length if self.rate == 0 else -np.expm1(-2 * self.rate * length) / (2 * self.rate)
+        return length if self.rate < 1e-8 else -np.expm1(-2 * self.rate * length) / (2 * self.rate)
 
 
 def _x_coth_x(x: Any, largest: float) -> Any:
     """x coth(x) for numbers from 0 to `largest`, by arithmetic alone and without cancellation: the continued fraction
     of a part of x that is at most 1, and then doubled, as 2x coth(2x) = x coth(x) + x^2 / (x coth(x)).
     """
-    doublings = max(0, int(np.ceil(np.log2(largest)))) if largest > 0 else 0
-    x = x / 2**doublings
+    doublings = max(0, int(np.ceil(np.log2(largest)))) if largest > 1 else 0
+    x = x / 2.0**doublings
     value = 1.0 + x * x / (3.0 + x * x / (5.0 + x * x / (7.0 + x * x / (9.0 + x * x / 11.0))))
     for _ in range(doublings):
         value = value + x * x / value

@@ -21,12 +21,15 @@ PRIORS: dict[str, type[Prior]] = {
 """By the names of `--prior`."""
 
 
-def prior_by_name(name: str, choices: Mapping[str, Any], defaults: Mapping[str, Any]) -> Prior:
+def prior_by_name(
+    name: str, choices: Mapping[str, Any], defaults: Mapping[str, Any], called: Mapping[str, str] | None = None
+) -> Prior:
     """The law of that name with those of the choices that it has.
 
     **Arguments:**
 
     - `choices`: values of all fields that laws have; `defaults`: what they are where nobody has chosen.
+    - `called`: what these choices are called where they are made, if not as the fields.
 
     **Raises:** `InputError` for a name that is none of `PRIORS`, for choices that the law does not have and that are
     not the defaults, and as the law itself.
@@ -36,8 +39,9 @@ def prior_by_name(name: str, choices: Mapping[str, Any], defaults: Mapping[str, 
     known = {field.name for field in dataclasses.fields(PRIORS[name])}
     for choice, value in choices.items():
         if choice not in known and value != defaults[choice]:
+            made = (called or {}).get(choice, choice)
             raise InputError(
-                f"The prior {name!r} takes no {choice}, which is {value!r}: leave it at {defaults[choice]!r}, or "
+                f"The prior {name!r} takes no {made}, which is {value!r}: leave it at {defaults[choice]!r}, or "
                 "choose a prior that has one."
             )
     return PRIORS[name](**{choice: value for choice, value in choices.items() if choice in known})
@@ -49,6 +53,12 @@ def as_prior(prior: Any, choices: Mapping[str, Any]) -> Prior:
     **Raises:** `InputError` for anything but a prior, and for both.
     """
     if prior is None:
+        known = [field.name for field in dataclasses.fields(OrnsteinUhlenbeck)]
+        if unknown := set(choices) - set(known):
+            raise InputError(
+                f"WeightProcess got {min(unknown)}; beside the drift it takes a prior, or of an Ornstein-Uhlenbeck "
+                f"process {', '.join(known)}."
+            )
         return OrnsteinUhlenbeck(**choices)
     if not isinstance(prior, Prior):
         raise InputError(

@@ -16,7 +16,7 @@ class OrnsteinUhlenbeck(Prior):
     **Arguments:**
 
     - `rate`: how fast weights are pulled to the centre, in 1 / depth; 0 is a prior without drift.
-    - the others: of `Prior`.
+    - `centre`, `start`, and the others: of `Prior`.
     """
 
     summary: ClassVar[str] = "pulled to a centre (Ornstein-Uhlenbeck)"

@@ -16,9 +16,12 @@ class Prior(abc.ABC):
     """The law of a block's weights over depth, dw = drift(w, t) dt + sigma dB: what the approximate posterior, which
     adds a network to the drift, is held to by the path KL.
 
-    A law says `drift`; where its weights are not the whole state, `state_width`; and what is known of it: `moments`,
-    `stationary`, `unit_diffusion`. Laws whose drift has a centre, or whose start may be random, have the fields
-    `centre` and `start`.
+    A law is a frozen dataclass that says `drift`; where its weights are not the whole state, `state_width`; and what is
+    known of it: `moments`, `unit_diffusion`, `stationary`. Two fields are a law's own, if it has them:
+
+    - `centre`: `"w0"`: the drift is told the learned initial weights as its centre, as without this field; `"zero"`.
+    - `start`: `"learned"`: w_0 is a point, as without this field; `"gaussian"`: it is Gaussian under both, around the
+      learned point under the posterior, and with the stationary law under the prior.
 
     **Arguments:**
 
@@ -28,11 +31,9 @@ class Prior(abc.ABC):
       proportion to the usual initialisation.
     - `noisy_weights`: the share of the weights that have noise, the first ones in w.
     - `noisy_depth`: from where to where they have it; (0, 0) is nowhere: the weights follow an ODE.
-    - `centre`: `"w0"`: the learned initial weights; `"zero"`.
-    - `start`: `"learned"`: w_0 is a point; `"gaussian"`: it is Gaussian under both, around the learned point under the
-      posterior, and with the stationary law under the prior.
 
-    **Raises:** `InputError` unless the numbers are in their ranges and the names are among those above.
+    **Raises:** `InputError` unless the numbers are in their ranges and the names are among those above, and for a law
+    that contradicts itself.
     """
 
     summary: ClassVar[str] = ""
@@ -40,9 +41,6 @@ class Prior(abc.ABC):
 
     state_width: ClassVar[int] = 1
     """1: the state is the weights. 2: it is their velocity, which has the noise, and the weights, that it moves."""
-
-    pinned: ClassVar[bool] = False
-    """Whether the drift is infinite at depth 1, where solvers then must not ask for it."""
 
     sigma: float = 0.1
     sigma_scale: str = "fan_in"
@@ -62,7 +60,15 @@ class Prior(abc.ABC):
             if getattr(self, name) not in allowed:
                 names = " or ".join(map(repr, allowed))
                 raise InputError(f"The weight process got {name}={getattr(self, name)!r}; it takes {names}.")
-        if self.start == "gaussian" and not self.stationary:
+        for name in ("unit_diffusion", "stationary"):
+            if callable(getattr(self, name)):
+                raise InputError(f"{type(self).__name__} says {name} by a method; put @property above it.")
+        if self.state_width not in (1, 2):
+            raise InputError(
+                f"{type(self).__name__} has state_width={self.state_width!r}; it takes 1, the weights, or 2, their "
+                "velocity and the weights."
+            )
+        if self.start == "gaussian" and not (self.stationary and self.state_width == 1):
             raise InputError(
                 f"The weight process got start='gaussian' with {_described(self)}, which has no stationary law for "
                 "w_0; take one that has, an Ornstein-Uhlenbeck process of positive rate, or start='learned'."
@@ -98,21 +104,41 @@ class Prior(abc.ABC):
         **Arguments:**
 
         - `t`: the depth, a number or an array of one.
-        - `centre`: the initial weights where the choice `centre` is `"w0"`, else 0.
+        - `centre`: the initial weights, or 0 where the field `centre` is `"zero"`.
         """
+
+    def checked_drift(self, parts: tuple[Any, ...], t: Any, centre: Any) -> tuple[Any, ...]:
+        """`drift` of a state of `state_width` parts, and as many parts.
+
+        **Raises:** `InputError` unless it is one number of their kind for each of theirs.
+        """
+        moved = (self.drift(parts[0], t, centre),) if len(parts) == 1 else self.drift(parts, t, centre)
+        like = [(tuple(part.shape), part.dtype) for part in parts]
+        got = [
+            (tuple(part.shape), part.dtype) if hasattr(part, "dtype") and hasattr(part, "shape") else repr(part)
+            for part in (moved if isinstance(moved, tuple | list) else [moved])
+        ]
+        if got != like:
+            raise InputError(
+                f"The drift of the prior {type(self).__name__} gives {got} for a state of {like}; it gives one number "
+                "for each, of the same type, by arithmetic on w: 0 * w where there is none."
+            )
+        return tuple(moved)
 
     def moments(
         self, w0: Float[np.ndarray, " p"], sigma: Float[np.ndarray, " p"], ts: Float[np.ndarray, " times"]
     ) -> tuple[Float[np.ndarray, "times p"], Float[np.ndarray, "times p"]] | None:
-        """Mean and standard deviation of every weight at the depths `ts`, where all weights have noise at all depths;
-        from the learned initial weights and every weight's own diffusion. `None` where they are not known.
+        """Mean and standard deviation of weights at the depths `ts`, where all have noise at all depths; from their
+        learned initial values and their diffusions. They are a part of a block's weights, and each is moved by itself.
+        `None` where the moments are not known.
         """
         return None
 
     @property
     def unit_diffusion(self) -> float:
         """The diffusion with which a weight has a standard deviation of 1: of its stationary law, or where there is
-        none, of the widest that it has between depth 0 and 1.
+        none, of the widest that it has between depth 0 and 1. Where a law does not say it, `sigma` is the diffusion of
+        a weight of one input.
         """
         return 1.0
 
@@ -145,15 +171,27 @@ class Prior(abc.ABC):
 
 
 def check_end(prior: Prior, asked_by: str) -> None:
-    """**Raises:** `InputError` for a pinned law with a solver that asks for its drift at depth 1, whose choice
-    `asked_by` is; empty where it does not ask.
+    """**Raises:** `InputError` for a law whose drift is infinite at depth 1 with a solver that asks for it there, whose
+    choice `asked_by` is; empty where it does not ask.
     """
-    if prior.pinned and asked_by:
+    if asked_by and prior.noisy_depth[1] == 1 and not _is_finite_at_the_end(prior):
         raise InputError(
-            f"The drift of the prior {_described(prior)} is infinite at depth 1, and {asked_by} asks for it there: "
-            "take a method that does not, euler_maruyama or midpoint, in fixed steps and with adjoint='backprop', or "
-            "another prior."
+            f"The drift of the prior {_described(prior)} is infinite at depth 1, and {asked_by} asks for it there; "
+            "euler_maruyama and midpoint do not, in fixed steps with adjoint='backprop'. Take these, or another prior."
         )
+
+
+def _is_finite_at_the_end(prior: Prior) -> bool:
+    parts, centre = [np.array([0.7, -0.4])] * prior.state_width, np.array([0.2, 0.1])
+    try:
+        with np.errstate(all="ignore"):
+            moved = prior.drift(parts[0] if prior.state_width == 1 else tuple(parts), 1.0, centre)
+            return bool(np.isfinite(np.asarray(moved, np.float64)).all())
+    except ZeroDivisionError:
+        return False
+    except Exception:
+        # It is written for the numbers of one framework, which has its own say.
+        return True
 
 
 def check_rate(prior: Any) -> None:

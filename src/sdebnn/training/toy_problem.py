@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32
 
 from sdebnn.data import Dataset
 from sdebnn.data.toy import TOYS
-from sdebnn.priors import PRIORS, OrnsteinUhlenbeck, Prior
+from sdebnn.priors import OrnsteinUhlenbeck, Prior, prior_by_name
 
 # The posterior of the initial weights starts at e^-3 of the prior's spread: from the prior itself nothing is learned.
 START_LOG_RATIO = -3.0
@@ -31,18 +31,22 @@ class ToyProblem(NamedTuple):
     noise: float
 
 
-def toy_prior(name: str, diffusion: float, rate: float) -> Prior:
+def toy_prior(name: str, diffusion: float, rate: float | None = None) -> Prior:
     """The prior of a toy network's weights.
 
     **Arguments:**
 
     - `name`: one of `sdebnn.priors.PRIORS`. With `"ou"` the weights are stationary around zero; with the others they
       start at learned ones.
-    - `diffusion`: of a weight with one input.
-    - `rate`: of `"ou"`.
+    - `diffusion`: of a weight with one input, with bridge and integrated_ou its standard deviation where it is widest.
+    - `rate`: of those that have one; 0.0005 for `"ou"` and 1 for others unless given.
+
+    **Raises:** `InputError` for a rate with a prior that has none.
     """
     if name != "ou":
-        return PRIORS[name](sigma=diffusion)
+        choices = {"sigma": diffusion, "rate": 1.0 if rate is None else rate}
+        return prior_by_name(name, choices, {"rate": 1.0}, {"rate": "ou_rate"})
+    rate = 0.0005 if rate is None else rate
     # The prior takes the standard deviation of the weights in place of their diffusion.
     return OrnsteinUhlenbeck(sigma=diffusion / (2 * rate) ** 0.5, rate=rate, centre="zero", start="gaussian")
 

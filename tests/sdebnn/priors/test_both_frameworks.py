@@ -50,8 +50,6 @@ class Spring(Prior):
 class Funnel(Prior):
     """A law whose drift is infinite at depth 1."""
 
-    pinned = True
-
     def drift(self, w: Any, t: Any, centre: Any) -> Any:
         return (centre - w) / (1.0 - t)
 
@@ -153,8 +151,45 @@ def test_what_is_no_prior_and_what_is_beside_one_is_refused() -> None:
         drift = framework.drift_network((2,))
         with pytest.raises(InputError, match=re.escape("a prior and sigma beside it; these are choices of the prior")):
             framework.WeightProcess(drift, Tide(), sigma=0.1)
+        with pytest.raises(InputError, match="WeightProcess got sigmaa; beside the drift it takes a prior, or of an"):
+            framework.WeightProcess(drift, sigmaa=0.1)
     with pytest.raises(InputError, match="says prior_drift of its own"):
         type("Own", (torchbnn.WeightProcess,), {"prior_drift": lambda self, params, correct: None})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wrong(Prior):
+    """A law that gives what it is told to."""
+
+    gives: Any = None
+
+    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+        return self.gives(w)
+
+
+@pytest.mark.parametrize(
+    "gives", [lambda w: -3.0 * w[:1], lambda w: 0.0, lambda w: w.mean(), lambda w: (w, w), lambda w: w > 0]
+)
+def test_a_drift_that_is_not_one_number_for_each_weight_is_refused(gives: Any) -> None:
+    prior = Wrong(gives=gives)
+    process = brax.WeightProcess(brax.drift_network((2,)), prior)
+    block = brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, steps=2)
+    _, params = block.init(jax.random.key(0), (-1, 3))
+    with pytest.raises(InputError, match=r"The drift of the prior Wrong gives .* it gives one number for each"):
+        block.apply(params, jnp.ones((2, 3)), rng=jax.random.key(1))
+    process = torchbnn.WeightProcess(torchbnn.drift_network((2,)), prior)
+    with pytest.raises(InputError, match=r"The drift of the prior Wrong gives .* it gives one number for each"):
+        torchbnn.SDEBNN(nn.Linear(3, 3), process, steps=2)(torch.ones(2, 3), rng=torch.Generator())
+
+
+def test_a_law_that_contradicts_itself_is_refused() -> None:
+    for own, says in (
+        ({"stationary": lambda self: False}, "says stationary by a method; put @property above it"),
+        ({"unit_diffusion": lambda self: 2.0}, "says unit_diffusion by a method"),
+        ({"state_width": 3}, "has state_width=3; it takes 1, the weights, or 2"),
+    ):
+        with pytest.raises(InputError, match=says):
+            type("Own", (Tide,), own)()
 
 
 def test_noise_for_a_part_of_the_weights_does_not_go_with_velocities() -> None:
@@ -173,5 +208,7 @@ def test_solvers_that_ask_for_an_infinite_drift_are_refused(choices: dict[str, A
     with pytest.raises(InputError, match=says):
         brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, **choices)
     params = process.init(jax.random.key(0), jnp.ones(2))
+    early = brax.WeightProcess(process.drift, Funnel(noisy_depth=(0.0, 0.5)))
+    brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), early, **choices)
     with pytest.raises(InputError, match=says):
         brax.draw_path(process, params, jax.random.key(0), np.linspace(0, 1, 3), steps=2, **choices)

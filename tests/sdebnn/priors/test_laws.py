@@ -14,7 +14,7 @@ VALUES = {"rate": (0.0, 0.6, 3.0), "centre": ("w0", "zero"), "start": ("learned"
 
 def members(law: type[Prior]) -> list[Prior]:
     """The law with several values of the fields that not all laws have."""
-    own = {field.name for field in dataclasses.fields(law)} & VALUES.keys()
+    own = sorted({field.name for field in dataclasses.fields(law)} & VALUES.keys())
     return [law(**dict(zip(own, values, strict=True))) for values in itertools.product(*(VALUES[name] for name in own))]
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from sdebnn.priors import BrownianMotion
+from sdebnn.priors import Bridge, BrownianMotion
 from sdebnn.torchbnn import SDEBNN, HyperODEBlock, Solver, WeightProcess, bnn_serial, drift_network
 
 
@@ -24,7 +24,9 @@ def network(steps: int = 4, **choices) -> bnn_serial:
         ({"sigma": 0.2}, "sigma=0.1, and this block has 0.2"),
         ({"rate": 3.0}, "rate=1, and this block has 3"),
         ({"steps": 8}, "steps=4, and this block has 8"),
-        ({"prior": BrownianMotion()}, "rate=1, and this block has 0; another prior than BrownianMotion, which"),
+        ({"prior": BrownianMotion()}, "rate=1, and this block has 0"),
+        ({"prior": Bridge()}, r"another prior than Bridge\(sigma=0.1, .*\), which this block has"),
+        ({"centre": "zero"}, r"another prior than OrnsteinUhlenbeck\(.*centre='zero'"),
     ],
 )
 def test_parameters_that_go_into_a_block_with_other_choices_say_so(other, says: str) -> None:

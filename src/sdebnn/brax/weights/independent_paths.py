@@ -36,7 +36,7 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
     def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
         batch = inputs.shape[0]
         parts = batch if groups is None else groups
-        if batch % parts:
+        if not parts or batch % parts:
             raise InputError(
                 f"A batch of {batch} examples cannot be divided into {parts} equal parts, each with a weight path of "
                 "its own; take a number that divides it."

@@ -30,7 +30,10 @@ def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
     are no whole number, 1 or more.
     """
     if unknown := set(choices) - set(Solver._fields):
-        raise InputError(f"{block} got {min(unknown)}; of a solver it takes {', '.join(Solver._fields)}.")
+        raise InputError(
+            f"{block} got {min(unknown)}, which neither it nor a solver takes; a solver takes "
+            f"{', '.join(Solver._fields)}."
+        )
     if solver is None:
         solver = Solver(**choices)
     elif not isinstance(solver, Solver):

@@ -144,5 +144,5 @@ class WeightProcess:
     def _law(self, state: State, t: Float[Array, ""], params: Params) -> State:
         centre = ravel_pytree(params["w0"])[0] if self.prior.centre == "w0" else 0.0
         if self.prior.state_width == 1:
-            return self.prior.drift(state, t, centre)
-        return jnp.concatenate(self.prior.drift(self.split(state), t, centre))
+            return self.prior.checked_drift((state,), t, centre)[0]
+        return jnp.concatenate(self.prior.checked_drift(self.split(state), t, centre))

@@ -21,16 +21,19 @@ class PriorChoices(Choices):
     sigma: float = choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
     sigma_scale: Literal["fan_in", "constant"] = choice(
         "fan_in",
-        "fan_in: sigma counts in standard deviations of the usual initialisation, so the prior's "
-        "stationary standard deviation is "
-        "sigma / sqrt(fan_in); constant: sigma is the diffusion itself, for every weight",
+        "fan_in: sigma counts in standard deviations of the usual initialisation, so that of a weight under the prior, "
+        "in its stationary law or where it is widest, is sigma / sqrt(fan_in); constant: sigma is the diffusion "
+        "itself, for every weight",
     )
     ou_rate: float = choice(
-        1.0, "rate at which the prior pulls weights to its centre; 0 is a prior without drift", low=0
+        1.0,
+        "rate of the priors that have one, in 1 / depth: at which ou, and bridge at first, pull weights to the centre, "
+        "and integrated_ou forgets their velocity",
+        low=0,
     )
-    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of the prior: zero, or the learned initial weights")
+    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of ou and bridge: zero, or the learned initial weights")
     start: Literal["learned", "gaussian"] = choice(
-        "learned", "initial weights: learned as a point, or gaussian under prior and posterior"
+        "learned", "initial weights: learned as a point, or, with the prior ou, gaussian under prior and posterior"
     )
     noisy_weights: float = choice(
         1.0, "share of every block's weights that have noise; the others follow an ODE", above=0, high=1
@@ -38,13 +41,18 @@ class PriorChoices(Choices):
     noisy_from: float = choice(0.0, "depth from which weights have noise; before, they follow an ODE", low=0, high=1)
     noisy_until: float = choice(1.0, "depth until which weights have noise", low=0, high=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.weight_prior()
+
     def weight_prior(self) -> Prior:
         """The prior of every block's weights.
 
         **Raises:** `InputError` for choices that it does not have, or that do not go together.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        return prior_by_name(self.prior, _of_prior(dataclasses.asdict(self)), _of_prior(defaults))
+        names = {name: name for name in defaults}
+        return prior_by_name(self.prior, *map(_of_prior, (dataclasses.asdict(self), defaults, names)))
 
 
 def _of_prior(choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from torch import nn
 
 
 def array_name(parameter: str) -> str:
-    """The name of an array: parts joined by `/`. An `ODEBlock` has the names of the network that it holds."""
-    parts = (part for part in parameter.split(".") if part != "_fx")
+    """The name of an array: parts joined by `/`. What holds one network, as an `ODEBlock` does, has its names."""
+    parts = (part for part in parameter.split(".") if part not in ("_fx", "_layer"))
     return "/".join("likelihood" if part == "likelihood_params" else part for part in parts)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torchsde
 from torch import nn
@@ -73,7 +74,10 @@ def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
     **Raises:** `InputError` for both, for choices that a solver does not have, and as `check_solver`.
     """
     if unknown := set(choices) - set(Solver._fields):
-        raise InputError(f"{block} got {min(unknown)}; of a solver it takes {', '.join(Solver._fields)}.")
+        raise InputError(
+            f"{block} got {min(unknown)}, which neither it nor a solver takes; a solver takes "
+            f"{', '.join(Solver._fields)}."
+        )
     if solver is None:
         return check_solver(Solver(**choices))
     if choices:
@@ -88,7 +92,7 @@ def check_solver(solver: Solver) -> Solver:
     method = ALIASES.get(solver.method, solver.method)
     if method not in SDE_TYPES:
         raise InputError(f"method={solver.method!r} is not allowed: torchsde takes {', '.join(SDE_TYPES)}.")
-    if not isinstance(solver.steps, int) or solver.steps < 1:
+    if not isinstance(solver.steps, int | np.integer) or solver.steps < 1:
         raise InputError(
             f"steps={solver.steps!r} is not allowed: the solver takes a whole number of steps over depth 0 to 1, 1 or "
             "more."
@@ -109,7 +113,7 @@ def check_solver(solver: Solver) -> Solver:
         )
     if solver.adjoint_adaptive and not (solver.adaptive and solver.adjoint == "stochastic"):
         raise InputError("adjoint_adaptive takes adjoint='stochastic' and a positive rtol or atol.")
-    return solver._replace(method=method)
+    return solver._replace(steps=int(solver.steps), method=method)
 
 
 class PaddedBrownian(torchsde.BaseBrownian):

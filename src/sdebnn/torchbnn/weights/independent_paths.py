@@ -32,11 +32,11 @@ class independent_paths(BayesianModule):
             )
         if groups is not None and groups < 1:
             raise InputError(f"independent_paths got groups={groups}; it takes 1 or more.")
-        self.layer, self.groups = layer, groups
+        self._layer, self.groups = layer, groups
 
     def forward(self, x: torch.Tensor, **kwargs: Any) -> Output:
         parts = len(x) if self.groups is None else self.groups
-        if len(x) % parts:
+        if not parts or len(x) % parts:
             raise InputError(
                 f"A batch of {len(x)} examples cannot be divided into {parts} equal parts, each with a weight path of "
                 "its own; take a number that divides it."
@@ -46,6 +46,6 @@ class independent_paths(BayesianModule):
             if len(kwargs["noise"]) != parts:
                 raise InputError(f"independent_paths got noise for {len(kwargs['noise'])} parts and has {parts}.")
             given = [kwargs | {"noise": noise} for noise in kwargs["noise"]]
-        draws = (self.layer(x, **choices) for x, choices in zip(x.chunk(parts), given, strict=True))
+        draws = (self._layer(x, **choices) for x, choices in zip(x.chunk(parts), given, strict=True))
         outputs, kls = zip(*draws, strict=True)
         return Output(torch.cat(outputs), torch.stack(kls).mean())

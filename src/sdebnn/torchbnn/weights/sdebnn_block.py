@@ -26,10 +26,8 @@ from sdebnn.torchbnn.weights.flat_weights import FlatWeights
 from sdebnn.torchbnn.weights.weight_path import WeightPath
 from sdebnn.torchbnn.weights.weight_process import ProcessParameters, WeightProcess
 
-# In a `state_dict`, by their names in the prior and the solver; behind them a number that tells laws apart.
+# In a `state_dict`, by their names in the prior and the solver.
 CHOICES = ("sigma", "rate", "steps")
-# So many, which half precision holds too.
-LAWS = 251
 
 
 class SDEBNN(BayesianModule):
@@ -134,25 +132,25 @@ class SDEBNN(BayesianModule):
         return path.at(start, ts)
 
     def get_extra_state(self) -> torch.Tensor:
-        """What the parameters were learned with, in a `state_dict`: the numbers of `CHOICES`, float64, which any file
-        of tensors takes.
+        """What the parameters were learned with, in a `state_dict`: the numbers of `CHOICES`, and three more that tell
+        priors apart, float64, which any file of tensors takes.
         """
         prior = self.process.prior
-        law = zlib.crc32(type(prior).__name__.encode()) % LAWS
-        values = prior.sigma, getattr(prior, "rate", 0.0), self.solver.steps, law
-        return torch.tensor(values, dtype=torch.float64)
+        rate = getattr(prior, "rate", 0.0)
+        values = prior.sigma, rate if isinstance(rate, float) else 0.0, self.solver.steps
+        digest = zlib.crc32(repr(prior).encode())
+        return torch.tensor([*values, *(digest >> bits & 0x7F for bits in (0, 7, 14))], dtype=torch.float64)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
-        """Warns where a `state_dict` was saved by a block with other `CHOICES`."""
+        """Warns where a `state_dict` was saved by a block with other choices."""
         own, rounded = self.get_extra_state().tolist(), max(1e-6, torch.finfo(state.dtype).eps)
         others = [
             f"{name}={theirs:g}, and this block has {ours:g}"
             for name, theirs, ours in zip(CHOICES, state.tolist(), own, strict=False)
             if not math.isclose(theirs, ours, rel_tol=rounded)
         ]
-        law = state.tolist()[len(CHOICES) :]
-        if law and not math.isclose(law[0], own[-1], rel_tol=rounded):
-            others.append(f"another prior than {type(self.process.prior).__name__}, which this block has")
+        if not others and state.tolist()[len(CHOICES) :] != own[len(CHOICES) :]:
+            others = [f"another prior than {self.process.prior}, which this block has"]
         if others:
             warnings.warn(
                 f"These parameters were saved by a block with {'; '.join(others)}: make the block with the same, "

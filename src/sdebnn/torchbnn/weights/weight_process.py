@@ -82,11 +82,11 @@ class WeightProcess:
         object.__setattr__(self, "prior", as_prior(prior, choices))
 
     def __init_subclass__(cls) -> None:
-        """**Raises:** `InputError` for a drift of one's own, which would not be asked for."""
+        """**Raises:** `InputError` for a drift of one's own, of which the KL would know nothing."""
         if overridden := {"prior_drift", "posterior_drift"} & set(vars(cls)):
             raise InputError(
-                f"{cls.__name__} says {min(overridden)} of its own, and that of its prior would be taken: write the "
-                "law as a class that inherits sdebnn.priors.Prior, and give it as WeightProcess(drift, prior)."
+                f"{cls.__name__} says {min(overridden)} of its own, and its path KL would still be that of NN: write "
+                "the law as a class that inherits sdebnn.priors.Prior, and give it as WeightProcess(drift, prior)."
             )
 
     def draw_start(
@@ -150,5 +150,5 @@ class WeightProcess:
     def _law(self, params: ProcessParameters) -> StateDrift:
         prior, centre = self.prior, params.start_mean if self.prior.centre == "w0" else 0.0
         if prior.state_width == 1:
-            return lambda t, state: prior.drift(state, t, centre)
-        return lambda t, state: torch.cat(prior.drift(self.split(state), t, centre))
+            return lambda t, state: prior.checked_drift((state,), t, centre)[0]
+        return lambda t, state: torch.cat(prior.checked_drift(self.split(state), t, centre))
