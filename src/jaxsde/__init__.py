@@ -1,7 +1,7 @@
 """Differentiable solvers for stochastic differential equations in JAX."""
 
 from jaxsde.adjoints import ADJOINTS
-from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree, brownian_increments
+from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
 from jaxsde.integrate import solve
@@ -17,8 +17,10 @@ __all__ = [
     "METHODS",
     "SDE",
     "AdaptiveSteps",
+    "BrownianPath",
     "CounterPath",
     "FixedSteps",
+    "Increment",
     "ReplayedPath",
     "Result",
     "Solution",

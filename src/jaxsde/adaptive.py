@@ -20,16 +20,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxsde import loops
-from jaxsde.brownian import CounterPath, Increment, VirtualTree
+from jaxsde.brownian import BrownianPath, Increment, VirtualTree
 from jaxsde.brownian.virtual_tree import Point
 from jaxsde.compiled import Same, once
-from jaxsde.flat_sde import FlatSDE, Leaves, add, precision, scale
+from jaxsde.flat_sde import FlatSDE, add, precision, scale
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
 from jaxsde.steps import AdaptiveSteps
 from jaxsde.times import Rows
+from jaxsde.types import Args, Carry, Leaves, State, TimeVector
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
@@ -90,7 +92,7 @@ class _Clock(NamedTuple):
         return Point(self.cells - p.cell - rest, rest.astype(p.part.dtype) - p.part)
 
 
-def clock_of(path: Any, ts: Any) -> VirtualTree:
+def clock_of(path: BrownianPath, ts: TimeVector) -> VirtualTree:
     """The tree that counts the time of a solve, which is the path itself where there is noise.
 
     **Raises:** `ValueError` where output times are nearer to each other than two cells.
@@ -114,11 +116,11 @@ def clock_of(path: Any, ts: Any) -> VirtualTree:
 def find_grid(
     sde: FlatSDE,
     method: Method,
-    y0: Any,
-    ts: Any,
-    args: Any,
-    path: VirtualTree | CounterPath,
-    dt: Any,
+    y0: Leaves,
+    ts: TimeVector,
+    args: Args,
+    path: BrownianPath,
+    dt: float,
     chosen: AdaptiveSteps,
     apart: float,
 ) -> Grid:
@@ -141,8 +143,8 @@ def find_grid(
 
     kind, first_step = sde.without_functions(), float(dt / tick)
 
-    def run(functions: Any, args: Any, *inputs: Any) -> _State:
-        def search(y0: Any, targets: Point, path: Any, clock: _Clock) -> _State:
+    def run(functions: PyTree, args: Args, *inputs: PyTree) -> _State:
+        def search(y0: Leaves, targets: Point, path: BrownianPath, clock: _Clock) -> _State:
             sde = kind.of(functions)
             return _search(sde, method, y0, targets, args, path, clock, forward, first_step, shortest, chosen)
 
@@ -174,12 +176,12 @@ def find_grid(
     return Grid(rows, end.accepted, end.tried, end.coarse, end.target - 1)
 
 
-def _length(level: Any) -> Any:
+def _length(level: Int[Array, ""]) -> Any:
     """2, 2, 4, 6, 8, 12, 16, 24, ... cells: even, so that half of it is whole."""
     return ((2 + level % 2) << (level // 2)) & ~1
 
 
-def _level(cells: Any, least: int) -> Any:
+def _level(cells: Float[Array, ""], least: int) -> Any:
     """Of the longest length that is no longer than `cells`, a real number, and `least` where that is more."""
     cells = jnp.clip(cells, least, 2.0**30)
     _, exponent = jnp.frexp(cells)
@@ -191,10 +193,10 @@ def _level(cells: Any, least: int) -> Any:
 def _search(
     sde: FlatSDE,
     method: Method,
-    y0: Any,
+    y0: Leaves,
     targets: Point,
-    args: Any,
-    path: VirtualTree | CounterPath,
+    args: Args,
+    path: BrownianPath,
     clock: _Clock,
     forward: bool,
     dt: float,
@@ -205,9 +207,11 @@ def _search(
     dtype = targets.part.dtype
 
     def W(p: Point) -> Leaves:
-        return path.at(clock.on_tree(p, forward), sde.noise_like) if isinstance(path, VirtualTree) else sde.noise_like
+        if isinstance(path, VirtualTree):
+            return path.at(clock.on_tree(p, forward), sde.noise_like)
+        return (None,) * len(sde.noise_like)
 
-    def step(carry: Any, a: Point, b: Point, W0: Leaves, W1: Leaves) -> Any:
+    def step(carry: Carry, a: Point, b: Point, W0: Leaves, W1: Leaves) -> Any:
         return method.step(sde, carry, clock.time(a), clock.since(a, b), Increment(add(W1, scale(-1, W0))), args)
 
     def body(s: _State) -> _State:
@@ -239,7 +243,7 @@ def _search(
         at = 2 * s.accepted
         new = jnp.arange(s.grid.cell.size, dtype=jnp.int32)
 
-        def record(points: Any, m: Any, b: Any) -> Any:
+        def record(points: Num[Array, " points"], m: Num[Array, ""], b: Num[Array, ""]) -> Any:
             points = jnp.where(accept & (new > at), b, points)
             return points.at[at + 1].set(jnp.where(accept, m, points[at + 1]))
 
@@ -277,7 +281,7 @@ def _search(
     return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps), body, start)
 
 
-def _error(y: Any, whole: Any, halves: Any, chosen: AdaptiveSteps) -> Any:
+def _error(y: State, whole: State, halves: State, chosen: AdaptiveSteps) -> Any:
     """Root mean square of the error in units of what is allowed."""
     squares, count, dtype = [], 0, precision(y)
     for a, b, c in zip(y, whole, halves, strict=True):

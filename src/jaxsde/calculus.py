@@ -14,11 +14,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 from jaxsde.choices import one_of
 from jaxsde.flat_sde import aligned
 from jaxsde.noise_contract import has_cross_terms
 from jaxsde.problem import NOISES, check_additive
+from jaxsde.types import Args, State, TimeLike
 
 Function = Callable[[Any, Any, Any], Any]
 
@@ -35,17 +37,17 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
     """
     one_of("noise", noise, NOISES)
 
-    def along_itself(column: Callable[[Any], Any], y: Any) -> Any:
+    def along_itself(column: Callable[[Any], Any], y: State) -> Any:
         direction = _filled(column(y), y)
         return jax.jvp(lambda y: _filled(column(y), y), (y,), (direction,))[1]
 
-    def along_each_entry(y: Any, t: Any, args: Any) -> Any:
+    def along_each_entry(y: State, t: TimeLike, args: Args) -> Any:
         """Of diagonal noise whose column j is g_j alone, but may depend on all of y."""
         products = []
         for k, leaf in enumerate(jax.tree.leaves(y)):
 
-            def of_entry(unit: Any, k: int = k) -> Any:
-                def column(y: Any) -> Any:
+            def of_entry(unit: Array, k: int = k) -> Any:
+                def column(y: State) -> Any:
                     values = jax.tree.leaves(_filled(g(y, t, args), y))
                     entry = [unit * x if j == k else jnp.zeros_like(x) for j, x in enumerate(values)]
                     return jax.tree.unflatten(jax.tree.structure(y), entry)
@@ -56,7 +58,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
             products.append(jax.vmap(of_entry)(units).sum(0))
         return jax.tree.unflatten(jax.tree.structure(y), products)
 
-    def product(y: Any, t: Any, args: Any) -> Any:
+    def product(y: State, t: TimeLike, args: Args) -> Any:
         if noise == "additive":
             check_additive(g, y, t, args)
             return jax.tree.map(jnp.zeros_like, y)
@@ -68,7 +70,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
         size = math.prod(shape)
         basis = jnp.eye(size, dtype=jax.tree.leaves(y)[0].dtype).reshape(size, *shape)
 
-        def times(v: Any) -> Callable[[Any], Any]:
+        def times(v: Array) -> Callable[[Any], Any]:
             if noise_shape is not None:
                 return lambda y: g(y, t, args)(v)
             return lambda y: jax.tree.map(lambda x: jnp.tensordot(x, jnp.asarray(v, x.dtype), 1), g(y, t, args))
@@ -78,7 +80,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
     return product
 
 
-def _filled(tree: Any, y: Any) -> Any:
+def _filled(tree: PyTree, y: State) -> Any:
     """A tree like y, with zeros where `tree` has None."""
     leaves = zip(aligned(tree, y), jax.tree.leaves(y), strict=True)
     return jax.tree.unflatten(
@@ -107,7 +109,7 @@ def stratonovich_to_ito(
 
 
 def _shifted(f: Function, product: Function, factor: float) -> Function:
-    def drift(y: Any, t: Any, args: Any) -> Any:
+    def drift(y: State, t: TimeLike, args: Args) -> Any:
         return jax.tree.map(lambda a, b: a + factor * b, f(y, t, args), product(y, t, args))
 
     return drift

@@ -12,13 +12,16 @@ and compared too, and where that cannot be, nothing is looked up. Callbacks are 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jaxtyping import Array, PyTree
+
+from jaxsde.types import Args
 
 Function = Callable[..., Any]
 
@@ -39,7 +42,7 @@ ARITHMETIC = frozenset({
 class Same:
     """Equal to another of the very same object alone."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -51,10 +54,10 @@ class Same:
 
 def once(
     run: Callable[..., Any],
-    static: Any,
+    static: Hashable,
     functions: Mapping[str, tuple[Function, tuple[Any, ...]] | None],
-    args: Any,
-    *arrays: Any,
+    args: Args,
+    *arrays: PyTree,
 ) -> Any:
     """`run(functions, args, *arrays)`, compiled once for all calls alike, except in a caller's `jit` or without any.
 
@@ -89,7 +92,7 @@ class _Program:
     tree: Any
     key: Any
 
-    def __call__(self, closed_over: Any, *inputs: Any) -> Any:
+    def __call__(self, closed_over: PyTree, *inputs: PyTree) -> Any:
         leaves = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, closed_over))(*jax.tree.leaves(inputs))
         return jax.tree.unflatten(self.tree, leaves)
 
@@ -103,7 +106,7 @@ class _Task:
     names: tuple[str, ...]
     key: Any
 
-    def __call__(self, closed_over: Any, *arrays: Any) -> Any:
+    def __call__(self, closed_over: PyTree, *arrays: PyTree) -> Any:
         def function(name: str) -> Function | None:
             program = self.programs.get(name)
             return program and (lambda *inputs: program(inputs[-1][name], *inputs[:-1]))
@@ -116,8 +119,8 @@ def _compiled(task: _Task) -> Callable[..., Any]:
     return jax.jit(task.__call__)
 
 
-def _trace(function: Function, example: tuple[Any, ...], args: Any) -> tuple[_Program, list[Any]]:
-    def trace(args: Any) -> Any:
+def _trace(function: Function, example: tuple[Any, ...], args: Args) -> tuple[_Program, list[Any]]:
+    def trace(args: Args) -> Any:
         return jax.make_jaxpr(lambda *inputs: function(*inputs, args), return_shape=True)(*example)
 
     try:
@@ -164,15 +167,17 @@ def _with_numbers_as_arguments(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(closed.jaxpr.replace(constvars=variables, eqns=equations), values)
 
 
-def _needs_numbers(jaxpr: Any) -> bool:
+def _needs_numbers(jaxpr: Jaxpr) -> bool:
     """Whether numbers that became arrays are added or compared with each other, or the like.
 
     Python does so in double precision: the difference of two dates, or 1 - rho^2, may be nothing in single precision.
     """
-    numbers = {v for v in jaxpr.constvars if v.aval.shape == () and v.aval.dtype.itemsize < 8}
+    constants: list[Any] = jaxpr.constvars
+    numbers = {v for v in constants if v.aval.shape == () and v.aval.dtype.itemsize < 8}
     for equation in jaxpr.eqns:
-        variables = [v for v in equation.invars if not isinstance(v, Literal)]
-        if variables and numbers.issuperset(variables) and all(v.aval.shape == () for v in equation.invars):
+        operands: list[Any] = equation.invars
+        variables = [v for v in operands if not isinstance(v, Literal)]
+        if variables and numbers.issuperset(variables) and all(v.aval.shape == () for v in operands):
             if equation.primitive.name not in WELL_CONDITIONED:
                 return True
             numbers.update(equation.outvars)
@@ -186,7 +191,7 @@ def _derivative(closed: ClosedJaxpr, reverse: bool) -> ClosedJaxpr:
     moving = [i for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.floating)]
 
     def derivative(inputs: list[Any], directions: list[Any]) -> Any:
-        def function(*chosen: Any) -> Any:
+        def function(*chosen: Array) -> Any:
             values = list(inputs)
             for i, x in zip(moving, chosen, strict=True):
                 values[i] = x
@@ -208,19 +213,19 @@ def _closed_key(closed: ClosedJaxpr, customised: list[str]) -> Any:
     return _key(closed.jaxpr, customised), tuple(consts)
 
 
-def _key(jaxpr: Any, customised: list[str]) -> Any:
+def _key(jaxpr: Jaxpr, customised: list[str]) -> Any:
     """What tells a program from another; names of operations with own rules of derivatives are added to the list."""
     numbers: dict[Any, int] = {}
 
-    def number(variable: Any) -> int:
+    def number(variable: Var) -> int:
         return numbers.setdefault(variable, len(numbers))
 
-    def atom(x: Any) -> Any:
+    def atom(x: Var | Literal) -> Any:
         if isinstance(x, Literal):
             return x.aval, np.asarray(x.val).tobytes()
         return number(x)
 
-    def value(x: Any) -> Any:
+    def value(x: object) -> Any:
         if isinstance(x, Jaxpr):
             return _key(x, customised)
         if isinstance(x, ClosedJaxpr):

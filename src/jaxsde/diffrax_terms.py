@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxsde.choices import one_of
 from jaxsde.problem import NOISES
+from jaxsde.types import Args
 
 
 def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: str = "diagonal") -> Any:
@@ -30,7 +31,7 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
     except ImportError as error:
         raise ImportError("to_diffrax needs diffrax; install it with `pip install diffrax`.") from error
 
-    def control(t: Any, y: Any, args: Any) -> Any:
+    def control(t: Any, y: Any, args: Args) -> Any:
         value = g(y, t, args)
         return lineax.DiagonalLinearOperator(value) if noise in ("diagonal", "additive") else jnp.asarray(value)
 

@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxsde import loops
-from jaxsde.brownian import Increment, VirtualTree, no_increment
+from jaxsde.brownian import BrownianPath, Increment, ReplayedPath, VirtualTree, no_increment
 from jaxsde.brownian.virtual_tree import Point
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
 from jaxsde.times import Rows
+from jaxsde.types import Args, Carry, Index, Time
+
+# Time, length and Brownian increment of a step.
+Where = tuple[Time, Time, Increment]
 
 
 class Interval(NamedTuple):
@@ -44,28 +49,28 @@ class Scheme(NamedTuple):
     inverse: Callable[..., Any] | None
     output: Callable[[Any, Any], Any]
     restart: Callable[[Any], Any] | None
-    locate: Callable[[Any, Interval, Any], tuple[Any, Any, Increment]]
+    locate: Callable[[BrownianPath | None, Interval, Index], Where]
     substeps: int
 
 
 def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
-    def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+    def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         return method.step(sde, carry, t, h, increment, args)
 
-    def inverse(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+    def inverse(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         assert method.inverse is not None
         return method.inverse(sde, carry, t, h, increment, args)
 
-    def output(carry: Any, args: Any) -> Any:
+    def output(carry: Carry, args: Args) -> Any:
         y = sde.unflatten(method.state(carry))
         return y if save is None else save(y)
 
-    def restart(output: Any) -> Any:
+    def restart(output: PyTree) -> Any:
         return tuple(jax.tree.leaves(output))
 
-    def locate(path: Any, interval: Interval, j: Any) -> tuple[Any, Any, Increment]:
+    def locate(path: BrownianPath | None, interval: Interval, j: Index) -> Where:
         index, t, h, sliced, count, on_tree = interval
-        chosen = sliced if path is None else path
+        chosen: Any = sliced if path is None else path
         t = t + jnp.asarray(j, t.dtype) * h
 
         def draw() -> Increment:
@@ -93,7 +98,7 @@ def without_padding(scheme: Scheme) -> Scheme:
     """The scheme, with nothing computed in steps of no length."""
 
     def skip(move: Callable[..., Any]) -> Callable[..., Any]:
-        def moved(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+        def moved(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
             return loops.cond(h == 0, lambda c: c, lambda c: move(c, args, t, h, increment), carry)
 
         return moved
@@ -101,13 +106,13 @@ def without_padding(scheme: Scheme) -> Scheme:
     return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse))
 
 
-def intervals(steps: Rows, path: Any, dtype: Any) -> tuple[Interval, Any]:
+def intervals(steps: Rows, path: BrownianPath, dtype: np.dtype[Any]) -> tuple[Interval, Any]:
     """The rows of steps, stacked, and the path as far as it is not sliced into them."""
-    sliced, rest = (path, None) if path.sliced else (None, path)
-    if path.sliced and steps.count is not None:
+    sliced, rest = (path, None) if isinstance(path, ReplayedPath) else (None, path)
+    if sliced is not None and steps.count is not None:
         number = np.minimum(steps.first[:, None] + np.arange(steps.substeps), steps.total - 1)
         sliced = jax.tree.map(lambda x: x[number], sliced)
-    elif path.sliced and steps.substeps > 1:
+    elif sliced is not None and steps.substeps > 1:
         sliced = jax.tree.map(lambda x: x.reshape(-1, steps.substeps, *x.shape[1:]), sliced)
     on_tree = steps.on_tree if isinstance(path, VirtualTree) else None
     if isinstance(path, VirtualTree) and isinstance(steps.h, np.ndarray):
@@ -117,19 +122,24 @@ def intervals(steps: Rows, path: Any, dtype: Any) -> tuple[Interval, Any]:
 
 
 def solve(
-    scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval, scan: Callable[..., Any] = loops.scan
+    scheme: Scheme,
+    carry: Carry,
+    args: Args,
+    path: BrownianPath | None,
+    xs: Interval,
+    scan: Callable[..., Any] = loops.scan,
 ) -> tuple[Any, Any]:
     """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first."""
 
-    def step(carry: Any, x: Interval, j: Any) -> Any:
+    def step(carry: Carry, x: Interval, j: Index) -> Any:
         return scheme.step(carry, args, *scheme.locate(path, x, j))
 
-    def interval(carry: Any, x: Interval) -> tuple[Any, Any]:
+    def interval(carry: Carry, x: Interval) -> tuple[Any, Any]:
         if scheme.substeps == 1:
             carry = step(carry, x, 0)
         else:
 
-            def substep(carry: Any, p: Any) -> tuple[Any, None]:
+            def substep(carry: Carry, p: PyTree) -> tuple[Any, None]:
                 j, inner = carry
                 return (j + 1, step(inner, x._replace(path=p), j)), None
 

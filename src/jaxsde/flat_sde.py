@@ -11,13 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PyTree
 
-from jaxsde.types import Noise, SDEType
-
-Leaves = tuple[Any, ...]
+from jaxsde.types import Args, Leaves, Noise, SDEType, Shapes, State, Time
 
 
-def aligned(prefix: Any, tree: Any) -> Leaves:
+def aligned(prefix: PyTree, tree: PyTree) -> tuple[Any, ...]:
     """The leaves of `prefix`, one for each of `tree`; `None` in `prefix` stands for a whole subtree."""
     leaves: list[Any] = []
     jax.tree.map(
@@ -29,7 +28,7 @@ def aligned(prefix: Any, tree: Any) -> Leaves:
     return tuple(leaves)
 
 
-def precision(tree: Any) -> np.dtype[Any]:
+def precision(tree: PyTree) -> np.dtype[Any]:
     """The precision that times have beside a state: that of its most precise leaf, single at least."""
     return np.result_type(np.float32, *(leaf.dtype for leaf in jax.tree.leaves(tree)))
 
@@ -39,7 +38,7 @@ def add(*terms: Leaves) -> Leaves:
     return tuple(_sum([leaf for leaf in leaves if leaf is not None]) for leaves in zip(*terms, strict=True))
 
 
-def _nothing(y: Any, t: Any, args: Any) -> None:
+def _nothing(y: State, t: Time, args: Args) -> None:
     return None
 
 
@@ -52,7 +51,7 @@ def _sum(leaves: list[Any]) -> Any:
     return total
 
 
-def scale(factor: Any, leaves: Leaves) -> Leaves:
+def scale(factor: float | int | Array, leaves: Leaves) -> Leaves:
     """`factor` times every leaf, in the leaf's own precision; `None` stays `None`."""
     return tuple(None if x is None else jnp.asarray(factor, x.dtype) * x for x in leaves)
 
@@ -75,7 +74,7 @@ class FlatSDE:
     sde_type: SDEType
     noise: Noise
     like: Any
-    noise_like: Leaves
+    noise_like: Shapes
     matrix_free: bool = False
 
     @property
@@ -84,14 +83,14 @@ class FlatSDE:
         leaves, tree = jax.tree.flatten(self.like)
         return self.sde_type, self.noise, tuple(leaves), tree, self.noise_like, self.matrix_free
 
-    def traceable(self, t: Any) -> dict[str, Any]:
+    def traceable(self, t: jax.ShapeDtypeStruct) -> dict[str, Any]:
         """f and g as functions that give arrays, each with an example of its arguments but args."""
         y, g = self.like, self.g
         if g is None or not self.matrix_free:
             return {"f": (self.f, (y, t)), "g": None if g is None else (g, (y, t))}
         return {"f": (self.f, (y, t)), "g": (lambda y, t, v, args: g(y, t, args)(v), (y, t, self.noise_like[0]))}
 
-    def of(self, functions: Any) -> "FlatSDE":
+    def of(self, functions: PyTree) -> "FlatSDE":
         """The equation with what was made of its `traceable` functions."""
         f, g = functions["f"], functions["g"]
         by_vector = (lambda y, t, args: lambda v: g(y, t, v, args)) if g is not None and self.matrix_free else g
@@ -100,36 +99,37 @@ class FlatSDE:
     def without_functions(self) -> "FlatSDE":
         return dataclasses.replace(self, f=_nothing, g=None)
 
-    def unflatten(self, y: Leaves) -> Any:
+    def unflatten(self, y: PyTree) -> Any:
         return jax.tree.unflatten(jax.tree.structure(self.like), y)
 
-    def drift(self, y: Leaves, t: Any, args: Any) -> Leaves:
+    def drift(self, y: Leaves, t: Time, args: Args) -> Leaves:
         return self._leaves(self.f(self.unflatten(y), t, args))
 
-    def diffusion(self, y: Leaves, t: Any, args: Any) -> Any:
+    def diffusion(self, y: Leaves, t: Time, args: Args) -> Any:
         """g(y, t): leaves, or with matrix-free noise the user's function."""
         if self.g is None:
             return (None,) * len(y)
         g = self.g(self.unflatten(y), t, args)
         return g if self.matrix_free else self._leaves(g)
 
-    def product(self, g: Any, dW: Leaves) -> Leaves:
+    def product(self, g: PyTree, dW: Leaves) -> Leaves:
         """g dW, where `g` is what `diffusion` gave."""
         if self.g is None:
             return g
         if self.matrix_free:
             return self._leaves(g(dW[0]))
         if self.noise == "scalar":
+            assert dW[0] is not None
             return scale(dW[0], g)
         if self.noise == "general":
             return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
         return tuple(None if x is None else x * w for x, w in zip(g, dW, strict=True))
 
-    def noise_term(self, y: Leaves, t: Any, args: Any, dW: Leaves) -> Leaves:
+    def noise_term(self, y: Leaves, t: Time, args: Args, dW: Leaves) -> Leaves:
         """g(y, t) dW."""
         return self.product(self.diffusion(y, t, args), dW)
 
-    def _leaves(self, tree: Any) -> Leaves:
+    def _leaves(self, tree: PyTree) -> Leaves:
         return tuple(
             None if x is None else jnp.asarray(x, leaf.dtype)
             for x, leaf in zip(aligned(tree, self.like), jax.tree.leaves(self.like), strict=True)

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int, PyTree
 
 from jaxsde import loops
 from jaxsde.adaptive import find_grid
 from jaxsde.adjoints import ADJOINTS
-from jaxsde.brownian import CounterPath, VirtualTree
+from jaxsde.brownian import BrownianPath, CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
@@ -34,7 +35,7 @@ from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, known_times, resolution
-from jaxsde.types import Args, Key, Running, Save, State, Times
+from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times
 
 USUAL_METHOD = {"ito": "euler_maruyama", "stratonovich": "midpoint"}
 USUAL_STEPS = FixedSteps()
@@ -50,7 +51,7 @@ def solve(
     steps: FixedSteps | AdaptiveSteps = USUAL_STEPS,
     method: str | None = None,
     adjoint: str = "backprop",
-    brownian: Any = None,
+    brownian: BrownianPath | None = None,
     save: Save | None = None,
     running: Running | None = None,
     check_finite: bool = False,
@@ -117,7 +118,7 @@ class _Posed(NamedTuple):
     args: Any
 
 
-def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any]) -> Any:
+def _path(posed: _Posed, rng: Key | None, brownian: BrownianPath | None, default: Callable[[Any], Any]) -> Any:
     if brownian is not None:
         return brownian
     if posed.sde.g is None:
@@ -126,7 +127,9 @@ def _path(posed: _Posed, rng: Any, brownian: Any, default: Callable[[Any], Any])
     return default(rng)
 
 
-def _adapt(posed: _Posed, steps: AdaptiveSteps, rng: Any, brownian: Any, running: Any) -> tuple[Any, Rows, Stats, Any]:
+def _adapt(
+    posed: _Posed, steps: AdaptiveSteps, rng: Key | None, brownian: BrownianPath | None, running: Running | None
+) -> tuple[Any, Rows, Stats, Any]:
     """The path, the grid that is found on it, what finding it took and how that ended."""
     sde, method, y0, ts, times, args = posed
     first = steps.first(ts)
@@ -136,7 +139,7 @@ def _adapt(posed: _Posed, steps: AdaptiveSteps, rng: Any, brownian: Any, running
     start, end = sorted((ts[0], ts[-1]))
     tol = max(min(span * 2.0**-18, nearest / 4), span * 2.0**-30)
     path = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, tol))
-    path = check_path(path, sde, method, ts, 0)
+    path = check_path(path, sde, method, ts, 0, times.dtype)
     apart = check_adaptive_clock(ts, sde, args, times.dtype, running)
     grid = find_grid(sde, method, y0, ts, args, path, first, steps, apart)
     report_unfinished(grid.reached, times, steps.max_steps)
@@ -147,16 +150,30 @@ def _adapt(posed: _Posed, steps: AdaptiveSteps, rng: Any, brownian: Any, running
 
 
 def _on_grid(
-    posed: _Posed, brownian: Any, grid: Rows, adjoint: str, save: Any, running: Any, check_finite: bool
+    posed: _Posed,
+    brownian: BrownianPath,
+    grid: Rows,
+    adjoint: str,
+    save: Save | None,
+    running: Running | None,
+    check_finite: bool,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
-    path = check_path(brownian, sde, method, ts, grid.total)
+    path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
     check_clock(grid, sde, posed.args, times.dtype, running)
     check_noise(sde, method, y0, times[0], posed.args)
     xs, path = intervals(grid, path, times.dtype)
     kind, substeps, padded = sde.without_functions(), grid.substeps, grid.count is not None
 
-    def run(functions: Any, args: Any, y0: Any, t0: Any, path: Any, xs: Any, outputs: Any) -> Any:
+    def run(
+        functions: PyTree,
+        args: Args,
+        y0: Leaves,
+        t0: Time,
+        path: BrownianPath | None,
+        xs: PyTree,
+        outputs: Int[Array | np.ndarray, " n"] | None,
+    ) -> Any:
         sde, save, running = kind.of(functions), functions["save"], functions["running"]
         carry = method.init(sde, y0, t0, args)
         steps = scheme(sde, method, substeps, None if save is None else lambda y: save(y, args))

@@ -10,36 +10,39 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jaxtyping import Array, ArrayLike, Bool, PyTree
+
+from jaxsde.types import Carry, Index
 
 
 def scan(
-    body: Callable[..., Any], carry: Any, xs: Any, length: int | None = None, *, reverse: bool = False
+    body: Callable[..., Any], carry: Carry, xs: PyTree, length: int | None = None, *, reverse: bool = False
 ) -> tuple[Any, Any]:
     """`jax.lax.scan`."""
     if _inside_shard_map():
         first = jax.tree.map(lambda x: x[0], xs)
         carry = settled(lambda carry: body(carry, first)[0], carry)
 
-    def like_carry(carry: Any, x: Any) -> Any:
+    def like_carry(carry: Carry, x: PyTree) -> Any:
         moved, y = body(carry, x)
         return vary_like(moved, carry), y
 
     return jax.lax.scan(like_carry, carry, xs, length, reverse=reverse)
 
 
-def while_loop(goes_on: Callable[[Any], Any], body: Callable[[Any], Any], carry: Any) -> Any:
+def while_loop(goes_on: Callable[[Any], Any], body: Callable[[Any], Any], carry: Carry) -> Any:
     """`jax.lax.while_loop`."""
     carry = settled(body, carry)
     return jax.lax.while_loop(goes_on, lambda carry: vary_like(body(carry), carry), carry)
 
 
-def fori_loop(start: Any, end: Any, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+def fori_loop(start: Index, end: Index, body: Callable[[Any, Any], Any], carry: Carry) -> Any:
     """`jax.lax.fori_loop`."""
     carry = settled(lambda carry: body(start, carry), carry)
     return jax.lax.fori_loop(start, end, lambda i, carry: vary_like(body(i, carry), carry), carry)
 
 
-def cond(which: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], *operands: Any) -> Any:
+def cond(which: Bool[Array, ""], if_true: Callable[..., Any], if_false: Callable[..., Any], *operands: PyTree) -> Any:
     """`jax.lax.cond`."""
     if _inside_shard_map():
         shapes = [jax.eval_shape(branch, *operands) for branch in (if_true, if_false)]
@@ -51,7 +54,7 @@ def cond(which: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], 
     return jax.lax.cond(which, if_true, if_false, *operands)
 
 
-def settled(body: Callable[[Any], Any], carry: Any) -> Any:
+def settled(body: Callable[[Any], Any], carry: Carry) -> Any:
     """The carry, varying as it does after any number of steps."""
     while _inside_shard_map():
         settled = vary_like(carry, jax.eval_shape(body, carry))
@@ -61,7 +64,7 @@ def settled(body: Callable[[Any], Any], carry: Any) -> Any:
     return carry
 
 
-def vary_alike(tree: Any) -> Any:
+def vary_alike(tree: PyTree) -> Any:
     """Every array of the tree, varying over all axes over which one of them does."""
     if not _inside_shard_map():
         return tree
@@ -69,15 +72,15 @@ def vary_alike(tree: Any) -> Any:
     return jax.tree.map(lambda x: _vary(x, axes) if isinstance(x, jax.Array) else x, tree)
 
 
-def vary_like(tree: Any, like: Any) -> Any:
+def vary_like(tree: PyTree, like: PyTree) -> Any:
     """Every array of the tree, varying over the axes over which that in `like` does, and its own."""
     return jax.tree.map(lambda x, a: _vary(x, _axes(a)), tree, like) if _inside_shard_map() else tree
 
 
-def sum_like(cotangents: Any, primals: Any) -> Any:
+def sum_like(cotangents: PyTree, primals: PyTree) -> Any:
     """Every cotangent (or `None`), summed over the devices over which it varies and its primal does not."""
 
-    def summed(a: Any, x: Any) -> Any:
+    def summed(a: PyTree, x: PyTree) -> Any:
         axes = () if a is None else tuple(_axes(a) - _axes(x))
         return jax.lax.psum(a, axes) if axes else a
 
@@ -88,7 +91,7 @@ def _inside_shard_map() -> bool:
     return bool(jax.sharding.get_abstract_mesh().manual_axes)
 
 
-def _axes(x: Any) -> frozenset[Any]:
+def _axes(x: ArrayLike | jax.ShapeDtypeStruct) -> frozenset[Any]:
     abstract = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
     # Before version 0.10 JAX called it vma.
     kind = getattr(abstract, "manual_axis_type", None)
@@ -96,7 +99,7 @@ def _axes(x: Any) -> frozenset[Any]:
     return found or frozenset()
 
 
-def _vary(x: Any, axes: frozenset[Any]) -> Any:
+def _vary(x: ArrayLike, axes: frozenset[Any]) -> Any:
     missing = tuple(axes - _axes(x))
     if not missing:
         return x

@@ -15,9 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jaxtyping import Array, PyTree
 
 from jaxsde.flat_sde import aligned
+from jaxsde.types import Args, State, Time, TimeLike
 
 # How a value depends on the state: not at all, entry by entry on the leaf of that number, or in another way.
 Dependence = int | str | None
@@ -34,31 +36,34 @@ ENTRYWISE = frozenset({
 # fmt: on
 
 
-def depends_on_state(g: Callable[..., Any], y: Any, t: Any, args: Any) -> bool:
+def depends_on_state(g: Callable[..., Any], y: State, t: TimeLike, args: Args) -> bool:
     """Whether g(y, t, args) is another one at another y."""
-    y, t = jax.tree.map(jnp.asarray, (y, t))
-    closed, dependences, _ = _traced(g, y, t, args)
+    y, time = jax.tree.map(jnp.asarray, (y, t))
+    closed, dependences, _ = _traced(g, y, time, args)
     if all(d is None for d in dependences):
         return False
     with _at_once():
         try:
             return any(
                 _differ(a, b)
-                for values, points in _samples(closed, y, t)
+                for values, points in _samples(closed, y, time)
                 for a, b in itertools.combinations([values(*point) for point in points], 2)
             )
         except (TypeError, ValueError):  # A g with rules of its own for derivatives, among traced values.
             return False
 
 
-def has_cross_terms(g: Callable[..., Any], y: Any, t: Any, args: Any) -> bool:
+def has_cross_terms(g: Callable[..., Any], y: State, t: TimeLike, args: Args, in_order: bool = False) -> bool:
     """Whether the derivative of an entry of g(y, t, args) by another entry of y, times the g of that one, is not zero.
 
     Diagonal noise has no such terms. Where it has none, the derivative of g along (g_1 z_1, g_2 z_2, ...) is z times
     that along g, for every z.
+
+    Where g gathers entries by indices that are traced it may have them or not: yes, unless `in_order` takes an array of
+    indices to be 0, 1, 2, ...
     """
-    y, t = jax.tree.map(jnp.asarray, (y, t))
-    closed, dependences, places = _traced(g, y, t, args)
+    y, time = jax.tree.map(jnp.asarray, (y, t))
+    closed, dependences, places = _traced(g, y, time, args)
     if all(d in (None, place) for d, place in zip(dependences, places, strict=True)):
         return False
     with _at_once():
@@ -80,7 +85,9 @@ def has_cross_terms(g: Callable[..., Any], y: Any, t: Any, args: Any) -> bool:
             )
 
         try:
-            return any(crosses(values, point) for values, points in _samples(closed, y, t) for point in points)
+            return any(
+                crosses(values, point) for values, points in _samples(closed, y, time, in_order) for point in points
+            )
         except (TypeError, ValueError):  # A g that has no derivative in forward mode.
             return False
 
@@ -92,12 +99,12 @@ def _at_once() -> Iterator[None]:
         yield
 
 
-def _traced(g: Callable[..., Any], y: Any, t: Any, args: Any) -> tuple[ClosedJaxpr, list[Dependence], list[int]]:
+def _traced(g: Callable[..., Any], y: State, t: Time, args: Args) -> tuple[ClosedJaxpr, list[Dependence], list[int]]:
     """The jaxpr of the arrays that g gives, how each depends on y, and which leaf of y it belongs to."""
     places: list[int] = []
     leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda y: y, y))
 
-    def arrays(t: Any, *leaves: Any) -> list[Any]:
+    def arrays(t: Time, *leaves: PyTree) -> list[Any]:
         y = jax.tree.unflatten(treedef, leaves)
         values = aligned(g(y, t, args), y)
         places[:] = [k for k, value in enumerate(values) if value is not None]
@@ -109,17 +116,17 @@ def _traced(g: Callable[..., Any], y: Any, t: Any, args: Any) -> tuple[ClosedJax
     return closed, _follow(closed.jaxpr, [None, *range(len(leaves))]), places
 
 
-def _follow(jaxpr: Any, dependences: list[Dependence]) -> list[Dependence]:
+def _follow(jaxpr: Jaxpr, dependences: list[Dependence]) -> list[Dependence]:
     """How the outputs of a jaxpr depend on the state, of how its inputs do."""
     known = dict(zip(jaxpr.invars, dependences, strict=True))
 
-    def of(variable: Any) -> Dependence:
+    def of(variable: Var | Literal) -> Dependence:
         return None if isinstance(variable, Literal) else known.get(variable)
 
     for eqn in jaxpr.eqns:
         inputs = [of(v) for v in eqn.invars]
         found = {d for d in inputs if d is not None}
-        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        inner: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
         outputs: list[Dependence] = [MIXED] * len(eqn.outvars)
         if not found or _is_zero(eqn):
             outputs = [None] * len(eqn.outvars)
@@ -131,27 +138,31 @@ def _follow(jaxpr: Any, dependences: list[Dependence]) -> list[Dependence]:
     return [of(v) for v in jaxpr.outvars]
 
 
-def _is_zero(eqn: Any) -> bool:
+def _is_zero(eqn: JaxprEqn) -> bool:
     """Whether it is a product with the number zero, as in `0 * y + 0.5`."""
     return eqn.primitive.name == "mul" and any(isinstance(v, Literal) and np.all(v.val == 0) for v in eqn.invars)
 
 
-def _keeps_entries(eqn: Any, inputs: list[Dependence]) -> bool:
+def _keeps_entries(eqn: JaxprEqn, inputs: list[Dependence]) -> bool:
     """Whether entry i of the output is made of entry i of each input, counted row by row."""
-    size = eqn.outvars[0].aval.size
+    operands: list[Any] = eqn.invars
+    results: list[Any] = eqn.outvars
     return eqn.primitive.name in ENTRYWISE and all(
-        v.aval.size == size for v, d in zip(eqn.invars, inputs, strict=True) if d is not None
+        v.aval.size == results[0].aval.size for v, d in zip(operands, inputs, strict=True) if d is not None
     )
 
 
-def _samples(closed: ClosedJaxpr, y: Any, t: Any) -> list[tuple[Callable[..., Any], list[list[Any]]]]:
+def _samples(
+    closed: ClosedJaxpr, y: State, t: Time, in_order: bool = False
+) -> list[tuple[Callable[..., Any], list[list[Any]]]]:
     """For two times, g of the leaves of y, and points at which to take it: two of positive numbers, one of both signs
     and, where it is known, the start itself. None where g has effects, or closes over what no number stands for.
     """
     leaves = jax.tree.leaves(y)
     if closed.effects or not all(_is_number(x) for x in closed.consts if isinstance(x, jax.core.Tracer)):
         return []
-    values = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, [_known(x, seed) for seed, x in enumerate(closed.consts, 6)]))
+    known = [_known(x, seed, in_order) for seed, x in enumerate(closed.consts, 6)]
+    values = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, known))
     points = [_numbers(leaves, seed) for seed in (1, 2)]
     points.append([x * jnp.sign(s - 1) for x, s in zip(points[0], _numbers(leaves, 3), strict=True)])
     if not any(isinstance(x, jax.core.Tracer) for x in leaves):
@@ -160,26 +171,35 @@ def _samples(closed: ClosedJaxpr, y: Any, t: Any) -> list[tuple[Callable[..., An
     return [(functools.partial(values, time), points) for time in (start, start + _numbers([start], 4)[0])]
 
 
-def _is_number(x: Any) -> bool:
+def _is_number(x: Array) -> bool:
     return jnp.issubdtype(x.dtype, jnp.number) or x.dtype == jnp.bool
 
 
-def _known(x: Any, seed: int) -> Any:
-    return _numbers([x], seed)[0] if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
+def _known(x: Array | np.ndarray, seed: int, in_order: bool = False) -> Any:
+    return _numbers([x], seed, in_order)[0] if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
 
 
-def _numbers(like: list[Any], seed: int) -> list[Any]:
-    """Numbers between 1/2 and 3/2 in place of those of arrays; zeros for whole numbers, which may be indices."""
+def _numbers(like: list[Any], seed: int, in_order: bool = False) -> list[Any]:
+    """Numbers between 1/2 and 3/2 in place of those of arrays; for whole numbers, which may be indices, zeros, or those
+    of an array 0, 1, 2, ... along its last axis.
+    """
     rng = np.random.default_rng(seed)
-    return [jnp.asarray(rng.uniform(0.5, 1.5, x.shape) * jnp.issubdtype(x.dtype, jnp.inexact), x.dtype) for x in like]
+
+    def stand_in(x: Any) -> Any:
+        numbers = rng.uniform(0.5, 1.5, x.shape)
+        if jnp.issubdtype(x.dtype, jnp.inexact):
+            return numbers
+        return np.broadcast_to(np.arange(x.shape[-1]) if in_order and x.ndim and x.dtype != jnp.bool else 0, x.shape)
+
+    return [jnp.asarray(stand_in(x), x.dtype) for x in like]
 
 
 def _differ(a: list[Any], b: list[Any], size: float = 0.0) -> bool:
     """Whether arrays differ where both are finite, by more than the rounding of numbers of their size and of `size`."""
 
-    def pair(x: Any, y: Any) -> bool:
-        rounding = float(jnp.finfo(x.dtype).eps)
-        x, y = (np.asarray(v, np.float64) for v in (x, y))
+    def pair(*numbers: Array) -> bool:
+        rounding = float(jnp.finfo(numbers[0].dtype).eps)
+        x, y = (np.asarray(v, np.float64) for v in numbers)
         finite = np.isfinite(x) & np.isfinite(y)
         x, y = x[finite], y[finite]
         own = np.maximum(np.abs(x), np.abs(y)).max(initial=0)

@@ -11,10 +11,12 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, PyTree
 
 from jaxsde.flat_sde import precision
 from jaxsde.times import lengths
+from jaxsde.types import Args, State, Time, Times
 
 Estimator = Literal["analytic", "full_mc", "stl"]
 ESTIMATORS = get_args(Estimator)
@@ -22,10 +24,10 @@ ESTIMATORS = get_args(Estimator)
 
 def path_kl(
     u: Callable[[Any, Any, Any], Any],
-    ys: Any,
-    ts: Any,
-    increments: Any = None,
-    args: Any = None,
+    ys: State,
+    ts: Times,
+    increments: PyTree = None,
+    args: Args = None,
     *,
     estimator: str = "analytic",
 ) -> Float[Array, ""]:
@@ -56,9 +58,9 @@ def path_kl(
             "brownian_increments, solve with ReplayedPath(increments), and pass them here."
         )
     times = {leaf.shape[0] for leaf in jax.tree.leaves(ys)}
-    if times != {jnp.shape(ts)[0]}:
+    if times != {np.shape(ts)[0]}:
         raise ValueError(
-            f"path_kl got a path of {sorted(times)} times on a grid of {jnp.shape(ts)[0]}; it needs the solution at "
+            f"path_kl got a path of {sorted(times)} times on a grid of {np.shape(ts)[0]}; it needs the solution at "
             "every step of the grid."
         )
     left = jax.tree.map(lambda y: y[:-1], ys)
@@ -85,7 +87,7 @@ def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analyti
     if estimator not in ESTIMATORS:
         raise ValueError(f"The path KL got estimator={estimator!r}; it takes {', '.join(map(repr, ESTIMATORS))}.")
 
-    def of_step(y: Any, t: Any, h: Any, dW: Any, args: Any) -> Float[Array, ""]:
+    def of_step(y: State, t: Time, h: Time, dW: PyTree, args: Args) -> Float[Array, ""]:
         drift = u(y, t, args)
         kl = 0.5 * jnp.abs(h) * _dot(drift, drift, h.dtype)
         if estimator == "analytic":
@@ -97,7 +99,7 @@ def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analyti
     return of_step
 
 
-def _dot(a: Any, b: Any, dtype: Any) -> Float[Array, ""]:
+def _dot(a: PyTree, b: PyTree, dtype: np.dtype[Any]) -> Float[Array, ""]:
     products = [jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
     return sum((jnp.asarray(x, dtype) for x in products), start=jnp.zeros((), dtype))
 
@@ -111,7 +113,7 @@ def relative_drift(
     `None` the state has no noise and u is `None`.
     """
 
-    def ratio(sigma: Any, q: Any, p: Any) -> Any:
+    def ratio(sigma: Array | None, q: Array, p: Array) -> Any:
         if sigma is None:
             return None
         difference = q - p
@@ -119,7 +121,7 @@ def relative_drift(
         agree = (sigma == 0) & (difference == 0)
         return jnp.where(agree, jnp.zeros_like(difference), difference / jnp.where(agree, jnp.ones_like(sigma), sigma))
 
-    def u(y: Any, t: Any, args: Any) -> Any:
+    def u(y: State, t: Time, args: Args) -> Any:
         sigma = g(y, t, args)
         return jax.tree.map(ratio, sigma, f_q(y, t, args), f_p(y, t, args), is_leaf=lambda x: x is None)
 

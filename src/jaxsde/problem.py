@@ -6,15 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from jaxsde.brownian import CounterPath, ReplayedPath, VirtualTree
+from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
-from jaxsde.flat_sde import FlatSDE, Leaves, aligned
+from jaxsde.flat_sde import FlatSDE, aligned
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
 from jaxsde.times import Rows, is_known
+from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
 NOISES = ("diagonal", "additive", "scalar", "general")
 
@@ -44,7 +46,7 @@ def _offers(method: Method, sde_type: str, noise: str) -> bool:
     return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
 
 
-def check_state(y0: Any) -> Any:
+def check_state(y0: State) -> Any:
     """y0 as a pytree of floating-point arrays."""
     leaves = jax.tree.leaves(y0)
     if not leaves:
@@ -56,7 +58,7 @@ def check_state(y0: Any) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
 
 
-def check_clock(steps: Rows, sde: FlatSDE, args: Any, dtype: Any, running: Any) -> None:
+def check_clock(steps: Rows, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None) -> None:
     """Refuses steps whose times the precision of the state does not tell apart, where it matters."""
     if not isinstance(steps.h, np.ndarray):
         return
@@ -70,7 +72,9 @@ def check_clock(steps: Rows, sde: FlatSDE, args: Any, dtype: Any, running: Any) 
         )
 
 
-def check_adaptive_clock(ts: Any, sde: FlatSDE, args: Any, dtype: Any, running: Any) -> float:
+def check_adaptive_clock(
+    ts: TimeVector, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None
+) -> float:
     """The shortest length of time that f and g tell from none, zero where they need not; refuses ten in all of ts."""
     apart = 8 * float(np.abs(ts).max()) * float(jnp.finfo(dtype).eps)
     span = abs(ts[-1] - ts[0])
@@ -84,8 +88,8 @@ def check_adaptive_clock(ts: Any, sde: FlatSDE, args: Any, dtype: Any, running: 
     return 0.0
 
 
-def _reads_time(sde: FlatSDE, args: Any, dtype: Any) -> bool:
-    def terms(y: Leaves, dW: Leaves, t: Any) -> Any:
+def _reads_time(sde: FlatSDE, args: Args, dtype: np.dtype[Any]) -> bool:
+    def terms(y: Leaves, dW: Leaves, t: Time) -> Any:
         return sde.drift(y, t, args), None if sde.g is None else sde.noise_term(y, t, args, dW)
 
     like = tuple(jax.tree.leaves(sde.like))
@@ -94,7 +98,7 @@ def _reads_time(sde: FlatSDE, args: Any, dtype: Any) -> bool:
     return any(x is t for x in (*jaxpr.outvars, *(x for eqn in jaxpr.eqns for x in eqn.invars)))
 
 
-def check_equation(sde: SDE, y0: Any, t0: Any, args: Any) -> FlatSDE:
+def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> FlatSDE:
     """The equation in terms of leaves, once f and g give what fits y0."""
     f, g, sde_type, noise, noise_shape = sde.drift, sde.diffusion, sde.sde_type, sde.noise, sde.noise_shape
     like = jax.eval_shape(lambda y: y, y0)
@@ -130,13 +134,13 @@ def check_equation(sde: SDE, y0: Any, t0: Any, args: Any) -> FlatSDE:
     return FlatSDE(f, g, sde_type, noise, like, noisy)
 
 
-def _gives_function(g: Callable[..., Any], like: Any, t: Any, args: Any) -> bool:
+def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
     found: list[bool] = []
     jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
     return found[0]
 
 
-def _arrays(value: Any) -> Any:
+def _arrays(value: PyTree) -> Any:
     if callable(value):
         raise TypeError(
             "g(y, t, args) returns a function; that is for noise='general' with noise_shape, the shape of what the "
@@ -145,7 +149,7 @@ def _arrays(value: Any) -> Any:
     return value
 
 
-def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ()) -> None:
+def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...] = ()) -> None:
     """Refuses values of f or g that are not like the state."""
     shapes = jax.tree.map(lambda x: x.shape, got), jax.tree.map(lambda x: (*x.shape, *extra), like)
     try:
@@ -163,14 +167,16 @@ def _fits(name: str, got: Any, like: Any, how: str, extra: tuple[Any, ...] = ())
             raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
 
 
-def check_path(path: Any, sde: FlatSDE, method: Method, times: Any, steps: int) -> Any:
+def check_path(
+    path: BrownianPath, sde: FlatSDE, method: Method, times: TimeVector, steps: int, dtype: np.dtype[Any]
+) -> BrownianPath:
     """The path in terms of leaves, once its increments fit the noise and the grid."""
-    if not isinstance(path, CounterPath | ReplayedPath | VirtualTree):
+    if not isinstance(path, BrownianPath):
         raise TypeError(
-            f"brownian is {type(path).__name__}; it is a CounterPath, a ReplayedPath or a "
-            "VirtualTree of jaxsde.brownian."
+            f"brownian is {type(path).__name__}; it is a CounterPath, a ReplayedPath or a VirtualTree of jaxsde, or a "
+            "class with the members of jaxsde.BrownianPath."
         )
-    if sde.g is not None and not isinstance(path, ReplayedPath):
+    if sde.g is not None and isinstance(path, CounterPath | VirtualTree):
         check_key(path.rng)
     if method.space_time and not path.has_space_time:
         raise ValueError(
@@ -183,10 +189,38 @@ def check_path(path: Any, sde: FlatSDE, method: Method, times: Any, steps: int) 
     if isinstance(path, CounterPath):
         _check_cholesky(path.cholesky, sde.noise_like)
         return path
+    if not isinstance(path, ReplayedPath):
+        _check_increment(path, sde, method, dtype)
+        return path
     return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
 
 
-def _given(increments: Any, sde: FlatSDE, steps: int) -> Leaves:
+def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:
+    """Refuses a user's path whose increments are not like the noise."""
+    name, time = type(path).__name__, jax.ShapeDtypeStruct((), dtype)
+    if not all(isinstance(x, jax.Array | np.ndarray) for x in jax.tree.leaves(path)):
+        raise TypeError(
+            f"brownian is {name}, which is not a pytree of arrays: register the class, by "
+            "jax.tree_util.register_dataclass say, and keep numbers in arrays or in static fields."
+        )
+
+    def step(path: BrownianPath, k: Index, t: Time, h: Time) -> PyTree:
+        return path.increment(k, t, h, sde.noise_like, method.space_time)
+
+    found = jax.eval_shape(step, path, jax.ShapeDtypeStruct((), jnp.int32), time, time)
+    needed = sde.noise_like, sde.noise_like if method.space_time else None
+    if not isinstance(found, Increment) or _kinds(tuple(found)) != _kinds(needed):
+        raise ValueError(
+            f"{name}.increment gives {found}; for this noise it has to give an Increment of dW like {needed[0]} and H "
+            f"like {needed[1]}."
+        )
+
+
+def _kinds(leaves: PyTree) -> Any:
+    return jax.tree.map(lambda x: (x.shape, x.dtype), leaves)
+
+
+def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
     like = sde.noise_like
     needed = tuple(None if x is None else (steps, *x.shape) for x in like)
     try:
@@ -199,10 +233,10 @@ def _given(increments: Any, sde: FlatSDE, steps: int) -> Leaves:
         raise ValueError(
             f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
         )
-    return tuple(None if x is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+    return tuple(None if x is None or a is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
 
 
-def _check_span(tree: VirtualTree, times: Any) -> None:
+def _check_span(tree: VirtualTree, times: TimeVector) -> None:
     if not is_known(times):
         return
     first, last = times.min(), times.max()
@@ -214,7 +248,7 @@ def _check_span(tree: VirtualTree, times: Any) -> None:
         )
 
 
-def _check_cholesky(cholesky: Any, like: Leaves) -> None:
+def _check_cholesky(cholesky: Array | np.ndarray | None, like: Shapes) -> None:
     if cholesky is None:
         return
     for x in like:
@@ -225,14 +259,15 @@ def _check_cholesky(cholesky: Any, like: Leaves) -> None:
             )
 
 
-def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Any, args: Any, adaptive: bool = False) -> None:
+def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Time, args: Args, adaptive: bool = False) -> None:
     """Refuses a diffusion that is not of its noise type, where what is made of it would be wrong."""
     if sde.g is None:
         return
     y = sde.unflatten(y0)
     if sde.noise == "additive":
         check_additive(sde.g, y, t0, args)
-    if sde.noise == "diagonal" and (adaptive or method.entrywise) and has_cross_terms(sde.g, y, t0, args):
+    entrywise = sde.noise == "diagonal" and (adaptive or method.entrywise)
+    if entrywise and has_cross_terms(sde.g, y, t0, args, in_order=True):
         who = "adaptive=True" if adaptive else f"method {method.name!r}"
         raise ValueError(
             f"noise is 'diagonal' and an entry of g(y, t, args) depends on another entry of y that has noise; {who} "
@@ -241,7 +276,7 @@ def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Any, args: Any, ad
         )
 
 
-def check_additive(g: Callable[..., Any], y: Any, t: Any, args: Any) -> None:
+def check_additive(g: Callable[..., Any], y: State, t: TimeLike, args: Args) -> None:
     """Refuses a diffusion that depends on y."""
     if depends_on_state(g, y, t, args):
         raise ValueError(
@@ -251,7 +286,7 @@ def check_additive(g: Callable[..., Any], y: Any, t: Any, args: Any) -> None:
         )
 
 
-def check_adaptive(sde: FlatSDE, method: Method, brownian: Any) -> None:
+def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) -> None:
     """Refuses what adaptive steps do not converge for."""
     if method.strong_order[sde.noise] < 1 and sde.g is not None:
         raise ValueError(

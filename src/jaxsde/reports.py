@@ -13,9 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
+
+from jaxsde.types import State
 
 
-def report_nonfinite(ys: Any, ts: Any) -> None:
+def report_nonfinite(ys: State, ts: Float[Array, " n"]) -> None:
     """Warns when the solution stops being finite, and says when. Works under jit, vmap and grad."""
     finite = functools.reduce(
         jnp.logical_and, [jnp.isfinite(y.reshape(ts.size, -1)).all(1) for y in jax.tree.leaves(ys)]
@@ -24,31 +27,31 @@ def report_nonfinite(ys: Any, ts: Any) -> None:
     _report(_warn_nonfinite, jnp.logical_not(finite.all()), first, ts[jnp.maximum(first - 1, 0)], ts[first])
 
 
-def _warn_nonfinite(which: str, first: Any, before: Any, after: Any) -> None:
+def _warn_nonfinite(which: str, first: np.number, before: np.number, after: np.number) -> None:
     since = f"between t = {before} and t = {after}" if first else f"at its start, t = {after}"
     _warn(
         f"The solution stops being finite {since}{which}. Where f and g are finite there, take smaller steps.",
     )
 
 
-def report_unfinished(reached: Any, ts: Any, max_steps: int) -> None:
+def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps: int) -> None:
     """Warns when adaptive steps came no further than `ts[reached]`, not the last output time."""
     _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached])
 
 
-def _warn_unfinished(max_steps: int, which: str, reached: Any, t: Any) -> None:
+def _warn_unfinished(max_steps: int, which: str, reached: np.number, t: np.number) -> None:
     _warn(
         f"max_steps={max_steps} adaptive steps came no further than the output time {t}{which}; the solution after it "
         "is NaN, and so are gradients. Raise max_steps, or rtol and atol.",
     )
 
 
-def report_coarse(coarse: Any, shortest: Any) -> None:
+def report_coarse(coarse: Int[Array, ""], shortest: Float[Array, ""]) -> None:
     """Warns when `coarse` adaptive steps, one or more, came down to the shortest length that there is."""
     _report(_warn_coarse, coarse > 0, -coarse, jnp.asarray(shortest))
 
 
-def _warn_coarse(which: str, coarse: Any, shortest: Any) -> None:
+def _warn_coarse(which: str, coarse: np.number, shortest: np.number) -> None:
     _warn(
         f"{-coarse} adaptive steps came down to a length of {shortest:.2g}, the shortest that the Brownian path (twice "
         f"its tol) and the precision of the times allow{which}: their error is above rtol and atol, or output times "
@@ -56,12 +59,12 @@ def _warn_coarse(which: str, coarse: Any, shortest: Any) -> None:
     )
 
 
-def report_unrecovered(wrong: Any) -> None:
+def report_unrecovered(wrong: Bool[Array, ""]) -> None:
     """Warns when a walk backwards did not come back to where the solve began."""
     _report(_warn_unrecovered, wrong, jnp.zeros((), jnp.int32))
 
 
-def _warn_unrecovered(which: str, _: Any) -> None:
+def _warn_unrecovered(which: str, _: np.number) -> None:
     _warn(
         "adjoint='reversible' lost the solution on its way back, since steps contract and rounding grows backwards"
         f"{which}; the gradient is NaN. Take adjoint='stochastic', shorter steps or double precision.",
@@ -72,13 +75,13 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 
 
-def _report(warn: Callable[..., None], wrong: Any, order: Any, *values: Any) -> None:
+def _report(warn: Callable[..., None], wrong: Bool[Array, ""], order: Int[Array, ""], *values: Num[Array, ""]) -> None:
     """Calls `warn(which, order, *values)` where `wrong`; of a batch once, with the values of its first in `order`."""
     order = jnp.where(wrong, order, jnp.iinfo(order.dtype).max)
     inputs = (wrong.astype(jnp.int32), jnp.ones((), jnp.int32), order, *values)
     count, lanes, *first = _worst(*jax.lax.stop_gradient(inputs))
 
-    def call(*given: Any) -> None:
+    def call(*given: Array | np.ndarray) -> None:
         count, lanes, *first = (np.asarray(x)[()] for x in given)
         warn(f" (the first of {count} solutions of {lanes} in a batch)" if lanes > 1 else "", *first)
 
@@ -91,12 +94,12 @@ def _report(warn: Callable[..., None], wrong: Any, order: Any, *values: Any) -> 
 
 
 @jax.custom_batching.custom_vmap
-def _worst(count: Any, lanes: Any, order: Any, *values: Any) -> tuple[Any, ...]:
+def _worst(count: Array, lanes: Array, order: Array, *values: Array) -> tuple[Any, ...]:
     return count, lanes, order, *values
 
 
 @_worst.def_vmap
-def _worst_of_batch(axis_size: int, in_batched: list[bool], *inputs: Any) -> tuple[Any, Any]:
+def _worst_of_batch(axis_size: int, in_batched: list[bool], *inputs: Array) -> tuple[Any, Any]:
     # JAX's own rule for callbacks is one call a lane, and a program that grows with the batch.
     whole = [
         x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))

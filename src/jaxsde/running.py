@@ -5,20 +5,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from jaxsde.brownian import Increment, no_increment
 from jaxsde.engine import Scheme
-from jaxsde.flat_sde import FlatSDE, Leaves
+from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
+from jaxsde.types import Args, Carry, Time
 
 
-def noise_of_user(sde: FlatSDE, dW: Leaves) -> Any:
+def noise_of_user(sde: FlatSDE, dW: PyTree) -> Any:
     """A Brownian increment as `running` gets it."""
     return sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
 
 
 def add_running(
-    scheme: Scheme, sde: FlatSDE, method: Method, running: Callable[..., Any], carry: Any, args: Any, t0: Any
+    scheme: Scheme, sde: FlatSDE, method: Method, running: Callable[..., Any], carry: Carry, args: Args, t0: Time
 ) -> tuple[Scheme, Any]:
     """The scheme whose carry holds beside that of `scheme` the sums of `running(y, t, h, dW, args)`, and its first
     carry.
@@ -26,12 +28,12 @@ def add_running(
     The sums move nothing, so undoing a step leaves them as they are: no gradient reads their value.
     """
 
-    def value(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+    def value(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         dW = increment.dW
         noise = noise_of_user(sde, dW)
         return running(sde.unflatten(method.state(carry)), t, h, noise, args)
 
-    def step(carry: Any, args: Any, t: Any, h: Any, increment: Increment) -> Any:
+    def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         inner, sums = carry
         sums = jax.tree.map(jnp.add, sums, value(inner, args, t, h, increment))
         return scheme.step(inner, args, t, h, increment), sums

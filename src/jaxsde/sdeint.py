@@ -1,9 +1,8 @@
 """The entry points of the reference: `solve` in other words, which return the solution alone."""
 
-from typing import Any
-
 from jaxtyping import PyTree
 
+from jaxsde.brownian import BrownianPath
 from jaxsde.integrate import solve
 from jaxsde.sde import SDE
 from jaxsde.solution import Solution
@@ -24,7 +23,7 @@ def sdeint_ito_fixed_grid(
     *,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
-    brownian: Any = None,
+    brownian: BrownianPath | None = None,
     adjoint: str = "backprop",
     save: Save | None = None,
     running: Running | None = None,
@@ -58,7 +57,7 @@ def sdeint_strat_fixed_grid(
     *,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
-    brownian: Any = None,
+    brownian: BrownianPath | None = None,
     adjoint: str = "backprop",
     save: Save | None = None,
     running: Running | None = None,
@@ -86,7 +85,7 @@ def sdeint_ito(
     steps: int | None = None,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
-    brownian: Any = None,
+    brownian: BrownianPath | None = None,
     adjoint: str = "stochastic",
     save: Save | None = None,
     running: Running | None = None,
@@ -129,7 +128,7 @@ def sdeint_strat(
     steps: int | None = None,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
-    brownian: Any = None,
+    brownian: BrownianPath | None = None,
     adjoint: str = "stochastic",
     save: Save | None = None,
     running: Running | None = None,

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
 
 from jaxsde.times import Rows, divide, divide_evenly, is_known
+from jaxsde.types import TimeVector
 
 # Without a number or a length: so many steps, or of a length such that there are so many.
 USUAL = 100
@@ -38,12 +38,14 @@ class FixedSteps:
             raise ValueError(f"The number of steps is {self.number!r}; it is a whole number of one or more.")
         _check_dt(self.dt)
 
-    def rows(self, ts: Float[Array | np.ndarray, " n"], resolution: float, dtype: Any) -> Rows:
+    def rows(self, ts: TimeVector, resolution: float, dtype: np.dtype[Any]) -> Rows:
         """The steps between output times that were given to a `resolution`, for a state of that precision."""
         if self.number is not None:
             return divide_evenly(ts, self.number, dtype)
         if is_known(ts):
-            return divide(ts, float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt), resolution)
+            return divide(
+                np.asarray(ts), float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt), resolution
+            )
         if self.dt is not None:
             raise TypeError(
                 f"ts is traced and dt={self.dt}, so the number of steps is not known; pass concrete times (numpy), or "
@@ -83,7 +85,7 @@ class AdaptiveSteps:
             )
         _check_dt(self.dt)
 
-    def first(self, ts: Float[Array | np.ndarray, " n"]) -> float:
+    def first(self, ts: TimeVector) -> float:
         """The length of the first step."""
         if not is_known(ts):
             raise TypeError(

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
+
+from jaxsde.types import Times, TimeVector
 
 
 class Rows(NamedTuple):
@@ -32,11 +35,11 @@ class Rows(NamedTuple):
     on_tree: Any = None
 
 
-def is_known(x: Any) -> bool:
+def is_known(x: object) -> bool:
     return not isinstance(x, jax.core.Tracer)
 
 
-def lengths(ts: Any, dtype: Any) -> Any:
+def lengths(ts: Times, dtype: np.dtype[Any]) -> Any:
     """The lengths of the intervals of `ts`, (n,).
 
     Traced times have lost what their precision has not, and nobody can be told before the solve: where less than a
@@ -44,18 +47,20 @@ def lengths(ts: Any, dtype: Any) -> Any:
     """
     if is_known(ts):
         return jnp.asarray(np.diff(np.asarray(ts, np.float64)), dtype)
-    h = jnp.diff(ts)
-    if jnp.issubdtype(ts.dtype, jnp.floating):
-        h = jnp.where(_is_lost(jnp.abs(ts[-1] - ts[0]), jnp.abs(ts).max(), jnp.finfo(ts.dtype).eps), jnp.nan, h)
+    traced = jnp.asarray(ts)
+    h = jnp.diff(traced)
+    if jnp.issubdtype(traced.dtype, jnp.floating):
+        span, largest = jnp.abs(traced[-1] - traced[0]), jnp.abs(traced).max()
+        h = jnp.where(_is_lost(span, largest, jnp.finfo(traced.dtype).eps), jnp.nan, h)
     return h.astype(dtype)
 
 
-def _is_lost(span: Any, largest: Any, eps: Any) -> Any:
+def _is_lost(span: float | Array, largest: float | Array, eps: float | np.floating) -> Any:
     """Whether times far from zero are too coarse for a thousandth of the span."""
     return (largest > 2 * span) & (largest * float(eps) > 1e-3 * span)
 
 
-def known_times(ts: Any) -> Any:
+def known_times(ts: Times) -> Any:
     """The output times in double precision, by numpy, or traced as they are.
 
     **Raises:** `TypeError` for what are no numbers; `ValueError` where they are not a vector that strictly increases
@@ -94,7 +99,7 @@ def known_times(ts: Any) -> Any:
     return values
 
 
-def resolution(ts: Any) -> float:
+def resolution(ts: Times) -> float:
     """How far apart times are in the precision in which `ts` is given."""
     dtype = getattr(ts, "dtype", np.dtype(np.float64))
     if not is_known(ts) or not jnp.issubdtype(dtype, jnp.floating):
@@ -102,7 +107,7 @@ def resolution(ts: Any) -> float:
     return float(np.abs(np.asarray(ts).astype(np.float64)).max()) * float(jnp.finfo(dtype).eps)
 
 
-def divide_evenly(ts: Any, number: int, dtype: Any) -> Rows:
+def divide_evenly(ts: TimeVector, number: int, dtype: np.dtype[Any]) -> Rows:
     """Each interval of `ts` in the same number of equal steps, so that there are `number` or more in all."""
     n = np.shape(ts)[0] - 1
     each = -(-number // n)
@@ -111,7 +116,7 @@ def divide_evenly(ts: Any, number: int, dtype: Any) -> Rows:
     return Rows(np.arange(n, dtype=np.int32) * each, ts[:-1], h / each, each, None, None, n * each)
 
 
-def divide(times: Any, dt: float, resolution: float = 0.0) -> Rows:
+def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -> Rows:
     """Each interval of `times` in the fewest equal steps that are no longer than `dt`.
 
     The rounding of times that were given to a `resolution` makes no step more.

@@ -7,8 +7,9 @@ speak first, those of a key, of times and of choices are for static checkers alo
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import jax
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, PyTree, UInt32
 
 # A pytree of floating-point arrays: y, and with a leading axis of times the solution.
 State: TypeAlias = PyTree
@@ -16,6 +17,9 @@ State: TypeAlias = PyTree
 Args: TypeAlias = PyTree
 # A scalar in the precision of the state: a time, or a length of time.
 Time = Float[Array, ""]
+TimeLike = float | Time
+# Output times that were looked at: by numpy in double precision, or traced as they are.
+TimeVector = Num[Array | np.ndarray, " times"]
 
 if TYPE_CHECKING:
     Key = PRNGKeyArray | UInt32[Array, "_"]
@@ -32,3 +36,11 @@ Diffusion = Callable[[State, Time, Args], PyTree]
 # (y, t, h, dW, args) of a step to what is added up.
 Running = Callable[[State, Time, Time, PyTree, Args], PyTree]
 Save = Callable[[State], PyTree]
+
+# The state or the noise as a tuple of arrays, and their shapes and dtypes; None is zero.
+Leaves = tuple[Array | None, ...]
+Shapes = tuple[Array | jax.ShapeDtypeStruct | None, ...]
+# What a method hands from a step to the next: the leaves of y, and whatever else it needs.
+Carry: TypeAlias = PyTree
+# The number of a step.
+Index = int | np.integer | Int[Array | np.ndarray, ""]

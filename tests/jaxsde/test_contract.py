@@ -28,6 +28,12 @@ def f(y, t, args):
     return -y
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without the checker of types at run time, which most users do not have and which would speak first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
 @pytest.mark.parametrize("solver", [sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid])
 @pytest.mark.parametrize(
     ("change", "error", "says"),
@@ -69,7 +75,7 @@ def f(y, t, args):
         ({"running": lambda y, t, h, dW, a: 1}, TypeError, "running gives an array of dtype int32"),
     ],
 )
-def test_refusals(solver, change, error, says):
+def test_refusals(unchecked, solver, change, error, says):
     call = {"f": f, "g": f, "y0": jnp.ones(3), "ts": TS, "rng": KEY} | change
     with pytest.raises(error, match=says):
         solver(**call)
@@ -120,12 +126,6 @@ def test_what_needs_to_know_the_times_refuses_traced_ones(choices, error, says):
 def test_the_number_of_steps(choices, says):
     with pytest.raises(ValueError, match=says):
         sdeint_ito(f, f, jnp.ones(3), TS, KEY, **choices)
-
-
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Without the checker of types at run time, which most users do not have and which would speak first."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def test_a_traced_longest_step_is_refused(unchecked):

@@ -122,6 +122,25 @@ def test_cross_terms_are_refused_where_they_would_be_wrong(solve, choices, who):
         jax.jit(run)(KEY, 0.5)
 
 
+def test_traced_indices_are_no_cross_terms_by_themselves():
+    """Their values are not known: they may be in order. Mixing that does not hang on them is found all the same."""
+
+    def run(g, places):
+        return sdeint_ito_fixed_grid(no_drift, lambda y, t, a: g(y)[a], Y, TS, KEY, places, method="milstein")
+
+    places = jnp.arange(3)
+    direct = sdeint_ito_fixed_grid(no_drift, lambda y, t, a: 0.5 * y, Y, TS, KEY, method="milstein")
+    np.testing.assert_allclose(jax.jit(lambda a: run(lambda y: 0.5 * y, a))(places), direct, rtol=1e-6)
+    with pytest.raises(ValueError, match="'diagonal' and an entry of g"):
+        jax.jit(lambda a: run(lambda y: A @ y, a))(places)
+    with pytest.raises(ValueError, match="'diagonal' and an entry of g"):
+        run(lambda y: y, places[::-1])
+    # A conversion of drifts is right for any values.
+    product = jax.jit(lambda a: g_dg(lambda y, t, a: y[a])(Y, 0.0, a))
+    np.testing.assert_allclose(product(places), Y)
+    np.testing.assert_allclose(product(places[::-1]), [0.0, 2.0, 0.0])
+
+
 def test_conversion_of_diagonal_noise_with_cross_terms():
     def g(y, t, args):
         x, v = y["pair"]

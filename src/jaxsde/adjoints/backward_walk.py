@@ -13,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jaxtyping import Array, PyTree
 
 from jaxsde import loops
-from jaxsde.engine import Interval, Scheme, solve
+from jaxsde.brownian import BrownianPath, Increment
+from jaxsde.engine import Interval, Scheme, Where, solve
+from jaxsde.types import Args, Carry, Index, Time
 
 
 class States(NamedTuple):
@@ -34,7 +37,7 @@ class States(NamedTuple):
     trusted: Callable[..., Any] | None = None
 
 
-def walk_back(states: States, scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+def walk_back(states: States, scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
     """The outputs of the solve."""
     arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
     carry, arrays, path, xs = loops.vary_alike((carry, arrays, path, xs))
@@ -43,18 +46,18 @@ def walk_back(states: States, scheme: Scheme, carry: Any, args: Any, path: Any, 
     scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, where)
     solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs)[1])
 
-    def forward(carry: Any, theta: Any, path: Any, xs: Any) -> tuple[Any, Any]:
+    def forward(carry: Carry, theta: PyTree, path: BrownianPath | None, xs: Interval) -> tuple[Any, Any]:
         last, outputs, memory = states.forward(scheme, carry, theta, path, xs)
         return outputs, (last, memory, carry, theta, path, xs)
 
-    def backward(residuals: Any, cotangents: Any) -> Any:
+    def backward(residuals: PyTree, cotangents: PyTree) -> Any:
         return loops.sum_like(_backward(states, scheme, residuals, cotangents), residuals[2:])
 
     solver.defvjp(forward, backward)
     return solver(carry, (arrays, hoisted), path, xs)
 
 
-def _first_step(scheme: Scheme, path: Any, xs: Interval) -> Any:
+def _first_step(scheme: Scheme, path: BrownianPath | None, xs: Interval) -> Any:
     interval = jax.tree.map(lambda x: x[0], xs)
     if scheme.substeps > 1:
         interval = interval._replace(path=jax.tree.map(lambda x: x[0], interval.path))
@@ -62,7 +65,7 @@ def _first_step(scheme: Scheme, path: Any, xs: Interval) -> Any:
 
 
 def _convert(
-    scheme: Scheme, carry: Any, args: Any, arrays: Any, with_arrays: Callable[[Any], Any], where: Any
+    scheme: Scheme, carry: Carry, args: Args, arrays: list[Array], with_arrays: Callable[[Any], Any], where: Where
 ) -> tuple[Scheme, Any]:
     """The scheme as functions of all that they differentiate: what f, g and save close over becomes an argument."""
     step, for_step = _hoist(lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where)
@@ -75,7 +78,7 @@ def _convert(
             lambda c, a, *where: algebraic(c, with_arrays(a), *where), carry, arrays, *where
         )
 
-        def inverse(c: Any, theta: Any, *where: Any) -> Any:
+        def inverse(c: Carry, theta: PyTree, *where: Time | Increment) -> Any:
             return converted(c, theta[0], *where, theta[1][2])
 
     explicit = scheme._replace(
@@ -86,7 +89,7 @@ def _convert(
     return explicit, (for_step, for_output, for_inverse)
 
 
-def _hoist(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., Any], list[Any]]:
+def _hoist(function: Callable[..., Any], *example: PyTree) -> tuple[Callable[..., Any], list[Any]]:
     """The function with what it closes over and is traced as one more argument, a list, and that list.
 
     `jax.closure_convert` leaves integers and legacy keys where they are, and their tracers would leak from a vmap.
@@ -94,7 +97,7 @@ def _hoist(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., A
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*example)
     traced, with_traced = _select(closed.consts, lambda x: isinstance(x, jax.core.Tracer))
 
-    def hoisted(*inputs: Any) -> Any:
+    def hoisted(*inputs: PyTree) -> Any:
         *arguments, values = inputs
         leaves = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, with_traced(values)))(*jax.tree.leaves(arguments))
         return jax.tree.unflatten(jax.tree.structure(shape), leaves)
@@ -102,16 +105,16 @@ def _hoist(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., A
     return hoisted, traced
 
 
-def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -> Any:
+def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyTree) -> Any:
     last, memory, carry0, theta, path, xs = residuals
     parameters, with_parameters = _select((theta, path), _is_floating)
     # Integers that `save` keeps have no cotangent.
     kept, _ = _select(cotangents, lambda x: x.dtype != jax.dtypes.float0)
 
-    def output(carry: Any, parameters: list[Any]) -> list[Any]:
+    def output(carry: Carry, parameters: list[Any]) -> list[Any]:
         return _select(scheme.output(carry, with_parameters(parameters)[0]), _is_floating)[0]
 
-    def step(state: Any, x: Interval, k: Any, j: Any) -> Any:
+    def step(state: PyTree, x: Interval, k: Index, j: Index) -> Any:
         """Through one step: the carry at its start, the memory, and the cotangents of that, of the parameters, of x."""
         carry, memory, a, a_parameters = state
         where, pull_where = jax.vjp(
@@ -127,7 +130,7 @@ def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -
         from_where, a_t, a_h, a_path = pull_where(a_where)
         return (start, memory, a, _add(a_parameters, from_step, from_where)), (a_t, a_h, a_path)
 
-    def interval(state: Any, scanned: Any) -> Any:
+    def interval(state: PyTree, scanned: PyTree) -> Any:
         carry, memory, a, a_parameters = state
         number, x, cotangent = scanned
         _, pull = jax.vjp(output, carry, parameters)
@@ -136,7 +139,7 @@ def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -
         if scheme.substeps == 1:
             return step(state, x, number, 0)
 
-        def substep(inner: Any, scanned: Any) -> Any:
+        def substep(inner: PyTree, scanned: PyTree) -> Any:
             state, sum_t, sum_h = inner
             j, p = scanned
             state, (a_t, a_h, a_path) = step(state, x._replace(path=p), number * scheme.substeps + j, j)
@@ -162,21 +165,21 @@ def _backward(states: States, scheme: Scheme, residuals: Any, cotangents: Any) -
     return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path, None)
 
 
-def _is_floating(x: Any) -> bool:
+def _is_floating(x: Array | np.ndarray) -> bool:
     return jnp.issubdtype(x.dtype, jnp.inexact)
 
 
-def _select(tree: Any, chosen: Callable[[Any], bool]) -> tuple[list[Any], Callable[..., Any]]:
+def _select(tree: PyTree, chosen: Callable[[Any], bool]) -> tuple[list[Any], Callable[..., Any]]:
     """The chosen leaves of a tree, and the function that puts such leaves back among the others."""
     leaves, treedef = jax.tree.flatten(tree)
     mask = [chosen(x) for x in leaves]
 
-    def put_back(selected: list[Any], **replaced: Any) -> Any:
+    def put_back(selected: list[Any], **replaced: PyTree) -> Any:
         new, rest = iter(selected), [replaced.get("others", x) for x in leaves]
         return jax.tree.unflatten(treedef, [next(new) if m else x for m, x in zip(mask, rest, strict=True)])
 
     return [jnp.asarray(x) for x, m in zip(leaves, mask, strict=True) if m], put_back
 
 
-def _add(*trees: Any) -> Any:
+def _add(*trees: PyTree) -> Any:
     return jax.tree.map(lambda *x: sum(x[1:], start=x[0]), *trees)

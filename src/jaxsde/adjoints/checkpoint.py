@@ -10,21 +10,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from jaxsde import loops
+from jaxsde.brownian import BrownianPath
 from jaxsde.engine import Interval, Scheme, solve
+from jaxsde.types import Args, Carry
 
 
-def checkpoint(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+def checkpoint(scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
     return solve(scheme, carry, args, path, xs, scan=_scan_in_segments)[1]
 
 
-def _scan_in_segments(body: Callable[..., Any], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+def _scan_in_segments(body: Callable[..., Any], carry: Carry, xs: PyTree, length: int) -> tuple[Any, Any]:
     """A scan in segments of about sqrt(length), each under `jax.checkpoint`."""
     size = max(1, math.isqrt(length))
     segments, rest = divmod(length, size)
 
-    def run(carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    def run(carry: Carry, xs: PyTree, length: int) -> tuple[Any, Any]:
         # The loop itself keeps the recomputation apart; guards against its elimination would only cost time.
         return jax.checkpoint(lambda c, x: loops.scan(body, c, x, length), prevent_cse=False)(carry, xs)
 

@@ -11,16 +11,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 from jaxsde.adjoints.backward_walk import States, walk_back
-from jaxsde.engine import Interval, Scheme, solve
+from jaxsde.brownian import BrownianPath
+from jaxsde.engine import Interval, Scheme, Where, solve
 from jaxsde.methods.reversible_heun import Carry
 from jaxsde.reports import report_unrecovered
+from jaxsde.types import Args, Index
 
 ALLOWED = 1e-3
 
 
-def reversible(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+def reversible(scheme: Scheme, carry: PyTree, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
     if scheme.inverse is None:
         raise ValueError(
             "adjoint 'reversible' needs a method with an algebraic inverse: method='reversible_heun', or with another "
@@ -29,24 +32,33 @@ def reversible(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -
     return walk_back(States(_forward, _before, _trusted), scheme, carry, args, path, xs)
 
 
-def _forward(scheme: Scheme, carry: Any, theta: Any, path: Any, xs: Interval) -> tuple[Any, Any, None]:
+def _forward(
+    scheme: Scheme, carry: PyTree, theta: PyTree, path: BrownianPath | None, xs: Interval
+) -> tuple[Any, Any, None]:
     return *solve(scheme, carry, theta, path, xs), None
 
 
 def _before(
-    scheme: Scheme, carry1: Any, memory: None, theta: Any, path: Any, xs: Interval, k: Any, where: Any
+    scheme: Scheme,
+    carry1: PyTree,
+    memory: None,
+    theta: PyTree,
+    path: BrownianPath | None,
+    xs: Interval,
+    k: Index,
+    where: Where,
 ) -> tuple[Any, None]:
     assert scheme.inverse is not None
     return scheme.inverse(carry1, theta, *where), None
 
 
-def _state(carry: Any) -> Any:
+def _state(carry: PyTree) -> Any:
     """y and z: what the method carries beside them follows from them, and running sums move nothing."""
     return (carry.y, carry.z) if isinstance(carry, Carry) else _state(carry[0])
 
 
-def _trusted(first: Any, found: Any, last: Any) -> Any:
-    def near(y0: Any, y: Any, y1: Any) -> Any:
+def _trusted(first: PyTree, found: PyTree, last: PyTree) -> Any:
+    def near(y0: Array, y: Array, y1: Array) -> Any:
         size = jnp.maximum(jnp.abs(y0), jnp.abs(y1))
         return jnp.all(jnp.abs(y - y0) <= ALLOWED * (size + jnp.mean(size)))
 

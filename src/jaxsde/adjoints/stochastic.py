@@ -32,11 +32,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, PyTree
 
 from jaxsde import loops
 from jaxsde.adjoints.backward_walk import States, walk_back
-from jaxsde.engine import Interval, Scheme, solve
+from jaxsde.brownian import BrownianPath, Increment
+from jaxsde.engine import Interval, Scheme, Where, solve
+from jaxsde.types import Args, Carry, Index, Time
 
 SLOTS = 12
 
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
         return int((np.arange(self.source.size) - self.source).sum())
 
 
-def stochastic(scheme: Scheme, carry: Any, args: Any, path: Any, xs: Interval) -> Any:
+def stochastic(scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
     n = xs.t.shape[0]
     slot, source = _binomial(n * scheme.substeps, SLOTS)
     # The solve itself computes the last state, and fills the slots for it.
@@ -95,10 +97,10 @@ def _binomial(length: int, slots: int) -> tuple[Int[np.ndarray, " length"], Int[
 def _from_slots(plan: Plan) -> States:
     """States from slots that the solve fills."""
 
-    def forward(scheme: Scheme, carry: Any, theta: Any, path: Any, xs: Interval) -> Any:
+    def forward(scheme: Scheme, carry: Carry, theta: PyTree, path: BrownianPath | None, xs: Interval) -> Any:
         slot = jnp.asarray(plan.slot, jnp.int32)
 
-        def step(state: Any, theta: Any, *where: Any) -> Any:
+        def step(state: PyTree, theta: PyTree, *where: Time | Increment) -> Any:
             k, carry, slots = state
             return k + 1, scheme.step(carry, theta, *where), _put(slots, slot[k], carry)
 
@@ -107,7 +109,16 @@ def _from_slots(plan: Plan) -> States:
         (_, last, slots), outputs = solve(keeping, start, theta, path, xs)
         return last, outputs, slots
 
-    def before(scheme: Scheme, carry: Any, slots: Any, theta: Any, path: Any, xs: Interval, k: Any, where: Any) -> Any:
+    def before(
+        scheme: Scheme,
+        carry: Carry,
+        slots: PyTree,
+        theta: PyTree,
+        path: BrownianPath | None,
+        xs: Interval,
+        k: Index,
+        where: Where,
+    ) -> Any:
         return _recompute(plan, scheme, slots, theta, path, xs, k)
 
     return States(forward, before)
@@ -116,11 +127,20 @@ def _from_slots(plan: Plan) -> States:
 def _from_outputs(plan: Plan) -> States:
     """States from the outputs, which are the states where an interval begins."""
 
-    def forward(scheme: Scheme, carry: Any, theta: Any, path: Any, xs: Interval) -> Any:
+    def forward(scheme: Scheme, carry: Carry, theta: PyTree, path: BrownianPath | None, xs: Interval) -> Any:
         last, outputs = solve(scheme, carry, theta, path, xs)
         return last, outputs, (outputs, _empty(plan, carry))
 
-    def before(scheme: Scheme, carry: Any, memory: Any, theta: Any, path: Any, xs: Interval, k: Any, where: Any) -> Any:
+    def before(
+        scheme: Scheme,
+        carry: Carry,
+        memory: PyTree,
+        theta: PyTree,
+        path: BrownianPath | None,
+        xs: Interval,
+        k: Index,
+        where: Where,
+    ) -> Any:
         assert scheme.restart is not None
         outputs, slots = memory
         first = scheme.restart(jax.tree.map(lambda y: y[k // scheme.substeps], outputs))
@@ -132,11 +152,13 @@ def _from_outputs(plan: Plan) -> States:
     return States(forward, before)
 
 
-def _recompute(plan: Plan, scheme: Scheme, slots: Any, theta: Any, path: Any, xs: Interval, k: Any) -> tuple[Any, Any]:
+def _recompute(
+    plan: Plan, scheme: Scheme, slots: PyTree, theta: PyTree, path: BrownianPath | None, xs: Interval, k: Index
+) -> tuple[Any, Any]:
     """The state at the start of step k, and the slots with it and with those that the plan keeps on the way."""
     slot = jnp.asarray(plan.slot, jnp.int32)
 
-    def advance(i: Any, slots: Any) -> Any:
+    def advance(i: Index, slots: PyTree) -> Any:
         interval, j = i // scheme.substeps, i % scheme.substeps
         x = jax.tree.map(lambda leaf: jnp.asarray(leaf)[interval], xs)
         if scheme.substeps > 1:
@@ -148,13 +170,13 @@ def _recompute(plan: Plan, scheme: Scheme, slots: Any, theta: Any, path: Any, xs
     return _get(slots, slot[k]), slots
 
 
-def _empty(plan: Plan, carry: Any) -> Any:
+def _empty(plan: Plan, carry: Carry) -> Any:
     return jax.tree.map(lambda y: jnp.zeros((plan.slot.max() + 1, *y.shape), y.dtype), carry)
 
 
-def _put(slots: Any, slot: Any, carry: Any) -> Any:
+def _put(slots: PyTree, slot: Index, carry: Carry) -> Any:
     return jax.tree.map(lambda kept, y: kept.at[slot].set(y), slots, carry)
 
 
-def _get(slots: Any, slot: Any) -> Any:
+def _get(slots: PyTree, slot: Index) -> Any:
     return jax.tree.map(lambda kept: kept[slot], slots)

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
-from jaxsde.brownian.increment import Increment
+from jaxsde.brownian.increment import Increment, no_increment
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.normals import normals
-from jaxsde.flat_sde import Leaves, precision, scale
+from jaxsde.flat_sde import precision, scale
 from jaxsde.times import lengths
+from jaxsde.types import Index, Key, Leaves, Shapes, TimeLike, Times
 
 
 @jax.tree_util.register_dataclass
@@ -31,24 +33,23 @@ class CounterPath:
 
     rng: Any
     cholesky: Any = None
-    sliced: ClassVar[bool] = False
     has_space_time: ClassVar[bool] = True
 
-    def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+    def increment(self, k: Index, t: TimeLike | None, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
         if all(x is None for x in like):
-            return Increment(like, like if space_time else None)
+            return no_increment(like, space_time)
         dW = self._draw("jaxsde.CounterPath", k, jnp.sqrt(jnp.abs(h)), like)
         H = self._draw("jaxsde.CounterPath.H", k, jnp.sqrt(jnp.abs(h) / 12), like) if space_time else None
         return Increment(dW, H)
 
-    def _draw(self, purpose: str, k: Any, deviation: Any, like: Leaves) -> Leaves:
+    def _draw(self, purpose: str, k: Index, deviation: Float[Array, ""], like: Shapes) -> Leaves:
         z = normals(jax.random.fold_in(derive_key(self.rng, purpose), k), like)
         if self.cholesky is not None:
             z = tuple(None if x is None else x @ jnp.asarray(self.cholesky, x.dtype).T for x in z)
         return scale(deviation, z)
 
 
-def brownian_increments(rng: Any, ts: Any, like: Any) -> Any:
+def brownian_increments(rng: Key, ts: Times, like: PyTree) -> Any:
     """The increments that a solve on the fixed grid `ts` draws from `rng`, all at once.
 
     For whoever needs the noise as well as the solution: draw once, solve with `brownian=ReplayedPath(increments)`, and

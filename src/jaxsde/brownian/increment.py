@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxsde.flat_sde import Leaves
+from jaxsde.types import Leaves, Shapes
 
 
 class Increment(NamedTuple):
@@ -19,7 +19,7 @@ class Increment(NamedTuple):
     H: Leaves | None = None
 
 
-def no_increment(like: Leaves, space_time: bool = False) -> Increment:
+def no_increment(like: Shapes, space_time: bool = False) -> Increment:
     """That of a step of no length."""
     zeros = tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in like)
     return Increment(zeros, zeros if space_time else None)

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsde.forks import refuse_fork
+from jaxsde.types import Key
 
 RAW_SIZES = (2, 4)
 
 
-def check_key(rng: Any) -> None:
+def check_key(rng: Key | None) -> None:
     """Refuses what is neither a typed key nor a legacy one, and any in a process where JAX cannot compute."""
     refuse_fork()
     dtype, shape = getattr(rng, "dtype", None), getattr(rng, "shape", None)
@@ -35,7 +36,7 @@ def check_key(rng: Any) -> None:
         )
 
 
-def threefry_key(rng: Any) -> Any:
+def threefry_key(rng: Key | None) -> Any:
     """The threefry key that has the bits of `rng`: a key of threefry is itself.
 
     **Arguments:**
@@ -45,6 +46,7 @@ def threefry_key(rng: Any) -> Any:
     **Raises:** `TypeError` for what is not one key.
     """
     check_key(rng)
+    assert rng is not None
     typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
     words = jnp.asarray(jax.random.key_data(rng) if typed else rng).reshape(-1)
     key = jax.random.wrap_key_data(words[:2], impl="threefry2x32")
@@ -53,7 +55,7 @@ def threefry_key(rng: Any) -> Any:
     return key
 
 
-def derive_key(rng: Any, purpose: str) -> Any:
+def derive_key(rng: Key | None, purpose: str) -> Any:
     """The threefry key that `rng` gives for a purpose, which is a name that no other use of randomness has.
 
     It is neither the key of another purpose, nor any of `jax.random.split(rng, n)` or `jax.random.fold_in(rng, k)` for

@@ -1,13 +1,11 @@
 """Standard normals for the leaves of the noise."""
 
-from typing import Any
-
 import jax
 
-from jaxsde.flat_sde import Leaves
+from jaxsde.types import Key, Leaves, Shapes
 
 
-def normals(key: Any, like: Leaves) -> Leaves:
+def normals(key: Key, like: Shapes) -> Leaves:
     """One array for each leaf of `like`, and `None` for a `None`. Several leaves split the key, one key a leaf."""
     noisy = [x for x in like if x is not None]
     keys = iter([key] if len(noisy) == 1 else jax.random.split(key, max(len(noisy), 1)))

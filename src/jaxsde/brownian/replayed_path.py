@@ -1,12 +1,12 @@
 """A Brownian path given by its increments."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import Leaves
+from jaxsde.types import Index, Shapes, TimeLike
 
 
 @jax.tree_util.register_dataclass
@@ -23,11 +23,10 @@ class ReplayedPath:
 
     increments: Any
     space_time: Any = None
-    sliced: ClassVar[bool] = True
 
     @property
     def has_space_time(self) -> bool:
         return self.space_time is not None
 
-    def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+    def increment(self, k: Index, t: TimeLike | None, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
         return Increment(self.increments, self.space_time if space_time else None)

@@ -13,13 +13,15 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt32
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import derive_key
 from jaxsde.brownian.normals import normals
-from jaxsde.flat_sde import Leaves, add, scale
+from jaxsde.flat_sde import add, scale
 from jaxsde.times import Rows
+from jaxsde.types import Index, Leaves, Shapes, TimeLike, TimeVector
 
 
 class Point(NamedTuple):
@@ -28,7 +30,7 @@ class Point(NamedTuple):
     cell: Any
     part: Any
 
-    def moved(self, n: Any, length: "Point") -> "Point":
+    def moved(self, n: Index, length: "Point") -> "Point":
         part = self.part + jnp.asarray(n, self.part.dtype) * length.part
         whole = jnp.floor(part)
         return Point(self.cell + n * length.cell + whole.astype(jnp.int32), part - whole)
@@ -59,7 +61,6 @@ class VirtualTree:
     t0: Any = dataclasses.field(metadata={"static": True})
     t1: Any = dataclasses.field(metadata={"static": True})
     tol: Any = dataclasses.field(metadata={"static": True})
-    sliced: ClassVar[bool] = False
     has_space_time: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -86,20 +87,20 @@ class VirtualTree:
         """How many times the interval is halved."""
         return math.ceil(math.log2((self.t1 - self.t0) / self.tol))
 
-    def increment(self, k: Any, t: Any, h: Any, like: Leaves, space_time: bool = False) -> Increment:
+    def increment(self, k: Index, t: TimeLike, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
         """NaN where both ends lie inside one cell."""
         start, end = self._point(t), self._point(t + h)
         wrong = (h != 0) & (start.cell == end.cell) & (start.part * end.part > 0)
         return self._between(start, Point(end.cell, jnp.where(wrong, jnp.nan, end.part)), like)
 
-    def step(self, start: Point, length: Point, j: Any, like: Leaves) -> Increment:
+    def step(self, start: Point, length: Point, j: Index, like: Shapes) -> Increment:
         """The increment over the j-th of steps of a `length`."""
         return self._between(start.moved(j, length), start.moved(j + 1, length), like)
 
-    def _between(self, start: Point, end: Point, like: Leaves) -> Increment:
+    def _between(self, start: Point, end: Point, like: Shapes) -> Increment:
         return Increment(add(self.at(end, like), scale(-1, self.at(start, like))))
 
-    def points_of(self, steps: Rows, dtype: Any) -> tuple[Point, Point]:
+    def points_of(self, steps: Rows, dtype: np.dtype[Any]) -> tuple[Point, Point]:
         """Where rows of steps start on the tree, and how long their steps are there, by numpy in double precision.
 
         **Raises:** `ValueError` where steps are so short that two of their ends are inside of one cell.
@@ -129,19 +130,19 @@ class VirtualTree:
         whole = np.round(lengths)
         lengths = np.where(np.abs(lengths - whole) > 1e-9, lengths, whole)
 
-        def point(place: Any) -> Point:
+        def point(place: np.ndarray) -> Point:
             return Point(jnp.asarray(np.floor(place), jnp.int32), jnp.asarray(place - np.floor(place), dtype))
 
         return point(places[first]), point(lengths)
 
-    def places(self, times: Any) -> Any:
+    def places(self, times: TimeVector) -> Any:
         """Times in cells from t0, by numpy. A time that misses the end of a cell by rounding is meant to be there."""
         cells = 2.0**self.depth / (self.t1 - self.t0)
         places = np.clip((times - self.t0) * cells, 0, 2.0**self.depth)
         rounding = 4 * np.finfo(np.float64).eps * (np.abs(times).max() + abs(self.t0)) * cells + 1e-9
         return np.where(np.abs(places - np.round(places)) > rounding, places, np.round(places))
 
-    def _point(self, t: Any) -> Point:
+    def _point(self, t: TimeLike) -> Point:
         fraction = (jax.lax.stop_gradient(jnp.asarray(t)) - self.t0) / (self.t1 - self.t0)
         # A time on the edge may be a rounding error outside.
         inside = jnp.abs(fraction - 0.5) <= 0.5 + 8 * jnp.finfo(fraction.dtype).eps
@@ -149,11 +150,11 @@ class VirtualTree:
         cell = jnp.floor(jnp.where(inside, place, 0.0))
         return Point(cell.astype(jnp.int32), jnp.where(inside, place - cell, jnp.nan))
 
-    def value(self, t: Any, like: Leaves) -> Leaves:
+    def value(self, t: TimeLike, like: Shapes) -> Leaves:
         """W(t) - W(t0), for each leaf of `like`; NaN outside the interval."""
         return self.at(self._point(t), like)
 
-    def at(self, point: Point, like: Leaves) -> Leaves:
+    def at(self, point: Point, like: Shapes) -> Leaves:
         """W - W(t0) at a point of the tree."""
         key, point = loops.vary_alike((derive_key(self.rng, "jaxsde.VirtualTree"), point))
         # The end of the interval is that of its last cell; so are places that are a rounding error outside.
@@ -162,12 +163,14 @@ class VirtualTree:
         part = jnp.where(past, 1.0, jnp.where(before, 0.0, point.part)).astype(point.part.dtype)
         part = jnp.where(jnp.isnan(point.part), point.part, part)
 
-        def bridge(node: Any, a: Any, length: Any, left: Leaves, right: Leaves) -> Leaves:
+        def bridge(
+            node: UInt32[Array, ""], a: Float[Array, ""], length: Float[Array, ""], left: Leaves, right: Leaves
+        ) -> Leaves:
             deviation = jnp.sqrt(a * (1 - a) * length)
             z = normals(jax.random.fold_in(key, node), like)
             return add(scale(1 - a, left), scale(a, right), scale(deviation, z))
 
-        def halve(level: Any, inner: Any) -> Any:
+        def halve(level: Index, inner: PyTree) -> Any:
             # A cell's number is one bit for each time that the right half was taken, after a leading one.
             node, length, left, right = inner
             middle = bridge(node, jnp.asarray(0.5, part.dtype), length, left, right)

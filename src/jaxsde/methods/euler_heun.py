@@ -1,13 +1,12 @@
 """Euler-Heun: Euler for the drift, the trapezoidal rule for the noise. Kloeden and Platen, 1992."""
 
-from typing import Any
-
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method
+from jaxsde.types import Args, Leaves, Time
 
 
-def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
     start = sde.noise_term(y, t, args, increment.dW)
     end = sde.noise_term(add(y, start), t + h, args, increment.dW)
     return add(y, scale(h, sde.drift(y, t, args)), scale(0.5, add(start, end)))

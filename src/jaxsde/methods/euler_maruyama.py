@@ -1,13 +1,12 @@
 """Euler-Maruyama: y1 = y + f h + g dW. Maruyama, 1955."""
 
-from typing import Any
-
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method
+from jaxsde.types import Args, Leaves, Time
 
 
-def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
     return add(y, scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
 
 

@@ -2,17 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from jaxsde.types import SDEType
+from jaxsde.brownian.increment import Increment
+from jaxsde.flat_sde import FlatSDE
+from jaxsde.types import Args, Carry, Leaves, SDEType, Time
 
 
-def _y_alone(sde: Any, y: Any, t: Any, args: Any) -> Any:
+def _y_alone(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Leaves:
     return y
 
 
-def _state(carry: Any) -> Any:
+def _state(carry: Carry) -> Leaves:
     return carry
+
+
+# (sde, carry, t, h, increment, args) of a step to the next carry.
+Step = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], Carry]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +32,9 @@ class Method:
     - `evaluations`: of the drift, a step.
     - `nodes`: the fractions of a step at which the drift is asked for, increasing, what the step before or `init` has
       asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
-    - `step`: `(sde, carry, t, h, increment, args) -> carry`.
+    - `step`: from the carry at t to that at t + h.
     - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
-    - `inverse`: the step's algebraic inverse, `(sde, carry1, t, h, increment, args) -> carry0`, if it has one.
+    - `inverse`: the step's algebraic inverse, from the carry at t + h to that at t, if it has one.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     """
@@ -40,10 +45,10 @@ class Method:
     weak_order: float
     evaluations: int
     nodes: tuple[float, ...]
-    step: Callable[..., Any]
-    init: Callable[..., Any] = _y_alone
-    state: Callable[..., Any] = _state
-    inverse: Callable[..., Any] | None = None
+    step: Step
+    init: Callable[[FlatSDE, Leaves, Time, Args], Carry] = _y_alone
+    state: Callable[[Carry], Leaves] = _state
+    inverse: Step | None = None
     entrywise: bool = False
     space_time: bool = False
     aliases: tuple[str, ...] = ()

@@ -5,17 +5,17 @@ Jacobian-vector product in the direction g (dW^2 - h) / 2: the cost of one more 
 scalar noise it is the same product. With additive noise the correction is zero and the method is Euler-Maruyama.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method
+from jaxsde.types import Args, Leaves, Time
 
 
-def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
     dW = increment.dW
     g = sde.diffusion(y, t, args)
     euler = add(y, scale(h, sde.drift(y, t, args)), sde.product(g, dW))

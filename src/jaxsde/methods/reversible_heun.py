@@ -14,11 +14,12 @@ is often measured on equal steps: y - z is of order h^1/2, but alternates in sig
 does to y cancels in pairs. On unequal steps it need not.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method
+from jaxsde.types import Args, Leaves, Time
 
 
 class Carry(NamedTuple):
@@ -30,19 +31,19 @@ class Carry(NamedTuple):
     g: Leaves | None
 
 
-def init(sde: FlatSDE, y: Leaves, t: Any, args: Any) -> Carry:
+def init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Carry:
     return Carry(y, y, sde.drift(y, t, args), None if sde.matrix_free else sde.diffusion(y, t, args))
 
 
-def step(sde: FlatSDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
+def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
     return _move(sde, carry, t, t + h, h, increment.dW, args)
 
 
-def inverse(sde: FlatSDE, carry: Carry, t: Any, h: Any, increment: Increment, args: Any) -> Carry:
+def inverse(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
     return _move(sde, carry, t + h, t, -h, scale(-1, increment.dW), args)
 
 
-def _move(sde: FlatSDE, carry: Carry, t0: Any, t1: Any, h: Any, dW: Leaves, args: Any) -> Carry:
+def _move(sde: FlatSDE, carry: Carry, t0: Time, t1: Time, h: Time, dW: Leaves, args: Args) -> Carry:
     y0, z0, f0, g0 = carry
     here = add(scale(h, f0), sde.product(sde.diffusion(z0, t0, args) if g0 is None else g0, dW))
     z1 = add(scale(2, y0), scale(-1, z0), here)

@@ -4,14 +4,13 @@ Its noise is I10 / h = dW / 2 + H, where I10 is the integral of the Brownian mot
 area.
 """
 
-from typing import Any
-
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, Leaves, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method
+from jaxsde.types import Args, Leaves, Time
 
 
-def step(sde: FlatSDE, y: Leaves, t: Any, h: Any, increment: Increment, args: Any) -> Leaves:
+def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
     assert increment.H is not None
     average = add(scale(0.5, increment.dW), increment.H)
     start = sde.drift(y, t, args)

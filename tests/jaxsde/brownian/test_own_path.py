@@ -1,0 +1,116 @@
+"""A Brownian path of a user's own class."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import SDE, BrownianPath, CounterPath, FixedSteps, Increment, solve
+
+KEY, TS = jax.random.key(4), np.linspace(0.0, 1.0, 5)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mirrored(BrownianPath):
+    """A path and its mirror image, (1, -1) by the sign."""
+
+    path: CounterPath
+    sign: jax.Array
+
+    def increment(self, k, t, h, like, space_time=False):
+        whole = self.path.increment(k, t, h, like, space_time)
+        return jax.tree.map(lambda x: self.sign * x, whole)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+    """No noise but a slope: dB = slope dt, structurally a path."""
+
+    slope: jax.Array
+    has_space_time = True
+
+    def increment(self, k, t, h, like, space_time=False):
+        dW = tuple(None if x is None else jnp.full(x.shape, self.slope * h, x.dtype) for x in like)
+        return Increment(dW, jax.tree.map(jnp.zeros_like, dW) if space_time else None)
+
+
+def f(y, t, args):
+    return jax.tree.map(lambda x: -args * x, y)
+
+
+def g(y, t, args):
+    return {"noisy": 0.5 * jnp.ones_like(y["noisy"]), "still": None}
+
+
+def solved(path, y0, **choices):
+    return solve(
+        SDE(f, g, noise="additive"), y0, TS, None, jnp.asarray(1.0), brownian=path, steps=FixedSteps(40), **choices
+    ).ys
+
+
+Y0 = {"noisy": jnp.ones(3), "still": jnp.ones(2)}
+
+
+def test_a_mirrored_path_takes_the_noise_out_of_a_linear_equation():
+    one, other = (solved(Mirrored(CounterPath(KEY), jnp.asarray(sign)), Y0) for sign in (1.0, -1.0))
+    np.testing.assert_array_equal(one["noisy"], solved(CounterPath(KEY), Y0)["noisy"])
+    without = solve(SDE(f), Y0, TS, args=jnp.asarray(1.0), steps=FixedSteps(40)).ys
+    np.testing.assert_allclose((one["noisy"] + other["noisy"]) / 2, without["noisy"], rtol=1e-5)
+    assert abs(one["noisy"] - other["noisy"])[1:].min() > 1e-3
+
+
+@pytest.mark.parametrize("adjoint", ["backprop", "checkpoint", "stochastic"])
+def test_gradients_reach_the_arrays_of_a_path(x64, adjoint):
+    """By Euler-Maruyama the end is q^n y0 + sigma slope (1 - q^n), q = 1 - h, at rate 1."""
+
+    def end(slope):
+        return solved(Ramp(slope), {"noisy": jnp.ones(3), "still": jnp.ones(2)}, adjoint=adjoint)["noisy"][-1, 0]
+
+    value, gradient = jax.jit(jax.value_and_grad(end))(2.0)
+    decay = (1 - 1 / 40) ** 40
+    np.testing.assert_allclose(value, decay + 0.5 * 2.0 * (1 - decay), rtol=1e-12)
+    np.testing.assert_allclose(gradient, 0.5 * (1 - decay), rtol=1e-12)
+
+
+def test_space_time_areas_of_a_path():
+    ys = solved(Ramp(jnp.asarray(2.0)), Y0, method="sra1")
+    np.testing.assert_allclose(ys["noisy"][-1], np.exp(-1) + 0.5 * 2 * (1 - np.exp(-1)), rtol=1e-4)
+    with pytest.raises(ValueError, match="needs the space-time areas"):
+        solved(Mirrored(CounterPath(KEY), jnp.asarray(1.0)), Y0, method="sra1")
+
+
+class Unregistered(BrownianPath):
+    def increment(self, k, t, h, like, space_time=False):
+        return Increment(like)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Bare(Ramp):
+    def increment(self, k, t, h, like, space_time=False):
+        return jnp.ones(3)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Whole(Ramp):
+    def increment(self, k, t, h, like, space_time=False):
+        return Increment((jnp.ones(3), jnp.ones(2)))
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        (Unregistered(), TypeError, "Unregistered, which is not a pytree of arrays: register the class"),
+        (Ramp("steep"), TypeError, "Ramp, which is not a pytree of arrays"),
+        (Bare(jnp.ones(())), ValueError, "Bare.increment gives .* an Increment of dW like"),
+        (Whole(jnp.ones(())), ValueError, "Whole.increment gives Increment.* an Increment of dW like"),
+    ],
+)
+def test_what_is_no_path_is_refused(path, error, says):
+    with pytest.raises(error, match=says):
+        solved(path, Y0)
