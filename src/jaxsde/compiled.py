@@ -119,6 +119,24 @@ def _compiled(task: _Task) -> Callable[..., Any]:
     return jax.jit(task.__call__)
 
 
+def recalled(closed: ClosedJaxpr) -> tuple[Function, list[Any]]:
+    """A program whose outputs are a list, as a function of a list and its inputs, compiled once for all alike; and the
+    list, of what it closes over.
+    """
+    closed = _with_numbers_as_arguments(closed)
+    customised: list[str] = []
+    key = _key(closed.jaxpr, customised)
+    if customised:  # Their derivatives are no part of the key.
+        return lambda consts, *inputs: jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))(*inputs), closed.consts
+    program = _Program(closed.jaxpr, jax.tree.structure([0] * len(closed.jaxpr.outvars)), key)
+    task = _Task(_evaluate, {"program": program}, ("program",), ("recalled", key))
+    return lambda consts, *inputs: _compiled(task)({"program": consts}, *inputs), closed.consts
+
+
+def _evaluate(functions: Mapping[str, Function], closed_over: PyTree, *inputs: PyTree) -> Any:
+    return functions["program"](*inputs, closed_over)
+
+
 def _trace(function: Function, example: tuple[Any, ...], args: Args) -> tuple[_Program, list[Any]]:
     def trace(args: Args) -> Any:
         return jax.make_jaxpr(lambda *inputs: function(*inputs, args), return_shape=True)(*example)

@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, PyTree
 
+from jaxsde.compiled import recalled
 from jaxsde.flat_sde import aligned
 from jaxsde.types import Args, State, Time, TimeLike
 
@@ -161,8 +162,8 @@ def _samples(
     leaves = jax.tree.leaves(y)
     if closed.effects or not all(_is_number(x) for x in closed.consts if isinstance(x, jax.core.Tracer)):
         return []
-    known = [_known(x, seed, in_order) for seed, x in enumerate(closed.consts, 6)]
-    values = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, known))
+    program, consts = recalled(closed)
+    values = functools.partial(program, [_known(x, seed, in_order) for seed, x in enumerate(consts, 6)])
     points = [_numbers(leaves, seed) for seed in (1, 2)]
     points.append([x * jnp.sign(s - 1) for x, s in zip(points[0], _numbers(leaves, 3), strict=True)])
     if not any(isinstance(x, jax.core.Tracer) for x in leaves):

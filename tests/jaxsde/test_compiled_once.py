@@ -52,6 +52,9 @@ def adaptive(rate):
         lambda rate: sdeint_ito_fixed_grid(
             drift(rate), lambda y, t, args: jnp.where(y > rate, rate, y), Y0, TS, KEY, 1.0
         ),
+        lambda rate: sdeint_ito_fixed_grid(
+            drift(1.0), lambda y, t, args: rate * jax.lax.map(jnp.sin, y), Y0, TS, KEY, rate, "milstein"
+        ),
         lambda rate: ends(drift(1.0), rate, save=lambda y: y[0], running=lambda y, t, h, dW, args: h * args),
         lambda rate: jax.value_and_grad(lambda rate: ends(drift(1.0), rate, adjoint="backprop").sum())(rate),
         lambda rate: jax.grad(lambda rate: ends(drift(rate), 1.0, adjoint="stochastic").sum())(rate),
