@@ -15,7 +15,7 @@ DATA := $(if $(LAY_OUT_DATA),.data/.complete)
 TEST_ENV += $(if $(LAY_OUT_DATA),SDEBNN_DATA=$(CURDIR)/.data)
 endif
 
-.PHONY: demo test lowest wheel format docs clean
+.PHONY: demo test test-jax lowest wheel format docs clean
 
 demo: $(VENV)/.demo
 	rm -rf runs/demo
@@ -27,7 +27,18 @@ test: $(VENV)/.dev $(DATA)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --durations 25 $(TESTS)
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25 $(TESTS)
+
+# JAX alone, in its newest version, on the newest Python that there is: the tests that need no PyTorch.
+NEWEST ?= $(firstword $(foreach minor,14 13 12,$(shell python3.$(minor) -c 'import sys; print(sys.executable)' 2> /dev/null)))
+test-jax: $(DATA)
+ifeq ($(NEWEST),)
+	@echo "No Python 3.12 or newer was found; name one: make test-jax NEWEST=/path/to/python3.13"
+else
+	$(NEWEST) -m venv $(VENV)-jax
+	$(VENV)-jax/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,plots,tensorboard,dev]'
+	$(TEST_ENV) $(VENV)-jax/bin/python -m pytest --numprocesses 2 --dist worksteal --durations 25 $(TESTS)
+endif
 
 # The lowest versions that pyproject.toml allows, with JAX; PyTorch of other versions than the pinned one brings gigabytes.
 lowest:
@@ -68,4 +79,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest dist .data .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site
+	rm -rf $(VENV) $(VENV)-jax $(VENV)-lowest dist .data .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache site

@@ -1,6 +1,7 @@
 """The strict lane: errors for implicit promotion, one CPU that JAX sees as four devices, one thread a worker."""
 
 import os
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
@@ -27,3 +28,11 @@ def x64():
 
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_one_file():
+    """What JAX compiled for one file of tests is let go of after it: kept, it is gigabytes by the end."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
