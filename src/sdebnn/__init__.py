@@ -4,4 +4,6 @@
 numpy out. Importing `sdebnn` alone imports neither JAX nor PyTorch.
 """
 
+from sdebnn import moved as moved
+
 __version__ = "0.1.0"
