@@ -6,9 +6,9 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 FLOORS = ("layers", "weights", "solving", "learning")
 
@@ -16,11 +16,10 @@ FLOORS = ("layers", "weights", "solving", "learning")
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `sdebnn.brax.model` as `sdebnn.brax.learning.model`, and says so."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         found = re.fullmatch(r"(sdebnn\.(?:brax|torchbnn))\.(\w+)", fullname)
-        if found is None or found[2] in FLOORS:
+        # What has the name of a module that held it would be replaced in the package by the module.
+        if found is None or found[2] in FLOORS or found[2] in vars(sys.modules[found[1]]):
             return None
         for floor in FLOORS:
             there = f"{found[1]}.{floor}"
@@ -29,9 +28,11 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        package = spec.name.rpartition(".")[0]
-        message = f"{spec.name} has moved to {spec.origin}; public names are imported from {package}."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        package, _, name = spec.name.rpartition(".")
+        # A module may be a public name itself.
+        if name not in sys.modules[package].__all__:
+            message = f"{spec.name} has moved to {spec.origin}; public names are imported from {package}."
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
         module = importlib.import_module(str(spec.origin))
         spec.loader_state = module.__spec__
         return module

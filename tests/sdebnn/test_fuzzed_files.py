@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -264,7 +265,14 @@ def choices(draw: st.DrawFn) -> dict[str, Any]:
 @fuzz
 @given(choices())
 def test_a_configuration_comes_back(folder: Path, values: dict[str, Any]) -> None:
-    run, config = RunFolder(folder), dataclasses.replace(CONFIG, **values)
+    run = RunFolder(folder)
+    try:
+        config = dataclasses.replace(CONFIG, **values)
+    except InputError as refused:
+        # Each is allowed, but not every prior has them all.
+        if not re.match("The prior|The weight process", str(refused)):
+            raise
+        reject()
     strict_json.write(run.config_file, config.to_json())
     assert read_start(run)[0] == config
     assert TrainConfig.from_json(config.to_json()) == config
