@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsde import ito_to_stratonovich, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat
+from jaxsde.compiled import recalled
 
 TS = np.linspace(0.0, 1.0, 5)
 KEY = jax.random.key(0)
@@ -231,3 +232,14 @@ def test_no_tracer_leaks(g, how):
         eager = over_keys(0.5, jax.random.split(KEY, 2))
         traced = jax.jit(over_keys)(0.5, jax.random.split(KEY, 2))
     np.testing.assert_allclose(eager, traced, rtol=1e-5)
+
+
+def test_what_is_closed_over_is_not_what_is_given():
+    """The two programs are alike but for that: c * y, and t * y of what is given."""
+    c = jnp.float32(3.0)
+    y, t = jnp.float32(2.0), jnp.float32(5.0)
+    closed_over = jax.make_jaxpr(lambda y: c * y)(y)
+    given = jax.make_jaxpr(lambda t, y: t * y)(t, y)
+    for closed, inputs, expected in ((closed_over, (y,), 6.0), (given, (t, y), 10.0), (closed_over, (y,), 6.0)):
+        run, arrays = recalled(closed)
+        assert jax.tree.leaves(run(arrays, *inputs)) == [expected]
