@@ -107,15 +107,18 @@ def without_padding(scheme: Scheme) -> Scheme:
 
 
 def intervals(steps: Rows, path: BrownianPath, dtype: np.dtype[Any]) -> tuple[Interval, Any]:
-    """The rows of steps, stacked, and the path as far as it is not sliced into them."""
-    sliced, rest = (path, None) if isinstance(path, ReplayedPath) else (None, path)
+    """The rows of steps, stacked, and the path as far as it is not sliced into them.
+
+    A subclass of a path of ours is a user's own: it is asked for its increments.
+    """
+    sliced, rest = (path, None) if type(path) is ReplayedPath else (None, path)
     if sliced is not None and steps.count is not None:
         number = np.minimum(steps.first[:, None] + np.arange(steps.substeps), steps.total - 1)
         sliced = jax.tree.map(lambda x: x[number], sliced)
     elif sliced is not None and steps.substeps > 1:
         sliced = jax.tree.map(lambda x: x.reshape(-1, steps.substeps, *x.shape[1:]), sliced)
-    on_tree = steps.on_tree if isinstance(path, VirtualTree) else None
-    if isinstance(path, VirtualTree) and isinstance(steps.h, np.ndarray):
+    on_tree = steps.on_tree if type(path) is VirtualTree else None
+    if type(path) is VirtualTree and isinstance(steps.h, np.ndarray):
         on_tree = path.points_of(steps, dtype)
     t, h = jnp.asarray(steps.t, dtype), jnp.asarray(steps.h, dtype)
     return Interval(jnp.asarray(steps.first), t, h, sliced, steps.count, on_tree), rest

@@ -64,7 +64,8 @@ def solve(
     - `y0`: a pytree of floating-point arrays.
     - `ts`: the times of the solution, increasing or decreasing, (n,); `ts[0]` is the time of `y0`. Numbers that are
       known are taken in double precision, so that lengths of time are right far from zero too; f and g get t in the
-      precision of y0. Traced ones that their precision has lost, to a thousandth of the span, give NaN.
+      precision of y0. Traced ones that are out of order, or that their precision has lost, to a thousandth of the
+      span, give NaN.
     - `rng`: a JAX key. Same key, same path, whatever the method and the gradient. It may be `None` for an ODE, and with
       `brownian`.
     - `args`: any pytree, handed to f and g.

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.flat_sde import precision
-from jaxsde.times import lengths
+from jaxsde.times import known_times, lengths
 from jaxsde.types import Args, State, Time, Times
 
 Estimator = Literal["analytic", "full_mc", "stl"]
@@ -38,7 +38,8 @@ def path_kl(
     - `u`: `u(y, t, args)`, the difference of the drifts in units of the diffusion, like the noise; a `None` in it is a
       part without noise. See `relative_drift`.
     - `ys`: the path at all of `ts`: a pytree with a leading axis of n + 1 times.
-    - `ts`: the grid that the path was solved on, (n + 1,).
+    - `ts`: the grid that the path was solved on, (n + 1,), as it was given to `solve`: a `Solution.ts` is rounded to
+      the precision of the state.
     - `increments`: the Brownian increments that moved the path, a pytree like `u` with a leading axis of n steps; see
       `brownian_increments`. `"analytic"` does not need them.
     - `args`: the parameters of `u`.
@@ -48,8 +49,8 @@ def path_kl(
 
     **Returns:** a scalar.
 
-    **Raises:** `ValueError` for an unknown estimator, increments that are missing or do not fit, or a path that is not
-    on `ts`.
+    **Raises:** `ValueError` for an unknown estimator, increments that are missing or do not fit, a path that is not on
+    `ts`, or times that `solve` refuses; `TypeError` for times that are no numbers.
     """
     of_step = running_path_kl(u, estimator)
     if increments is None and estimator != "analytic":
@@ -57,6 +58,7 @@ def path_kl(
             f"path_kl with estimator={estimator!r} needs the Brownian increments that moved the path; draw them with "
             "brownian_increments, solve with ReplayedPath(increments), and pass them here."
         )
+    ts = known_times(ts)
     times = {leaf.shape[0] for leaf in jax.tree.leaves(ys)}
     if times != {np.shape(ts)[0]}:
         raise ValueError(

@@ -176,20 +176,20 @@ def check_path(
             f"brownian is {type(path).__name__}; it is a CounterPath, a ReplayedPath or a VirtualTree of jaxsde, or a "
             "class with the members of jaxsde.BrownianPath."
         )
-    if sde.g is not None and isinstance(path, CounterPath | VirtualTree):
+    if sde.g is not None and (type(path) is CounterPath or type(path) is VirtualTree):
         check_key(path.rng)
     if method.space_time and not path.has_space_time:
         raise ValueError(
             f"method {method.name!r} needs the space-time areas of the path: pass "
             "ReplayedPath(increments, space_time) or leave the path to the solver."
         )
-    if isinstance(path, VirtualTree):
+    if type(path) is VirtualTree:
         _check_span(path, times)
         return path
-    if isinstance(path, CounterPath):
+    if type(path) is CounterPath:
         _check_cholesky(path.cholesky, sde.noise_like)
         return path
-    if not isinstance(path, ReplayedPath):
+    if type(path) is not ReplayedPath:
         _check_increment(path, sde, method, dtype)
         return path
     return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
@@ -299,5 +299,8 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
             f"adaptive=True with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
             "take heun, or fixed steps."
         )
-    if brownian is not None and not isinstance(brownian, VirtualTree):
-        raise TypeError(f"adaptive=True takes a VirtualTree for brownian, not a {type(brownian).__name__}.")
+    if brownian is not None and type(brownian) is not VirtualTree:
+        raise TypeError(
+            f"adaptive=True, or AdaptiveSteps, takes a VirtualTree for brownian, not a {type(brownian).__name__}, nor "
+            "any subclass."
+        )

@@ -1,6 +1,7 @@
 """How a solve steps, as a value."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ class FixedSteps:
             raise ValueError(f"Both a number of steps, {self.number}, and dt={self.dt} are given; pass one of them.")
         if self.number is not None and not (_is_whole(self.number) and self.number >= 1):
             raise ValueError(f"The number of steps is {self.number!r}; it is a whole number of one or more.")
+        _concrete(self, "number", int)
         _check_dt(self.dt)
+        _concrete(self, "dt", float)
 
     def rows(self, ts: TimeVector, resolution: float, dtype: np.dtype[Any]) -> Rows:
         """The steps between output times that were given to a `resolution`, for a state of that precision."""
@@ -78,12 +81,18 @@ class AdaptiveSteps:
     max_steps: int = 4096
 
     def __post_init__(self) -> None:
-        if not (self.rtol >= 0 and self.atol > 0 and self.max_steps >= 1):
+        for name in ("rtol", "atol", "max_steps"):
+            if not is_known(getattr(self, name)):
+                raise TypeError(f"{name} is traced, and adaptive steps need to know it; pass a concrete number.")
+            _concrete(self, name, float)
+        if not (self.rtol >= 0 and self.atol > 0 and self.max_steps >= 1 and self.max_steps % 1 == 0):
             raise ValueError(
-                f"rtol={self.rtol}, atol={self.atol}, max_steps={self.max_steps}; adaptive steps take rtol of zero or "
-                "more, a positive atol and one step or more."
+                f"rtol={self.rtol}, atol={self.atol}, max_steps={self.max_steps:g}; adaptive steps take rtol of zero "
+                "or more, a positive atol and a whole number of one step or more."
             )
         _check_dt(self.dt)
+        _concrete(self, "dt", float)
+        _concrete(self, "max_steps", int)
 
     def first(self, ts: TimeVector) -> float:
         """The length of the first step."""
@@ -92,6 +101,12 @@ class AdaptiveSteps:
                 "ts is traced, and adaptive steps need to know it; pass concrete times (numpy), or fixed steps."
             )
         return float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt)
+
+
+def _concrete(steps: FixedSteps | AdaptiveSteps, name: str, kind: Callable[[Any], float]) -> None:
+    """A number of Python for one of another library, which may have no hash."""
+    value = getattr(steps, name)
+    object.__setattr__(steps, name, None if value is None else kind(value))
 
 
 def _is_whole(number: object) -> bool:

@@ -36,23 +36,28 @@ class Rows(NamedTuple):
 
 
 def is_known(x: object) -> bool:
-    return not isinstance(x, jax.core.Tracer)
+    """Whether nothing of x, which may be a list, is traced."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(x))
 
 
 def lengths(ts: Times, dtype: np.dtype[Any]) -> Any:
     """The lengths of the intervals of `ts`, (n,).
 
-    Traced times have lost what their precision has not, and nobody can be told before the solve: where less than a
-    thousandth of the span is left, lengths are NaN.
+    Of traced times nobody can be told before the solve. Their lengths are NaN where they neither strictly increase nor
+    strictly decrease, and where their precision has lost a thousandth of the span.
     """
     if is_known(ts):
         return jnp.asarray(np.diff(np.asarray(ts, np.float64)), dtype)
     traced = jnp.asarray(ts)
-    h = jnp.diff(traced)
-    if jnp.issubdtype(traced.dtype, jnp.floating):
+    floating = jnp.issubdtype(traced.dtype, jnp.floating)
+    # Differences of unsigned integers would wrap, and of those in half precision be rounded.
+    h = jnp.diff(traced.astype(np.result_type(traced.dtype, dtype) if floating else int)).astype(dtype)
+    increase, decrease = traced[1:] > traced[:-1], traced[1:] < traced[:-1]
+    right = (increase.all() | decrease.all()) & (increase == (h > 0)).all()
+    if floating:
         span, largest = jnp.abs(traced[-1] - traced[0]), jnp.abs(traced).max()
-        h = jnp.where(_is_lost(span, largest, jnp.finfo(traced.dtype).eps), jnp.nan, h)
-    return h.astype(dtype)
+        right &= ~_is_lost(span, largest, jnp.finfo(traced.dtype).eps)
+    return jnp.where(right, h, jnp.nan)
 
 
 def _is_lost(span: float | Array, largest: float | Array, eps: float | np.floating) -> Any:
@@ -66,8 +71,8 @@ def known_times(ts: Times) -> Any:
     **Raises:** `TypeError` for what are no numbers; `ValueError` where they are not a vector that strictly increases
     or strictly decreases, or were rounded by the precision in which they are given.
     """
-    if isinstance(ts, list | tuple) and not all(map(is_known, ts)):
-        ts = jnp.stack([jnp.asarray(t) for t in ts])
+    if isinstance(ts, list | tuple) and not is_known(ts):
+        ts = jnp.asarray(ts)
     if np.ndim(ts) != 1 or np.shape(ts)[0] < 2:
         raise ValueError(f"ts has shape {np.shape(ts)}; it is a vector of two or more times, the first that of y0.")
     given = ts if hasattr(ts, "dtype") else np.asarray(ts)

@@ -8,6 +8,7 @@ import pytest
 
 from jaxsde import (
     SDE,
+    AdaptiveSteps,
     CounterPath,
     FixedSteps,
     ReplayedPath,
@@ -126,6 +127,27 @@ def test_what_needs_to_know_the_times_refuses_traced_ones(choices, error, says):
 def test_the_number_of_steps(choices, says):
     with pytest.raises(ValueError, match=says):
         sdeint_ito(f, f, jnp.ones(3), TS, KEY, **choices)
+
+
+def test_numbers_of_steps_are_those_of_any_library(unchecked):
+    given = AdaptiveSteps(jnp.asarray(0.5), np.float32(0.25), jnp.asarray(0.125), 1e3)
+    assert given == AdaptiveSteps(0.5, 0.25, 0.125, 1000)
+    assert hash(given) == hash(AdaptiveSteps(0.5, 0.25, 0.125, 1000))
+    assert repr(FixedSteps(np.int64(3))) == "FixedSteps(number=3, dt=None)"
+    assert hash(FixedSteps(dt=jnp.asarray(0.5))) == hash(FixedSteps(dt=0.5))
+    solution = solve(SDE(f), jnp.ones(3), TS, steps=AdaptiveSteps(jnp.asarray(1e-2), max_steps=1e2))
+    assert solution.result == 0
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol", "dt", "max_steps"])
+def test_traced_numbers_of_adaptive_steps_are_refused(unchecked, name):
+    with pytest.raises(TypeError, match=f"{name} is traced"):
+        jax.jit(lambda x: AdaptiveSteps(**{name: x}).atol)(1.0)
+
+
+def test_half_a_step_is_refused(unchecked):
+    with pytest.raises(ValueError, match=r"max_steps=10\.5.*whole number"):
+        AdaptiveSteps(max_steps=10.5)
 
 
 def test_a_traced_longest_step_is_refused(unchecked):

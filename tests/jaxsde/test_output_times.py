@@ -183,6 +183,18 @@ def test_rounded_output_times_make_no_step_more(ts):
     assert stats["steps"] == 50
 
 
+@pytest.mark.parametrize(
+    ("ts", "says"),
+    [
+        (np.asarray([1.7e9, 1.7e9 + 200.0], np.float32), "in float32, in which times there are about"),
+        ([0.0, 2.0, 1.0], "strictly increase or strictly decrease"),
+    ],
+)
+def test_increments_of_times_that_a_solve_refuses_are_refused(ts, says):
+    with pytest.raises(ValueError, match=says):
+        brownian_increments(KEY, ts, jnp.zeros(()))
+
+
 def test_dates_are_refused():
     with pytest.raises(TypeError, match=r"datetime64.*timedelta64"):
         sdeint_ito(f, g, jnp.ones(()), np.asarray(["2024-01-01", "2024-01-03"], "datetime64[D]"), KEY, ARGS)

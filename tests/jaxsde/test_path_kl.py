@@ -144,6 +144,8 @@ def test_parts_without_noise_add_nothing():
         ({"estimator": "exact"}, "'analytic', 'full_mc', 'stl'"),
         ({"estimator": "stl", "increments": None}, "brownian_increments"),
         ({"ts": TS[:-1]}, "every step"),
+        ({"ts": np.asarray(TS + 1.7e9, np.float32)}, r"at entries 0 and 1 \(in float32\)"),
+        ({"ts": np.where(TS == 0.5, 2, TS)}, "strictly increase or strictly decrease"),
         ({"estimator": "stl", "increments": np.zeros((100, 2))}, r"\(100, 2\)"),
     ],
 )

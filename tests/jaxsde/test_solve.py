@@ -19,6 +19,7 @@ from jaxsde import (
     sdeint_strat_fixed_grid,
     solve,
 )
+from jaxsde.times import lengths
 
 KEY = jax.random.key(3)
 ARGS = {"rate": jnp.asarray(-0.4), "sigma": jnp.asarray(0.3)}
@@ -148,6 +149,43 @@ def test_traced_times_have_the_steps_and_gradients_of_known_ones(x64, adjoint, e
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), gradient[0], expected)
     ends = [jax.jit(loss, static_argnums=2)(args, 1.0 + step, False) for step in (1e-5, -1e-5)]
     np.testing.assert_allclose(gradient[1], (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("entry", [sdeint_ito_fixed_grid, sdeint_strat_fixed_grid, sdeint_ito, sdeint_strat])
+@pytest.mark.parametrize("ts", [lambda end: [0.0, end], lambda end: (0, 0.5 * end, end)])
+def test_a_list_of_times_may_have_traced_entries(entry, ts):
+    def end(end):
+        return entry(f, g, jnp.ones(2), ts(end), KEY, ARGS)[-1].sum()
+
+    np.testing.assert_allclose(jax.jit(end)(1.0), end(1.0), rtol=1e-5)
+    difference = (end(1.01) - end(0.99)) / 0.02
+    np.testing.assert_allclose(jax.grad(end)(1.0), difference, rtol=1e-2)
+
+
+@pytest.mark.parametrize("ts", [[0.0, 0.5, 0.2, 1.0], [0.0, 0.5, 0.5, 1.0], [0.0, 1.0, 0.0]])
+def test_traced_times_out_of_order_give_nan(ts):
+    solved = jax.jit(lambda ts: sdeint_ito(f, g, jnp.ones(2), ts, KEY, ARGS))
+    assert jnp.isnan(solved(jnp.asarray(ts))[1:]).all()
+    assert jnp.isfinite(solved(jnp.sort(jnp.asarray([0.0, 0.1, 0.7, 1.0])[: len(ts)]))).all()
+
+
+@pytest.mark.parametrize(
+    "ts",
+    [
+        np.asarray([200, 100, 0], np.uint8),
+        np.asarray([-100, 0, 100], np.int8),
+        np.asarray([4_000_000_000, 4_000_000_100], np.uint32),
+        np.asarray([0.0, 333.3, 1000.0], np.float16),
+    ],
+)
+def test_lengths_of_traced_times_do_not_wrap(ts):
+    found = jax.jit(lambda ts: lengths(ts, np.dtype(np.float32)))(ts)
+    np.testing.assert_array_equal(found, np.diff(ts.astype(np.float64)))
+
+
+def test_lengths_of_traced_times_that_no_integer_holds_are_nan():
+    ts = np.asarray([-2_000_000_000, 2_000_000_000], np.int32)
+    assert jnp.isnan(jax.jit(lambda ts: lengths(ts, np.dtype(np.float32)))(ts)).all()
 
 
 def test_traced_times_ask_a_tree_for_the_path_of_known_ones(x64):

@@ -11,7 +11,7 @@ from jaxsde.brownian.increment import Increment, no_increment
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.normals import normals
 from jaxsde.flat_sde import precision, scale
-from jaxsde.times import lengths
+from jaxsde.times import known_times, lengths
 from jaxsde.types import Index, Key, Leaves, Shapes, TimeLike, Times
 
 
@@ -64,11 +64,12 @@ def brownian_increments(rng: Key, ts: Times, like: PyTree) -> Any:
 
     **Returns:** a pytree like `like`, with a leading axis of n steps. Increments are in the square root of time.
 
-    **Raises:** `TypeError` for what is not one key.
+    **Raises:** `TypeError` for what is not one key, or times that are no numbers; `ValueError` for times that `solve`
+    refuses.
     """
     check_key(rng)
     leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda x: x, like))
-    h = lengths(ts, precision(leaves))
+    h = lengths(known_times(ts), precision(leaves))
     path = CounterPath(rng)
     draws = jax.vmap(lambda k, h: path.increment(k, None, h, tuple(leaves)).dW)(jnp.arange(h.size), h)
     return jax.tree.unflatten(treedef, draws)

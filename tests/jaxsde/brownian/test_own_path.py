@@ -7,7 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import SDE, BrownianPath, CounterPath, FixedSteps, Increment, solve
+from jaxsde import (
+    SDE,
+    AdaptiveSteps,
+    BrownianPath,
+    CounterPath,
+    FixedSteps,
+    Increment,
+    ReplayedPath,
+    VirtualTree,
+    brownian_increments,
+    solve,
+)
 
 KEY, TS = jax.random.key(4), np.linspace(0.0, 1.0, 5)
 
@@ -114,3 +125,40 @@ class Whole(Ramp):
 def test_what_is_no_path_is_refused(path, error, says):
     with pytest.raises(error, match=says):
         solved(path, Y0)
+
+
+def test_a_subclass_is_asked_for_its_increments():
+    """Of each path of ours: twice its increments are twice the noise."""
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Counted(CounterPath):
+        def increment(self, k, t, h, like, space_time=False):
+            return jax.tree.map(lambda x: 2 * x, CounterPath.increment(self, k, t, h, like, space_time))
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Tree(VirtualTree):
+        def increment(self, k, t, h, like, space_time=False):
+            return jax.tree.map(lambda x: 2 * x, VirtualTree.increment(self, k, t, h, like, space_time))
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Replayed(ReplayedPath):
+        def increment(self, k, t, h, like, space_time=False):
+            return Increment((2 * self.increments[k],))
+
+    def end(path):
+        noise = SDE(lambda y, t, a: jnp.zeros_like(y), lambda y, t, a: jnp.ones_like(y), noise="additive")
+        return solve(noise, jnp.zeros(2), TS, brownian=path, steps=FixedSteps(1)).ys
+
+    tree = KEY, 0.0, 1.0, 2.0**-10
+    np.testing.assert_allclose(end(Counted(KEY)), 2 * end(CounterPath(KEY)), rtol=1e-6)
+    np.testing.assert_allclose(end(Tree(*tree)), 2 * end(VirtualTree(*tree)), rtol=1e-5, atol=1e-6)
+    increments = brownian_increments(KEY, TS, jnp.zeros(2))
+    np.testing.assert_allclose(end(Replayed(increments)), 2 * end(ReplayedPath(increments)), rtol=1e-6)
+    with pytest.raises(TypeError, match="takes a VirtualTree for brownian, not a Tree"):
+        solve(
+            SDE(lambda y, t, a: -y, lambda y, t, a: y), jnp.ones(2), TS, method="milstein", brownian=Tree(*tree),
+            steps=AdaptiveSteps(1e-1, 1e-1),
+        )  # fmt: skip
