@@ -13,6 +13,7 @@ from jaxsde.adaptive import find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, VirtualTree
 from jaxsde.brownian.keys import check_key
+from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
@@ -164,6 +165,9 @@ def _on_grid(
     check_clock(grid, sde, posed.args, times.dtype, running)
     check_noise(sde, method, y0, times[0], posed.args)
     xs, path = intervals(grid, path, times.dtype)
+    t = jax.ShapeDtypeStruct((), times.dtype)
+    own = traceable(path, sde.noise_like, method.space_time, t) if is_own(path) else None
+    own_draw = own and own[0]
     kind, substeps, padded = sde.without_functions(), grid.substeps, grid.count is not None
 
     def run(
@@ -175,7 +179,10 @@ def _on_grid(
         xs: PyTree,
         outputs: Int[Array | np.ndarray, " n"] | None,
     ) -> Any:
-        sde, save, running = kind.of(functions), functions["save"], functions["running"]
+        sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
+        # In a caller's jit it is the user's own, which reads nothing of what was traced.
+        if draw is not own_draw:
+            path = TracedPath(jax.tree.leaves(path), args, draw)
         carry = method.init(sde, y0, t0, args)
         steps = scheme(sde, method, substeps, None if save is None else lambda y: save(y, args))
         if running is not None:
@@ -185,9 +192,9 @@ def _on_grid(
         ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
         return ys if outputs is None else jax.tree.map(lambda y: y[outputs], ys)
 
-    t = jax.ShapeDtypeStruct((), times.dtype)
     functions = sde.traceable(t) | {
         "save": None if save is None else (lambda y, args: save(y), (sde.like,)),
+        "draw": own,
         "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
     }
     static = (sde.kind, Same(method), substeps, padded, adjoint)

@@ -1,5 +1,6 @@
 """Outside of `jit` a solve compiles once a process for one shape, and is never answered from what has changed."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import ito_to_stratonovich, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat
+from jaxsde import CounterPath, Increment, ito_to_stratonovich, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat
 from jaxsde.compiled import recalled
 
 TS = np.linspace(0.0, 1.0, 5)
@@ -45,6 +46,14 @@ def adaptive(rate):
     return sdeint_strat(drift(1.0), noise, Y0, TS[::4], KEY, rate, check_finite=True, **how)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scaled(CounterPath):
+    def increment(self, k, t, h, like, space_time=False):
+        dW = CounterPath(self.rng).increment(k, t, h, like).dW
+        return Increment(tuple(self.cholesky * x for x in dW))
+
+
 @pytest.mark.parametrize(
     "solve",
     [
@@ -62,6 +71,7 @@ def adaptive(rate):
         lambda rate: jax.grad(lambda rate: ends(drift(rate), 1.0, adjoint="checkpoint").sum())(rate),
         lambda rate: jax.vmap(lambda key: ends(drift(1.0), rate, key))(jax.random.split(KEY, 3)),
         lambda rate: sdeint_strat(ito_to_stratonovich(drift(1.0), noise), noise, Y0, TS, KEY, rate, dt=0.1),
+        lambda rate: ends(drift(1.0), rate, brownian=Scaled(KEY, jnp.asarray(rate)), key=None),
         adaptive,
     ],
 )

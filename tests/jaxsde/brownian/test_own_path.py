@@ -162,3 +162,36 @@ def test_a_subclass_is_asked_for_its_increments():
             SDE(lambda y, t, a: -y, lambda y, t, a: y), jnp.ones(2), TS, method="milstein", brownian=Tree(*tree),
             steps=AdaptiveSteps(1e-1, 1e-1),
         )  # fmt: skip
+
+
+slope = 1.0
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A path that reads a number of its module at every increment."""
+
+    scale: jax.Array
+    has_space_time = False
+
+    def increment(self, k, t, h, like, space_time=False):
+        return Increment(tuple(None if x is None else jnp.full(x.shape, self.scale * slope * h) for x in like))
+
+
+@pytest.mark.parametrize("adjoint", ["backprop", "checkpoint", "stochastic"])
+def test_what_an_increment_reads_may_change(monkeypatch, adjoint):
+    """Outside of `jit` too, also where a derivative is taken for it; by Euler-Maruyama as above."""
+    gain = 0.5 * (1 - (1 - 1 / 40) ** 40)
+
+    def end(scale, value):
+        monkeypatch.setitem(globals(), "slope", value)
+        path = Reading(jnp.asarray(scale))
+        return solved(path, Y0, adjoint=adjoint)["noisy"][-1, 0]
+
+    decay = float(end(1.0, 0.0))
+    for value in (1.0, -1.0, 3.0):
+        np.testing.assert_allclose(end(1.0, value) - decay, value * gain, rtol=1e-5)
+        by_scale, by_value = jax.grad(end, (0, 1))(2.0, value)
+        np.testing.assert_allclose(by_scale, value * gain, rtol=1e-5)
+        np.testing.assert_allclose(by_value, 2.0 * gain, rtol=1e-5)
