@@ -13,13 +13,22 @@ from typing import Any
 FLOORS = ("layers", "weights", "solving", "learning")
 
 
+class _Package(ModuleType):
+    """A package whose public name, such as the function `drift_network`, an import of the module that has it does not
+    replace by the module.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in vars(self) and not isinstance(vars(self)[name], ModuleType)):
+            super().__setattr__(name, value)
+
+
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `sdebnn.brax.model` as `sdebnn.brax.learning.model`, and says so."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         found = re.fullmatch(r"(sdebnn\.(?:brax|torchbnn))\.(\w+)", fullname)
-        # What has the name of a module that held it would be replaced in the package by the module.
-        if found is None or found[2] in FLOORS or found[2] in vars(sys.modules[found[1]]):
+        if found is None or found[2] in FLOORS:
             return None
         for floor in FLOORS:
             there = f"{found[1]}.{floor}"
@@ -30,9 +39,10 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         package, _, name = spec.name.rpartition(".")
         # A module may be a public name itself.
-        if name not in sys.modules[package].__all__:
+        if name not in ("devices", "processes"):
             message = f"{spec.name} has moved to {spec.origin}; public names are imported from {package}."
             warnings.warn(message, DeprecationWarning, stacklevel=2)
+        sys.modules[package].__class__ = _Package
         module = importlib.import_module(str(spec.origin))
         spec.loader_state = module.__spec__
         return module

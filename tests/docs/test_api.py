@@ -34,11 +34,13 @@ def documented(name: str) -> list[str]:
 
 
 def found(path: str) -> Any:
-    """What is at a dotted path; a module where a function has its name too."""
+    """What is at a dotted path: a public name of a package, or a module, or what a module has."""
+    module, _, name = path.rpartition(".")
+    if module in PAGES:
+        return getattr(importlib.import_module(module), name)
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError:
-        module, _, name = path.rpartition(".")
         return getattr(importlib.import_module(module), name)
 
 

@@ -48,6 +48,11 @@ class TrainConfig(
     **Raises:** `InputError`, one sentence, for a value that is not allowed.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model.endswith("sdebnn"):
+            self.weight_prior()
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
         return {

@@ -1,9 +1,11 @@
 """Callbacks: a user's own code that looks on while a run trains, and may ask it to stop."""
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 
 
@@ -26,11 +28,21 @@ class Training:
     stop_asked: bool = dataclasses.field(default=False, init=False)
 
     def ask_to_stop(self) -> None:
-        """Ends the run with the gradient step that is under way, or the next, as if it were the last: a checkpoint is
-        written and the test data are scored. Several processes end within ten steps. Such a run can be resumed; it goes
-        on to its last step then, unless a callback asks again.
+        """Ends the run with the gradient step that is under way, or the next: a checkpoint is written and the test data
+        are scored; what is held out for validation is not, but where an epoch ends. Several processes end within ten
+        steps. Such a run can be resumed; it goes on to its last step then, unless a callback asks again.
         """
         self.stop_asked = True
+
+
+def check_callbacks(callbacks: object) -> None:
+    """**Raises:** `InputError` for anything but a sequence of callbacks."""
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    if given is not callbacks or not all(isinstance(callback, Callback) for callback in given):
+        raise InputError(
+            f"callbacks={reprlib.repr(callbacks)} is not allowed: it takes a list of objects whose class inherits "
+            "sdebnn.training.Callback."
+        )
 
 
 class Callback:
@@ -39,9 +51,7 @@ class Callback:
     """
 
     def on_start(self, training: Training) -> None:
-        """Before the first gradient step, in every process that goes on with the run: `training.step` is then where it
-        was taken up.
-        """
+        """Before the first gradient step, whenever the run is started or taken up again: `training.step` is where."""
 
     def on_metrics(self, training: Training, split: str, values: Mapping[str, float]) -> None:
         """After a line of the log: numbers by name.

@@ -97,13 +97,15 @@ class _Loop:
         with first_alone(learner):
             self._log = held.enter_context(MetricsLog(run, resume=resume)) if self._first else None
         self._bar = held.enter_context(Progress(self._training.total_steps)) if self._first else None
+        # What ends a callback is called when the signals are those of the caller again.
+        for callback in self._callbacks:
+            callback.on_start(self._training)
+            held.push(_ending(callback, self._training))
         self._signals = held.enter_context(StopSignals(self._stopped))
         self._seconds, self._since = self._saved.seconds, time.perf_counter()
         self._saved_at = self._since
         self._pace: tuple[int, float] | None = None
-        for callback in self._callbacks:
-            callback.on_start(self._training)
-            held.push(_ending(callback, self._training))
+        self._size_before_scores: int | None = None
 
     def train(self) -> None:
         """Takes the gradient steps that are left, unless a callback asks to stop."""
@@ -161,6 +163,7 @@ class _Loop:
     def _take_step(self, x: Any, y: Any) -> None:
         values = self._learner.gradient_step(x, y, self._training.step)
         self._training.step += 1
+        self._size_before_scores = None
         if self._every(LOG_EVERY):
             divergence.check_loss(self._run, self._config, self._learner)
             self._record(values, "train")
@@ -208,7 +211,10 @@ class _Loop:
         step = self._training.step
         if self._saved.step == step:
             return
-        position = Position(step, self._seconds, self._log.size() if self._log is not None else 0)
+        size = self._size_before_scores
+        if size is None:
+            size = self._log.size() if self._log is not None else 0
+        position = Position(step, self._seconds, size)
         if self._first:
             epoch = self._config.epochs_after(step, len(self._dataset.x_train))
             self._saw(checkpointing.save_state(self._run, self._config, self._learner, position, epoch))
@@ -228,6 +234,7 @@ class _Loop:
             return
         # Scoring takes long and may be interrupted: a run that is resumed from here begins with it.
         self._save_in_time()
+        self._size_before_scores = self._log.size() if self._log is not None else 0
         self._lap()
         if self._validation is not None:
             scores = self._scores_of(*self._validation)[1]

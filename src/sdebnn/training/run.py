@@ -23,7 +23,7 @@ from sdebnn.runs.started import Started, how_to_resume, read_start
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
-from sdebnn.training.callbacks import Callback
+from sdebnn.training.callbacks import Callback, check_callbacks
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
@@ -98,6 +98,7 @@ def start_run(
     breaks down; `Stopped` after SIGTERM or Ctrl-C; `StorageError` when a file cannot be written, after which the run
     can be resumed from its newest checkpoint.
     """
+    check_callbacks(callbacks)
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
     learner = _checked(built(build, config, examples.dataset), examples.dataset)
@@ -131,6 +132,7 @@ def resume_run(
 
     **Raises:** as `start_run`, and `InputError` when the folder is not a run's or its newest checkpoint does not fit.
     """
+    check_callbacks(callbacks)
     run = RunFolder.open(folder)
     config, started = read_start(run, _moved(data))
     examples = load_again(run, started, config, data_dir, dataset)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from sdebnn.data import train_validation_split
+from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 from sdebnn.training import Callback, Stopped, fit, loop, resume_run, start_run
+from sdebnn.training.callbacks import check_callbacks
 
 
 class Noting(Callback):
@@ -104,10 +106,12 @@ def test_one_may_ask_to_stop_after_which_the_run_ends_as_if_it_were_over(
     assert (last["step"], last["split"], last["nll"]) == (ends, "test", fitted.scores["nll"])
 
 
+@pytest.mark.parametrize("checkpoint_steps", [2, 0])
 def test_a_run_that_was_asked_to_stop_ends_when_resumed_as_if_it_had_not_been(
-    tmp_path, build, held_out, untimed
+    tmp_path, build, held_out, untimed, checkpoint_steps
 ) -> None:
     config, rest, validation = held_out
+    config = dataclasses.replace(config, checkpoint_steps=checkpoint_steps)
     whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
     expected = fit(build(config, rest), config, rest, whole, validation=validation)
     fit(build(config, rest), config, rest, cut, validation=validation, callbacks=[StopAt(4, "validation")])
@@ -116,6 +120,20 @@ def test_a_run_that_was_asked_to_stop_ends_when_resumed_as_if_it_had_not_been(
     assert noting.told[0] == ("start", 4)
     np.testing.assert_array_equal(again.test_outputs, expected.test_outputs)
     assert untimed(cut) == untimed(whole)
+
+
+def test_what_is_no_callback_is_refused_and_signals_are_the_callers_at_the_end(tmp_path, table, quick, build) -> None:
+    for given in (Noting(), [Noting], [print]):
+        with pytest.raises(InputError, match="it takes a list of objects whose class inherits"):
+            check_callbacks(given)
+
+    class Ending(Callback):
+        def on_end(self, training, error) -> None:
+            self.handler = signal.getsignal(signal.SIGTERM)
+
+    ending, before = Ending(), signal.getsignal(signal.SIGTERM)
+    fit(build(quick, table), quick, table, RunFolder.create(tmp_path / "run"), callbacks=[ending])
+    assert ending.handler == before
 
 
 def test_the_first_of_several_processes_has_them_and_all_end_together(tmp_path, table, quick, build) -> None:

@@ -41,10 +41,6 @@ class PriorChoices(Choices):
     noisy_from: float = choice(0.0, "depth from which weights have noise; before, they follow an ODE", low=0, high=1)
     noisy_until: float = choice(1.0, "depth until which weights have noise", low=0, high=1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.weight_prior()
-
     def weight_prior(self) -> Prior:
         """The prior of every block's weights.
 

@@ -98,7 +98,8 @@ def follow_first(*tensors: torch.Tensor) -> None:
 def _leave() -> None:
     for module in _averaged:
         for name in ("process_group", "reducer", "logger"):
-            delattr(module, name)
+            # They are DDP's own, and another version may have others.
+            vars(module).pop(name, None)
     distributed.destroy_process_group()
 
 
