@@ -1,4 +1,4 @@
-"""Adaptive steps: which grid keeps the error of each step within a chosen.
+"""Adaptive steps: which grid keeps the error of each step within a chosen tolerance.
 
 A step is taken once whole and once in two halves over the same virtual tree; the difference estimates its error. The
 length of the next step follows from the last three errors by a PID controller (Söderlind, 2003). Rejected steps do not

@@ -19,7 +19,7 @@ from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
-from jaxsde.methods import Method
+from jaxsde.methods import METHODS, Method
 from jaxsde.problem import (
     check_adaptive,
     check_adaptive_clock,
@@ -70,10 +70,13 @@ def solve(
     - `rng`: a JAX key. Same key, same path, whatever the method and the gradient. It may be `None` for an ODE, and with
       `brownian`.
     - `args`: any pytree, handed to f and g.
-    - `steps`: `FixedSteps` or `AdaptiveSteps`; steps of a hundredth of the span unless given.
+    - `steps`: `FixedSteps` or `AdaptiveSteps`; steps of at most a hundredth of the span unless given, and where ts is
+      traced a hundred, divided evenly over its intervals, which is another grid where these differ.
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
-      given. A method that does not converge for this SDE type and noise is refused.
-    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`.
+      given; with adaptive steps `"milstein"` for Ito's with diagonal or scalar noise. A method that does not
+      converge for this SDE type and noise is refused.
+    - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
+      `"stochastic"` unless it is given.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
       for adaptive ones.
     - `save`: a function of y; what to keep at every time. All of y unless given.
@@ -92,7 +95,9 @@ def solve(
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
         raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
-    chosen = check_method(USUAL_METHOD[sde.sde_type] if method is None else method, sde.sde_type, sde.noise)
+    if method is None:
+        method = _usual_method(sde, steps)
+    chosen = check_method(method, sde.sde_type, sde.noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
     known = known_times(ts)
@@ -107,6 +112,15 @@ def solve(
     ys = _on_grid(posed, path, rows, adjoint, save, running, check_finite)
     ys, sums = (ys, None) if running is None else ys
     return Solution(times, ys, sums, stats, result)
+
+
+def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps) -> str:
+    """The one of `USUAL_METHOD`, or one of the strong order that adaptive steps need, where there is one."""
+    usual = USUAL_METHOD[sde.sde_type]
+    too_low = sde.diffusion is not None and METHODS[usual].strong_order.get(sde.noise, 1.0) < 1
+    if isinstance(steps, AdaptiveSteps) and too_low and sde.noise in METHODS["milstein"].strong_order:
+        return "milstein"
+    return usual
 
 
 class _Posed(NamedTuple):

@@ -18,6 +18,7 @@ from jaxsde.sde import SDE
 from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
+ADAPTIVE = "AdaptiveSteps or adaptive=True"
 NOISES = ("diagonal", "additive", "scalar", "general")
 
 
@@ -32,7 +33,10 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
         if noise in method.strong_order:
             reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
             convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
-            more = f" To use it, convert the drift with jaxsde.{convert} and call the other solver."
+            more = (
+                f" To use it, convert the drift with jaxsde.{convert} and call the other solver, or give SDE the other "
+                "sde_type=."
+            )
         else:
             reason, more = f"it is for {' and '.join(method.strong_order)} noise", ""
         raise ValueError(
@@ -268,7 +272,7 @@ def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Time, args: Args, 
         check_additive(sde.g, y, t0, args)
     entrywise = sde.noise == "diagonal" and (adaptive or method.entrywise)
     if entrywise and has_cross_terms(sde.g, y, t0, args, in_order=True):
-        who = "adaptive=True" if adaptive else f"method {method.name!r}"
+        who = ADAPTIVE if adaptive else f"method {method.name!r}"
         raise ValueError(
             f"noise is 'diagonal' and an entry of g(y, t, args) depends on another entry of y that has noise; {who} "
             "needs entry i of g to depend on entry i of y alone. Take fixed steps of 'euler_maruyama' (Ito) or of "
@@ -290,17 +294,17 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
     """Refuses what adaptive steps do not converge for."""
     if method.strong_order[sde.noise] < 1 and sde.g is not None:
         raise ValueError(
-            f"adaptive=True with method {method.name!r} and {sde.noise} noise: strong order "
-            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes "
-            "order 1: milstein (diagonal, scalar), heun, midpoint, euler_heun, or fixed steps."
+            f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
+            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes order "
+            "1: milstein (diagonal, scalar), heun, midpoint, euler_heun (Stratonovich), as method='milstein', or fixed "
+            "steps, as FixedSteps(dt=...)."
         )
     if method.space_time:
         raise ValueError(
-            f"adaptive=True with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
-            "take heun, or fixed steps."
+            f"{ADAPTIVE} with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
+            "take method='heun', or fixed steps, as FixedSteps(dt=...)."
         )
     if brownian is not None and type(brownian) is not VirtualTree:
         raise TypeError(
-            f"adaptive=True, or AdaptiveSteps, takes a VirtualTree for brownian, not a {type(brownian).__name__}, nor "
-            "any subclass."
+            f"{ADAPTIVE} takes a VirtualTree for brownian, not a {type(brownian).__name__}, nor any subclass."
         )

@@ -52,7 +52,7 @@ class FixedSteps:
         if self.dt is not None:
             raise TypeError(
                 f"ts is traced and dt={self.dt}, so the number of steps is not known; pass concrete times (numpy), or "
-                "the number of steps in place of dt: steps=100, say."
+                "the number of steps in place of dt: steps=100, say, or FixedSteps(100) of `solve`."
             )
         return divide_evenly(ts, USUAL, dtype)
 
@@ -98,7 +98,8 @@ class AdaptiveSteps:
         """The length of the first step."""
         if not is_known(ts):
             raise TypeError(
-                "ts is traced, and adaptive steps need to know it; pass concrete times (numpy), or fixed steps."
+                "ts is traced, and adaptive steps need to know it; pass concrete times (numpy), or fixed steps: "
+                "FixedSteps(100), say."
             )
         return float(abs(ts[-1] - ts[0]) / USUAL if self.dt is None else self.dt)
 
@@ -115,6 +116,9 @@ def _is_whole(number: object) -> bool:
 
 def _check_dt(dt: float | None) -> None:
     if not is_known(dt):
-        raise TypeError("dt is traced, so the number of steps is not known; pass a concrete number, or steps=100, say.")
+        raise TypeError(
+            "dt is traced, so the number of steps is not known; pass a concrete number, or a "
+            "number of steps: steps=100, say, or FixedSteps(100) of `solve`."
+        )
     if dt is not None and not 0 < float(dt) < np.inf:
         raise ValueError(f"dt is {dt}; it is a length of time, a positive, finite number, also where ts decreases.")

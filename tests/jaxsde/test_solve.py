@@ -108,6 +108,36 @@ def test_the_result_says_how_a_solve_ended():
     assert jnp.isfinite(above.ys).all()
 
 
+@pytest.mark.parametrize(
+    ("sde_type", "noise", "name"),
+    [
+        ("ito", "diagonal", "milstein"),
+        ("ito", "scalar", "milstein"),
+        ("ito", "additive", "euler_maruyama"),
+        ("stratonovich", "diagonal", "midpoint"),
+    ],
+)
+def test_adaptive_steps_need_no_method_by_name(sde_type, noise, name):
+    g = (lambda y, t, a: jnp.ones_like(y)) if noise == "additive" else (lambda y, t, a: a["sigma"] * y)
+    steps = AdaptiveSteps(1e-1, 1e-1)
+    solution = solve(SDE(f, g, sde_type, noise), jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps)
+    named = solve(SDE(f, g, sde_type, noise), jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps, method=name)
+    np.testing.assert_array_equal(solution.ys, named.ys)
+
+
+def test_adaptive_steps_say_what_general_noise_takes():
+    mixing = jnp.asarray([[1.0, 0.5], [0.0, 1.0]])
+    with pytest.raises(ValueError, match=r"AdaptiveSteps or adaptive=True with.* general noise.*FixedSteps"):
+        solve(
+            SDE(f, lambda y, t, a: mixing * y[0], noise="general"),
+            jnp.ones(2),
+            UNEVEN,
+            KEY,
+            ARGS,
+            steps=AdaptiveSteps(),
+        )
+
+
 @pytest.mark.parametrize(("asked", "steps"), [(1, 3), (3, 3), (4, 6), (100, 102)])
 def test_a_number_of_steps_is_divided_evenly(asked, steps):
     solution = solve(SDE(f, g), jnp.ones(2), UNEVEN, KEY, ARGS, steps=FixedSteps(asked))
