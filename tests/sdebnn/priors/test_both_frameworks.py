@@ -124,11 +124,9 @@ def test_a_fresh_block_is_at_its_prior_with_a_kl_of_zero(prior: Prior) -> None:
     torch.testing.assert_close(draws[0].outputs, draws[1].outputs)
 
 
-@pytest.mark.parametrize("prior", LAWS, ids=lambda prior: type(prior).__name__)
+@pytest.mark.parametrize("prior", LAWS[: len(PRIORS)], ids=lambda prior: type(prior).__name__)
 def test_drawn_paths_have_the_moments_of_the_law(prior: Prior) -> None:
     """In JAX at 64 steps, all of 40 weights and 200 paths; the scheme's own error in the variance is below 3 %."""
-    if prior.moments(np.ones(1), np.ones(1), np.ones(1)) is None:
-        pytest.skip("its moments are not known")
     process = brax.WeightProcess(brax.drift_network((1,)), prior)
     params = process.init(jax.random.key(0), jnp.full((40,), 0.7))
     ts = np.linspace(0.0, 1.0, 5)

@@ -186,3 +186,11 @@ def test_every_framework_that_can_be_chosen_has_a_builder() -> None:
     for framework in FRAMEWORKS.values():
         package = pytest.importorskip(framework.package, exc_type=ImportError)
         assert callable(package.build_learner)
+
+
+def test_the_prior_is_checked_where_the_model_has_one() -> None:
+    without_law = {"start": "gaussian", "ou_rate": 0.0}
+    for model in ("sdebnn", "meanfield_sdebnn"):
+        with pytest.raises(InputError, match="no stationary law"):
+            TrainConfig(model=model, **without_law)
+    assert TrainConfig(model="odenet", **without_law).start == "gaussian"
