@@ -45,14 +45,14 @@ def run(options: argparse.Namespace) -> None:
         done = start_run(build_learner, TrainConfig.for_data("digits", model=model), options.output / model)
         rows[model] = {name: done.fitted.scores[name] for name in SCORES} | {"training (s)": done.fitted.seconds}
         probabilities = sample_probabilities(done.learner, done.fitted.test_outputs).mean(axis=0)
-        predictions[model] = (probabilities, done.dataset.y_test)
+        predictions[model] = (done.dataset.y_test, probabilities)
     folder = options.output / "sdebnn"
     restored = restore(build_learner, folder)
     strange = {
         name: sample_probabilities(restored.learner, restored.outputs(x)).mean(axis=0)
         for name, x in ood_images(restored.dataset).items()
     }
-    pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][0], strange)
+    pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][1], strange)
     plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
     write_report(RunFolder.open(folder))
     print()

@@ -17,13 +17,14 @@ class ReliabilityBins(NamedTuple):
     counts: Int[np.ndarray, " bins"]
 
 
-def reliability_bins(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> ReliabilityBins:
+def reliability_bins(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> ReliabilityBins:
     """Mean confidence, accuracy and number of examples in each group of confidence: what a reliability diagram draws.
 
     **Arguments:**
 
-    - `probs`: probabilities (n, classes), averaged over posterior samples.
     - `labels`: (n,), from 0 to classes - 1.
+    - `probs`: probabilities (n, classes), averaged over posterior samples; where there are two classes also (n,), those
+      of class 1.
     - `bins`: how many groups.
     - `scheme`: `width` cuts (0, 1] into intervals of one length, each closed on the right; `mass` puts the same number
       of examples in each, but never parts equal confidences, so that the order of the examples does not matter.
@@ -33,7 +34,7 @@ def reliability_bins(probs: Probabilities, labels: Labels, *, bins: int = 15, sc
     """
     if bins < 1:
         raise InputError(f"bins={bins} is not allowed: it takes 1 or more.")
-    p, y = check_predictions(probs, labels)
+    y, p = check_predictions(labels, probs)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
     if scheme == "width":
         upper = np.arange(1, bins) / bins
@@ -52,20 +53,20 @@ def reliability_bins(probs: Probabilities, labels: Labels, *, bins: int = 15, sc
     )
 
 
-def expected_calibration_error(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> float:
+def expected_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
     """Mean distance between confidence and accuracy over the groups, weighted by their size, as a fraction.
 
     Arguments as for `reliability_bins`.
     """
-    groups = reliability_bins(probs, labels, bins=bins, scheme=scheme)
+    groups = reliability_bins(labels, probs, bins=bins, scheme=scheme)
     gaps = np.abs(groups.accuracy - groups.confidence)
     return float(np.nansum(gaps * groups.counts) / groups.counts.sum())
 
 
-def maximum_calibration_error(probs: Probabilities, labels: Labels, *, bins: int = 15, scheme: str = "width") -> float:
+def maximum_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
     """The largest distance between confidence and accuracy among the groups that have examples, as a fraction.
 
     Arguments as for `reliability_bins`. A group of one example counts as much as a group of thousands.
     """
-    groups = reliability_bins(probs, labels, bins=bins, scheme=scheme)
+    groups = reliability_bins(labels, probs, bins=bins, scheme=scheme)
     return float(np.nanmax(np.abs(groups.accuracy - groups.confidence)))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Integer, Num, Shaped
 
 from sdebnn.errors import InputError
 
 # Shapes and ranges are left to the checks below, whose sentences help more than a type error.
-Probabilities = Float[np.ndarray, "..."] | Sequence[Any]
+Probabilities = Num[np.ndarray, "..."] | Sequence[Any]
 Labels = Num[np.ndarray, "..."] | Sequence[Any]
 Values = Num[np.ndarray, "..."] | Sequence[Any] | float
 
@@ -18,13 +18,17 @@ ROW_SUM_TOLERANCE = 1e-4
 
 def as_array(name: str, values: Values) -> Num[np.ndarray, "..."]:
     """Numbers, or lists of them, as an array. **Raises:** `InputError` naming them by `name` when they are none."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InputError(f"{name} is a list of lists that differ in length; equal ones are needed.") from None
+    array = _array(name, values)
     if array.dtype.kind in "OSUMm":
         raise InputError(f"{name} is {array.dtype}; numbers are needed.")
     return array
+
+
+def _array(name: str, values: Values) -> Shaped[np.ndarray, "..."]:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} is a list of lists that differ in length; equal ones are needed.") from None
 
 
 def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
@@ -49,9 +53,19 @@ def check_probabilities(probs: Probabilities) -> Float[np.ndarray, "..."]:
     return p
 
 
-def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.ndarray, "n c"], Num[np.ndarray, " n"]]:
-    """Probabilities (n, classes) in double precision and labels (n,) in range. **Raises:** `InputError`."""
-    probs, labels = as_array("Probabilities", probs), as_array("Labels", labels)
+def check_predictions(
+    labels: Labels, probs: Probabilities
+) -> tuple[Integer[np.ndarray, " n"], Float[np.ndarray, "n c"]]:
+    """Labels (n,) in range and probabilities (n, classes) in double precision. **Raises:** `InputError`."""
+    labels, probs = _array("Labels", labels), as_array("Probabilities", probs)
+    if labels.ndim == 2 and probs.ndim == 1:
+        raise InputError(
+            f"The labels have shape {labels.shape} and the probabilities {probs.shape}: scores take the truth first "
+            "and then the prediction, (labels, probabilities); swap them."
+        )
+    if probs.ndim == 1:
+        # As scikit-learn gives them to a scorer where there are two classes.
+        probs = np.stack([1 - probs, probs], axis=1)
     if probs.ndim != 2:
         raise InputError(
             f"Probabilities have shape {probs.shape}; (examples, classes) is needed: average posterior samples first."
@@ -61,14 +75,17 @@ def check_predictions(probs: Probabilities, labels: Labels) -> tuple[Float[np.nd
             f"There are {probs.shape[0]} rows of probabilities but labels of shape {labels.shape}; one each."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"Labels are {labels.dtype}; class numbers, of an integer type, are needed.")
+        raise InputError(
+            f"Labels are {labels.dtype}; class numbers, of an integer type, are needed: "
+            "numpy.searchsorted(classes, labels) numbers them, with the classes sorted."
+        )
     p = check_probabilities(probs)
     if labels.min() < 0 or labels.max() >= p.shape[1]:
         raise InputError(
             f"Labels lie in {labels.min()} to {labels.max()}; "
             f"with {p.shape[1]} classes they must lie in 0 to {p.shape[1] - 1}."
         )
-    return p, labels
+    return labels, p
 
 
 def check_values(name: str, values: Values) -> Float[np.ndarray, "..."]:

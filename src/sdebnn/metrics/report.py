@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
-from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array
+from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array, check_predictions
 from sdebnn.metrics.regression import in_central_interval, mixture_cdf, mixture_log_probs, noise_log_probs, rmse
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.uncertainty import risk_coverage_area
@@ -15,29 +15,31 @@ from sdebnn.metrics.uncertainty import risk_coverage_area
 MOST_SHOWN = 10
 
 
-def classification_report(probs: Probabilities, labels: Labels) -> dict[str, float]:
+def classification_report(labels: Labels, probs: Probabilities) -> dict[str, float]:
     """The scores of predicted class probabilities.
 
     **Arguments:**
 
-    - `probs`: probabilities (n, classes), averaged over posterior samples.
     - `labels`: (n,), from 0 to classes - 1.
+    - `probs`: probabilities (n, classes), averaged over posterior samples; where there are two classes also (n,), those
+      of class 1.
 
     **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce`, `aurc`,
     `balanced_accuracy`, `macro_f1`, and for at most ten classes `recall_0`, ... of those that have labels; none in per
     cent.
     """
-    recalls = recall(probs, labels)
-    shown = recalls if np.shape(probs)[1] <= MOST_SHOWN else {}
+    labels, probs = check_predictions(labels, probs)
+    recalls = recall(labels, probs)
+    shown = recalls if probs.shape[1] <= MOST_SHOWN else {}
     return {
-        "accuracy": accuracy(probs, labels),
-        "nll": nll(probs, labels),
-        "ece": expected_calibration_error(probs, labels),
-        "brier": brier(probs, labels),
-        "mce": maximum_calibration_error(probs, labels),
-        "aurc": risk_coverage_area(probs, labels),
+        "accuracy": accuracy(labels, probs),
+        "nll": nll(labels, probs),
+        "ece": expected_calibration_error(labels, probs),
+        "brier": brier(labels, probs),
+        "mce": maximum_calibration_error(labels, probs),
+        "aurc": risk_coverage_area(labels, probs),
         "balanced_accuracy": float(np.mean(list(recalls.values()))),
-        "macro_f1": macro_f1(probs, labels),
+        "macro_f1": macro_f1(labels, probs),
         **{f"recall_{label}": value for label, value in shown.items()},
     }
 

@@ -42,21 +42,22 @@ def mutual_information(sample_probs: Probabilities) -> Float[np.ndarray, " n"]:
     return np.maximum(entropy(p.mean(axis=0)) - entropy(p).mean(axis=0), 0.0)
 
 
-def risk_coverage_area(probs: Probabilities, labels: Labels) -> float:
+def risk_coverage_area(labels: Labels, probs: Probabilities) -> float:
     """Area under the risk-coverage curve: the error rate among the k most confident examples, mean over k = 1 to n.
 
     Examples of equal confidence come in random order, and the area is its mean over those orders.
 
     **Arguments:**
 
-    - `probs`: probabilities (n, classes), averaged over posterior samples.
     - `labels`: (n,), from 0 to classes - 1.
+    - `probs`: probabilities (n, classes), averaged over posterior samples; where there are two classes also (n,), those
+      of class 1.
 
     **Returns:** a fraction; lower is better, 0 when nothing is wrong.
 
     Geifman et al., Bias-reduced uncertainty estimation for deep neural classifiers, 2019.
     """
-    p, y = check_predictions(probs, labels)
+    y, p = check_predictions(labels, probs)
     _, group, size = np.unique(-p.max(axis=1), return_inverse=True, return_counts=True)
     wrong = np.bincount(group, weights=p.argmax(axis=1) != y) / size
     errors = np.cumsum(np.repeat(wrong, size))

@@ -17,7 +17,7 @@ def draw_reliability_diagram(predictions: Mapping[str, tuple[Values, Values]], p
 
     **Arguments:**
 
-    - `predictions`: by name of the model, probabilities (n, classes) and labels (n,).
+    - `predictions`: by name of the model, labels (n,) and probabilities (n, classes).
     - `path`: of the PNG.
 
     **Returns:** the figure.
@@ -28,7 +28,7 @@ def draw_reliability_diagram(predictions: Mapping[str, tuple[Values, Values]], p
     """
     if not predictions:
         raise InputError("predictions is empty; there is nothing to draw.")
-    groups = {name: reliability_bins(probs, labels, bins=BINS) for name, (probs, labels) in predictions.items()}
+    groups = {name: reliability_bins(labels, probs, bins=BINS) for name, (labels, probs) in predictions.items()}
     title = "Reliability: calibrated bars end on the dashed line"
     with picture(path, title, width=max(6.2, 3.8 * len(groups)), height=5.2) as figure:
         axes = figure.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1])

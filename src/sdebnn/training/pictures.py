@@ -27,7 +27,7 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Lea
     plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
     if dataset.task == "classification":
         probabilities = sample_probabilities(learner, fitted.test_outputs).mean(axis=0)
-        predictions: dict[str, Any] = {config.model: (probabilities, dataset.y_test)}
+        predictions: dict[str, Any] = {config.model: (dataset.y_test, probabilities)}
         plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
     drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), _paths(config, dataset, learner), WEIGHTS)
     if drawn is not None:

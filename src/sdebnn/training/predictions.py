@@ -107,7 +107,7 @@ def report(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) 
     """
     log_probs = metrics.mixture_log_probs(_doubles(learner.of_likelihood("log_prob", outputs, y)))
     if y.ndim == 1:
-        scores = metrics.classification_report(sample_probabilities(learner, outputs).mean(axis=0), y)
+        scores = metrics.classification_report(y, sample_probabilities(learner, outputs).mean(axis=0))
         # From logarithms: in single precision probabilities below e^-103 are zero.
         return scores | {"nll": float(0.0 - np.mean(np.maximum(log_probs, np.log(np.finfo(np.float64).tiny))))}
     means = _doubles(learner.of_likelihood("mean", outputs))

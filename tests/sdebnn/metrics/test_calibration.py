@@ -9,9 +9,9 @@ from sdebnn.errors import InputError
 
 
 def binary(confidence: list[float], right: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions of class 1 with the given confidences above one half, and labels that make them right or wrong."""
+    """Labels that make predictions of class 1 right or wrong, and those, of the given confidences above one half."""
     c = np.array(confidence)
-    return np.stack([1 - c, c], axis=1), np.array(right)
+    return np.array(right), np.stack([1 - c, c], axis=1)
 
 
 # Of width 1/5: (0.6, 0.8] holds 0.65 and 0.75, half of them right; (0.8, 1] holds the others, two of three right.
@@ -46,26 +46,26 @@ def test_a_group_is_closed_on_the_right() -> None:
 @pytest.mark.parametrize("scheme", ["width", "mass"])
 def test_the_order_of_the_examples_does_not_matter_with_ties(scheme: str) -> None:
     rng = np.random.default_rng(0)
-    probs, labels = binary(list(rng.choice([0.6, 0.7, 0.9], size=50)), list(rng.integers(2, size=50)))
+    labels, probs = binary(list(rng.choice([0.6, 0.7, 0.9], size=50)), list(rng.integers(2, size=50)))
     errors = set()
     for _ in range(5):
         order = rng.permutation(50)
-        error = metrics.expected_calibration_error(probs[order], labels[order], bins=7, scheme=scheme)
+        error = metrics.expected_calibration_error(labels[order], probs[order], bins=7, scheme=scheme)
         errors.add(round(error, 12))
     assert len(errors) == 1
 
 
 @pytest.mark.parametrize("scheme", ["width", "mass"])
 def test_one_example(scheme: str) -> None:
-    probs, labels = binary([0.75], [0])
-    assert metrics.expected_calibration_error(probs, labels, scheme=scheme) == pytest.approx(0.75)
-    assert metrics.maximum_calibration_error(probs, labels, scheme=scheme) == pytest.approx(0.75)
+    labels, probs = binary([0.75], [0])
+    assert metrics.expected_calibration_error(labels, probs, scheme=scheme) == pytest.approx(0.75)
+    assert metrics.maximum_calibration_error(labels, probs, scheme=scheme) == pytest.approx(0.75)
 
 
 def test_groups_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(1)
-    probs, labels = binary(list(rng.uniform(0.5, 1, size=500)), list(rng.integers(2, size=500)))
-    groups = metrics.reliability_bins(probs, labels, bins=10)
+    labels, probs = binary(list(rng.uniform(0.5, 1, size=500)), list(rng.integers(2, size=500)))
+    groups = metrics.reliability_bins(labels, probs, bins=10)
     accuracy, confidence = calibration_curve(labels, probs[:, 1], n_bins=10)
     np.testing.assert_allclose(groups.accuracy[5:], accuracy)
     np.testing.assert_allclose(groups.confidence[5:], confidence)
@@ -77,22 +77,22 @@ def test_labels_drawn_from_the_probabilities_are_calibrated_and_sharpened_ones_a
     probs = rng.dirichlet(np.ones(5), size=40_000)
     labels = (rng.random((40_000, 1)) > probs.cumsum(axis=1)).sum(axis=1).clip(max=4)
     # A group's accuracy is then Gaussian around its confidence, with variance p (1 - p) / count.
-    groups = metrics.reliability_bins(probs, labels, scheme=scheme)
+    groups = metrics.reliability_bins(labels, probs, scheme=scheme)
     noise = np.sqrt(np.nan_to_num(groups.confidence * (1 - groups.confidence)) * groups.counts) / 40_000
     expected, deviation = math.sqrt(2 / math.pi) * noise.sum(), math.sqrt((1 - 2 / math.pi) * np.sum(noise**2))
-    error = metrics.expected_calibration_error(probs, labels, scheme=scheme)
+    error = metrics.expected_calibration_error(labels, probs, scheme=scheme)
     assert error == pytest.approx(expected, abs=4 * deviation)
     assert error < 0.02
     sharp = probs**3 / np.sum(probs**3, axis=1, keepdims=True)
-    gap = sharp.max(axis=1).mean() - metrics.accuracy(sharp, labels)
-    assert metrics.expected_calibration_error(sharp, labels, scheme=scheme) == pytest.approx(gap, abs=0.01)
+    gap = sharp.max(axis=1).mean() - metrics.accuracy(labels, sharp)
+    assert metrics.expected_calibration_error(labels, sharp, scheme=scheme) == pytest.approx(gap, abs=0.01)
     assert gap > 0.2
 
 
 def test_groups_of_equal_mass_hold_the_same_number() -> None:
     rng = np.random.default_rng(3)
-    probs, labels = binary(list(rng.uniform(0.5, 1, size=150)), list(rng.integers(2, size=150)))
-    np.testing.assert_array_equal(metrics.reliability_bins(probs, labels, scheme="mass").counts, np.full(15, 10))
+    labels, probs = binary(list(rng.uniform(0.5, 1, size=150)), list(rng.integers(2, size=150)))
+    np.testing.assert_array_equal(metrics.reliability_bins(labels, probs, scheme="mass").counts, np.full(15, 10))
 
 
 def test_refuses_no_groups_and_an_unknown_scheme() -> None:

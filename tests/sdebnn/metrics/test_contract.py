@@ -14,6 +14,8 @@ SCORES: list[Callable[..., object]] = [
     metrics.accuracy,
     metrics.nll,
     metrics.brier,
+    metrics.recall,
+    metrics.macro_f1,
     metrics.reliability_bins,
     metrics.expected_calibration_error,
     metrics.maximum_calibration_error,
@@ -21,6 +23,9 @@ SCORES: list[Callable[..., object]] = [
     metrics.classification_report,
 ]
 BAD: list[tuple[Any, Any, str]] = [
+    (LABELS, HALF, r"truth first and then the prediction, \(labels, probabilities\); swap them"),
+    (np.array([0.2, 1.5, 0.1]), LABELS, "lie in -0.5 to 1.5"),
+    (HALF, ["a", "b", "a"], r"Labels are <U1; class numbers.*numpy.searchsorted"),
     (np.array([[2.0, -1.0]] * 3), LABELS, "If these are logits, pass their softmax"),
     (np.log(HALF), LABELS, "If these are logits, pass their softmax"),
     (HALF * 1.0003, LABELS, "sum to 1 within 0.0001"),
@@ -43,17 +48,23 @@ def test_every_score_refuses_bad_predictions(
     score: Callable[..., object], probs: Any, labels: Any, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        score(probs, labels)
+        score(labels, probs)
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_every_score_takes_what_rounding_left(score: Callable[..., object]) -> None:
-    score((HALF * 1.00009).astype(np.float32), LABELS.astype(np.uint8))
+    score(LABELS.astype(np.uint8), (HALF * 1.00009).astype(np.float32))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_of_two_classes_the_probabilities_of_the_second_are_enough(score: Callable[..., object]) -> None:
+    probs = np.array([0.1, 0.75, 0.5])
+    assert repr(score(LABELS, probs)) == repr(score(LABELS, np.stack([1 - probs, probs], axis=1)))
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_every_score_of_labels_takes_lists(score: Callable[..., object]) -> None:
-    assert repr(score(HALF.tolist(), LABELS.tolist())) == repr(score(HALF, LABELS))
+    assert repr(score(LABELS.tolist(), HALF.tolist())) == repr(score(LABELS, HALF))
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,21 @@ from sdebnn import metrics
 def test_the_classification_report_is_made_of_the_scores() -> None:
     rng = np.random.default_rng(0)
     probs, labels = rng.dirichlet(np.ones(3), size=50), rng.integers(3, size=50)
-    assert metrics.classification_report(probs, labels) == {
-        "accuracy": metrics.accuracy(probs, labels),
-        "nll": metrics.nll(probs, labels),
-        "ece": metrics.expected_calibration_error(probs, labels, bins=15, scheme="width"),
-        "brier": metrics.brier(probs, labels),
-        "mce": metrics.maximum_calibration_error(probs, labels),
-        "aurc": metrics.risk_coverage_area(probs, labels),
-        "balanced_accuracy": np.mean([metrics.recall(probs, labels)[label] for label in range(3)]),
-        "macro_f1": metrics.macro_f1(probs, labels),
-        **{f"recall_{label}": metrics.recall(probs, labels)[label] for label in range(3)},
+    assert metrics.classification_report(labels, probs) == {
+        "accuracy": metrics.accuracy(labels, probs),
+        "nll": metrics.nll(labels, probs),
+        "ece": metrics.expected_calibration_error(labels, probs, bins=15, scheme="width"),
+        "brier": metrics.brier(labels, probs),
+        "mce": metrics.maximum_calibration_error(labels, probs),
+        "aurc": metrics.risk_coverage_area(labels, probs),
+        "balanced_accuracy": np.mean([metrics.recall(labels, probs)[label] for label in range(3)]),
+        "macro_f1": metrics.macro_f1(labels, probs),
+        **{f"recall_{label}": metrics.recall(labels, probs)[label] for label in range(3)},
     }
 
 
 def test_the_recalls_of_many_classes_are_left_to_their_mean() -> None:
-    report = metrics.classification_report(np.eye(11), np.arange(11))
+    report = metrics.classification_report(np.arange(11), np.eye(11))
     assert report["balanced_accuracy"] == report["macro_f1"] == 1
     assert "recall_0" not in report
 

@@ -35,7 +35,7 @@ def test_mutual_information_refuses_a_single_prediction() -> None:
 
 def binary(confidence: list[float], right: list[int]) -> tuple[np.ndarray, np.ndarray]:
     c = np.array(confidence)
-    return np.stack([1 - c, c], axis=1), np.array(right)
+    return np.array(right), np.stack([1 - c, c], axis=1)
 
 
 def test_risk_coverage_area_of_a_worked_example() -> None:
@@ -45,13 +45,13 @@ def test_risk_coverage_area_of_a_worked_example() -> None:
 
 
 def test_risk_coverage_area_with_ties_is_the_mean_over_their_orders() -> None:
-    probs, labels = binary([0.9, 0.7, 0.7, 0.7, 0.6], [0, 1, 0, 1, 0])
+    labels, probs = binary([0.9, 0.7, 0.7, 0.7, 0.6], [0, 1, 0, 1, 0])
     wrong = 1 - labels
     risks = []
     for order in itertools.permutations([1, 2, 3]):
         ranked = wrong[[0, *order, 4]]
         risks.append(np.mean(np.cumsum(ranked) / np.arange(1, 6)))
-    assert metrics.risk_coverage_area(probs, labels) == pytest.approx(np.mean(risks))
+    assert metrics.risk_coverage_area(labels, probs) == pytest.approx(np.mean(risks))
 
 
 def test_risk_coverage_area_of_one_example() -> None:

@@ -14,9 +14,9 @@ pytest.importorskip("matplotlib")
 def test_reliability_bars_are_the_groups_and_the_title_has_the_ece(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     probs, labels = rng.dirichlet(np.ones(2), size=100), rng.integers(2, size=100)
-    few = (probs[:7], labels[:7])
-    figure = plots.draw_reliability_diagram({"few": few, "many": (probs, labels)}, tmp_path / "a.png")
-    groups = metrics.reliability_bins(probs, labels, bins=15)
+    few = (labels[:7], probs[:7])
+    figure = plots.draw_reliability_diagram({"few": few, "many": (labels, probs)}, tmp_path / "a.png")
+    groups = metrics.reliability_bins(labels, probs, bins=15)
     filled = groups.counts > 0
     _, top, _, bottom = figure.axes
     accuracy, gap = top.containers
@@ -24,7 +24,7 @@ def test_reliability_bars_are_the_groups_and_the_title_has_the_ece(tmp_path: Pat
     np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in gap], groups.confidence[filled])
     np.testing.assert_allclose([bar.get_height() for bar in bottom.containers[0]], groups.counts[filled])
     assert bottom.get_ylim()[1] > groups.counts.max()
-    ece = metrics.expected_calibration_error(probs, labels)
+    ece = metrics.expected_calibration_error(labels, probs)
     assert top.get_title() == f"many: ECE × 100 = {100 * ece:.2f}"
 
 

@@ -30,11 +30,11 @@ LONG = "inputs with quite a long name of their own"
 
 PICTURES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "one reliability": (
-        lambda path: plots.draw_reliability_diagram({"SDE-BNN": (PROBS, LABELS)}, path),
+        lambda path: plots.draw_reliability_diagram({"SDE-BNN": (LABELS, PROBS)}, path),
         ["Accuracy (fraction)", "Confidence (fraction)", "Examples (log)"],
     ),
     "three reliabilities": (
-        lambda path: plots.draw_reliability_diagram(dict.fromkeys("abc", (PROBS, LABELS)), path),
+        lambda path: plots.draw_reliability_diagram(dict.fromkeys("abc", (LABELS, PROBS)), path),
         ["Accuracy (fraction)", "Confidence (fraction)", "Examples (log)"],
     ),
     "curves": (
@@ -120,7 +120,7 @@ def test_refuses_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 REFUSED: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: plots.draw_reliability_diagram({}, path), "predictions is empty"),
-    (lambda path: plots.draw_reliability_diagram({"a": (np.log(PROBS), LABELS)}, path), "logits"),
+    (lambda path: plots.draw_reliability_diagram({"a": (LABELS, np.log(PROBS))}, path), "logits"),
     (lambda path: plots.draw_training_curves([], path), "no record of loss, nll"),
     (lambda path: plots.draw_training_curves([{"step": 1, "split": "test", "ece": 1.0}], path), "no record of loss"),
     (lambda path: plots.draw_weight_paths(TIMES, PATHS[0], path), r"\(samples, T, weights\) is needed"),
