@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from timing import print_conditions, print_rows
 
-from sdebnn.cli.frameworks import build_learner
 from sdebnn.data import Dataset
+from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 
 EACH, TOGETHER = 64, 128

@@ -66,7 +66,7 @@ def solves() -> Numbers:
 
 def trainings(framework: str, folder: Path) -> Numbers:
     """Losses, and sums of predictions, of three gradient steps on digits and on a toy set."""
-    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.frameworks import build_learner
     from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
     from sdebnn.training import start_run
 

@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from sdebnn.cli.frameworks import build_learner
 from sdebnn.data import load, load_inputs, load_npz, load_uci
 from sdebnn.data.cifar import parse_cifar10
 from sdebnn.data.files import PublishedFile, read_published
 from sdebnn.data.idx import gunzip, parse_idx
 from sdebnn.errors import InputError
+from sdebnn.frameworks import build_learner
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
 from sdebnn.training import prediction_file, resume_run, start_run
 

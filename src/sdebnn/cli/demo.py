@@ -30,8 +30,8 @@ def add_to(subcommands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains both networks, prints the table and draws the pictures into the SDE-BNN's run folder."""
     from sdebnn import plots
-    from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import ood_images
+    from sdebnn.frameworks import build_learner
     from sdebnn.runs.report_page import write_report
     from sdebnn.training import pictures, restore, sample_probabilities, start_run
 

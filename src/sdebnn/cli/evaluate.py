@@ -26,7 +26,7 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the scores of the run's checkpoint."""
-    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))

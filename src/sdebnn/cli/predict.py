@@ -26,8 +26,8 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Reads the inputs, predicts and writes."""
-    from sdebnn.cli.frameworks import build_learner
     from sdebnn.data import read_inputs
+    from sdebnn.frameworks import build_learner
     from sdebnn.training import prediction_file
 
     prediction_file.check_output(options.output)

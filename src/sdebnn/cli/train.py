@@ -66,7 +66,7 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
 
 
 def _start(options: argparse.Namespace) -> Run:
-    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
     choices = ({} if options.config is None else _choices_in(options.config)) | choices_given(options)
@@ -90,7 +90,7 @@ def _choices_in(file: Path) -> dict[str, Any]:
 
 
 def _resume(options: argparse.Namespace) -> Run:
-    from sdebnn.cli.frameworks import build_learner
+    from sdebnn.frameworks import build_learner
     from sdebnn.training import resume_run
 
     given = choices_given(options)

@@ -13,7 +13,7 @@ STEPS = 1000
 PROGRAM = f"""
 import sys
 from pathlib import Path
-from sdebnn.cli.frameworks import build_learner
+from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training import start_run
 
