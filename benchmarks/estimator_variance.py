@@ -27,7 +27,7 @@ from timing import print_conditions, print_rows
 
 from jaxsde import running_path_kl, sdeint_ito_fixed_grid
 from jaxsde.path_kl import ESTIMATORS
-from sdebnn.plots.style import COLOURS, RED, picture
+from sdebnn.plots.style import COLOURS, RED, drawing, legend, panels
 
 PATHS, MEASURED, WIDTH = 32, 256, 400
 SEEN_AT = np.concatenate([np.linspace(0.4, 0.6, 5), np.linspace(0.8, 1.0, 5)])
@@ -165,16 +165,16 @@ def exact_posterior(estimator: str, steps: int, paths: int = 200) -> float:
 
 def draw(at: list[int], variances: dict[str, list[float]], ys: Any, path: Path) -> None:
     title = "Sticking the landing: its gradient loses its noise as the posterior is reached"
-    with picture(path, title, width=9.6, height=3.8) as figure:
-        left, right = figure.subplots(1, 2)
+    with drawing(None, path, title, width=9.6, height=3.8) as ax:
+        left, right = panels(ax, 1, 2)[0]
         left.plot(TIMES, ys[:20].T, color=COLOURS[0], alpha=0.35, linewidth=0.7)
         left.scatter(SEEN_AT, SEEN, color=RED, s=22, zorder=3, label="observations")
         left.set(xlabel="Time t", ylabel="Latent path y", title="Paths of the posterior trained with stl")
-        left.legend()
+        legend(left)
         for (estimator, values), colour in zip(variances.items(), COLOURS, strict=False):
             right.semilogy(at, values, color=colour, label=estimator)
         right.set(xlabel="Gradient steps", ylabel="Variance of the gradient", title="Of one path, over parameters")
-        right.legend()
+        legend(right)
 
 
 def main() -> None:

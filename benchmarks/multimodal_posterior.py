@@ -19,7 +19,7 @@ import optax
 from timing import print_conditions, print_rows
 
 from jaxsde import running_path_kl, sdeint_ito_fixed_grid
-from sdebnn.plots.style import COLOURS, RED, picture
+from sdebnn.plots.style import COLOURS, RED, drawing, legend, panels
 
 TIMES = np.linspace(0.0, 3.0, 101)
 RATE, SIGMA, START = 0.1, 2**0.5, 3.0
@@ -122,18 +122,18 @@ def main() -> None:
     print_rows("Mass of the posterior", list(masks), rows)
     print_rows("log p(seen), nats", ["nats"], {"bound, 20 samples": [f"{iwae:.3f}"], "exact": [f"{log_evidence:.3f}"]})
     title = "One Gaussian start, two modes at the end"
-    with picture(options.picture, title, width=9.6, height=3.8) as figure:
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+    with drawing(None, options.picture, title, width=9.6, height=3.8) as ax:
+        left, right = panels(ax, 1, 2, width_ratios=[2, 1], sharey=True)[0]
         left.plot(TIMES, zs[:60].T, color=COLOURS[0], alpha=0.35, linewidth=0.7)
         left.scatter([TIMES[-1]] * 2, SEEN, color=RED, s=28, zorder=3, clip_on=False, label="observations")
         left.set(xlabel="Time t", ylabel="State z", xlim=(0, 3), ylim=(-12, 12))
-        left.legend(loc="upper left")
+        legend(left, loc="upper left")
         sideways: dict[str, Any] = {"density": True, "orientation": "horizontal", "color": COLOURS[0]}
         right.hist(ends, grid[::50], alpha=0.4, label="trained drift", **sideways)
         right.hist(ends, grid[::50], weights=weights, histtype="step", label="importance-weighted", **sideways)
         right.plot(density, grid, color="black", label="exact")
         right.set(xlabel="Density of the last state")
-        right.legend()
+        legend(right)
 
 
 if __name__ == "__main__":

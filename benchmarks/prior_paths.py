@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdebnn.plots.style import BLUE, GREY, picture
+from sdebnn.plots.style import BLUE, GREY, drawing, panels
 from sdebnn.priors import PRIORS, Prior
 
 STEPS, PATHS, START = 400, 12, 1.0
@@ -44,8 +44,9 @@ def main() -> None:
     shown = {f"{name}, centre w0" if name in ("ou", "bridge") else name: prior for name, prior in laws.items()}
     shown["ou, centre zero"] = dataclasses.replace(laws["ou"], centre="zero")
     shown["bridge, centre zero"] = dataclasses.replace(laws["bridge"], centre="zero")
-    with picture(options.picture, "Paths of a weight under each prior", width=10.5, height=6.0) as figure:
-        axes = figure.subplots(2, 3, sharex=True, sharey=True).ravel()
+    title = "Paths of a weight under each prior"
+    with drawing(None, options.picture, title, width=10.5, height=6.0) as ax:
+        axes = panels(ax, 2, 3, sharex=True, sharey=True).ravel()
         for axis, (name, prior) in zip(axes, shown.items(), strict=True):
             known = prior.moments(np.array([START]), np.array([prior.diffusion_scale(1.0)]), ts)
             mean, std = (values[:, 0] for values in known)

@@ -14,7 +14,7 @@ from timing import print_conditions, print_rows
 
 from jaxsde import METHODS
 from sdebnn.brax import build_learner
-from sdebnn.plots.style import COLOURS, picture
+from sdebnn.plots.style import COLOURS, drawing, legend, panels
 from sdebnn.runs import TrainConfig
 from sdebnn.training import restore, start_run
 
@@ -48,14 +48,15 @@ def main() -> None:
         for steps, s in zip(STEPS, scores[method], strict=True)
     }
     print_rows("Test scores by solver", ["evaluations", *SCORES], rows)
-    with picture(options.picture, "The same weights, solved more or less finely", width=9.6, height=3.8) as figure:
-        for axis, name in zip(figure.subplots(1, 2), ("nll", "accuracy"), strict=True):
+    title = "The same weights, solved more or less finely"
+    with drawing(None, options.picture, title, width=9.6, height=3.8) as ax:
+        for axis, name in zip(panels(ax, 1, 2)[0], ("nll", "accuracy"), strict=True):
             for method, colour in zip(SOLVERS, COLOURS, strict=False):
                 evaluations = [steps * METHODS[method].evaluations for steps in STEPS]
                 axis.plot(evaluations, [s[name] for s in scores[method]], marker="o", color=colour, label=method)
             axis.set_xscale("log", base=2)
             axis.set(xlabel="Evaluations of f_x for a prediction", ylabel=name)
-            axis.legend()
+            legend(axis)
 
 
 if __name__ == "__main__":

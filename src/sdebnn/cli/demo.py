@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
         for name, x in ood_images(restored.dataset).items()
     }
     pictures.draw_entropy(RunFolder.open(folder), predictions["sdebnn"][1], strange)
-    plots.draw_reliability_diagram(predictions, folder / "pictures" / "reliability.png")
+    plots.draw_reliability_diagram(predictions, path=folder / "pictures" / "reliability.png")
     write_report(RunFolder.open(folder))
     print()
     print_scores(rows)

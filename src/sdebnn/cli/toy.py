@@ -138,5 +138,5 @@ def draw_toy(fit: Fit, options: argparse.Namespace) -> None:
 
         x, predictives = fit_and_sample(dataset, lambda problem: fit(problem, options, log), options.noise)
     picture = options.output / f"{options.ds}.png"
-    plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], picture)
+    plots.draw_predictive_percentiles(x, predictives, dataset.x_train[:, 0], dataset.y_train[:, 0], path=picture)
     print(f"The picture is {picture}; the losses are in {options.output / options.ds}, for TensorBoard too.")

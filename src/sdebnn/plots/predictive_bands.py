@@ -5,12 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from sdebnn.errors import InputError
-from sdebnn.plots.style import BLUE, RED, Figure, Values, check_drawable, picture
+from sdebnn.plots.style import BLUE, RED, Axes, Values, check_drawable, drawing, legend
 
 LINES = 5
 
 
-def draw_predictive_bands(x: Values, samples: Values, x_train: Values, y_train: Values, path: Path) -> Figure:
+def draw_predictive_bands(
+    x: Values,
+    samples: Values,
+    x_train: Values,
+    y_train: Values,
+    ax: Axes | None = None,
+    path: Path | str | None = None,
+) -> Axes:
     """Draws bands that hold 50 % and 90 % of the posterior samples, their median, a few of them, and the data.
 
     **Arguments:**
@@ -18,9 +25,10 @@ def draw_predictive_bands(x: Values, samples: Values, x_train: Values, y_train: 
     - `x`: inputs (n,), in any order.
     - `samples`: predictions (samples, n).
     - `x_train`, `y_train`: training data (m,).
-    - `path`: of the PNG.
+    - `ax`: axes to draw on; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
     """
     check_drawable("x", x, "(n,)", 1)
     check_drawable("samples", samples, "(samples, n)", 2)
@@ -33,16 +41,15 @@ def draw_predictive_bands(x: Values, samples: Values, x_train: Values, y_train: 
     order = np.argsort(x)
     x, samples = x[order], samples[:, order]
     title = "Posterior predictive: the bands should widen away from the data"
-    with picture(path, title, width=7.2, height=4.4) as figure:
-        axis = figure.subplots()
+    with drawing(ax, path, title, width=7.2, height=4.4) as ax:
         for share, alpha in ((90, 0.2), (50, 0.35)):
             low, high = np.percentile(samples, [50 - share / 2, 50 + share / 2], axis=0)
             label = f"{share} % of {len(samples)} samples"
-            axis.fill_between(x, low, high, color=BLUE, alpha=alpha, linewidth=0, label=label)
-        lines = axis.plot(x, samples[:LINES].T, color=BLUE, alpha=0.6, linewidth=0.8)
+            ax.fill_between(x, low, high, color=BLUE, alpha=alpha, linewidth=0, label=label)
+        lines = ax.plot(x, samples[:LINES].T, color=BLUE, alpha=0.6, linewidth=0.8)
         lines[0].set_label("single samples")
-        axis.plot(x, np.median(samples, axis=0), color="black", label="median")
-        axis.scatter(x_train, y_train, s=22, color=RED, edgecolors="white", linewidths=0.6, zorder=3, label="data")
-        axis.set(xlabel="Input x", ylabel="Output y", xlim=(x[0], x[-1]))
-        axis.legend(loc="best")
-    return figure
+        ax.plot(x, np.median(samples, axis=0), color="black", label="median")
+        ax.scatter(x_train, y_train, s=22, color=RED, edgecolors="white", linewidths=0.6, zorder=3, label="data")
+        ax.set(xlabel="Input x", ylabel="Output y", xlim=(x[0], x[-1]))
+        legend(ax, loc="best")
+    return ax

@@ -7,21 +7,24 @@ import numpy as np
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import auroc
-from sdebnn.plots.style import COLOURS, Figure, Values, check_drawable, picture
+from sdebnn.plots.style import COLOURS, Axes, Values, check_drawable, drawing, legend
 
 BINS = 40
 
 
-def draw_predictive_entropy(in_entropy: Values, out_entropy: Mapping[str, Values], path: Path) -> Figure:
+def draw_predictive_entropy(
+    in_entropy: Values, out_entropy: Mapping[str, Values], ax: Axes | None = None, path: Path | str | None = None
+) -> Axes:
     """Draws histograms of the predictive entropy on familiar and on strange inputs, and names the AUROC that they give.
 
     **Arguments:**
 
     - `in_entropy`: (n,), of test inputs, in nats.
     - `out_entropy`: by name, (m,), of inputs from elsewhere.
-    - `path`: of the PNG.
+    - `ax`: axes to draw on; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
     """
     if not out_entropy:
         raise InputError("out_entropy is empty; there is nothing to compare with.")
@@ -33,16 +36,15 @@ def draw_predictive_entropy(in_entropy: Values, out_entropy: Mapping[str, Values
     groups = {"test inputs": in_entropy, **out_entropy}
     highest = max(float(values.max()) for values in groups.values())
     edges = np.linspace(0, max(highest, 1e-3), BINS + 1).tolist()
-    with picture(path, title, width=7.2, height=4.2) as figure:
-        axis = figure.subplots()
+    with drawing(ax, path, title, width=7.2, height=4.2) as ax:
         for (name, values), colour in zip(groups.items(), _colours(len(groups)), strict=True):
             share = np.full(len(values), 100 / len(values))
             clipped = np.maximum(values, 0)
-            axis.hist(clipped, edges, weights=share, color=colour, alpha=0.3, histtype="stepfilled")
-            axis.hist(clipped, edges, weights=share, color=colour, linewidth=1.6, histtype="step", label=name)
-        axis.set(xlabel="Predictive entropy (nats)", ylabel="Share of inputs in a bin (%)", xlim=(0, edges[-1]))
-        axis.legend()
-    return figure
+            ax.hist(clipped, edges, weights=share, color=colour, alpha=0.3, histtype="stepfilled")
+            ax.hist(clipped, edges, weights=share, color=colour, linewidth=1.6, histtype="step", label=name)
+        ax.set(xlabel="Predictive entropy (nats)", ylabel="Share of inputs in a bin (%)", xlim=(0, edges[-1]))
+        legend(ax)
+    return ax
 
 
 def _colours(count: int) -> list[str]:

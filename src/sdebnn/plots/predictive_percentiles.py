@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 
 from sdebnn.errors import InputError
-from sdebnn.plots.style import BLUE, RED, Figure, Values, check_drawable, picture
+from sdebnn.plots.style import BLUE, RED, Axes, Values, check_drawable, drawing, legend, panels
 
 SHARES = (95, 80, 65, 50, 35, 20, 5)
 LINES = 5
 
 
 def draw_predictive_percentiles(
-    x: Values, predictives: Mapping[str, Values], x_train: Values, y_train: Values, path: Path
-) -> Figure:
+    x: Values,
+    predictives: Mapping[str, Values],
+    x_train: Values,
+    y_train: Values,
+    ax: Axes | None = None,
+    path: Path | str | None = None,
+) -> Axes:
     """Draws the density of functions of one variable as shaded percentiles, a few functions as lines and the data as
     points, a panel for each of `predictives`: the predictive prior and posterior, say.
 
@@ -25,9 +30,10 @@ def draw_predictive_percentiles(
     - `x`: inputs (n,), in any order.
     - `predictives`: by the panel's title, sampled functions at `x`: (samples, n).
     - `x_train`, `y_train`: training data (m,).
-    - `path`: of the PNG.
+    - `ax`: axes of a grid, whose place the panels take; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
 
     **Raises:** `InputError` when there is no panel, or arrays do not fit each other.
 
@@ -50,8 +56,8 @@ def draw_predictive_percentiles(
     low, high = float(y_train.min()), float(y_train.max())
     margin = high - low or 1.0
     title = "Predictive densities: narrow on the data, wide away from them"
-    with picture(path, title, width=max(5.2, 4.8 * len(predictives)), height=4.2) as figure:
-        axes = figure.subplots(1, len(predictives), squeeze=False, sharex=True, sharey=True)[0]
+    with drawing(ax, path, title, width=max(5.2, 4.8 * len(predictives)), height=4.2) as ax:
+        axes = panels(ax, 1, len(predictives), sharex=True, sharey=True)[0]
         for axis, (name, samples) in zip(axes, predictives.items(), strict=True):
             for share in SHARES:
                 band = np.percentile(samples[:, order], [50 - share / 2, 50 + share / 2], axis=0)
@@ -61,5 +67,5 @@ def draw_predictive_percentiles(
             axis.scatter(x_train, y_train, s=20, color=RED, edgecolors="white", linewidths=0.5, zorder=3, label="data")
             axis.set(title=name, xlabel="Input x", xlim=(x.min(), x.max()), ylim=(low - margin, high + margin))
         axes[0].set_ylabel("Output y")
-        axes[-1].legend(loc="best")
-    return figure
+        legend(axes[-1], loc="best")
+    return ax

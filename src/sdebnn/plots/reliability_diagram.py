@@ -7,20 +7,23 @@ import numpy as np
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import expected_calibration_error, reliability_bins
-from sdebnn.plots.style import GREY, RED, SKY, Figure, Values, picture
+from sdebnn.plots.style import GREY, RED, SKY, Axes, Values, drawing, legend_below, panels
 
 BINS = 15
 
 
-def draw_reliability_diagram(predictions: Mapping[str, tuple[Values, Values]], path: Path) -> Figure:
+def draw_reliability_diagram(
+    predictions: Mapping[str, tuple[Values, Values]], ax: Axes | None = None, path: Path | str | None = None
+) -> Axes:
     """Draws a reliability diagram for each model, side by side, over the histogram of its confidence.
 
     **Arguments:**
 
     - `predictions`: by name of the model, labels (n,) and probabilities (n, classes).
-    - `path`: of the PNG.
+    - `ax`: axes of a grid, whose place the panels take; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
 
     **Raises:** `InputError` when there is no model, or its predictions are no probabilities.
 
@@ -30,8 +33,8 @@ def draw_reliability_diagram(predictions: Mapping[str, tuple[Values, Values]], p
         raise InputError("predictions is empty; there is nothing to draw.")
     groups = {name: reliability_bins(labels, probs, bins=BINS) for name, (labels, probs) in predictions.items()}
     title = "Reliability: calibrated bars end on the dashed line"
-    with picture(path, title, width=max(6.2, 3.8 * len(groups)), height=5.2) as figure:
-        axes = figure.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1])
+    with drawing(ax, path, title, width=max(6.2, 3.8 * len(groups)), height=5.2) as ax:
+        axes = panels(ax, 2, len(groups), height_ratios=[3, 1], sharex=True, sharey="row")
         for (name, group), (top, bottom) in zip(groups.items(), axes.T, strict=True):
             ece = expected_calibration_error(*predictions[name], bins=BINS)
             left = np.arange(BINS) / BINS
@@ -54,5 +57,5 @@ def draw_reliability_diagram(predictions: Mapping[str, tuple[Values, Values]], p
             bottom.set(xlabel="Confidence (fraction)", yscale="log")
         axes[0, 0].set_ylabel("Accuracy (fraction)")
         axes[1, 0].set(ylabel="Examples (log)", ylim=(0.5, 1.5 * max(group.counts.max() for group in groups.values())))
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
+        legend_below(axes[0, 0], 3)
+    return ax

@@ -15,10 +15,10 @@ from sdebnn.errors import InputError
 from sdebnn.extras import require
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 else:
     # matplotlib is an extra: it is imported when something is drawn.
-    Figure = Any
+    Axes = Any
 
 Values = Num[np.ndarray, "..."]
 
@@ -34,49 +34,90 @@ def require_matplotlib() -> None:
 
 
 @contextlib.contextmanager
-def picture(path: Path, title: str, *, width: float, height: float) -> Iterator[Figure]:
-    """Gives an empty figure to draw on, and writes it as a PNG when the block ends.
+def drawing(ax: Any, path: Path | str | None, title: str, *, width: float, height: float) -> Iterator[Axes]:
+    """Gives axes with a title to draw on, and writes their figure as a PNG when the block ends.
 
     Nothing of matplotlib's global state is touched, not even for a moment: other threads may draw meanwhile. No window
     or backend is needed.
 
     **Arguments:**
 
-    - `path`: of the PNG; its folder is made if missing.
+    - `ax`: the axes, or `None` for those of a new figure.
+    - `path`: of the PNG; its folder is made if missing. Nothing is written where it is `None`.
     - `title`: what there is to see.
-    - `width`, `height`: in inches.
+    - `width`, `height`: of a new figure, in inches.
 
-    **Raises:** `InputError` when matplotlib is missing; `StorageError` when the file cannot be written.
+    **Raises:** `InputError` when matplotlib is missing, or `ax` is no axes; `StorageError` when the file cannot be
+    written.
     """
     require_matplotlib()
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    # The layout makes room above for every line, but does not break lines that are wider than the figure.
-    figure.suptitle(textwrap.fill(title, int(8.5 * width)), fontsize=13)
-    yield figure
-    _dress(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    storage.write(path.parent.resolve() / path.name, content.getvalue())
+    if ax is None:
+        ax = Figure(figsize=(width, height), layout="constrained", facecolor="white").subplots()
+    elif not isinstance(ax, Axes):
+        hint = "; write path=... for the file" if isinstance(ax, str | Path) else ""
+        raise InputError(f"ax is a {type(ax).__name__}, but it must be axes of matplotlib or None{hint}.")
+    dress(ax)
+    # The layout makes room above for every line, but does not break lines that are wider than the axes.
+    inches = ax.get_position().width * ax.figure.canvas.figure.get_figwidth()
+    ax.set_title(textwrap.fill(title, int(10 * inches)), fontsize=13)
+    yield ax
+    if path is not None:
+        content, file = io.BytesIO(), Path(path)
+        ax.figure.canvas.figure.savefig(content, format="png", dpi=150)
+        storage.write(file.parent.resolve() / file.name, content.getvalue())
 
 
-def _dress(figure: Figure) -> None:
-    """Gives all axes and legends one look, without the settings that all figures of a process share."""
-    legends = list(figure.legends)
-    for axes in figure.axes:
-        axes.grid(True, alpha=0.3, linewidth=0.6)
-        axes.tick_params(labelsize=10)
-        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
-            text.set_fontsize(11)
-        for side, spine in axes.spines.items():
-            spine.set_edgecolor(GREY)
-            spine.set_visible(side in ("left", "bottom"))
-        legends += [legend for legend in (axes.get_legend(),) if legend is not None]
-    for legend in legends:
-        legend.get_frame().set_alpha(0.9)
-        for text in legend.get_texts():
-            text.set_fontsize(9)
+def panels(ax: Axes, rows: int, columns: int, **choices: Any) -> Any:
+    """Axes in rows and columns in the place of `ax`, beneath its title.
+
+    **Arguments:**
+
+    - `ax`: of `drawing`; nothing of it is seen any more.
+    - `choices`: as for `matplotlib.figure.Figure.subplots`.
+
+    **Returns:** an array of them, (rows, columns).
+
+    **Raises:** `InputError` for axes that are not part of a grid.
+    """
+    place = ax.get_subplotspec()
+    if place is None:
+        raise InputError(
+            "A picture of several panels needs axes of a grid, whose place they take; make them by figure.subplots() "
+            "or figure.add_subplot()."
+        )
+    # Within the place of axes the layout leaves room for the title and the legend of a figure alone.
+    within = ax.figure.add_subfigure(place, facecolor="none")
+    within.suptitle(ax.get_title(), fontsize=13)
+    ax.set_title("")
+    ax.set_axis_off()
+    found = within.subplots(rows, columns, squeeze=False, **choices)
+    for panel in found.ravel():
+        dress(panel)
+    return found
+
+
+def dress(ax: Axes) -> None:
+    """Gives axes the one look, without the settings that all figures of a process share."""
+    ax.grid(True, alpha=0.3, linewidth=0.6)
+    ax.tick_params(labelsize=10)
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        text.set_fontsize(11)
+    for side, spine in ax.spines.items():
+        spine.set_edgecolor(GREY)
+        spine.set_visible(side in ("left", "bottom"))
+
+
+def legend(of: Any, *entries: Any, **choices: Any) -> None:
+    """A legend of axes or a figure, in the one look; the other arguments are those of its method `legend`."""
+    of.legend(*entries, **{"fontsize": 9, "framealpha": 0.9, **choices})
+
+
+def legend_below(panel: Axes, columns: int) -> None:
+    """The legend of a panel, which is as good for all, beneath them."""
+    legend(panel.figure, *panel.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
 def check_drawable(name: str, values: Values, shape: str, dimensions: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
-from sdebnn.plots.style import BLUE, COLOURS, RED, Figure, picture
+from sdebnn.plots.style import BLUE, COLOURS, RED, Axes, drawing, legend, panels
 
 # Name in the log, label of the axis, factor.
 PANELS = (
@@ -21,42 +21,45 @@ PANELS = (
 SPLITS = {"train": BLUE, "test": RED}
 
 
-def draw_training_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Figure:
+def draw_training_curves(
+    records: Sequence[Mapping[str, Any]], ax: Axes | None = None, path: Path | str | None = None
+) -> Axes:
     """Draws loss, negative log-likelihood, path KL, accuracy and RMSE over gradient steps, as far as they were logged.
 
     **Arguments:**
 
     - `records`: of `sdebnn.runs.MetricsLog.read`: each with `step`, `split` and values by name. Values that are not
       finite leave a gap.
-    - `path`: of the PNG.
+    - `ax`: axes of a grid, whose place the panels take; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
 
     **Raises:** `InputError` when no record has a value that can be drawn.
     """
-    panels = [panel for panel in PANELS if any(panel[0] in record for record in records)]
-    if not panels:
+    shown = [panel for panel in PANELS if any(panel[0] in record for record in records)]
+    if not shown:
         names = ", ".join(name for name, _, _ in PANELS)
         raise InputError(f"The log has no record of {names}; there is nothing to draw.")
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
     title = "Training curves: thin lines are mini-batches, thick lines their running mean"
-    with picture(path, title, width=4.8 * columns + 1.0, height=2.9 * rows + 0.6) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        for number, (axis, (name, label, factor)) in enumerate(zip(axes, panels, strict=False)):
-            _draw_panel(axis, records, name, factor)
-            axis.set_ylabel(label)
-            axis.margins(x=0.03)
-            axis.legend()
-            if number + columns >= len(panels):
-                axis.set_xlabel("Gradient steps")
-                axis.tick_params(labelbottom=True)
-    return figure
+    with drawing(ax, path, title, width=4.8 * columns + 1.0, height=2.9 * rows + 0.6) as ax:
+        axes = panels(ax, rows, columns, sharex=True).ravel()
+        for spare in axes[len(shown) :]:
+            spare.remove()
+        for number, (panel, (name, label, factor)) in enumerate(zip(axes, shown, strict=False)):
+            _draw_panel(panel, records, name, factor)
+            panel.set_ylabel(label)
+            panel.margins(x=0.03)
+            legend(panel)
+            if number + columns >= len(shown):
+                panel.set_xlabel("Gradient steps")
+                panel.tick_params(labelbottom=True)
+    return ax
 
 
-def _draw_panel(axis: Any, records: Sequence[Mapping[str, Any]], name: str, factor: float) -> None:
+def _draw_panel(axis: Axes, records: Sequence[Mapping[str, Any]], name: str, factor: float) -> None:
     splits = dict.fromkeys(record["split"] for record in records if name in record)
     spare = iter(COLOURS[2:])
     for split in splits:

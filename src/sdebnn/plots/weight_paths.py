@@ -3,24 +3,30 @@
 from pathlib import Path
 
 from sdebnn.errors import InputError
-from sdebnn.plots.style import BLUE, GREY, Figure, Values, check_drawable, picture
+from sdebnn.plots.style import BLUE, GREY, Axes, Values, check_drawable, drawing, legend_below, panels
 
 MOST = 16
 
 
 def draw_weight_paths(
-    times: Values, paths: Values, path: Path, *, prior: tuple[Values, Values] | None = None
-) -> Figure:
+    times: Values,
+    paths: Values,
+    ax: Axes | None = None,
+    path: Path | str | None = None,
+    *,
+    prior: tuple[Values, Values] | None = None,
+) -> Axes:
     """Draws sampled paths of a few weights over depth, a panel for each weight.
 
     **Arguments:**
 
     - `times`: depths (T,) in [0, 1].
     - `paths`: (samples, T, weights), with at most 16 weights.
-    - `path`: of the PNG.
+    - `ax`: axes of a grid, whose place the panels take; a new figure's unless given.
+    - `path`: of a PNG to write; none is unless given.
     - `prior`: mean and standard deviation of the prior, each (T, weights): drawn as its central 95 % band.
 
-    **Returns:** the figure.
+    **Returns:** the axes.
     """
     check_drawable("times", times, "(T,)", 1)
     check_drawable("paths", paths, "(samples, T, weights)", 3)
@@ -35,29 +41,24 @@ def draw_weight_paths(
             raise InputError(f"{name} has shape {values.shape}; {(depths, weights)} is needed, as paths has.")
     columns = min(4, weights)
     rows = -(-weights // columns)
-    with picture(
-        path,
-        f"Weight paths over depth: {samples} posterior samples",
-        width=max(6.4, 2.9 * columns),
-        height=2.8 * rows + 1.0,
-    ) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-        for axis in axes[weights:]:
-            axis.remove()
-        for k in range(weights):
-            axis = axes[k]
+    title = f"Weight paths over depth: {samples} posterior samples"
+    with drawing(ax, path, title, width=max(6.4, 2.9 * columns), height=2.8 * rows + 1.0) as ax:
+        axes = panels(ax, rows, columns, sharex=True, sharey=True).ravel()
+        for spare in axes[weights:]:
+            spare.remove()
+        for k, panel in enumerate(axes[:weights]):
             if prior is not None:
                 mean, std = prior[0][:, k], prior[1][:, k]
-                axis.fill_between(
+                panel.fill_between(
                     times, mean - 1.96 * std, mean + 1.96 * std, color=GREY, alpha=0.2, lw=0, label="prior, 95 %"
                 )
-            lines = axis.plot(times, paths[:, :, k].T, color=BLUE, alpha=0.55, linewidth=1.1)
+            lines = panel.plot(times, paths[:, :, k].T, color=BLUE, alpha=0.55, linewidth=1.1)
             lines[0].set_label("posterior samples")
-            axis.set(title=f"weight {k + 1}", xlim=(times.min(), times.max()))
+            panel.set(title=f"weight {k + 1}", xlim=(times.min(), times.max()))
             if k % columns == 0:
-                axis.set_ylabel("Weight (no unit)")
+                panel.set_ylabel("Weight (no unit)")
             if k + columns >= weights:
-                axis.set_xlabel("Depth t (0 input, 1 output)")
-                axis.tick_params(labelbottom=True)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
+                panel.tick_params(labelbottom=True)
+        axes[0].figure.supxlabel("Depth t (0 input, 1 output)", fontsize=11)
+        legend_below(axes[0], 2)
+    return ax

@@ -24,14 +24,14 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Lea
     """Every picture that one run's results allow: training curves; for labels the reliability diagram; for an SDE-BNN
     its weight paths.
     """
-    plots.draw_training_curves(MetricsLog.read(run), run.pictures / "training_curves.png")
+    plots.draw_training_curves(MetricsLog.read(run), path=run.pictures / "training_curves.png")
     if dataset.task == "classification":
         probabilities = sample_probabilities(learner, fitted.test_outputs).mean(axis=0)
         predictions: dict[str, Any] = {config.model: (dataset.y_test, probabilities)}
-        plots.draw_reliability_diagram(predictions, run.pictures / "reliability.png")
+        plots.draw_reliability_diagram(predictions, path=run.pictures / "reliability.png")
     drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), _paths(config, dataset, learner), WEIGHTS)
     if drawn is not None:
-        plots.draw_weight_paths(drawn.ts, drawn.paths, run.pictures / "weight_paths.png", prior=drawn.prior)
+        plots.draw_weight_paths(drawn.ts, drawn.paths, path=run.pictures / "weight_paths.png", prior=drawn.prior)
 
 
 def _paths(config: TrainConfig, dataset: Dataset, learner: Learner) -> int:
@@ -50,5 +50,5 @@ def draw_entropy(
     plots.draw_predictive_entropy(
         metrics.entropy(familiar),
         {name: metrics.entropy(probs) for name, probs in strange.items()},
-        run.pictures / "predictive_entropy.png",
+        path=run.pictures / "predictive_entropy.png",
     )
