@@ -6,14 +6,15 @@ from sdebnn.metrics.calibration import (
     maximum_calibration_error,
     reliability_bins,
 )
+from sdebnn.metrics.intervals import interval_coverage, interval_score, interval_width, mixture_quantile
 from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.metrics.ood import auroc, average_precision, fpr95
+from sdebnn.metrics.probability_integral_transform import CoverageCurve, coverage_curve, pit
 from sdebnn.metrics.regression import (
     crps_gaussian,
     crps_samples,
     gaussian_log_likelihood,
     in_central_interval,
-    interval_coverage,
     mixture_cdf,
     mixture_log_likelihood,
     mixture_log_probs,
@@ -26,12 +27,14 @@ from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverag
 
 __all__ = [
     "NOISE_LAWS",
+    "CoverageCurve",
     "ReliabilityBins",
     "accuracy",
     "auroc",
     "average_precision",
     "brier",
     "classification_report",
+    "coverage_curve",
     "crps_gaussian",
     "crps_samples",
     "entropy",
@@ -40,14 +43,18 @@ __all__ = [
     "gaussian_log_likelihood",
     "in_central_interval",
     "interval_coverage",
+    "interval_score",
+    "interval_width",
     "macro_f1",
     "maximum_calibration_error",
     "mixture_cdf",
     "mixture_log_likelihood",
     "mixture_log_probs",
+    "mixture_quantile",
     "mutual_information",
     "nll",
     "noise_log_probs",
+    "pit",
     "predictive_report",
     "recall",
     "regression_report",

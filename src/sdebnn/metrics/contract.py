@@ -109,6 +109,44 @@ def check_same_shape(
         )
 
 
+def check_pair(y: Values, other: Values, name: str) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Targets and what is predicted of each, of one shape. **Raises:** `InputError` naming it by `name`."""
+    y, other = as_array("y", y), as_array(name, other)
+    check_same_shape("y", y, name, other)
+    return check_values("y", y), check_values(name, other)
+
+
+def check_samples(means: Values) -> Float[np.ndarray, "samples ..."]:
+    """What posterior samples predict, (samples, n) or (samples, n, d). **Raises:** `InputError`."""
+    means = as_array("predictions", means)
+    if means.ndim not in (2, 3):
+        raise InputError(
+            f"Predictions have shape {means.shape}; (samples, examples) or (samples, examples, targets) is needed."
+        )
+    return check_values("predictions", means)
+
+
+def check_mixture(y: Values, means: Values) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "samples ..."]]:
+    """Targets and what posterior samples predict of them. **Raises:** `InputError`."""
+    y, means = as_array("y", y), as_array("predictions", means)
+    if y.ndim not in (1, 2):
+        raise InputError(f"y has shape {y.shape}; (examples,) or (examples, targets) is needed.")
+    if means.ndim != y.ndim + 1 or means.shape[1:] != y.shape:
+        raise InputError(f"Predictions have shape {means.shape[1:]} a sample but y has {y.shape}; they must be equal.")
+    return check_values("y", y), check_samples(means)
+
+
+def check_std(std: Values, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """Standard deviations, above 0, broadcast to the shape of the targets. **Raises:** `InputError`."""
+    deviations = check_values("std", std)
+    if deviations.min() <= 0:
+        raise InputError(f"std goes down to {deviations.min():.4g}; it must be above 0.")
+    try:
+        return np.broadcast_to(deviations, shape)
+    except ValueError:
+        raise InputError(f"std has shape {deviations.shape}, which does not broadcast to y's {shape}.") from None
+
+
 def check_target_shape(outputs: Sequence[int], targets: Sequence[int]) -> None:
     """**Raises:** `InputError` unless targets have the shape (n, d) of the outputs, which both frameworks ask before
     they broadcast: those of shape (n,) would be compared with every output.

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sdebnn.errors import InputError
-from sdebnn.metrics.contract import Values, as_array, check_same_shape, check_values
+from sdebnn.metrics.contract import Values, as_array, check_mixture, check_pair, check_std
 from sdebnn.metrics.noise_laws import noise_law
 
 
@@ -18,7 +18,7 @@ def rmse(y: Values, mean: Values) -> float:
     - `y`: targets.
     - `mean`: predicted means, of the same shape.
     """
-    targets, means = _pair(y, mean)
+    targets, means = check_pair(y, mean, "mean")
     return float(np.sqrt(np.mean((targets - means) ** 2)))
 
 
@@ -55,7 +55,7 @@ def noise_log_probs(
     Arguments as for `mixture_log_likelihood`.
     """
     law = noise_law(noise)
-    targets, samples, deviations = _mixture(y, means, std)
+    (targets, samples), deviations = check_mixture(y, means), check_std(std, np.shape(y))
     log_density = law.log_density((targets[None] - samples) / deviations[None]) - np.log(deviations)[None]
     return log_density.reshape(*log_density.shape[:2], -1).sum(axis=2)
 
@@ -82,7 +82,7 @@ def mixture_cdf(y: Values, means: Values, std: Values, *, noise: str = "gaussian
     Arguments as for `mixture_log_likelihood`. A calibrated prediction makes it uniform in [0, 1].
     """
     law = noise_law(noise)
-    targets, samples, deviations = _mixture(y, means, std)
+    (targets, samples), deviations = check_mixture(y, means), check_std(std, np.shape(y))
     return np.mean(law.cdf((targets[None] - samples) / deviations[None]), axis=0)
 
 
@@ -92,21 +92,6 @@ def in_central_interval(cdf: Values) -> Bool[np.ndarray, "..."]:
     return (probabilities >= 0.025) & (probabilities <= 0.975)
 
 
-def interval_coverage(y: Values, lower: Values, upper: Values) -> float:
-    """Share of targets that lie in their predicted interval, ends included.
-
-    **Arguments:**
-
-    - `y`: targets.
-    - `lower`, `upper`: ends of the intervals, each of the shape of `y`.
-    """
-    targets, low = _pair(y, lower, "lower")
-    _, high = _pair(y, upper, "upper")
-    if (low > high).any():
-        raise InputError("lower is above upper in at least one interval; the ends may have been swapped.")
-    return float(np.mean((low <= targets) & (targets <= high)))
-
-
 def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
     """Continuous ranked probability score of Gaussian predictions, in the targets' unit, mean over targets; 0 is best.
 
@@ -114,7 +99,8 @@ def crps_gaussian(y: Values, mean: Values, std: Values) -> float:
 
     Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation, 2007, section 4.2.
     """
-    targets, samples, deviations = _mixture(y, as_array("mean", mean)[None], std)
+    targets, samples = check_mixture(y, as_array("mean", mean)[None])
+    deviations = check_std(std, targets.shape)
     z = (targets - samples[0]) / deviations
     law = noise_law("gaussian")
     density = np.exp(law.log_density(z))
@@ -131,33 +117,9 @@ def crps_samples(y: Values, samples: Values) -> float:
     - `y`: targets.
     - `samples`: (samples, *shape of y).
     """
-    targets, drawn, _ = _mixture(y, samples, np.ones(1))
+    targets, drawn = check_mixture(y, samples)
     count = len(drawn)
     # Half the mean distance of two samples, from the sorted ones: no array of all pairs.
     weights = (2.0 * np.arange(1, count + 1) - count - 1).reshape(-1, *[1] * targets.ndim)
     spread = np.sum(weights * np.sort(drawn, axis=0), axis=0) / count**2
     return float(np.mean(np.mean(np.abs(drawn - targets[None]), axis=0) - spread))
-
-
-def _pair(y: Values, other: Values, name: str = "mean") -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    y, other = as_array("y", y), as_array(name, other)
-    check_same_shape("y", y, name, other)
-    return check_values("y", y), check_values(name, other)
-
-
-def _mixture(
-    y: Values, means: Values, std: Values
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "samples ..."], Float[np.ndarray, "..."]]:
-    y, means = as_array("y", y), as_array("predictions", means)
-    if y.ndim not in (1, 2):
-        raise InputError(f"y has shape {y.shape}; (examples,) or (examples, targets) is needed.")
-    if means.ndim != y.ndim + 1 or means.shape[1:] != y.shape:
-        raise InputError(f"Predictions have shape {means.shape[1:]} a sample but y has {y.shape}; they must be equal.")
-    deviations = check_values("std", std)
-    if deviations.min() <= 0:
-        raise InputError(f"std goes down to {deviations.min():.4g}; it must be above 0.")
-    try:
-        deviations = np.broadcast_to(deviations, y.shape)
-    except ValueError:
-        raise InputError(f"std has shape {deviations.shape}, which does not broadcast to y's {y.shape}.") from None
-    return check_values("y", y), check_values("predictions", means), deviations

@@ -57,5 +57,5 @@ def draw_reliability_diagram(
             bottom.set(xlabel="Confidence (fraction)", yscale="log")
         axes[0, 0].set_ylabel("Accuracy (fraction)")
         axes[1, 0].set(ylabel="Examples (log)", ylim=(0.5, 1.5 * max(group.counts.max() for group in groups.values())))
-        legend_below(axes[0, 0], 3)
+        legend_below(3, axes[0, 0])
     return ax

@@ -115,9 +115,10 @@ def legend(of: Any, *entries: Any, **choices: Any) -> None:
     of.legend(*entries, **{"fontsize": 9, "framealpha": 0.9, **choices})
 
 
-def legend_below(panel: Axes, columns: int) -> None:
-    """The legend of a panel, which is as good for all, beneath them."""
-    legend(panel.figure, *panel.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+def legend_below(columns: int, *of: Axes) -> None:
+    """The legend of a panel or a few, which is as good for all, beneath them."""
+    entries = {name: line for ax in of for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    legend(of[0].figure, [*entries.values()], [*entries], loc="outside lower center", ncols=columns)
 
 
 def check_drawable(name: str, values: Values, shape: str, dimensions: int) -> None:

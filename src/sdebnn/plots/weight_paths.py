@@ -60,5 +60,5 @@ def draw_weight_paths(
             if k + columns >= weights:
                 panel.tick_params(labelbottom=True)
         axes[0].figure.supxlabel("Depth t (0 input, 1 output)", fontsize=11)
-        legend_below(axes[0], 2)
+        legend_below(2, axes[0])
     return ax

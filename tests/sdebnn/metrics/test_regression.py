@@ -40,11 +40,6 @@ def test_the_mixture_cdf_agrees_with_scipy_and_is_uniform_for_its_own_draws() ->
     assert scipy.stats.kstest(metrics.mixture_cdf(draws, means, np.array(0.5)), "uniform").pvalue > 0.01
 
 
-def test_interval_coverage_includes_both_ends() -> None:
-    y, zero, one = np.array([0.0, 1.0, 1.1, 0.5]), np.zeros(4), np.ones(4)
-    assert metrics.interval_coverage(y, zero, one) == 0.75
-
-
 def crps_by_quadrature(cdf: object, y: float, low: float, high: float) -> float:
     below = scipy.integrate.quad(lambda x: cdf(x) ** 2, low, y, limit=500)[0]  # type: ignore[operator]
     return below + scipy.integrate.quad(lambda x: (1 - cdf(x)) ** 2, y, high, limit=500)[0]  # type: ignore[operator]
@@ -87,7 +82,5 @@ def test_refuses_bad_numbers_with_a_sentence() -> None:
         metrics.gaussian_log_likelihood(y, y, np.ones(2))
     with pytest.raises(InputError, match="y holds NaN"):
         metrics.rmse(np.array([np.nan]), np.zeros(1))
-    with pytest.raises(InputError, match="lower is above upper"):
-        metrics.interval_coverage(y, y + 1, y)
     with pytest.raises(InputError, match=r"y has shape \(\)"):
         metrics.crps_gaussian(np.array(0.0), np.array(0.0), np.array(1.0))

@@ -99,3 +99,34 @@ def test_predictive_percentiles_are_nested_bands_of_each_panel_in_the_order_of_x
         )
         np.testing.assert_allclose(points.get_offsets(), np.stack([data, data], 1))
         assert axis.get_ylim() == (-300, 600)
+
+
+def test_interval_calibration_shows_the_curve_and_the_histogram_of_the_transform() -> None:
+    pit = np.concatenate([np.full(30, 0.5), np.full(10, 0.01)])
+    _, top, bottom = plots.draw_interval_calibration({"mine": pit}).figure.axes
+    assert top.get_title() == "mine: 95 % intervals hold 75.0 %"
+    np.testing.assert_allclose(top.lines[1].get_xydata().T, metrics.coverage_curve(pit))
+    heights = [bar.get_height() for bar in bottom.containers[0]]
+    np.testing.assert_allclose(np.array(heights)[[0, 10]], [20 * 10 / 40, 20 * 30 / 40])
+    assert sum(heights) == pytest.approx(20)
+
+
+def test_intervals_are_in_the_order_of_the_predictions_and_targets_beyond_them_are_told() -> None:
+    mean = np.array([3.0, 1.0, 2.0])
+    y = mean + np.array([0.0, 2.0, -0.5])
+    _, panel = plots.draw_predictive_intervals(y, mean, mean - 1, mean + 1).figure.axes
+    bars, within, beyond = panel.collections
+    np.testing.assert_allclose([segment[:, 1] for segment in bars.get_segments()], [[0, 2], [1, 3], [2, 4]])
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [1, 2, 3])
+    np.testing.assert_allclose(within.get_offsets(), [[50, 1.5], [100, 3]])
+    np.testing.assert_allclose(beyond.get_offsets(), [[0, 3]])
+    assert panel.get_title() == "66.7 % of 3 targets lie in their interval"
+
+
+def test_of_many_intervals_some_are_drawn_from_the_smallest_to_the_largest_prediction() -> None:
+    y = np.random.default_rng(0).normal(size=(1000, 1))
+    _, panel = plots.draw_predictive_intervals(y, y, y - 1, y + 1).figure.axes
+    drawn = panel.lines[0].get_ydata()
+    assert len(drawn) == 150
+    assert (drawn[0], drawn[-1]) == (y.min(), y.max())
+    assert "of 1000 targets" in panel.get_title()

@@ -26,6 +26,7 @@ RECORDS = [
 ]
 X = np.linspace(-3, 3, 40)
 BAND = (np.zeros((21, 5)), np.ones((21, 5)))
+TARGETS = RNG.normal(size=(300, 3))
 LONG = "inputs with quite a long name of their own"
 
 PICTURES: dict[str, tuple[Callable[..., Any], list[str]]] = {
@@ -64,6 +65,23 @@ PICTURES: dict[str, tuple[Callable[..., Any], list[str]]] = {
             np.abs(RNG.normal(size=50)), {LONG: np.ones(9), "b": np.ones(1)}, **to
         ),
         ["Predictive entropy (nats)", "Share of inputs in a bin (%)"],
+    ),
+    "interval calibration": (
+        lambda **to: plots.draw_interval_calibration({"a": RNG.uniform(size=(40, 2)), "b": RNG.beta(2, 3, 50)}, **to),
+        [
+            "Density",
+            "Probability integral transform",
+            "Share that intervals should hold (fraction)",
+            "Share that they hold (fraction)",
+        ],
+    ),
+    "intervals": (
+        lambda **to: plots.draw_predictive_intervals(X**2, X**2 + 0.1, X**2 - 0.5, X**2 + 0.5, **to),
+        ["Share of smaller predictions (%)", "Target (its unit)"],
+    ),
+    "intervals of three targets": (
+        lambda **to: plots.draw_predictive_intervals(TARGETS, TARGETS + 0.1, TARGETS - 1, TARGETS + 1, **to),
+        ["Share of smaller predictions (%)", "Target (its unit)"],
     ),
     "bands": (
         lambda **to: plots.draw_predictive_bands(X, RNG.normal(size=(9, 40)), X[::4], X[::4] ** 2, **to),
@@ -169,6 +187,11 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (lambda **to: plots.draw_predictive_entropy(np.ones(3), {}, **to), "out_entropy is empty"),
     (lambda **to: plots.draw_predictive_entropy(np.zeros(0), {"a": np.ones(3)}, **to), "in_entropy is empty"),
     (lambda **to: plots.draw_predictive_entropy(np.ones(3), {"a": np.zeros(0)}, **to), "out_entropy.'a'. is empty"),
+    (lambda **to: plots.draw_interval_calibration({}, **to), "pits is empty"),
+    (lambda **to: plots.draw_interval_calibration({"a": 2 * X}, **to), "pit lies in -6 to 6"),
+    (lambda **to: plots.draw_predictive_intervals(X, X[1:], X, X, **to), r"mean has shape \(39,\) but y has \(40,\)"),
+    (lambda **to: plots.draw_predictive_intervals(X, X, X, X - 1, **to), "lower is above upper"),
+    (lambda **to: plots.draw_predictive_intervals(*[np.zeros((2, 17))] * 4, **to), "17 numbers an example; choose"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((0, 40)), X, X, **to), "samples is empty"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((2, 39)), X, X, **to), "39 inputs but x has 40"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((2, 40)), X, X[1:], **to), "40 points but y_train has 39"),
