@@ -8,6 +8,7 @@ LIBRARIES = {
     "jax": ("jax", "optax"),
     "torch": ("torch", "torchsde"),
     "plots": ("matplotlib",),
+    "tables": ("polars",),
     "tensorboard": ("tensorboardX",),
 }
 OPTIONAL = ("plots", "tensorboard")

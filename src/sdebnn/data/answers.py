@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float32, Int, Int32
 
-from sdebnn.data.dataset import check_finite
-from sdebnn.data.inputs import plain_numbers, to_float32
+from sdebnn.data.inputs import check_finite, plain_numbers, to_float32
 from sdebnn.errors import InputError
 
 TASKS = ("auto", "classification", "regression")
@@ -53,7 +52,7 @@ def ask_for_the_task(y: np.ndarray, what: str) -> None:
     """**Raises:** `InputError` for floating-point numbers that look like labels."""
     if y.dtype.kind != "f" or not len(y):
         return
-    if _is_one_hot(y):
+    if is_one_hot(y):
         raise InputError(
             f"{what} has one 1 in each row and 0 elsewhere: is it {y.shape[1]} classes, or targets of a regression? "
             f"For classes write y.argmax(axis=1), or {CHOOSE}."
@@ -110,7 +109,7 @@ def _whole(y: np.ndarray, what: str) -> np.ndarray:
         check_finite(what, y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if _is_one_hot(y):
+    if is_one_hot(y):
         return y.argmax(axis=1)
     if y.dtype.kind == "b":
         return y.astype(np.int32)
@@ -121,5 +120,5 @@ def _whole(y: np.ndarray, what: str) -> np.ndarray:
     return y.astype(np.int64) if y.dtype.kind == "f" and np.abs(y).max(initial=0) < 2**62 else y
 
 
-def _is_one_hot(y: np.ndarray) -> bool:
+def is_one_hot(y: np.ndarray) -> bool:
     return y.ndim == 2 and y.shape[1] > 1 and bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal, no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped, UInt8
+from jaxtyping import Float32, Shaped
 
+from sdebnn.data.inputs import check_finite
+from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -23,9 +25,10 @@ class Dataset:
     - `x_train`, `x_test`: images (n, height, width, channels), uint8 or float32, or tables (n, d), float32; both alike.
     - `y_train`, `y_test`: labels (n,), int32, in 0..num_classes-1; or targets (n, d_out), float32.
     - `num_classes`: how many classes there are; `None` for regression.
+    - `encoding`: of the table that the arrays were made of, where they are encoded; see `TableEncoding`.
 
     **Raises:** `InputError` for another task, for what is no array or one of another shape or dtype, different numbers
-    of examples and answers, no examples, NaN or infinity, and labels out of range.
+    of examples and answers, no examples, NaN or infinity, labels out of range, and an encoding of other arrays.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     num_classes: int | None
+    encoding: TableEncoding | None = None
 
     def __post_init__(self) -> None:
         refuse_unknown(self.task, ("classification", "regression"), "a task")
@@ -62,6 +66,8 @@ class Dataset:
             raise _unlike(self.name, "x", self.x_train, self.x_test)
         if self.y_train.shape[1:] != self.y_test.shape[1:]:
             raise _unlike(self.name, "y", self.y_train, self.y_test)
+        if self.encoding is not None:
+            _check_encoding(self, self.encoding)
 
 
 def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
@@ -74,17 +80,6 @@ def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     if x.dtype == np.float32:
         return x
     raise InputError(f"Inputs are uint8 pixels or float32, but these are {x.dtype}; write x.astype(np.float32).")
-
-
-def check_finite(what: str, values: Float[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
-    """**Raises:** `InputError` saying how many values are not finite and where the first is."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise InputError(
-            f"{what} has {values.size - int(finite.sum())} values that are NaN or infinite, the first at {where}; "
-            "remove or replace those examples."
-        )
 
 
 def _check_inputs(what: str, x: np.ndarray) -> None:
@@ -150,6 +145,22 @@ def _check_targets(what: str, y: np.ndarray, num_classes: int | None) -> None:
             f"{'for one target write y[:, None]' if y.ndim == 1 else 'write y'}.astype(numpy.float32)."
         )
     check_finite(what, y)
+
+
+def _check_encoding(dataset: Dataset, encoding: TableEncoding) -> None:
+    inputs, labels = len(encoding.input_names), encoding.labels
+    outputs = len(encoding.target_names) if labels is None else len(labels)
+    of_arrays = dataset.y_train.shape[1] if dataset.num_classes is None else dataset.num_classes
+    if (
+        dataset.x_train.shape[1:] != (inputs,)
+        or (labels is None) != (dataset.num_classes is None)
+        or outputs != of_arrays
+    ):
+        raise InputError(
+            f"The encoding of {dataset.name} is of {inputs} inputs and {outputs} "
+            f"{'targets' if labels is None else 'classes'}, but x_train is {_kind(dataset.x_train)} and the task is "
+            f"{dataset.task} of {of_arrays}; give arrays that the encoding made."
+        )
 
 
 def _unlike(name: str, letter: str, train: np.ndarray, test: np.ndarray) -> InputError:

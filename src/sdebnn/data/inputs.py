@@ -5,9 +5,8 @@ import numbers
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 
-from sdebnn.data.dataset import check_finite
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -98,3 +97,14 @@ def to_float32(values: Shaped[np.ndarray, "*shape"], what: str) -> Float32[np.nd
         raise InputError(f"{what} has numbers beyond 3.4e38, the range of float32; scale it.")
     check_finite(what, converted)
     return converted
+
+
+def check_finite(what: str, values: Float[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> None:
+    """**Raises:** `InputError` saying how many values are not finite and where the first is."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"{what} has {values.size - int(finite.sum())} values that are NaN or infinite, the first at {where}; "
+            "remove or replace those examples."
+        )

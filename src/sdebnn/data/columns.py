@@ -1,0 +1,226 @@
+"""What becomes of a column of a table: numbers, categories, or nothing at all."""
+
+import dataclasses
+import re
+from collections import Counter
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from sdebnn.errors import InputError
+
+# Categories that get an input of their own: the most frequent, each of which comes twice at least.
+MOST_CATEGORIES = 32
+# Text of which so large a share are numbers is a column of numbers with mistakes in it.
+NUMBERS = 0.8
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation, in the user's units; 0 and 1 where numbers stay as they are."""
+
+    mean: float
+    std: float
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers: one input, (value - mean) / std, and another that says where values are missing, if any
+    were in training.
+
+    **Arguments:**
+
+    - `name`: of the column.
+    - `mean`, `std`: in the user's units; 0 and 1 where it is not standardised.
+    - `fill`: what stands for missing values: the median.
+    - `missing`: how many values were missing in training.
+    - `counts_rows`: whether it looks like a number of the row: whole numbers, all different and hardly with gaps.
+    """
+
+    name: str
+    mean: float
+    std: float
+    fill: float
+    missing: int
+    counts_rows: bool
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What its inputs are called."""
+        return (self.name, *([f"{self.name} is missing"] if self.missing else []))
+
+    @property
+    def remark(self) -> str | None:
+        """What of it a user should know."""
+        if self.missing:
+            return (
+                f"column {self.name!r}: {self.missing} missing values are filled with the median {self.fill:g}, and "
+                "an input says where"
+            )
+        if self.counts_rows:
+            return f"column {self.name!r} looks like a number of the row; leave it out if it says nothing of the target"
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoryColumn:
+    """A column of categories: an input for each, 1 where it holds and else 0.
+
+    **Arguments:**
+
+    - `name`: of the column.
+    - `categories`: those that have an input of their own, in sorted order.
+    - `rare`: how many training examples have another; if any, these share an input.
+    - `missing`: how many training examples have none; if any, these share an input.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    rare: int
+    missing: int
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What its inputs are called."""
+        shared = (("is another", self.rare), ("is missing", self.missing))
+        own = [f"{self.name}={category}" for category in self.categories]
+        return (*own, *(f"{self.name} {what}" for what, count in shared if count))
+
+    @property
+    def remark(self) -> str | None:
+        """What of it a user should know."""
+        said = [f"{self.rare} examples of rare categories share an input"] * bool(self.rare)
+        said += [f"{self.missing} examples without a category share an input"] * bool(self.missing)
+        return f"column {self.name!r}: {' and '.join(said)}" if said else None
+
+
+@dataclasses.dataclass(frozen=True)
+class DroppedColumn:
+    """A column that no input is made of, and why."""
+
+    name: str
+    reason: Literal["all missing", "constant", "all different"]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def remark(self) -> str:
+        """What of it a user should know."""
+        why = {
+            "all missing": "it has no values",
+            "constant": "it has one value alone",
+            "all different": "its text is another in every row, as that of an identifier",
+        }[self.reason]
+        return f"column {self.name!r} is left out: {why}"
+
+
+Column = NumberColumn | CategoryColumn | DroppedColumn
+
+
+def fit_column(name: str, values: np.ndarray, *, scale: bool) -> Column:
+    """What is to become of a column of the training examples.
+
+    **Arguments:**
+
+    - `name`: of the column.
+    - `values`: (n,), as those of `Columns`.
+    - `scale`: whether numbers are to be standardised.
+
+    **Raises:** `InputError` for infinite numbers, and for text that is a number in most rows.
+    """
+    return _of_text(name, values) if values.dtype.kind == "O" else _of_numbers(name, values, scale=scale)
+
+
+def numbers_of(name: str, values: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """A column as numbers, NaN where missing.
+
+    **Raises:** `InputError` for text and for infinite numbers.
+    """
+    if values.dtype.kind == "O":
+        row = next((row for row, value in enumerate(values) if value is not None), None)
+        if row is not None:
+            raise InputError(
+                f"Column {name!r} holds text, such as {values[row]!r:.40} in row {row}, counted from 0, but it held "
+                "numbers in training; write numbers, and leave missing ones empty."
+            )
+        return np.full(len(values), np.nan)
+    numbers = values.astype(np.float64)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        raise InputError(
+            f"Column {name!r} has {int(infinite.sum())} infinite values, the first in row {int(infinite.argmax())}, "
+            "counted from 0; replace them, or leave those rows out."
+        )
+    return numbers
+
+
+def texts_of(values: np.ndarray) -> list[str | None]:
+    """A column as text, `None` where missing. Whole numbers have no decimals: what was a column of categories 1, 2 is
+    read as 1.0, 2.0 where values are missing.
+    """
+    if values.dtype.kind == "O":
+        return list(values)
+    return [
+        None if value != value else str(int(value) if isinstance(value, float) and value.is_integer() else value)
+        for value in values.tolist()
+    ]
+
+
+def scale_of(values: Float64[np.ndarray, " n"]) -> Scale:
+    """Mean and standard deviation of numbers of any magnitude; a deviation of 1 where they are all the same."""
+    # Squares of numbers above 1e154 and below 1e-162 are not those of double precision.
+    size = float(np.abs(values).max()) or 1.0
+    mean, std = float((values / size).mean()) * size, float((values / size).std()) * size
+    return Scale(mean, std if std > 0 and values.min() < values.max() else 1.0)
+
+
+def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
+    numbers = numbers_of(name, values)
+    there = numbers[~np.isnan(numbers)]
+    missing = len(numbers) - len(there)
+    if not len(there):
+        return DroppedColumn(name, "all missing")
+    if not missing and there.min() == there.max():
+        return DroppedColumn(name, "constant")
+    mean, std = scale_of(there) if scale else Scale(0.0, 1.0)
+    counts_rows = (
+        values.dtype.kind in "ui"
+        and len(np.unique(values)) == len(values)
+        and np.ptp(there) < 2 * len(values) > 2 * MANY
+    )
+    return NumberColumn(name, mean, std, float(np.median(there)), missing, bool(counts_rows))
+
+
+# Fewer rows are all different by chance.
+MANY = 10
+
+
+def _of_text(name: str, values: np.ndarray) -> Column:
+    counts = Counter(value for value in values if value is not None)
+    missing = len(values) - counts.total()
+    if not counts:
+        return DroppedColumn(name, "all missing")
+    if len(counts) == 1 and not missing:
+        return DroppedColumn(name, "constant")
+    _refuse_mistaken_numbers(name, values, counts)
+    frequent = sorted(counts, key=lambda category: (-counts[category], category))[:MOST_CATEGORIES]
+    categories = sorted(category for category in frequent if counts[category] > 1)
+    if not categories:
+        return DroppedColumn(name, "all different")
+    rare = counts.total() - sum(counts[category] for category in categories)
+    return CategoryColumn(name, tuple(categories), rare, missing)
+
+
+def _refuse_mistaken_numbers(name: str, values: np.ndarray, counts: Counter[str]) -> None:
+    strange = [category for category in counts if not _NUMBER.fullmatch(category)]
+    share = 1 - sum(counts[category] for category in strange) / counts.total()
+    if strange and share >= NUMBERS:
+        row = int((values == strange[0]).argmax())
+        raise InputError(
+            f"Column {name!r} holds numbers, but {strange[0]!r:.40} in row {row}, counted from 0; write a number "
+            "there, or leave it empty where the value is missing."
+        )

@@ -1,0 +1,159 @@
+"""A user's table, taken apart into columns of NumPy: a DataFrame of any library that narwhals knows, or an array."""
+
+import dataclasses
+import datetime
+import numbers
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import narwhals as nw
+import numpy as np
+from jaxtyping import Int
+
+from sdebnn.data.inputs import plain_numbers
+from sdebnn.errors import InputError
+
+_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of a table by name, in order.
+
+    Each is (n,): numbers of NumPy, in which NaN is a missing value; or objects that are text, or `None` where missing.
+    `named` tells whether the names are the user's, or those that the columns of an array got here.
+    """
+
+    by_name: dict[str, np.ndarray]
+    rows: int
+    named: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in order."""
+        return tuple(self.by_name)
+
+    def take(self, rows: Int[np.ndarray, " _"]) -> "Columns":
+        """Some of the rows."""
+        return Columns({name: values[rows] for name, values in self.by_name.items()}, len(rows), self.named)
+
+    def only(self, names: Iterable[str]) -> "Columns":
+        """Some of the columns."""
+        return Columns({name: self.by_name[name] for name in names}, self.rows, self.named)
+
+
+def read_columns(table: Any, what: str, *, name: str = "x") -> Columns:
+    """The columns of a table.
+
+    **Arguments:**
+
+    - `table`: a DataFrame of pandas, polars or another library that narwhals knows; or whatever NumPy makes an array of
+      shape (n, d), or (n,), which is one column; or `Columns`, which are given back.
+    - `what`: names it in errors.
+    - `name`: what the columns of an array are called, with their number behind it.
+
+    **Raises:** `InputError` for names that come twice, dates, and what is neither numbers nor text.
+    """
+    if isinstance(table, Columns):
+        return table
+    if nw.dependencies.is_into_dataframe(table):
+        return _of_frame(table, what)
+    if hasattr(table, "collect"):
+        raise InputError(f"{what} is a lazy table, a {type(table).__name__}; give what its collect() returns.")
+    return _of_array(table, what, name)
+
+
+def refuse_twice(names: Iterable[Any], what: str) -> None:
+    """**Raises:** `InputError` when a name comes twice."""
+    seen: set[str] = set()
+    for name in map(str, names):
+        if name in seen:
+            raise InputError(f"{what} has two columns {name!r}; rename one of them, or leave it out.")
+        seen.add(name)
+
+
+def _of_frame(table: Any, what: str) -> Columns:
+    refuse_twice(table.columns if isinstance(table.columns, Iterable) else (), what)
+    frame = nw.from_native(table, eager_only=True)
+    by_name = {
+        str(series.name): _of_series(series, f"Column {series.name!r} of {what}") for series in frame.iter_columns()
+    }
+    return Columns(by_name, len(frame), True)
+
+
+def _of_series(series: nw.Series[Any], what: str) -> np.ndarray:
+    kind = series.dtype
+    if kind.is_temporal():
+        _refuse_dates(what)
+    if kind.is_numeric() or kind == nw.Boolean:
+        whole = kind == nw.Boolean or (kind.is_integer() and kind not in (nw.Int128, nw.UInt128))
+        plain = whole and not series.is_null().any()
+        return np.ascontiguousarray((series if plain else series.cast(nw.Float64)).to_numpy())
+    if kind in (nw.List, nw.Array, nw.Struct):
+        raise InputError(f"{what} holds {kind}, but a column holds numbers or text; make columns of its parts.")
+    # Categories that are numbers are none to compute with.
+    return _of_objects(series.to_list(), what, as_text=kind in (nw.Categorical, nw.Enum))
+
+
+def _of_array(table: Any, what: str, name: str) -> Columns:
+    if hasattr(table, "toarray"):
+        raise InputError(f"{what} is a sparse {type(table).__name__}; give what its toarray() returns.")
+    try:
+        array = table if isinstance(table, np.ndarray) else np.asarray(table)
+    except ValueError as error:
+        raise InputError(f"{what} is no table: {error}; give rows that are all of one length.") from None
+    if array.dtype.kind in "Mm":
+        _refuse_dates(what)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "buifOUST":
+        raise InputError(
+            f"{what} is {array.dtype} of shape {array.shape}, but a table holds numbers or text, (n, columns)."
+        )
+    names = [name] if array.ndim == 1 else [f"{name}{number}" for number in range(array.shape[1])]
+    array = array[:, None] if array.ndim == 1 else array
+    if array.dtype.kind in "buif":
+        array = plain_numbers(array, what)
+        columns = list(array.T)
+    else:
+        columns = [
+            _of_objects(column.tolist(), f"{name} of {what}") for name, column in zip(names, array.T, strict=True)
+        ]
+    return Columns(dict(zip(names, columns, strict=True)), len(array), False)
+
+
+def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.ndarray:
+    missing = [_is_missing(value) for value in values]
+    there = [value for value, absent in zip(values, missing, strict=True) if not absent]
+    if any(isinstance(value, _DATES) for value in there):
+        _refuse_dates(what)
+    if not as_text and all(isinstance(value, bool | np.bool_ | numbers.Number) for value in there):
+        if there and not any(missing) and all(isinstance(value, bool | np.bool_) for value in there):
+            return np.array(there, bool)
+        if there and not any(missing) and all(isinstance(value, numbers.Integral) for value in there):
+            return np.array(there, np.int64 if max(map(abs, there)) < 2**63 else np.float64)
+        if not any(isinstance(value, complex) for value in there):
+            return np.array(
+                [np.nan if absent else float(v) for v, absent in zip(values, missing, strict=True)], np.float64
+            )
+    strange = next((value for value in there if not isinstance(value, str | bool | np.bool_ | numbers.Real)), None)
+    if strange is not None:
+        raise InputError(
+            f"{what} holds objects such as {strange!r:.40}, but a column holds numbers or text; make columns of its "
+            "parts."
+        )
+    texts = np.empty(len(values), object)
+    texts[:] = [None if absent else str(value) for value, absent in zip(values, missing, strict=True)]
+    return texts
+
+
+def _is_missing(value: Any) -> bool:
+    # Those of pandas are not equal to themselves, nor are they comparable.
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _refuse_dates(what: str) -> NoReturn:
+    raise InputError(
+        f"{what} holds dates or times, which are no numbers of themselves; take the parts that matter as columns of "
+        "numbers, such as the year, the month, the day of the week or the days since a date, and leave it out."
+    )

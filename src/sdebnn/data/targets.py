@@ -1,0 +1,149 @@
+"""What the answers of a table are: classes with the user's names, or targets in the user's units."""
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
+from sdebnn.data.columns import Scale, scale_of
+from sdebnn.data.frames import Columns
+from sdebnn.errors import InputError
+
+Label: TypeAlias = str | int | float | bool
+Task: TypeAlias = Literal["classification", "regression"]
+
+
+def settled_task(answers: Columns, task: str) -> Task:
+    """What is learned: with `task="auto"` text, truth values and few different whole numbers are classes, numbers that
+    are not whole and several columns are targets.
+
+    **Arguments:**
+
+    - `answers`: of the training examples.
+    - `task`: `"auto"`, or what the user says that it is.
+
+    **Raises:** `InputError` where it is open, and where what the user says does not fit.
+    """
+    for name, values in answers.by_name.items():
+        _refuse_missing(name, values)
+        if values.dtype.kind == "O" and (task == "regression" or len(answers.names) > 1):
+            raise InputError(
+                f"The target {name!r} holds text, such as {values[0]!r:.40}, but targets of a regression are numbers; "
+                "choose task='classification' (--task) with this column alone as the target."
+            )
+    if task != "auto":
+        return "classification" if task == "classification" else "regression"
+    (name, values), *more = answers.by_name.items()
+    if more:
+        for several in answers.by_name.values():
+            if several.dtype.kind not in "fui":
+                raise InputError(
+                    f"There are {len(answers.names)} targets, of which {name!r} holds truth values; {CHOOSE}."
+                )
+        if is_one_hot(np.stack(list(answers.by_name.values()), axis=1)):
+            raise InputError(
+                f"The targets {_listed(answers.names)} have one 1 in each row and 0 elsewhere: are they classes, or "
+                f"targets of a regression? {CHOOSE.capitalize()}."
+            )
+        return "regression"
+    if values.dtype.kind in "Ob":
+        return "classification"
+    if values.dtype.kind == "f":
+        ask_for_the_task(values, f"The target {name!r}")
+        return "regression"
+    different = np.unique(values)
+    if len(different) > min(FEW, max(2, len(values) // 2)):
+        raise InputError(
+            f"The target {name!r} has {len(different)} different whole numbers from {different[0]} to {different[-1]} "
+            f"in {len(values)} rows: are they classes, or targets of a regression? {CHOOSE.capitalize()}."
+        )
+    return "classification"
+
+
+def label_names(answers: Columns) -> tuple[Label, ...]:
+    """The names of the classes in sorted order, which is that of their numbers.
+
+    **Raises:** `InputError` for one class alone, for several columns, and for numbers that are not whole.
+    """
+    name, values = _classes(answers)
+    _refuse_missing(name, values)
+    if values.dtype.kind == "f" and (strange := values[values != np.round(values)]).size:
+        raise InputError(
+            f"The target {name!r} has numbers that are not whole, such as {strange[0]:g}, but a number that names a "
+            "class is whole; choose task='regression' (--task), or give names of classes."
+        )
+    names = tuple(sorted(set(values.tolist())))
+    if len(names) < 2:
+        raise InputError(
+            f"The target {name!r} has one class alone, {', '.join(map(repr, names))}, which leaves nothing to tell "
+            "apart; give examples of another too."
+        )
+    return names
+
+
+def numbered(answers: Columns, names: tuple[Label, ...]) -> Int32[np.ndarray, " n"]:
+    """The numbers of the classes.
+
+    **Raises:** `InputError` for a class that is not among `names`.
+    """
+    name, values = _classes(answers)
+    number = {label: number for number, label in enumerate(names)}
+    found = [number.get(label, -1) for label in values.tolist()]
+    if -1 in found:
+        row = found.index(-1)
+        raise InputError(
+            f"The target {name!r} is {values[row]!r:.40} in row {row}, counted from 0, but the classes of training are "
+            f"{_listed(names)}; give examples of these alone."
+        )
+    return np.array(found, np.int32)
+
+
+def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
+    """Targets of a regression, in the user's units.
+
+    **Raises:** `InputError` for text, and for missing and infinite values.
+    """
+    for name, values in answers.by_name.items():
+        _refuse_missing(name, values)
+        if values.dtype.kind == "O":
+            raise InputError(f"The target {name!r} holds text, such as {values[0]!r:.40}; give numbers.")
+        if np.isinf(values).any():
+            raise InputError(
+                f"The target {name!r} has {int(np.isinf(values).sum())} infinite values, the first in row "
+                f"{int(np.isinf(values).argmax())}, counted from 0; replace them, or leave those rows out."
+            )
+    return np.stack([values.astype(np.float64) for values in answers.by_name.values()], axis=1)
+
+
+def target_scales(answers: Columns, *, scale: bool) -> tuple[Scale, ...]:
+    """Mean and standard deviation of each target; 0 and 1 where they are not to be standardised."""
+    numbers = target_numbers(answers)
+    return tuple(scale_of(column) if scale else Scale(0.0, 1.0) for column in numbers.T)
+
+
+def _classes(answers: Columns) -> tuple[str, np.ndarray]:
+    """The one column of classes; that of rows of 0 and one 1 is the number of the 1."""
+    (name, values), *more = answers.by_name.items()
+    if not more:
+        return name, values
+    several = np.stack(list(answers.by_name.values()), axis=1)
+    if several.dtype.kind == "O" or not is_one_hot(several):
+        raise InputError(
+            f"There are {len(answers.names)} targets, {_listed(answers.names)}, but classes are one column; give one, "
+            "or choose task='regression' (--task)."
+        )
+    return "classes", several.argmax(axis=1)
+
+
+def _refuse_missing(name: str, values: np.ndarray) -> None:
+    missing = np.array([value is None for value in values]) if values.dtype.kind == "O" else values != values
+    if missing.any():
+        raise InputError(
+            f"The target {name!r} has no value in {int(missing.sum())} of {len(values)} rows, the first is row "
+            f"{int(missing.argmax())}, counted from 0; leave those rows out."
+        )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"{name!r:.40}" for name in names[:9]) + (", ..." if len(names) > 9 else "")

@@ -1,0 +1,353 @@
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from sdebnn.data import Dataset, TableEncoding
+from sdebnn.errors import InputError
+
+N = 60
+RNG = np.random.default_rng(0)
+SALES: dict[str, list[Any]] = {
+    "size": [None if row % 12 == 5 else float(value) for row, value in enumerate(RNG.normal(120.0, 30.0, N))],
+    "rooms": [int(value) for value in RNG.integers(1, 6, N)],
+    "garden": [bool(value) for value in RNG.random(N) > 0.5],
+    "town": [str(value) for value in RNG.choice(["Bonn", "Köln", "Trier"], N)],
+    "street": [f"Street {row}" for row in range(N)],
+    "country": ["DE"] * N,
+    "number": list(range(1, N + 1)),
+    "price": [float(value) for value in RNG.normal(3e5, 1e5, N)],
+}
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
+
+
+@pytest.fixture(params=FRAMES)
+def frame(request: pytest.FixtureRequest) -> Any:
+    """One table in either library."""
+    return FRAMES[request.param](SALES)
+
+
+def test_numbers_are_standardised_and_categories_are_one_input_each(frame: Any) -> None:
+    encoding = TableEncoding.fit(frame, "price")
+    assert encoding.input_names == (
+        "size", "rooms", "garden", "number", "size is missing", "town=Bonn", "town=Köln", "town=Trier"
+    )  # fmt: skip
+    x = encoding.inputs(frame)
+    assert x.dtype == np.float32
+    rooms = np.array(SALES["rooms"])
+    np.testing.assert_allclose(x[:, 1], (rooms - rooms.mean()) / rooms.std(), rtol=1e-6)
+    sizes = np.array(SALES["size"], float)
+    there = sizes[~np.isnan(sizes)]
+    filled = np.where(np.isnan(sizes), np.median(there), sizes)
+    np.testing.assert_allclose(x[:, 0], (filled - there.mean()) / there.std(), rtol=1e-6)
+    np.testing.assert_array_equal(x[:, 4], np.isnan(sizes))
+    np.testing.assert_array_equal(x[:, 5:], np.array(SALES["town"])[:, None] == ["Bonn", "Köln", "Trier"])
+
+
+def test_what_became_of_each_column_is_said(frame: Any) -> None:
+    remarks = TableEncoding.fit(frame, "price").remarks
+    for says in (
+        "column 'size': 5 missing values are filled with the median",
+        "column 'number' looks like a number of the row",
+        "column 'street' is left out: its text is another in every row",
+        "column 'country' is left out: it has one value alone",
+    ):
+        assert [remark for remark in remarks if remark.startswith(says)]
+    assert len(remarks) == 4
+
+
+def test_columns_are_found_by_their_names_in_any_order(frame: Any) -> None:
+    encoding = TableEncoding.fit(frame, "price")
+    x = encoding.inputs(frame)
+    needed = ["town", "number", "garden", "size", "rooms"]
+    np.testing.assert_array_equal(encoding.inputs(frame[needed]), x)
+    np.testing.assert_array_equal(encoding.inputs(frame[["price", "country", *needed]]), x)
+
+
+def test_either_library_gives_the_same_numbers() -> None:
+    of_one, of_other = (TableEncoding.fit(make(SALES), "price") for make in FRAMES.values())
+    assert of_one == of_other
+    np.testing.assert_array_equal(of_one.inputs(pl.DataFrame(SALES)), of_one.inputs(pd.DataFrame(SALES)))
+
+
+def test_an_array_is_taken_in_the_order_of_training() -> None:
+    x = RNG.normal([5, 1e6], [0.1, 1e3], size=(40, 2))
+    encoding = TableEncoding.fit(x, y=x[:, 0])
+    np.testing.assert_allclose(encoding.inputs(x), (x - x.mean(axis=0)) / x.std(axis=0), rtol=1e-5)
+    assert encoding.inputs(x[:1]).shape == (1, 2)
+    mixed = np.array([[1, "a"], [2, "b"], [3.5, "a"], [None, "b"]], object)
+    made = TableEncoding.fit(mixed, y=np.arange(4) + 0.5).inputs(mixed)
+    np.testing.assert_array_equal(made[:, 1:], [[0, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 1]])
+
+
+@pytest.mark.parametrize("size", [1e12, 1e-9, 1e200, 1e-200, -3.0])
+def test_targets_and_inputs_of_any_magnitude_are_standardised(size: float) -> None:
+    standard = (numbers := RNG.normal(size=(200, 1)) - 0.3) - numbers.mean()
+    standard /= standard.std()
+    encoding = TableEncoding.fit(size * numbers, y=size * numbers[:, 0])
+    np.testing.assert_allclose(encoding.inputs(size * numbers), np.sign(size) * standard, atol=1e-5)
+    answers = encoding.answers(size * numbers[:, 0])
+    assert answers.dtype == np.float32
+    assert encoding.target_mean is not None
+    assert encoding.target_std is not None
+    back = encoding.target_mean + encoding.target_std * answers.astype(np.float64)
+    np.testing.assert_allclose(back, size * numbers, rtol=0, atol=1e-6 * abs(size))
+
+
+def test_a_difference_that_single_precision_would_lose_is_kept() -> None:
+    days = np.arange(100.0) + 1.7e9
+    np.testing.assert_allclose(TableEncoding.fit(days[:, None], y=days).inputs(days[:, None]).std(), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("y", "names"),
+    [
+        (["b", "a", "b", "c", "a", "c"], ("a", "b", "c")),
+        ([True, False, True, True, False, False], (False, True)),
+        ([7, 3, 3, 7, 3, 3], (3, 7)),
+        ([2.0, 1.0, 2.0, 1.0, 1.0, 1.0], (1.0, 2.0)),
+        ([2**62, -5, 2**62, -5, -5, -5], (-5, 2**62)),
+    ],
+)
+def test_labels_of_any_type_are_numbered_in_sorted_order_and_keep_their_names(y: list[Any], names: Any) -> None:
+    for answers in (np.array(y), np.array(y, object), np.array(y)[:, None], pd.DataFrame({"y": y}), pl.Series(y)):
+        encoding = TableEncoding.fit(RNG.normal(size=(6, 2)), y=answers, task="classification")
+        assert encoding.labels == names
+        assert [type(label) for label in encoding.labels] == [type(name) for name in names]
+        numbers = encoding.answers(answers)
+        assert numbers.dtype == np.int32
+        assert [names[number] for number in numbers] == y
+    assert encoding.target_std is None
+
+
+def test_the_task_is_what_the_answers_are() -> None:
+    x = RNG.normal(size=(40, 2))
+    for y, labels in (
+        (np.arange(40) % 3, (0, 1, 2)),
+        (np.arange(40) % 2 == 0, (False, True)),
+        (np.array(["u", "v"] * 20), ("u", "v")),
+        (RNG.normal(size=40), None),
+        (RNG.normal(size=(40, 2)), None),
+        (RNG.integers(0, 100, size=(40, 2)), None),
+    ):
+        assert TableEncoding.fit(x, y=y).labels == labels
+    for y in (np.arange(40), np.arange(40) % 3 + 0.0, np.eye(4)[np.arange(40) % 4]):
+        with pytest.raises(InputError, match=r"classes, or targets of a regression\? Choose task='classification'"):
+            TableEncoding.fit(x, y=y)
+    assert TableEncoding.fit(x, y=np.arange(40), task="regression").labels is None
+    assert TableEncoding.fit(x, y=np.eye(4)[np.arange(40) % 4], task="classification").labels == (0, 1, 2, 3)
+
+
+def test_classes_that_the_training_rows_lack_may_be_given() -> None:
+    encoding = TableEncoding.fit(RNG.normal(size=(4, 1)), y=np.array(["a", "b"] * 2), labels=("a", "b", "c"))
+    assert encoding.answers(np.array(["c"])).tolist() == [2]
+
+
+def test_rare_categories_share_an_input_and_unseen_ones_are_said() -> None:
+    towns = ["a", "b", "c"] * 10 + ["x", "y", None]
+    table = pl.DataFrame({"town": towns, "size": np.arange(33.0)})
+    encoding = TableEncoding.fit(table, y=np.arange(33.0) + 0.5)
+    assert encoding.input_names == ("size", "town=a", "town=b", "town=c", "town is another", "town is missing")
+    assert encoding.remarks == [
+        "column 'town': 2 examples of rare categories share an input and 1 examples without a category share an input"
+    ]
+    x = encoding.inputs(pl.DataFrame({"town": ["x", None, "new"], "size": [0, 0, 0]}))
+    np.testing.assert_array_equal(x[:, 1:], [[0, 0, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0]])
+    common = TableEncoding.fit(table[:30], y=np.arange(30.0) + 0.5)
+    with pytest.warns(
+        UserWarning, match="Column 'town' has a category such as 'new', which training had not, in 1 rows"
+    ):
+        x = common.inputs(pl.DataFrame({"town": ["new", "a"], "size": [0, 0]}))
+    np.testing.assert_array_equal(x[:, 1:], [[0, 0, 0], [1, 0, 0]])
+
+
+def test_of_many_categories_the_most_frequent_have_inputs() -> None:
+    towns = [f"t{number}" for number in range(50) for _ in range(2 + (number < 5))]
+    encoding = TableEncoding.fit(pl.DataFrame({"town": towns}), y=np.arange(len(towns)) + 0.5)
+    assert len(encoding.input_names) == 33
+    assert {f"town=t{number}" for number in range(5)} < set(encoding.input_names)
+
+
+def test_categories_are_the_same_whatever_type_they_come_in() -> None:
+    codes = [1, 2, 1, 2, 1, 2]
+    trained = pd.DataFrame({"code": pd.Categorical(codes), "x": np.arange(6.0)})
+    encoding = TableEncoding.fit(trained, y=np.arange(6) + 0.5)
+    assert encoding.input_names[1:] == ("code=1", "code=2")
+    expected = encoding.inputs(trained)
+    for values in (codes, [float(code) for code in codes], [str(code) for code in codes]):
+        np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values, "x": np.arange(6.0)})), expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([1, None, 3, 5], dtype="Int64"),
+        pd.array([1.0, None, 3.0, 5.0], dtype="Float64"),
+        pl.Series([1, None, 3, 5], dtype=pl.UInt8),
+        pl.Series([1, None, 3, 5], dtype=pl.Int128),
+        np.array([1, np.nan, 3, 5], np.float16),
+        np.array([1, None, 3, 5], object),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_missing_numbers_are_those_of_any_type(values: Any) -> None:
+    table = pl.DataFrame({"a": values}) if isinstance(values, pl.Series) else pd.DataFrame({"a": values})
+    encoding = TableEncoding.fit(table, y=np.arange(4) + 0.5)
+    std = np.array([1, 3, 5]).std()
+    np.testing.assert_allclose(encoding.inputs(table), [[-2 / std, 0], [0, 1], [0, 0], [2 / std, 0]], rtol=1e-6)
+
+
+def test_numbers_that_are_missing_in_prediction_alone_are_filled_and_said() -> None:
+    encoding = TableEncoding.fit(pl.DataFrame({"a": [1.0, 2.0, 6.0]}), y=np.arange(3) + 0.5)
+    with pytest.warns(UserWarning, match="Column 'a' has 1 missing values, and had none in training: .*median 2"):
+        x = encoding.inputs(pl.DataFrame({"a": [None, 2.0]}))
+    assert x[0] == x[1]
+    with pytest.warns(UserWarning, match="2 missing values"):
+        encoding.inputs(pl.DataFrame({"a": [None, None]}))
+
+
+def test_numbers_stay_as_they_are_where_that_is_chosen() -> None:
+    x = RNG.normal(100, 50, size=(9, 2))
+    encoding = TableEncoding.fit(x, y=x[:, 0], scale=False)
+    np.testing.assert_array_equal(encoding.inputs(x), x.astype(np.float32))
+    np.testing.assert_array_equal(encoding.answers(x[:, 0]), x[:, :1].astype(np.float32))
+    np.testing.assert_array_equal([encoding.target_mean, encoding.target_std], [[0.0], [1.0]])
+
+
+def test_it_is_kept_as_json_and_read_back(frame: Any) -> None:
+    for target in ("price", "town", ["price", "size"]):
+        table = frame if target != ["price", "size"] else frame[[name for name in SALES if name != "x"]]
+        if target == ["price", "size"]:
+            table = table[:5]
+        encoding = TableEncoding.fit(table, target)
+        again = TableEncoding.from_json(json.loads(json.dumps(encoding.to_json(), allow_nan=False)))
+        assert again == encoding
+        np.testing.assert_array_equal(again.inputs(table), encoding.inputs(table))
+        np.testing.assert_array_equal(again.answers(table), encoding.answers(table))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": None},
+        {"columns": [{"kind": "number"}]},
+        {"columns": [{"kind": "stranger", "name": "a"}]},
+        {"columns": [{"kind": "dropped", "name": "a", "reason": "dull"}]},
+        {"labels": [1, 2]},
+        {"target_scales": [[0.0, -1.0]]},
+        {"target_scales": [[0.0, float("inf")]]},
+        {"target_scales": []},
+        {"target_names": [3]},
+        {"named": 1},
+        {"more": 1},
+    ],
+)
+def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
+    record = TableEncoding.fit(pd.DataFrame(SALES), "price").to_json()
+    with pytest.raises(InputError, match="was truncated or altered"):
+        TableEncoding.from_json(record | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "says"),
+    [
+        ({}, "prize", r"no column 'prize' to predict \(did you mean 'price'\?\); it has size, rooms"),
+        ({}, [], "name one column or more"),
+        ({}, ["price", "price"], "each once"),
+        ({}, ["price", "town"], "The target 'town' holds text"),
+        ({"price": ["a"] + [1.0] * 59}, "price", r"Column|numbers|holds text"),
+        ({"price": [None] + [1.5] * 59}, "price", "target 'price' has no value in 1 of 60 rows, the first is row 0"),
+        ({"price": [1.5] * 59 + [np.inf]}, "price", "'price' has 1 infinite values, the first in row 59"),
+        ({"town": ["Bonn"] * 60}, "town", "one class alone, 'Bonn'"),
+        ({"town": [None, *SALES["town"][1:]]}, "town", "no value in 1 of 60 rows"),
+        ({"rooms": [1.0, -np.inf] * 30}, "price", "'rooms' has 30 infinite values, the first in row 1"),
+        ({"rooms": ["1"] * 57 + ["2"] * 2 + ["two"]}, "price", "'rooms' holds numbers, but 'two' in row 59"),
+        ({"rooms": [[1]] * 60}, "price", "numbers or text; make columns of its parts"),
+        ({"rooms": [b"a"] * 60}, "price", "numbers or text; make columns of its parts|Binary"),
+        (
+            {"rooms": list(pd.date_range("2024-01-01", periods=60).date)},
+            "price",
+            "dates or times, .*the day of the week",
+        ),
+        ({"rooms": list(pd.to_timedelta(range(60), "h").to_pytimedelta())}, "price", "dates or times"),
+    ],
+)
+def test_a_table_that_cannot_be_learned_from_is_refused(frame: Any, change: dict, target: Any, says: str) -> None:
+    table = type(frame)(SALES | change, **({"strict": False} if isinstance(frame, pl.DataFrame) else {}))
+    with pytest.raises(InputError, match=says):
+        TableEncoding.fit(table, target, task="classification" if target == "town" else "regression")
+
+
+def test_what_is_no_table_is_refused() -> None:
+    x = RNG.normal(size=(4, 2))
+    y = np.arange(4) + 0.5
+    doubled = pd.DataFrame([[1.0, 2.0]] * 4, columns=["price", "price"])
+    for table, says in (
+        (doubled, "two columns 'price'"),
+        (pl.LazyFrame({"a": y}), r"a lazy table, .*collect\(\)"),
+        (x[:1], "has 1 row; give at least 2"),
+        (x[:0], "has 0 rows; give at least 2"),
+        (x.reshape(2, 2, 2), r"of shape \(2, 2, 2\)"),
+        (x + 1j, "complex128"),
+        (np.array(["2024-01-01"] * 4, "datetime64[D]")[:, None], "dates or times"),
+        ([[1, 2], [3]], "rows that are all of one length"),
+        (np.ones((4, 1)), "No column of the table is left to learn from: column 'x0' is left out: it has one value"),
+        (np.full((4, 1), np.nan), "it has no values"),
+        (np.ones((2, 50_001)), "50001 columns, and at most 50000"),
+    ):
+        with pytest.raises(InputError, match=says):
+            TableEncoding.fit(table, y=y[: len(table) if hasattr(table, "__len__") else 4], task="regression")
+    with pytest.raises(InputError, match="has 4 rows but y has 3"):
+        TableEncoding.fit(x, y=y[:3])
+    with pytest.raises(InputError, match="either target or y"):
+        TableEncoding.fit(x)
+    with pytest.raises(InputError, match=r"not whole, such as 0\.5"):
+        TableEncoding.fit(x, y=y, task="classification")
+    with pytest.raises(InputError, match="classes are one column"):
+        TableEncoding.fit(x, y=x, task="classification")
+
+
+def test_a_column_without_values_is_left_out(frame: Any) -> None:
+    table = type(frame)({**SALES, "size": [None] * N})
+    encoding = TableEncoding.fit(table, "price")
+    assert "column 'size' is left out: it has no values" in encoding.remarks
+    assert not [name for name in encoding.input_names if name.startswith("size")]
+
+
+def test_other_columns_than_those_of_training_are_refused(frame: Any) -> None:
+    encoding = TableEncoding.fit(frame, "price")
+    names = [name for name in SALES if name != "price"]
+    for table, says in (
+        (frame[[name for name in names if name != "rooms"]], "no column 'rooms', .*1 of 5 columns are missing"),
+        (type(frame)({**SALES, "roms": SALES["rooms"]}), r"a column 'roms' \(did you mean 'rooms'\?\), .*had not"),
+        (frame[names[:3]].to_numpy(), "has 3 columns, but training had 7"),
+        (type(frame)({**SALES, "rooms": ["many"] * N}), "'rooms' holds text, such as 'many' in row 0, .*numbers in"),
+    ):
+        with pytest.raises(InputError, match=says):
+            encoding.inputs(table)
+
+
+def test_answers_that_training_had_not_are_refused() -> None:
+    classes = TableEncoding.fit(RNG.normal(size=(4, 1)), y=np.array(["a", "b", "a", "b"]))
+    with pytest.raises(InputError, match="'c' in row 1, counted from 0, but the classes of training are 'a', 'b'"):
+        classes.answers(np.array(["a", "c"]))
+    targets = TableEncoding.fit(RNG.normal(size=(4, 1)), y=RNG.normal(size=4))
+    with pytest.raises(InputError, match="2 targets, but training had 1"):
+        targets.answers(np.zeros((4, 2)))
+    with pytest.raises(InputError, match="holds text"):
+        targets.answers(np.array(["a", "b"]))
+    with pytest.raises(InputError, match="infinite values"):
+        targets.answers(np.array([np.inf, 1.0]))
+
+
+def test_a_data_set_takes_no_encoding_of_other_arrays() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame(SALES), "price")
+    x, y = encoding.inputs(pd.DataFrame(SALES)), encoding.answers(pd.DataFrame(SALES))
+    assert Dataset("sales", "regression", x, y, x, y, None, encoding).encoding is encoding
+    labels = np.arange(N, dtype=np.int32) % 2
+    for arrays in (("regression", x[:, 1:], y, x[:, 1:], y, None), ("classification", x, labels, x, labels, 2)):
+        with pytest.raises(InputError, match="encoding of sales is of 8 inputs and 1 targets"):
+            Dataset("sales", *arrays, encoding)
