@@ -36,8 +36,8 @@ def documented(name: str) -> list[str]:
 def found(path: str) -> Any:
     """What is at a dotted path: a public name of a package, or a module, or what a module has."""
     module, _, name = path.rpartition(".")
-    if module in PAGES:
-        return getattr(importlib.import_module(module), name)
+    if module in PAGES and hasattr(package := importlib.import_module(module), name):
+        return getattr(package, name)
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError:

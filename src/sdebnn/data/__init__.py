@@ -15,6 +15,7 @@ from sdebnn.data.npz import load_inputs, load_npz, read_inputs
 from sdebnn.data.ood import ood_images
 from sdebnn.data.registry import NAMES, load
 from sdebnn.data.split import hold_out, train_validation_split
+from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.data.uci import load_uci
 
@@ -22,6 +23,7 @@ __all__ = [
     "IMAGE_SETS",
     "NAMES",
     "Dataset",
+    "StreamedDataset",
     "TableEncoding",
     "as_inputs",
     "augment",

@@ -1,11 +1,13 @@
 """What a data set is, and the one check that every data set passes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from sdebnn.data.batches import batch_stream
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError
@@ -59,7 +61,7 @@ class Dataset:
                     "give one answer for each example."
                 )
             if self.task == "classification":
-                _check_labels(f"y_{part} of {self.name}", y, self.num_classes)
+                check_labels(f"y_{part} of {self.name}", y, self.num_classes)
             else:
                 _check_targets(f"y_{part} of {self.name}", y, self.num_classes)
         if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
@@ -68,6 +70,18 @@ class Dataset:
             raise _unlike(self.name, "y", self.y_train, self.y_test)
         if self.encoding is not None:
             _check_encoding(self, self.encoding)
+
+    @property
+    def train_size(self) -> int:
+        """How many training examples there are."""
+        return len(self.x_train)
+
+    def training_batches(
+        self, batch_size: int, *, seed: int, start: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Training batches (x, y) without end, in the order of `batch_stream`, whose arguments these are."""
+        order = batch_stream(len(self.x_train), batch_size, seed=seed, start=start)
+        return ((self.x_train[indices], self.y_train[indices]) for indices in order)
 
 
 def to_float(x: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
@@ -113,7 +127,8 @@ def _remedy(array: np.ndarray, dtype: type) -> str:
     return f"; write x.astype(numpy.{dtype.__name__})" if array.dtype.kind in "buifO" else ""
 
 
-def _check_labels(what: str, y: np.ndarray, num_classes: int | None) -> None:
+def check_labels(what: str, y: np.ndarray, num_classes: int | None) -> None:
+    """**Raises:** `InputError` for what are no labels, int32 (n,), of so many classes."""
     if num_classes is None or num_classes < 2:
         raise InputError(f"Classification needs num_classes of 2 or more, but for {what} it is {num_classes}.")
     if y.ndim != 1 or y.dtype != np.int32:

@@ -26,7 +26,7 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
     - `held_out`: how many validation examples were taken away from the training examples.
     """
     x, y = dataset.x_train, dataset.y_train
-    train, test = len(x), len(dataset.x_test)
+    train, test = dataset.train_size, len(dataset.x_test)
     if x.ndim == 2:
         examples = f"rows of {_count(x.shape[1], 'input')}"
     else:

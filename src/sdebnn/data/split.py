@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from sdebnn.data.dataset import Dataset
+from sdebnn.data.streamed import StreamedDataset
 from sdebnn.errors import InputError
 
 Indices = Int[np.ndarray, "_"]
@@ -24,8 +25,14 @@ def train_validation_split(
 
     **Returns:** the data set with fewer training examples, then x and y of the validation examples.
 
-    **Raises:** `InputError` when no example would be left on one of the sides, and for a negative seed.
+    **Raises:** `InputError` when no example would be left on one of the sides, for a negative seed, and for a
+    `StreamedDataset`.
     """
+    if isinstance(dataset, StreamedDataset):
+        raise InputError(
+            f"A share of {fraction} of {dataset.name} cannot be held out: its training examples come in batches; take "
+            "validation=0."
+        )
     keep, held = hold_out(len(dataset.x_train), fraction, seed, labels(dataset))
     rest = replace(dataset, x_train=dataset.x_train[keep], y_train=dataset.y_train[keep])
     return rest, dataset.x_train[held], dataset.y_train[held]

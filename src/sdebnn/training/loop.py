@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.data import Dataset, augment, batch_stream, to_float
-from sdebnn.errors import Stopped
+from sdebnn.data import Dataset, augment, to_float
+from sdebnn.errors import InputError, Stopped
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.runs.started import how_to_resume
 from sdebnn.training import checkpointing, divergence
@@ -89,7 +89,7 @@ class _Loop:
         self._validation = validation
         self._first = learner.rank == 0
         self._callbacks = callbacks if self._first else ()
-        self._training = Training(run, config, config.total_steps(len(dataset.x_train)))
+        self._training = Training(run, config, config.total_steps(dataset.train_size))
         self._saved, resume = self._take_up()
         self._training.step = self._saved.step
         self._again = how_to_resume(run)
@@ -153,12 +153,19 @@ class _Loop:
         alone.
         """
         config, dataset, start = self._config, self._dataset, self._training.step
-        shape = config.batch_shape(len(dataset.x_train))
-        order = batch_stream(len(dataset.x_train), shape[0] * shape[1], seed=config.seed, start=start)
-        for step, indices in zip(range(start, self._training.total_steps), order, strict=False):
-            x = augment(dataset.x_train[indices], config.augmentation, seed=config.seed, step=step)
-            y = dataset.y_train[indices]
-            yield to_float(x).reshape(*shape, *x.shape[1:]), y.reshape(*shape, *y.shape[1:])
+        slices, size = config.batch_shape(dataset.train_size)
+        batches = dataset.training_batches(slices * size, seed=config.seed, start=start)
+        for step in range(start, self._training.total_steps):
+            try:
+                x, y = next(batches)
+                x = augment(x, config.augmentation, seed=config.seed, step=step)
+                batch = _in_slices(to_float(x), slices), _in_slices(y, slices)
+            except InputError as error:
+                self._save()
+                raise InputError(
+                    f"{error} The run is saved as of step {step}; {self._again} takes it up again."
+                ) from error
+            yield batch
 
     def _take_step(self, x: Any, y: Any) -> None:
         values = self._learner.gradient_step(x, y, self._training.step)
@@ -188,7 +195,7 @@ class _Loop:
         return self._training.step % steps == 0 or self._training.step == self._training.total_steps
 
     def _ends_epoch(self) -> bool:
-        step, train_size = self._training.step, len(self._dataset.x_train)
+        step, train_size = self._training.step, self._dataset.train_size
         passes = [self._config.epochs_after(taken, train_size) for taken in (step - 1, step)]
         return passes[0] < passes[1] or step == self._training.total_steps
 
@@ -216,7 +223,7 @@ class _Loop:
             size = self._log.size() if self._log is not None else 0
         position = Position(step, self._seconds, size)
         if self._first:
-            epoch = self._config.epochs_after(step, len(self._dataset.x_train))
+            epoch = self._config.epochs_after(step, self._dataset.train_size)
             self._saw(checkpointing.save_state(self._run, self._config, self._learner, position, epoch))
         self._saved = position
 
@@ -228,7 +235,7 @@ class _Loop:
 
     def _score_epoch(self) -> None:
         step, total = self._training.step, self._training.total_steps
-        epoch = self._config.epochs_after(step, len(self._dataset.x_train))
+        epoch = self._config.epochs_after(step, self._dataset.train_size)
         evaluates = step < total and self._config.evaluates_after(epoch)
         if self._validation is None and not evaluates:
             return
@@ -280,6 +287,16 @@ def _ending(callback: Callback, training: Training) -> Callable[..., None]:
         callback.on_end(training, error)
 
     return end
+
+
+def _in_slices(array: np.ndarray, slices: int) -> np.ndarray:
+    """The examples of a batch in equal slices, (slices, n, ...)."""
+    if len(array) % slices:
+        raise InputError(
+            f"A batch of {len(array)} examples cannot be cut into accumulate={slices} equal slices; give batches that "
+            "can, or accumulate=1."
+        )
+    return array.reshape(slices, -1, *array.shape[1:])
 
 
 def _nll(scores: dict[str, float]) -> float:

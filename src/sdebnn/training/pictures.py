@@ -38,7 +38,7 @@ def _paths(config: TrainConfig, dataset: Dataset, learner: Learner) -> int:
     """How many weight paths to draw: fewer where so many would take more than a tenth of what training took."""
     parameters = sum(array.size for name, array in learner.state().items() if name.startswith("average/"))
     # A gradient step goes through the solver's steps about three times, forward and backward.
-    trained = 3 * config.steps * config.train_samples * config.total_steps(len(dataset.x_train)) * parameters
+    trained = 3 * config.steps * config.train_samples * config.total_steps(dataset.train_size) * parameters
     affordable = max(trained / 10, CHEAP) / (parameters * (TIMES - 1))
     return max(1, min(PATHS, int(affordable)))
 

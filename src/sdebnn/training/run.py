@@ -262,7 +262,7 @@ def _load(
     refuse_more_than_memory(
         config,
         task.num_classes or task.targets,
-        trained=min(config.batch_size, len(dataset.x_train)),
+        trained=min(config.batch_size, dataset.train_size),
         scored=min(config.test_examples or most, most),
     )
     if 0 < config.test_examples < len(dataset.x_test):

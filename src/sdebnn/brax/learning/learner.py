@@ -216,7 +216,7 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None 
     if jax.process_count() > 1:
         refuse_different_runs(config, dataset, largest)
     model = build_model(config, dataset)
-    examples, samples = config.batch_shape(len(dataset.x_train))[1], config.train_samples
+    examples, samples = config.batch_shape(dataset.train_size)[1], config.train_samples
     if devices is None:
         share = most_that_share(there, examples=examples, samples=samples) if config.batch_paths == 1 else 1
         mesh, scoring = make_mesh(share, examples=examples, samples=samples), make_mesh(there)
@@ -228,9 +228,7 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None 
             "devices do not; take batch_paths=1, with train_samples for more weight paths."
         )
     weights = class_weights(config, dataset)
-    return JaxLearner(
-        config, model, len(dataset.x_train), mesh, scoring=scoring, by_choices=True, class_weights=weights
-    )
+    return JaxLearner(config, model, dataset.train_size, mesh, scoring=scoring, by_choices=True, class_weights=weights)
 
 
 def _of_the_step(config: TrainConfig) -> TrainConfig:

@@ -99,7 +99,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     check_images(input_shape, config.augmentation)
     outputs = dataset.num_classes or dataset.y_train.shape[1]
     model = _model(of_the_network(config), name, outputs, input_shape)
-    _evaluate_abstractly(model, config.batch_shape(len(dataset.x_train))[1])
+    _evaluate_abstractly(model, config.batch_shape(dataset.train_size)[1])
     return model
 
 

@@ -238,7 +238,7 @@ def build_learner(config: TrainConfig, dataset: Dataset) -> TorchLearner:
         refuse_different_runs(config, dataset, processes.largest)
     if config.snr:
         raise InputError("snr=1 is not offered in PyTorch; take snr=0 or framework='jax'.")
-    train_size = len(dataset.x_train)
+    train_size = dataset.train_size
     paths, size = config.batch_paths, config.batch_shape(train_size)[1]
     processes.share(size)
     if paths != 1 and processes.join()[1] > 1:
