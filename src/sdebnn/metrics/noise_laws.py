@@ -18,6 +18,9 @@ STUDENT_T_DOF = 4.0
 """Degrees of freedom, where nothing else is said: few enough for outliers, with a variance (Lange, Little and Taylor,
 Robust statistical modeling using the t distribution, 1989)."""
 
+MOST_LOG_STD = 15.0
+"""Of targets in units of their own standard deviation."""
+
 
 class NoiseLaw(NamedTuple):
     """A law of scale 1 about 0.
@@ -41,11 +44,23 @@ NOISE_LAWS = {
     "gaussian": NoiseLaw(lambda: scipy.stats.norm, "errors of one size"),
     "laplace": NoiseLaw(lambda: scipy.stats.laplace, "errors of many sizes"),
     "cauchy": NoiseLaw(lambda: scipy.stats.cauchy, "outliers however far"),
+    "gaussian_input": NoiseLaw(lambda: scipy.stats.norm, "errors whose size depends on the input"),
     "student_t": NoiseLaw(lambda: scipy.stats.t(STUDENT_T_DOF), "errors of one size but for outliers"),
 }
-"""By name. The scale is the standard deviation of the Gaussian, the mean absolute deviation of the Laplace law, and
-half the distance between the quartiles of the Cauchy law, which has no moments; the variance of Student's law, of four
-degrees of freedom, is twice the square of its scale."""
+"""By name. The scale is the standard deviation of the Gaussian, which the network may give for each input, the mean
+absolute deviation of the Laplace law, and half the distance between the quartiles of the Cauchy law, which has no
+moments; the variance of Student's law, of four degrees of freedom, is twice the square of its scale."""
+
+
+def bounded_log_std(of: Any, log_std: Any) -> Any:
+    """The logarithm of a standard deviation that a network gives, kept in bounds within which single precision has its
+    inverse square: an example that is far away may ask for any. Within, hardly changed.
+
+    **Arguments:**
+
+    - `of`: the module of `log_std`, which has `tanh`: `jax.numpy` or `torch`.
+    """
+    return MOST_LOG_STD * of.tanh(log_std / MOST_LOG_STD)
 
 
 def noise_law(name: str) -> NoiseLaw:

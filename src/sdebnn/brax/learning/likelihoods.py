@@ -14,9 +14,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF, bounded_log_std, check_dof, student_t_variance
 
-__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
+__all__ = [
+    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
+    "StudentT",
+]  # fmt: skip
 
 
 @runtime_checkable
@@ -226,9 +229,50 @@ class StudentT(LocationScale):
         return jax.random.t(rng, self.dof, shape, dtype)
 
 
+@dataclasses.dataclass(frozen=True)
+class GaussianInput:
+    """Independent Gaussian noise whose standard deviation depends on the input: of every example the network gives the
+    means and, after them, the logarithms of the standard deviations in units of a learned scale, one for each target
+    (Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994).
+    """
+
+    dimensions: int
+    initial_std: float = 0.5
+
+    @property
+    def outputs(self) -> int:
+        return 2 * self.dimensions
+
+    def init(self) -> dict[str, Float[Array, " d"]]:
+        return {"log_std": _logarithms(self.initial_std, self.dimensions)}
+
+    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+        mean, std = self._of(params, outputs)
+        check_target_shape(mean.shape, targets.shape)
+        return jnp.sum(stats.norm.logpdf(targets, mean, std), axis=1)
+
+    def mean(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
+        return self._of(params, outputs)[0]
+
+    def variance(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
+        return self._of(params, outputs)[1] ** 2
+
+    def cdf(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return stats.norm.cdf(targets, *self._of(params, outputs))
+
+    def sample(self, params: Any, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+        mean, std = self._of(params, outputs)
+        return mean + std * jax.random.normal(rng, mean.shape, mean.dtype)
+
+    def _of(self, params: Any, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+        mean, log_ratio = jnp.split(outputs, 2, axis=1)
+        return mean, jnp.exp(bounded_log_std(jnp, params["log_std"] + log_ratio))
+
+
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
+    "gaussian_input": GaussianInput,
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,

@@ -14,9 +14,12 @@ from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import STUDENT_T_DOF, bounded_log_std, check_dof, student_t_variance
 
-__all__ = ["LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "Laplace", "Likelihood", "LocationScale", "StudentT"]
+__all__ = [
+    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
+    "StudentT",
+]  # fmt: skip
 
 Parameters = Mapping[str, torch.Tensor]
 
@@ -219,9 +222,51 @@ class StudentT(LocationScale):
         return (self.dof * torch.expm1(2 / self.dof * exponential)).sqrt() * torch.cos(2 * math.pi * turn)
 
 
+@dataclasses.dataclass(frozen=True)
+class GaussianInput:
+    """Independent Gaussian noise whose standard deviation depends on the input: of every example the network gives the
+    means and, after them, the logarithms of the standard deviations in units of a learned scale, one for each target
+    (Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994).
+    """
+
+    dimensions: int
+    initial_std: float = 0.5
+
+    @property
+    def outputs(self) -> int:
+        return 2 * self.dimensions
+
+    def init(self) -> Parameters:
+        return {"log_std": torch.full((self.dimensions,), math.log(self.initial_std))}
+
+    def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        law = self._law(params, outputs)
+        check_target_shape(law.mean.shape, targets.shape)
+        return law.log_prob(targets).sum(dim=1)
+
+    def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
+        return self._law(params, outputs).mean
+
+    def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
+        return self._law(params, outputs).variance
+
+    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self._law(params, outputs).cdf(targets)
+
+    def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        law = self._law(params, outputs)
+        return law.mean + law.stddev * torch.empty_like(law.mean).normal_(generator=rng)
+
+    def _law(self, params: Parameters, outputs: torch.Tensor) -> distributions.Normal:
+        mean, log_ratio = outputs.chunk(2, dim=1)
+        std = bounded_log_std(torch, params["log_std"] + log_ratio).exp()
+        return distributions.Normal(mean, std, validate_args=False)
+
+
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
+    "gaussian_input": GaussianInput,
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,

@@ -40,11 +40,11 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     """
     check_images(dataset.x_train.shape[1:], config.augmentation)
     name = likelihood_of(config, dataset)
-    outputs = dataset.num_classes or dataset.y_train.shape[1]
+    likelihood = LIKELIHOODS[name](dataset.num_classes or dataset.y_train.shape[1])
     # Not PyTorch's own generator, which all threads of a program share.
     with drawing_from(torch.Generator().manual_seed(config.seed)):
-        network = build_network(config, tuple(dataset.x_train.shape[1:]), outputs)
-    return Model(network, LIKELIHOODS[name](outputs))
+        network = build_network(config, tuple(dataset.x_train.shape[1:]), likelihood.outputs)
+    return Model(network, likelihood)
 
 
 def build_predictor(config: TrainConfig, dataset: Dataset) -> Model:
