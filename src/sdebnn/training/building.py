@@ -11,6 +11,7 @@ from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import STANDARD, Started
 from sdebnn.training.learner import Learner
+from sdebnn.training.members import build_members
 
 Build = Callable[[TrainConfig, Dataset], Learner]
 
@@ -21,7 +22,7 @@ _SIGNS = ("resource_exhausted", "out of memory", "not enough memory", "can't all
 def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
     """The learner that `build` makes. **Raises:** `InputError` as `build` does, and when memory does not suffice."""
     try:
-        return build(config, dataset)
+        return build_members(build, config, dataset)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise

@@ -27,6 +27,9 @@ class RunChoices(Choices):
         "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
         "network with an independent Gaussian for every weight outside the SDE",
     )
+    members: int = choice(
+        1, "networks, each with a seed of its own, that are trained and predict together as one mixture", low=1
+    )
     framework: Literal["jax", "torch"] = choice("jax", "jax, or torch for PyTorch with torchsde")
     seed: int = choice(
         0, "seed of all randomness: the same seed gives the same numbers on the same machine", low=0, high=2**32 - 1
