@@ -1,8 +1,9 @@
 """What every prior law of the weights says, and the choices that all of them share."""
 
 import abc
+import copy
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -93,6 +94,14 @@ class Prior(abc.ABC):
                 f"{_described(self)}, whose noise moves velocities; it takes noise for all weights at all depths, 1 "
                 "and (0, 1)."
             )
+
+    def with_sigma(self, sigma: Any) -> Self:
+        """The same law with another diffusion, which may be an array of one number that is not known yet: so that
+        networks that differ in it are trained in one program.
+        """
+        law = copy.copy(self)
+        object.__setattr__(law, "sigma", sigma)
+        return law
 
     @abc.abstractmethod
     def drift(self, w: Any, t: Any, centre: Any) -> Any:

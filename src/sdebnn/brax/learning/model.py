@@ -31,7 +31,7 @@ FEWEST = 8
 
 # Choices that networks know nothing of.
 _OF_TRAINING = (
-    "data", "seed", "likelihood", "class_weight", "kl_coef", "kl_warmup", "train_samples",
+    "data", "seed", "members", "likelihood", "class_weight", "kl_coef", "kl_warmup", "train_samples",
     *(field.name for of in (OptimiserChoices, DataChoices, ScoringChoices) for field in dataclasses.fields(of)),
 )  # fmt: skip
 
@@ -103,11 +103,13 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     return model
 
 
-def of_the_network(config: TrainConfig) -> TrainConfig:
-    """The choices with the defaults in place of those that networks know nothing of: equal for networks that are."""
+def of_the_network(config: TrainConfig, **others: Any) -> TrainConfig:
+    """The choices with the defaults in place of those that networks know nothing of, and with `others`: equal for
+    networks that are.
+    """
     fields = (field for field in dataclasses.fields(TrainConfig) if field.name in _OF_TRAINING)
     defaults: dict[str, Any] = {field.name: field.default for field in fields}
-    return dataclasses.replace(config, **defaults)
+    return dataclasses.replace(config, **defaults | others)
 
 
 @functools.lru_cache(maxsize=8)

@@ -18,10 +18,13 @@ from sdebnn.brax.weights.sdebnn_block import SDEBNN
 from sdebnn.brax.weights.solver import Solver
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.errors import InputError
+from sdebnn.priors import Prior
 from sdebnn.runs.config import TrainConfig
 
 
-def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> BayesianLayer:
+def build_network(
+    config: TrainConfig, input_shape: Shape, outputs: int, *, prior: Prior | None = None
+) -> BayesianLayer:
     """The network that `config` describes: zero channels appended, groups of blocks with space-to-depth between them,
     a dense layer; or a residual network.
 
@@ -30,6 +33,7 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
     - `config`: see `sdebnn.runs.TrainConfig`.
     - `input_shape`: of one example: (height, width, channels) for images, (d,) for a table's rows.
     - `outputs`: how many numbers the likelihood needs for one example.
+    - `prior`: in place of that of `config`.
 
     **Raises:** `InputError` for images that cannot be halved as often as asked, for names of layers or activations
     that do not exist, and for a residual network of anything but images.
@@ -48,7 +52,7 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
         for group, blocks in enumerate(config.blocks):
             if group > 0:
                 layers.append(Squeeze())
-            layers += [_block(model, config, images) for _ in range(blocks)]
+            layers += [_block(model, config, images, prior) for _ in range(blocks)]
         if images:
             layers.append(stax.Flatten)
         layers.append(diffeq_layers.dense("ignore", outputs))
@@ -59,12 +63,12 @@ def build_network(config: TrainConfig, input_shape: Shape, outputs: int) -> Baye
     return bnn_serial(*layers)
 
 
-def weight_process(config: TrainConfig) -> WeightProcess:
+def weight_process(config: TrainConfig, prior: Prior | None = None) -> WeightProcess:
     """The prior and the posterior of every block's weights."""
-    return WeightProcess(drift_network(config.drift_widths), config.weight_prior())
+    return WeightProcess(drift_network(config.drift_widths), prior or config.weight_prior())
 
 
-def _block(model: str, config: TrainConfig, images: bool) -> Any:
+def _block(model: str, config: TrainConfig, images: bool, prior: Prior | None) -> Any:
     if config.rtol or config.atol or config.adjoint_adaptive:
         raise InputError(
             f"rtol={config.rtol}, atol={config.atol} and adjoint_adaptive={config.adjoint_adaptive} ask for adaptive "
@@ -75,7 +79,7 @@ def _block(model: str, config: TrainConfig, images: bool) -> Any:
         fx = Bfloat16(fx)
     solver = Solver(config.steps, config.method, config.adjoint)
     if model == "sdebnn":
-        return SDEBNN(fx, weight_process(config), solver, kl_estimator=config.kl_estimator)
+        return SDEBNN(fx, weight_process(config, prior), solver, kl_estimator=config.kl_estimator)
     if model == "hyperodenet":
         return HyperODEBlock(fx, drift_network(config.drift_widths), solver)
     return ODEBlock(fx, solver)

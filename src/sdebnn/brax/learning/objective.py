@@ -18,9 +18,10 @@ Loss = Callable[..., tuple[Float[Array, ""], dict[str, Float[Array, ""]]]]
 
 
 def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: tuple[float, ...] | None = None) -> Loss:
-    """The loss of a mini-batch, `(params, x, y, keys, kl_share=1.0) -> (loss, {"nll", "kl", ...})`: the mean over one
-    weight path for each of `keys`, as of `jax.random.split`. With `kl_coef` 1 its expectation is minus the evidence
-    lower bound of the training data, divided by its size.
+    """The loss of a mini-batch, `(params, x, y, keys, kl_share=1.0, weights=None) -> (loss, {"nll", "kl", ...})`: the
+    mean over one weight path for each of `keys`, as of `jax.random.split`. With `kl_coef` 1 its expectation is minus
+    the evidence lower bound of the training data, divided by its size. `weights` (n,) are those of the examples, all 1
+    unless given.
 
     **Arguments:**
 
@@ -31,13 +32,15 @@ def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: t
     """
 
     def loss(
-        params: Params, x: Any, y: Any, keys: Any, kl_share: Any = 1.0
+        params: Params, x: Any, y: Any, keys: Any, kl_share: Any = 1.0, weights: Any = None
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         def of_one_path(key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
             outputs, kl = model.network.apply(params["network"], x, rng=key)
             log_probs = model.likelihood.log_prob(params["likelihood"], outputs, y)
             if class_weights is not None:
                 log_probs = jnp.asarray(class_weights, log_probs.dtype)[y] * log_probs
+            if weights is not None:
+                log_probs = weights * log_probs
             parts = {"nll": -jnp.mean(log_probs), "kl": kl}
             if isinstance(model.likelihood, Categorical):
                 parts["accuracy"] = jnp.mean(jnp.argmax(outputs, axis=1) == y, dtype=jnp.float32)

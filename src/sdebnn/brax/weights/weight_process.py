@@ -79,12 +79,15 @@ class WeightProcess:
             return params
         return params | {"w0_log_ratio": jnp.zeros(self.prior.noisy(size), w.dtype)}
 
-    def diffusion(self, params: Params) -> Float[np.ndarray, " noisy"]:
-        """sigma of every weight that has noise; a constant that no gradient reaches."""
+    def diffusion(self, params: Params) -> Float[np.ndarray, " noisy"] | Float[Array, " noisy"]:
+        """sigma of every weight that has noise; a constant that no gradient reaches, but where it is an array."""
+        # Of a law whose sigma JAX traces.
+        sigma: Any = self.prior.sigma
+        of: Any = jnp if isinstance(sigma, jax.Array) else np
         leaves = jax.tree.leaves(params["w0"])
         scales = [self.prior.diffusion_scale(n) for n in jax.tree.leaves(fan_in(params["w0"]))]
-        sigma = np.concatenate([np.full(leaf.size, s, leaf.dtype) for leaf, s in zip(leaves, scales, strict=True)])
-        return sigma[: self.prior.noisy(sigma.size)]
+        every = of.concatenate([of.full(leaf.size, s, leaf.dtype) for leaf, s in zip(leaves, scales, strict=True)])
+        return every[: self.prior.noisy(every.size)]
 
     def draw_start(self, rng: PRNGKeyArray, params: Params, *, prior: bool = False) -> tuple[State, Float[Array, ""]]:
         """The state at depth 0 and the KL of its law, in nats. Velocities start at zero."""
@@ -139,7 +142,8 @@ class WeightProcess:
         """
         if not self.prior.noise_everywhere:
             return None
-        return self.prior.moments(np.asarray(ravel_pytree(params["w0"])[0])[keep], self.diffusion(params)[keep], ts)
+        w0, sigma = np.asarray(ravel_pytree(params["w0"])[0]), np.asarray(self.diffusion(params))
+        return self.prior.moments(w0[keep], sigma[keep], ts)
 
     def _law(self, state: State, t: Float[Array, ""], params: Params) -> State:
         centre = ravel_pytree(params["w0"])[0] if self.prior.centre == "w0" else 0.0
