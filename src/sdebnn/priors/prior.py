@@ -3,7 +3,7 @@
 import abc
 import copy
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -95,7 +95,7 @@ class Prior(abc.ABC):
                 "and (0, 1)."
             )
 
-    def with_sigma(self, sigma: Any) -> Self:
+    def with_sigma(self, sigma: Any) -> "Prior":
         """The same law with another diffusion, which may be an array of one number that is not known yet: so that
         networks that differ in it are trained in one program.
         """

@@ -282,10 +282,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
 
 def initial_params(likelihood: Any) -> Any:
     """What `init` gives, as arrays. **Raises:** `InputError` for parameters that are no real numbers."""
-    # An array, and not a number of Python's, whose dtype JAX would hold for a weak one.
-    params = jax.tree.map(
-        lambda leaf: jnp.asarray(leaf if hasattr(leaf, "dtype") else np.asarray(leaf)), likelihood.init()
-    )
+    params = jax.tree.map(_strong, likelihood.init())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise InputError(
@@ -293,6 +290,14 @@ def initial_params(likelihood: Any) -> Any:
                 f"{leaf.dtype}; parameters are trained, so they are floating-point numbers. Constants are its own."
             )
     return params
+
+
+def _strong(leaf: Any) -> Array:
+    """An array whose dtype is none that JAX holds for a weak one, as it does those of Python's numbers and of what is
+    made of them: after a gradient step it is not, and a step that was compiled for it is compiled again.
+    """
+    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    return jnp.asarray(array, array.dtype)
 
 
 def _logarithms(value: float, dimensions: int) -> Float[Array, " d"]:

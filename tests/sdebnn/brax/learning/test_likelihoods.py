@@ -1,11 +1,12 @@
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
-from sdebnn.brax.learning.likelihoods import LIKELIHOODS
+from sdebnn.brax.learning.likelihoods import LIKELIHOODS, initial_params
 from sdebnn.errors import InputError
 
 LAWS = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace, "cauchy": scipy.stats.cauchy}
@@ -34,3 +35,8 @@ def test_a_categorical_likelihood_is_the_log_softmax_of_the_label() -> None:
     outputs = jnp.asarray([[0.0, 2.0, 1.0]])
     got = LIKELIHOODS["categorical"](3).log_prob({}, outputs, jnp.asarray([2]))
     np.testing.assert_allclose(got, [1 - np.log(np.exp([0.0, 2.0, 1.0]).sum())], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_step_that_is_compiled_for_initial_parameters_is_for_those_that_follow(name: str) -> None:
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(initial_params(LIKELIHOODS[name](2))))
