@@ -70,7 +70,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 # PyTorch first and by its exact version: a plain `torch` would bring gigabytes of CUDA libraries.
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,torch,plots,tensorboard,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,torch,plots,tensorboard,lightning,dev]'
 	touch $@
 
 .data/.complete: $(VENV)/.dev
