@@ -16,7 +16,12 @@ def add_to(subcommands: Any) -> None:
         "predict", help="probabilities, or means and standard deviations, for inputs that a run has never seen"
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
-    parser.add_argument("inputs", type=Path, metavar="INPUT.npz", help="file with an array x, as for training")
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        metavar="INPUT",
+        help="file of inputs: .npz with an array x, or a table as in training: .csv, .tsv, .parquet",
+    )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="OUT", help="file to write: .npz for arrays, .csv for a table"
     )

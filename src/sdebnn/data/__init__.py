@@ -11,15 +11,17 @@ from sdebnn.data.description import describe, doubts
 from sdebnn.data.files import data_home
 from sdebnn.data.images import IMAGE_SETS, load_images
 from sdebnn.data.inputs import as_inputs
-from sdebnn.data.npz import load_inputs, load_npz, read_inputs
+from sdebnn.data.npz import load_inputs, load_npz
 from sdebnn.data.ood import ood_images
-from sdebnn.data.registry import NAMES, load
+from sdebnn.data.registry import FILES, NAMES, load, read_inputs
 from sdebnn.data.split import hold_out, train_validation_split
 from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
+from sdebnn.data.tables import read_table
 from sdebnn.data.uci import load_uci
 
 __all__ = [
+    "FILES",
     "IMAGE_SETS",
     "NAMES",
     "Dataset",
@@ -41,6 +43,7 @@ __all__ = [
     "load_uci",
     "ood_images",
     "read_inputs",
+    "read_table",
     "to_float",
     "train_validation_split",
 ]

@@ -1,8 +1,8 @@
 """What a data set is, and the one check that every data set passes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, no_type_check
+from typing import Any, Literal, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Shaped
@@ -41,6 +41,67 @@ class Dataset:
     y_test: np.ndarray
     num_classes: int | None
     encoding: TableEncoding | None = None
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str | Sequence[str],
+        *,
+        test: Any = None,
+        task: str = "auto",
+        name: str = "table",
+        scale: bool = True,
+        seed: int = 0,
+    ) -> "Dataset":
+        """That of a DataFrame: encoded by the training examples, with the encoding beside it.
+
+        **Arguments:**
+
+        - `frame`: of pandas, polars or another library that narwhals knows: numbers, truth values, text, categories.
+        - `target`: the column that is to be predicted, or several.
+        - `test`: examples to be judged by. Without them a third of the rows is held out, with each class in proportion.
+        - `task`: `"classification"`, `"regression"`, or `"auto"`: by what the target is.
+        - `name`: what to call it.
+        - `scale`: whether numbers are standardised; see `TableEncoding`.
+        - `seed`: the same one holds out the same rows.
+
+        **Raises:** `InputError` as `TableEncoding.fit` does, and for test examples that are other than those.
+        """
+        # It makes a data set, so it cannot be imported above.
+        from sdebnn.data.own import dataset_from_frame
+
+        return dataset_from_frame(frame, target, test=test, task=task, name=name, scale=scale, seed=seed)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Any,
+        y: Any,
+        x_test: Any = None,
+        y_test: Any = None,
+        *,
+        task: str = "auto",
+        layout: str = "auto",
+        name: str = "arrays",
+        scale: bool = True,
+        seed: int = 0,
+    ) -> "Dataset":
+        """That of arrays: a table is encoded as by `from_frame`, images stay as they are.
+
+        **Arguments:**
+
+        - `x`: rows (n, d); or images, (n, h, w) or (n, h, w, channels), whole numbers from 0 to 255 being pixels.
+        - `y`: labels (n,), for rows of any type, for images whole numbers from 0; or targets (n,) or (n, k).
+        - `x_test`, `y_test`: the same for the examples to be judged by; without them a third is held out.
+        - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
+        - `task`, `name`, `scale`, `seed`: as for `from_frame`.
+
+        **Raises:** `InputError` as `from_frame` does, and for images as `as_inputs` and `as_answers` do.
+        """
+        from sdebnn.data.own import dataset_from_arrays
+
+        return dataset_from_arrays(x, y, x_test, y_test, task=task, layout=layout, name=name, scale=scale, seed=seed)
 
     def __post_init__(self) -> None:
         refuse_unknown(self.task, ("classification", "regression"), "a task")

@@ -29,6 +29,8 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
     train, test = dataset.train_size, len(dataset.x_test)
     if x.ndim == 2:
         examples = f"rows of {_count(x.shape[1], 'input')}"
+        if dataset.encoding and len(dataset.encoding.columns) != x.shape[1]:
+            examples += f" from {_count(len(dataset.encoding.columns), 'column')}"
     else:
         height, width, channels = x.shape[1:]
         kind = "grey images" if channels == 1 else f"images of {channels} channels"
@@ -36,8 +38,10 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
         examples = f"{kind} of {height} x {width}{pixels}"
     if dataset.task == "classification":
         answers = f"{dataset.num_classes} classes"
+        if dataset.encoding and dataset.encoding.labels and len(dataset.encoding.labels) <= FEW:
+            answers += f" ({', '.join(map(str, dataset.encoding.labels))})"
     else:
-        values = y.astype(np.float64)
+        values = y.astype(np.float64) if dataset.encoding is None else dataset.encoding.in_user_units(y)
         answers = f"{_count(y.shape[1], 'target')} (mean {values.mean():.3g}, std {values.std(axis=0).mean():.3g})"
     validation = f"{held_out} for validation, " if held_out else ""
     total = train + held_out + test
@@ -48,13 +52,21 @@ def doubts(dataset: Dataset) -> list[str]:
     """What of a data set may not be as it was meant, or will not be learned well: sentences, each with a remedy."""
     found = [_of_pixels(dataset.x_train), _of_channels(dataset.x_train)]
     if dataset.x_train.dtype == np.float32:
-        remedy = "standardise them with the mean and the standard deviation of the training examples"
-        found.append(_of_scale("inputs", dataset.x_train, remedy))
+        remedy = (
+            "standardise them with the mean and the standard deviation of the training examples, as scale=True "
+            "(--scale 1) does for a table"
+        )
+        names = dataset.encoding.input_names if dataset.encoding else None
+        found.append(_of_scale("inputs", dataset.x_train, remedy, names))
     if dataset.task == "classification":
         found += _of_classes(dataset)
     else:
-        remedy = "train on (y - mean) / std, and take predictions back with mean + std * prediction"
-        found.append(_of_scale("targets", dataset.y_train, remedy))
+        remedy = (
+            "train on (y - mean) / std, and take predictions back with mean + std * prediction, as scale=True (--scale "
+            "1) does for a table"
+        )
+        names = dataset.encoding.target_names if dataset.encoding else None
+        found.append(_of_scale("targets", dataset.y_train, remedy, names))
     return [sentence for sentence in found if sentence]
 
 
@@ -77,7 +89,7 @@ def _of_channels(x: np.ndarray) -> str | None:
     )
 
 
-def _of_scale(what: str, values: np.ndarray, remedy: str) -> str | None:
+def _of_scale(what: str, values: np.ndarray, remedy: str, names: tuple[str, ...] | None) -> str | None:
     columns = values.reshape(len(values), -1) if values.ndim == 2 else values.reshape(-1, 1)
     mean, std = columns.mean(axis=0, dtype=np.float64), columns.std(axis=0, dtype=np.float64)
     far = (np.abs(mean) > FAR) | (std > FAR) | ((std < LITTLE) & (std > 0))
@@ -86,6 +98,9 @@ def _of_scale(what: str, values: np.ndarray, remedy: str) -> str | None:
     worst = int(np.argmax(np.where(far, np.maximum(np.abs(mean), std), -1)))
     which = f"{int(far.sum())} of {len(far)} {what}" if values.ndim == 2 else "The numbers in the images"
     place = f"column {worst}" if values.ndim == 2 else "all"
+    if names is not None:
+        others = [repr(names[column]) for column in np.flatnonzero(far) if column != worst]
+        place = repr(names[worst]) + (f" beside {_listed(others)}" if others else "")
     return (
         f"{which} are not standardised, which the network is made for ({place}: mean {mean[worst]:.3g}, standard "
         f"deviation {std[worst]:.3g}); {remedy}."
@@ -98,23 +113,30 @@ def _of_classes(dataset: Dataset) -> list[str | None]:
     found: list[str | None] = []
     if (missing := np.flatnonzero(counts == 0)).size:
         found.append(
-            f"Of {classes} classes {len(missing)} have no training examples ({_listed(missing)}), and cannot be "
-            "learned; give examples, or number the classes without gaps."
+            f"Of {classes} classes {len(missing)} have no training examples "
+            f"({_listed([_name(dataset, label) for label in missing.tolist()])}), and cannot be learned; give "
+            "examples, or number the classes without gaps."
         )
     there = counts[counts > 0]
     if there.max() >= IMBALANCED * there.min():
         rarest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
         found.append(
-            f"The classes are imbalanced: class {rarest} has {counts[rarest]} of {counts.sum()} training examples, "
-            f"class {int(counts.argmax())} has {counts.max()}. Read the recall of each class and the balanced "
-            "accuracy, not the accuracy alone; class_weight='balanced' (--class-weight) gives all classes equal weight."
+            f"The classes are imbalanced: class {_name(dataset, rarest)} has {counts[rarest]} of {counts.sum()} "
+            f"training examples, class {_name(dataset, int(counts.argmax()))} has {counts.max()}. Read the recall of "
+            "each class and the balanced accuracy, not the accuracy alone; class_weight='balanced' (--class-weight) "
+            "gives all classes equal weight."
         )
-    if dataset.x_train.ndim == 2 and classes > 3 * FEW:
+    if dataset.x_train.ndim == 2 and classes > 3 * FEW and dataset.encoding is None:
         found.append(
             f"Whole numbers up to {classes - 1} are taken as {classes} classes; if they are targets of a regression "
             "choose task='regression' (--task)."
         )
     return found
+
+
+def _name(dataset: Dataset, label: int) -> Any:
+    """What the user calls a class."""
+    return label if dataset.encoding is None or dataset.encoding.labels is None else dataset.encoding.labels[label]
 
 
 def _count(number: int, what: str) -> str:

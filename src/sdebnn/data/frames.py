@@ -63,6 +63,11 @@ def read_columns(table: Any, what: str, *, name: str = "x") -> Columns:
     return _of_array(table, what, name)
 
 
+def rows_of(x: Any) -> Any:
+    """Rows of a table, to which more dimensions of an array are flattened; anything else as it is."""
+    return x.reshape(len(x), -1) if isinstance(x, np.ndarray) and x.ndim > 2 else x
+
+
 def refuse_twice(names: Iterable[Any], what: str) -> None:
     """**Raises:** `InputError` when a name comes twice."""
     seen: set[str] = set()

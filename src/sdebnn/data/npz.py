@@ -4,7 +4,6 @@ import io
 import math
 import os
 import reprlib
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
+from sdebnn.data.answers import TASKS
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
-from sdebnn.data.split import hold_out
-from sdebnn.errors import InputError
+from sdebnn.data.own import is_table, unencoded
+from sdebnn.errors import InputError, naming_file
 from sdebnn.spelling import refuse_unknown
 from sdebnn.storage import reading
 
@@ -24,11 +23,16 @@ from sdebnn.storage import reading
 MOST_UNPACKED = 1032
 HEADER = 2**14  # bytes; numpy refuses to read a header of more than 10,000
 CHUNK = 2**20
-TEST_FRACTION = 1 / 3
 
 
 def load_npz(
-    path: Path, *, task: str = "auto", layout: str = "auto", like: str | None = None, in_order: bool = False
+    path: Path,
+    *,
+    task: str = "auto",
+    layout: str = "auto",
+    scale: bool = False,
+    like: str | None = None,
+    in_order: bool = False,
 ) -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
@@ -43,6 +47,8 @@ def load_npz(
 
     - `task`: `"classification"` or `"regression"`, where the numbers leave it open; see `as_answers`.
     - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
+    - `scale`: whether a table is standardised, as `Dataset.from_arrays` does; `y` may then be of any type, `x` text
+      too, and numbers may be missing.
     - `like`: the dtype of the images of a run that was started before, which says whether 0 and 1 are pixels;
       that they are images is not asked again.
     - `in_order`: whether examples that are held out stay in the order of the file, as version 0.1 had them.
@@ -60,41 +66,14 @@ def load_npz(
             f"{path} has no array {missing[0]!r} (it has {_listed(found)}); it needs x and y, and "
             "either both or none of x_test and y_test."
         )
-    x = as_inputs(arrays["x"], f"x in {path}", layout=layout, like=like)
-    y = as_answers(arrays["y"], f"y in {path}", task)
-    if task == "auto":
-        ask_for_the_task(arrays["y"], f"y in {path}")
-    if (
-        layout == "auto"
-        and like is None
-        and arrays["x"].ndim == 3
-        and arrays["x"].dtype.kind == "f"
-        and x.shape[1] != x.shape[2]
-    ):
-        warnings.warn(
-            f"x in {path} has shape {arrays['x'].shape}, which is taken as {len(x)} grey images of {x.shape[1]} x "
-            f"{x.shape[2]}; choose layout='images' (--layout) if they are, or layout='table' for rows of "
-            f"{x[0].size if len(x) else 0} inputs.",
-            stacklevel=2,
-        )
-    if "x_test" in arrays:
-        x_test = as_inputs(arrays["x_test"], f"x_test in {path}", layout=layout, like=str(x.dtype))
-        y_test = as_answers(arrays["y_test"], f"y_test in {path}", task)
-    else:
-        if len(x) < 2:
-            raise InputError(
-                f"x in {path} has {len(x)} examples; give at least 2, so that a third can be held out, "
-                "or x_test and y_test."
-            )
-        keep, held = hold_out(len(x), TEST_FRACTION, 0, y if y.dtype == np.int32 else None)
-        if not in_order:
-            held = np.random.default_rng(0).permutation(held)
-        x, x_test, y, y_test = x[keep], x[held], y[keep], y[held]
-    if y.dtype != y_test.dtype:
-        raise InputError(f"y in {path} is {y.dtype} but y_test is {y_test.dtype}; give labels or targets in both.")
-    if y.dtype == np.float32:
-        return Dataset(path.stem, "regression", x, y, x_test, y_test, None)
-    return Dataset(path.stem, "classification", x, y, x_test, y_test, count_classes(y, y_test, f"y in {path}", task))
+    x, y = arrays["x"], arrays["y"]
+    test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
+    if scale and is_table(x, layout):
+        with naming_file(path):
+            return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem)
+    return unencoded(
+        path.stem, x, y, test, of=f"{{}} in {path}", task=task, layout=layout, like=like, in_order=in_order
+    )
 
 
 def load_inputs(path: Path, *, layout: str = "auto") -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:
@@ -102,10 +81,10 @@ def load_inputs(path: Path, *, layout: str = "auto") -> Float32[np.ndarray, "n .
 
     **Raises:** `InputError` when the file is not such a file, or x holds NaN or infinity.
     """
-    return as_inputs(read_inputs(path), f"x in {path}", layout=layout)
+    return as_inputs(read_array(path), f"x in {path}", layout=layout)
 
 
-def read_inputs(path: Path) -> np.ndarray:
+def read_array(path: Path) -> np.ndarray:
     """The array `x` of a .npz file as it is. **Raises:** `InputError` when the file is not such a file."""
     arrays, found = read_arrays(path, ("x",))
     if "x" not in arrays:

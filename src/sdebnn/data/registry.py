@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sdebnn.data.cifar import load_cifar10
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
 from sdebnn.data.mnist import load_mnist
-from sdebnn.data.npz import load_npz
+from sdebnn.data.npz import load_npz, read_array
+from sdebnn.data.tables import SUFFIXES, read_table
 from sdebnn.data.toy import TOYS, load_toy
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, naming_file
 from sdebnn.spelling import refuse_unknown
 
 
@@ -28,6 +30,9 @@ LOADERS: dict[str, Callable[[str | Path | None], Dataset]] = {
 }
 """What loads a data set, by its name, from the folder of data sets that `load` was given."""
 
+FILES = (".npz", *SUFFIXES)
+"""How the names of files end that `load` reads."""
+
 NAMES = tuple(LOADERS)
 
 
@@ -37,6 +42,8 @@ def load(
     *,
     task: str = "auto",
     layout: str = "auto",
+    target: str = "",
+    scale: bool = False,
     like: str | None = None,
     in_order: bool = False,
 ) -> Dataset:
@@ -44,21 +51,54 @@ def load(
 
     **Arguments:**
 
-    - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`).
+    - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`), or of a table, .csv, .tsv or .parquet.
     - `data_dir`: the folder of data sets (see `data_home`) for those that are published files.
-    - `task`, `layout`, `like`: what a .npz file's numbers are, where that is open (see `load_npz`).
+    - `task`: what a file's answers are, where that is open (see `load_npz`).
+    - `layout`, `like`: what a .npz file's inputs are, where that is open (see `load_npz`).
+    - `target`: the column of a table that is to be predicted; several are joined by commas.
+    - `scale`: whether a table of one's own is standardised, by its training examples; see `TableEncoding`.
     - `in_order`: whether what is held out of a .npz file stays in its order, as version 0.1 had it.
 
     **Raises:** `InputError` for an unknown name, a task or layout that does not fit, and for files that are missing,
     truncated, altered or wrong.
     """
     name, path = str(name), Path(name)
+    if path.suffix in SUFFIXES:
+        return _load_table(expand_user(path), target, task=task, layout=layout, scale=scale)
+    if target:
+        raise InputError(
+            f"target={target!r} does not fit {name}: it names a column of a table, {', '.join(SUFFIXES)}; choose "
+            "target=''."
+        )
     if path.suffix == ".npz":
-        return load_npz(expand_user(path), task=task, layout=layout, like=like, in_order=in_order)
+        return load_npz(expand_user(path), task=task, layout=layout, scale=scale, like=like, in_order=in_order)
     if path.suffix:
         raise InputError(
-            f"{name} is not a .npz file; save arrays x and y with numpy.savez and give a path that ends in .npz, or "
-            f"take one of {', '.join(LOADERS)}."
+            f"{name} is not a file of data: give a path that ends in {', '.join(FILES)}, such as arrays x and y that "
+            f"numpy.savez saved, or take one of {', '.join(LOADERS)}."
         )
-    refuse_unknown(name, (*LOADERS, "a path that ends in .npz"), "a data set")
+    refuse_unknown(name, (*LOADERS, "a path that ends in .npz or .csv"), "a data set")
     return LOADERS[name](data_dir)
+
+
+def read_inputs(path: Path) -> Any:
+    """Inputs for predictions, as they are in a file: the array `x` of a .npz file, or the DataFrame of a table.
+
+    **Raises:** `InputError` when it is no such file.
+    """
+    return read_table(path) if path.suffix in SUFFIXES else read_array(path)
+
+
+def _load_table(path: Path, target: str, *, task: str, layout: str, scale: bool) -> Dataset:
+    if layout not in ("auto", "table"):
+        raise InputError(f"layout={layout!r} does not fit {path}, which is a table; choose layout='auto'.")
+    table = read_table(path)
+    if not target:
+        raise InputError(
+            f"{path} has the columns "
+            f"{', '.join(map(repr, table.columns[:20]))}{', ...' if len(table.columns) > 20 else ''}; say which of "
+            "them is to be predicted with target='...' (--target)."
+        )
+    targets = target if target in table.columns else [name.strip() for name in target.split(",")]
+    with naming_file(path):
+        return Dataset.from_frame(table, targets, task=task, name=path.stem, scale=scale)

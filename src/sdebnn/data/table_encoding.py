@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float, Float32, Float64, Int32
 
 from sdebnn.data.columns import (
     CategoryColumn,
@@ -22,7 +22,15 @@ from sdebnn.data.columns import (
 )
 from sdebnn.data.frames import Columns, read_columns
 from sdebnn.data.inputs import to_float32
-from sdebnn.data.targets import Label, label_names, numbered, settled_task, target_numbers, target_scales
+from sdebnn.data.targets import (
+    Label,
+    inputs_and_answers,
+    label_names,
+    numbered,
+    settled_task,
+    target_numbers,
+    target_scales,
+)
 from sdebnn.errors import InputError
 from sdebnn.spelling import nearest
 
@@ -82,7 +90,7 @@ class TableEncoding:
         fewer than 2 rows, one class alone, infinite numbers, dates, and where no column is left.
         """
         table = read_columns(frame, "the table")
-        table, answers = _parted(table, target, y)
+        table, answers = inputs_and_answers(table, target, y)
         if table.rows < 2:
             raise InputError(f"The table has {table.rows} row{'' if table.rows == 1 else 's'}; give at least 2.")
         if len(table.names) > MOST_COLUMNS:
@@ -121,6 +129,11 @@ class TableEncoding:
         """The standard deviation of each target, in the user's units."""
         return None if self.target_scales is None else np.array([scale.std for scale in self.target_scales], np.float64)
 
+    def in_user_units(self, values: Float[np.ndarray, "... k"]) -> Float64[np.ndarray, "... k"]:
+        """Targets of the network in the user's units."""
+        mean, std = np.array(self.target_scales, np.float64).T
+        return mean + std * values.astype(np.float64)
+
     @property
     def remarks(self) -> list[str]:
         """What a user should know of the columns, a sentence each."""
@@ -145,7 +158,11 @@ class TableEncoding:
         absent = np.isnan(numbers)
         mean, std, fill, had_missing = self._statistics
         self._warn_of_missing(absent & ~had_missing)
-        parts = [(np.where(absent, fill, numbers) - mean) / std, absent[:, had_missing].astype(np.float64)]
+        # In place: tables are large.
+        np.copyto(numbers, fill, where=absent)
+        numbers -= mean
+        numbers /= std
+        parts = [numbers, absent[:, had_missing].astype(np.float64)]
         parts += [_one_hot(column, columns.by_name[column.name]) for column in self._categories]
         return to_float32(np.concatenate(parts, axis=1), "The table")
 
@@ -246,28 +263,6 @@ class TableEncoding:
                 f"are filled with the median {column.fill:g}.",
                 stacklevel=4,
             )
-
-
-def _parted(table: Columns, target: str | Sequence[str] | None, y: Any) -> tuple[Columns, Columns]:
-    """The inputs and the answers of the training examples."""
-    if (target is None) == (y is None):
-        raise InputError("The answers are a column of the table or an array: give either target or y.")
-    if target is None:
-        answers = read_columns(y, "the answers", name="y")
-        if answers.rows != table.rows:
-            raise InputError(f"The table has {table.rows} rows but y has {answers.rows}; give one answer for each row.")
-        return table, answers
-    targets = [target] if isinstance(target, str) else list(target)
-    if not targets or len(set(targets)) < len(targets):
-        raise InputError(f"The targets are {targets}; name one column or more, each once.")
-    for name in targets:
-        if name not in table.by_name:
-            known = ", ".join(table.names[:20]) + (", ..." if len(table.names) > 20 else "")
-            raise InputError(
-                f"The table has no column {name!r} to predict{nearest(name, table.names)}; it has {known or 'none'}."
-            )
-    rest = [name for name in table.names if name not in targets]
-    return table.only(rest), table.only(targets)
 
 
 def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, "n inputs"]:

@@ -1,5 +1,6 @@
 """What the answers of a table are: classes with the user's names, or targets in the user's units."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -7,11 +8,43 @@ from jaxtyping import Float64, Int32
 
 from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
 from sdebnn.data.columns import Scale, scale_of
-from sdebnn.data.frames import Columns
+from sdebnn.data.frames import Columns, read_columns
 from sdebnn.errors import InputError
+from sdebnn.spelling import nearest
 
 Label: TypeAlias = str | int | float | bool
 Task: TypeAlias = Literal["classification", "regression"]
+
+
+def inputs_and_answers(table: Columns, target: str | Sequence[str] | None, y: Any) -> tuple[Columns, Columns]:
+    """The columns that are inputs, and those that are to be predicted.
+
+    **Arguments:**
+
+    - `table`: all columns, or those of the inputs.
+    - `target`: names of columns of the table that are to be predicted.
+    - `y`: in place of `target`, what is to be predicted.
+
+    **Raises:** `InputError` for a target that is not there, or twice, and for answers of another number.
+    """
+    if (target is None) == (y is None):
+        raise InputError("The answers are a column of the table or an array: give either target or y.")
+    if target is None:
+        answers = read_columns(y, "the answers", name="y")
+        if answers.rows != table.rows:
+            raise InputError(f"The table has {table.rows} rows but y has {answers.rows}; give one answer for each row.")
+        return table, answers
+    targets = [target] if isinstance(target, str) else list(target)
+    if not targets or len(set(targets)) < len(targets):
+        raise InputError(f"The targets are {targets}; name one column or more, each once.")
+    for name in targets:
+        if name not in table.by_name:
+            known = ", ".join(table.names[:20]) + (", ..." if len(table.names) > 20 else "")
+            raise InputError(
+                f"The table has no column {name!r} to predict{nearest(name, table.names)}; it has {known or 'none'}."
+            )
+    rest = [name for name in table.names if name not in targets]
+    return table.only(rest), table.only(targets)
 
 
 def settled_task(answers: Columns, task: str) -> Task:

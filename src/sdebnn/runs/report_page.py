@@ -170,7 +170,7 @@ def _choices(config: TrainConfig) -> list[_Choice]:
 
 
 def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str]:
-    predict = shlex.join(["sdebnn", "predict", str(run.path), "INPUT.npz", "--output", "OUT.csv"])
+    predict = shlex.join(["sdebnn", "predict", str(run.path), "INPUT", "--output", "OUT.csv"])
     if started.by_command:
         return [
             shlex.join(["sdebnn", "train", *reproduction(config), "--output", "AGAIN"]),

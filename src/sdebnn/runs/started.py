@@ -70,7 +70,8 @@ def read_start(run: RunFolder, changes: Mapping[str, Any] | None = None) -> tupl
     **Raises:** `InputError`, naming the file, when the choices are missing or not allowed; and for changes that are not
     choices, or not allowed.
     """
-    record = run.read_config()
+    # Older runs took the numbers of a file as they are.
+    record = {"scale": False, **run.read_config()}
     with naming_file(run.config_file):
         config, started = read_record(record)
     return TrainConfig.from_json(config.to_json() | dict(changes or {})), started

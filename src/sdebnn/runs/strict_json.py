@@ -35,20 +35,23 @@ def parse(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def write(path: Path, record: Mapping[str, Any]) -> None:
+def write(path: Path, record: Mapping[str, Any], *, limit: int = LIMIT) -> None:
     """Writes a record for people to read too, whole or not at all.
 
     **Raises:** `StorageError`; `ValueError` for a record that is longer than `read` takes.
     """
     content = (text(record, indent=2) + "\n").encode()
-    if len(content) > LIMIT:
-        raise ValueError(f"The record {path} would have {len(content)} bytes; it may have {LIMIT}.")
+    if len(content) > limit:
+        raise ValueError(f"The record {path} would have {len(content)} bytes; it may have {limit}.")
     storage.write(path, content)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The record in a file. **Raises:** `InputError`, naming the file, when it cannot be read or holds no record."""
-    content = storage.read(path, limit=LIMIT)
+def read(path: Path, *, limit: int = LIMIT) -> dict[str, Any]:
+    """The record in a file of at most `limit` bytes.
+
+    **Raises:** `InputError`, naming the file, when it cannot be read or holds no record.
+    """
+    content = storage.read(path, limit=limit)
     try:
         record = parse(content)
         if not isinstance(record, dict):

@@ -258,7 +258,7 @@ class _Loop:
             outputs = self._learner.outputs(x)
             saved = self._saved.step == self._training.step
             divergence.check_outputs(self._run, self._config, outputs, saved=saved)
-            return outputs, report(self._learner, outputs, y)
+            return outputs, report(self._learner, outputs, y, self._dataset.encoding)
 
     def _record(self, values: Mapping[str, SupportsFloat], split: str) -> None:
         if self._log is None:

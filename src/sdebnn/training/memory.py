@@ -1,10 +1,10 @@
 """What a process has used of the machine, and what the machine has."""
 
 import math
-import os
 import sys
 
 from sdebnn.errors import InputError
+from sdebnn.machine import physical_memory
 from sdebnn.runs import TrainConfig
 
 
@@ -29,9 +29,9 @@ def refuse_more_than_memory(config: TrainConfig, outputs: int, *, trained: int, 
     **Raises:** `InputError` naming the choice and the most that it may be. Nothing on Windows, which does not tell
     what memory it has.
     """
-    if not hasattr(os, "sysconf"):
+    memory = physical_memory()
+    if memory is None:
         return
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for name, paths, examples in (
         ("train_samples", config.train_samples, trained),
         ("test_samples", config.test_samples, scored),

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sdebnn import metrics, storage
+from sdebnn.data import TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder
 from sdebnn.runs.started import read_start
@@ -30,6 +31,8 @@ from sdebnn.training.task import Task
 # Inputs that go through the network at a time: memory does not grow with their number, but for the predictions.
 CHUNK = 2000
 SUFFIXES = (".npz", ".csv")
+# How what a spreadsheet computes begins.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict(
@@ -42,12 +45,14 @@ def predict(
     - `build`: that of `start_run`.
     - `folder`: of a run.
     - `x`: examples like those that it was trained on: of the same shape, pixels as whole numbers where those were
-      pixels, in the run's `layout` where it has one. Whatever NumPy makes an array of.
+      pixels, in the run's `layout` where it has one. Whatever NumPy makes an array of, and for a run on a table
+      DataFrames, whose columns are found by their names.
     - `changes`: as for `restore`. Of `data`, a file, no more is asked than that they are the run's.
 
     **Returns:** by name, one row an example. For labels `label` (n,), `probabilities` (n, classes), `entropy` and
     `mutual_information` (n,), in nats: the second is what more data could resolve. For targets `mean` and `std` (n, d);
-    `std` has the noise in it, `epistemic_std` has not. One posterior sample says nothing of ignorance: with
+    `std` has the noise in it, `epistemic_std` has not. Labels have the user's names, targets are in the user's units.
+    One posterior sample says nothing of ignorance: with
     `test_samples=1` `mutual_information`, `std` and `epistemic_std` are NaN, with a warning.
 
     **Raises:** `InputError` for inputs unlike those of training, and for a folder without a usable checkpoint;
@@ -83,7 +88,7 @@ def predict_in_parts(
     def part(start: int) -> dict[str, np.ndarray]:
         outputs = learner.outputs(inputs[start : start + CHUNK])
         divergence.check_outputs(run, config, outputs, saved=True)
-        return _of_labels(learner, outputs) if task.num_classes else _of_targets(learner, outputs)
+        return (_of_labels if task.num_classes else _of_targets)(learner, outputs, task.encoding)
 
     return map(part, range(0, len(inputs), CHUNK))
 
@@ -116,9 +121,16 @@ def _write_table(parts: Iterable[Mapping[str, np.ndarray]], file: BinaryIO) -> l
         if not names:
             names = list(part)
             writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        writer.writerows(zip(*map(_cells, columns.values()), strict=True))
     text.detach()
     return names
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    """A column of a table as it is written: no text in it is one that a spreadsheet would compute."""
+    if column.dtype.kind != "U":
+        return column.tolist()
+    return [f"'{text}" if text.startswith(FORMULA) else text for text in column.tolist()]
 
 
 def _write_arrays(parts: Iterable[Mapping[str, np.ndarray]], file: BinaryIO, folder: Path) -> list[str]:
@@ -159,20 +171,25 @@ def check_output(path: Path) -> None:
         raise InputError(f"The output {path} can't be written: you may not write in its folder.")
 
 
-def _of_labels(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
+def _of_labels(learner: Learner, outputs: np.ndarray, encoding: TableEncoding | None) -> dict[str, np.ndarray]:
     of_samples = sample_probabilities(learner, outputs)
     probabilities = of_samples.mean(axis=0)
+    label = probabilities.argmax(axis=1)
     return {
-        "label": probabilities.argmax(axis=1),
+        "label": label if encoding is None else np.array(encoding.labels)[label],
         "probabilities": probabilities,
         "entropy": metrics.entropy(probabilities),
         "mutual_information": metrics.mutual_information(of_samples),
     }
 
 
-def _of_targets(learner: Learner, outputs: np.ndarray) -> dict[str, np.ndarray]:
+def _of_targets(learner: Learner, outputs: np.ndarray, encoding: TableEncoding | None) -> dict[str, np.ndarray]:
     means, variances = target_moments(learner, outputs)
     epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)
     # The law of total variance; without a square of the first part that could be too large.
     std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
-    return {"mean": means.mean(axis=0), "std": std, "epistemic_std": epistemic}
+    predicted = {"mean": means.mean(axis=0), "std": std, "epistemic_std": epistemic}
+    if encoding is None:
+        return predicted
+    unit = encoding.target_std
+    return {"mean": encoding.in_user_units(predicted["mean"]), "std": unit * std, "epistemic_std": unit * epistemic}

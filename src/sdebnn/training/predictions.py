@@ -8,7 +8,7 @@ import scipy
 from jaxtyping import Bool, Float
 
 from sdebnn import metrics
-from sdebnn.data import Dataset
+from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.runs import TrainConfig
@@ -93,13 +93,16 @@ def target_moments(
     return means, _doubles(variances)
 
 
-def report(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) -> dict[str, float]:
+def report(
+    learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any, encoding: TableEncoding | None = None
+) -> dict[str, float]:
     """Scores of the averaged prediction of several posterior samples, under the learner's likelihood.
 
     **Arguments:**
 
     - `outputs`: of `Learner.outputs`.
     - `y`: the true labels (n,), or targets (n, d).
+    - `encoding`: of a table, in whose units the scores of its targets are.
 
     **Returns:** for labels those of `metrics.classification_report`; for real targets those of
     `metrics.predictive_report`, of which `log_likelihood` alone where the likelihood's mean is no (n, d) as the targets
@@ -111,9 +114,15 @@ def report(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) 
         # From logarithms: in single precision probabilities below e^-103 are zero.
         return scores | {"nll": float(0.0 - np.mean(np.maximum(log_probs, np.log(np.finfo(np.float64).tiny))))}
     means = _doubles(learner.of_likelihood("mean", outputs))
-    if means.shape[1:] != y.shape:
+    inside = _inside(learner, outputs, y) if means.shape[1:] == y.shape else None
+    if encoding is not None and (std := encoding.target_std) is not None:
+        # The density of a number in other units.
+        log_probs = log_probs - np.log(std).sum()
+    if inside is None:
         return {"log_likelihood": float(np.mean(log_probs))}
-    return metrics.predictive_report(y, log_probs, means, _inside(learner, outputs, y))
+    if encoding is not None:
+        y, means = encoding.in_user_units(y), encoding.in_user_units(means)
+    return metrics.predictive_report(y, log_probs, means, inside)
 
 
 def _inside(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:

@@ -66,7 +66,8 @@ class Restored(NamedTuple):
 
     def score(self) -> dict[str, float]:
         """The scores on the test data; with unchanged choices, those that training ended with."""
-        return report(self.learner, self.outputs(self.dataset.x_test), self.dataset.y_test)
+        dataset = self.dataset
+        return report(self.learner, self.learner.outputs(dataset.x_test), dataset.y_test, dataset.encoding)
 
 
 def start_run(
@@ -189,6 +190,8 @@ def _settled(run: RunFolder, started: Started, config: TrainConfig, dataset: Dat
     """The choices by which a run's data are read. An older run was not asked what its data are, nor was one on data in
     memory that are now in a file: it has what was made of them.
     """
+    if os.path.lexists(Task.file(run)) and Task.read(run).encoding is None:
+        config = dataclasses.replace(config, scale=False)
     asked = "task" in run.read_config() and (dataset is not None or not started.in_memory)
     if asked or not os.path.lexists(Task.file(run)):
         return config
@@ -249,7 +252,14 @@ def _load(
 ) -> Examples:
     own = dataset is not None or config.data not in data.NAMES
     dataset = dataset or data.load(
-        config.data, data_dir, task=config.task, layout=config.layout, like=like, in_order=in_order
+        config.data,
+        data_dir,
+        task=config.task,
+        layout=config.layout,
+        target=config.target,
+        scale=config.scale,
+        like=like,
+        in_order=in_order,
     )
     _refuse_unfitting(config, dataset)
     validation = None
@@ -287,7 +297,7 @@ def _refuse_unfitting(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _is_file(name: str) -> bool:
-    return name.endswith(".npz")
+    return name.endswith(data.FILES)
 
 
 def _checked(learner: Learner, dataset: Dataset) -> Learner:
@@ -303,6 +313,8 @@ def _train(
     dataset, validation, task, doubts = examples
     if learner.rank == 0:
         say(task.made or "")
+        for remark in dataset.encoding.remarks if dataset.encoding else ():
+            say(remark)
         if config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
         for doubt in doubts:

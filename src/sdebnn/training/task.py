@@ -8,18 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdebnn.data import Dataset, as_inputs, describe
-from sdebnn.errors import InputError
+from sdebnn.data import Dataset, TableEncoding, as_inputs, describe
+from sdebnn.data.frames import rows_of
+from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import RunFolder, strict_json
 
 # More outputs than any data set has answers; a network of so many still fits into memory.
 MOST_OUTPUTS = 2**20
+# Bytes: of as many columns as are encoded.
+LONGEST_TABLE = 2**24
 
 
 class Task(NamedTuple):
     """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
     the SHA-256 digests of all that is trained on and of all that is held out, for validation and for the test;
-    `held_out` is `None` in the folders of older runs. `made` says what was made of the data, for people.
+    `held_out` is `None` in the folders of older runs. `made` says what was made of the data, for people. `encoding` is
+    that of a table, which the folder keeps beside it.
     """
 
     x_shape: tuple[int, ...]
@@ -29,6 +33,7 @@ class Task(NamedTuple):
     digest: str
     held_out: str | None
     made: str | None = None
+    encoding: TableEncoding | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
@@ -38,12 +43,17 @@ class Task(NamedTuple):
         trained_on = _digest(dataset.x_train, dataset.y_train)
         held_out = _digest(*(validation or ()), dataset.x_test, dataset.y_test)
         made = describe(dataset, len(validation[0]) if validation else 0)
-        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made)
+        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding)
 
     @staticmethod
     def file(run: RunFolder) -> Path:
         """Where a run folder keeps it."""
         return run.path / "task.json"
+
+    @staticmethod
+    def table_file(run: RunFolder) -> Path:
+        """Where a run folder keeps the encoding of a table."""
+        return run.path / "table.json"
 
     def choices(self) -> dict[str, Any]:
         """The choices `task` and `layout` that it comes from."""
@@ -53,7 +63,7 @@ class Task(NamedTuple):
         }
 
     def write(self, run: RunFolder) -> None:
-        """Keeps it in a run folder, as `task.json`, unless it is there.
+        """Keeps it in a run folder, as `task.json` and, of a table, `table.json`, unless it is there.
 
         **Raises:** as `confirm`; `StorageError` when it cannot be written.
         """
@@ -61,12 +71,18 @@ class Task(NamedTuple):
         if os.path.lexists(file):
             self.confirm(run)
         else:
-            strict_json.write(file, self._asdict())
+            record: dict[str, Any] = {**self._asdict(), "encoding": None}
+            if self.encoding is not None:
+                table = self.encoding.to_json()
+                strict_json.write(self.table_file(run), table, limit=LONGEST_TABLE)
+                record["encoding"] = _digest_of_table(table)
+            strict_json.write(file, record)
 
     def confirm(self, run: RunFolder) -> None:
         """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
         kept = Task.read(run)
-        now = self._replace(made=kept.made, held_out=self.held_out if kept.held_out else None)
+        # What a table was made of it is in the digests.
+        now = self._replace(made=kept.made, held_out=self.held_out if kept.held_out else None, encoding=kept.encoding)
         if kept != now:
             raise InputError(
                 f"{run.path / 'task.json'} is of other examples than the run's data; restore the one or the other."
@@ -76,20 +92,34 @@ class Task(NamedTuple):
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = cls.file(run)
-        record = {"held_out": None, "made": None, **strict_json.read(file)}
+        record = {"held_out": None, "made": None, "encoding": None, **strict_json.read(file)}
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
-        return cls(**record | {"x_shape": tuple(record["x_shape"])})
+        encoding = None if record["encoding"] is None else cls._read_encoding(run, record)
+        return cls(**record | {"x_shape": tuple(record["x_shape"]), "encoding": encoding})
+
+    @classmethod
+    def _read_encoding(cls, run: RunFolder, record: dict[str, Any]) -> TableEncoding:
+        file = cls.table_file(run)
+        table = strict_json.read(file, limit=LONGEST_TABLE)
+        if _digest_of_table(table) != record["encoding"]:
+            raise InputError(f"{file} is not of the run that {cls.file(run)} describes; restore it or train again.")
+        with naming_file(file):
+            return TableEncoding.from_json(table)
 
     def inputs(self, x: Any, layout: str = "auto") -> np.ndarray:
         """Inputs in the dtype of training, converted as `sdebnn.data.as_inputs` does.
 
         **Arguments:**
 
+        - `x`: whatever NumPy makes an array of; where the run was trained on a table also a DataFrame, with the names
+          of its columns, in the user's units.
         - `layout`: that of a run on a file, in which `x` is then too; without one `x` is as a `Dataset` has it.
 
         **Raises:** `InputError` for inputs unlike those of training, for none, and for NaN and infinity.
         """
+        if self.encoding is not None:
+            x, layout = self.encoding.inputs(rows_of(x)), "table"
         try:
             x = x if isinstance(x, np.ndarray) else np.asarray(x)
         except ValueError as error:
@@ -123,6 +153,10 @@ def _digest(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def _digest_of_table(table: dict[str, Any]) -> str:
+    return hashlib.sha256(strict_json.text(table).encode()).hexdigest()
+
+
 def _is_digest(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
@@ -138,6 +172,7 @@ def _is_task(record: dict[str, Any]) -> bool:
         and _is_digest(record["digest"])
         and (record["held_out"] is None or _is_digest(record["held_out"]))
         and isinstance(record["made"], str | None)
+        and (record["encoding"] is None or (len(x_shape) == 1 and _is_digest(record["encoding"])))
         and min(x_shape) >= 1
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
     )

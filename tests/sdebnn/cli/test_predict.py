@@ -15,7 +15,10 @@ from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder
 from sdebnn.training import prediction_file
 
-QUICK = "--epochs 1 --max-steps 3 --batch-size 8 --width 4 --steps 2 --test-samples 3 --drift-widths 2 --accumulate 2"
+QUICK = (
+    "--epochs 1 --max-steps 3 --batch-size 8 --width 4 --steps 2 --test-samples 3 --drift-widths 2 --accumulate 2 "
+    "--scale 0"
+)
 
 
 @pytest.fixture(autouse=True)

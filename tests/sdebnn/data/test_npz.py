@@ -152,8 +152,8 @@ def test_what_is_not_a_npz_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a zip file") as refusal:
         load_npz(tmp_path / "text.npz")
     assert "pickle" not in str(refusal.value)
-    with pytest.raises(InputError, match=r"mine.csv is not a .npz file; save arrays x and y"):
-        load(str(tmp_path / "mine.csv"))
+    with pytest.raises(InputError, match=r"mine\.txt is not a file of data: .*\.npz, \.csv, .* arrays x and y"):
+        load(str(tmp_path / "mine.txt"))
 
 
 @quick

@@ -23,7 +23,7 @@ def saved(tmp_path, table, quick):
         np.savez(path, x=dataset.x_train, y=dataset.y_train, x_test=dataset.x_test, y_test=dataset.y_test)
 
     write(table)
-    return dataclasses.replace(quick, data=str(path)), write
+    return dataclasses.replace(quick, data=str(path), scale=False), write
 
 
 def test_fewer_test_examples_can_be_scored_but_not_others(tmp_path, table, saved, build) -> None:
@@ -230,7 +230,7 @@ def test_a_run_of_before_the_choices_is_read_as_it_was_trained(tmp_path, saved, 
 def test_new_inputs_come_in_the_layout_of_the_file(tmp_path, layout: str, quick, build_seen) -> None:
     x = np.random.default_rng(0).random((12, 2, 5, 6)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(12) % 2)
-    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"), layout=layout)
+    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"), layout=layout, scale=False)
     start_run(build_seen, config, tmp_path / "run")
     prediction_file.predict(build_seen, tmp_path / "run", x[:3])
     expected = x[:3].transpose(0, 2, 3, 1) if layout == "channels_first" else x[:3].reshape(3, -1)
@@ -263,7 +263,7 @@ def test_one_posterior_sample_says_nothing_of_ignorance(tmp_path, saved, build) 
 def test_a_run_of_version_0_1_finds_its_test_examples_in_the_order_of_the_file(tmp_path, quick, build) -> None:
     x = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
-    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"))
+    config = dataclasses.replace(quick, data=str(tmp_path / "mine.npz"), scale=False)
     start_run(build, config, tmp_path / "run")
     restored = restore(build, tmp_path / "run")
     assert (np.diff([np.flatnonzero((x == row).all(1))[0] for row in restored.dataset.x_test]) < 0).any()

@@ -21,6 +21,14 @@ class DataChoices(Choices):
         "what the inputs of a file are: auto, by their shape; table, rows to which more dimensions are flattened; "
         "images (n, h, w) or (n, h, w, c); channels_first, images (n, c, h, w)",
     )
+    target: str = choice(
+        "", "the column of a csv, tsv or parquet file that is to be predicted; several are joined by commas"
+    )
+    scale: bool = choice(
+        True,
+        "whether a table of your own is standardised inside the run, by its training examples; predictions come in the "
+        "units of the file all the same",
+    )
     augmentation: Literal["none", "crop", "crop_flip"] = choice(
         "none",
         "random changes to training images: crop moves them by up to 4 pixels (2 below 32 pixels a side), the border "

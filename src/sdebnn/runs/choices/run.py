@@ -11,7 +11,11 @@ from sdebnn.runs.choices.choice import Choices, choice
 class RunChoices(Choices):
     """The run."""
 
-    data: str = choice("digits", "data set: a name or a path to an .npz file with x and y")
+    data: str = choice(
+        "digits",
+        "data set: a name, or the path of a table (.csv, .tsv, .parquet, with --target) or of an .npz file with x "
+        "and y",
+    )
     model: Literal[
         "sdebnn",
         "odenet",

@@ -1,0 +1,99 @@
+"""Tables in files: csv and tsv, whose first line names the columns, and parquet.
+
+They are read by polars, which is one library for all three, takes the type of a column from all of its rows, and needs
+no other one for parquet.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdebnn.data.frames import refuse_twice
+from sdebnn.errors import InputError
+from sdebnn.extras import require
+from sdebnn.machine import physical_memory
+from sdebnn.storage import reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+# What stands for a missing value in the files of other programs.
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?"]
+HEADER = 2**20  # bytes
+# A file and what is made of it: columns, numbers in double precision, and what the network takes.
+COPIES = 3
+
+
+def read_table(path: Path) -> "pl.DataFrame":
+    """The table in a file that ends in .csv, .tsv or .parquet.
+
+    In a csv values are separated by commas, semicolons or tabs, whichever its first line has most; empty fields and
+    `NA`, `NaN`, `NULL`, `None`, `?` and their like are missing values.
+
+    **Raises:** `InputError` when polars is not installed; when the file is missing or no such table, has two columns of
+    one name, or is larger than the memory of the machine can hold.
+    """
+    require(f"Reading {path.suffix} files", "tables")
+    import polars as pl
+
+    with reading(path) as file:
+        start = file.read(HEADER)
+        size = file.seek(0, io.SEEK_END)
+    _refuse_too_large(path, size)
+    try:
+        if path.suffix == ".parquet":
+            rows, columns = _size_of_parquet(path)
+            _refuse_too_large(path, 8 * rows * columns)
+            table = pl.read_parquet(path, glob=False, hive_partitioning=False)
+        else:
+            table = pl.read_csv(
+                path,
+                separator=_separator(path, start),
+                null_values=MISSING,
+                infer_schema_length=None,
+                try_parse_dates=True,
+                glob=False,
+            )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"{path} cannot be read as a table of type {path.suffix} ({reason}); write it again, with the names of the "
+            "columns in the first line and as many values in each other one."
+        ) from None
+    if not table.height:
+        raise InputError(f"{path} has no rows; give at least one below the names of the columns.")
+    return table
+
+
+def _separator(path: Path, start: bytes) -> str:
+    """What separates the values of a csv. **Raises:** `InputError` where its first line names no columns."""
+    line = start.lstrip(b"\xef\xbb\xbf").partition(b"\n")[0]
+    if not line.strip() or b"\0" in start:
+        raise InputError(
+            f"{path} is {'not text' if line.strip() else 'empty'}; give a csv that begins with a line of names."
+        )
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None
+    separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=text.count)
+    refuse_twice(next(csv.reader(io.StringIO(text), delimiter=separator)), str(path))
+    return separator
+
+
+def _size_of_parquet(path: Path) -> tuple[int, int]:
+    import polars as pl
+
+    table = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    return table.select(pl.len()).collect().item(), len(table.collect_schema())
+
+
+def _refuse_too_large(path: Path, size: int) -> None:
+    memory = physical_memory()
+    if memory is not None and COPIES * size > memory:
+        raise InputError(
+            f"{path} has {size / 2**30:.3g} GiB, and this machine has {memory / 2**30:.3g} GiB of memory, of which a "
+            f"table takes about {COPIES} times its size; take a sample of its rows, or fewer columns."
+        )

@@ -1,0 +1,152 @@
+"""Tables in files."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sdebnn import extras
+from sdebnn.data import load, read_inputs, read_table, tables
+from sdebnn.errors import InputError
+
+CSV = "size,town,price\n" + "".join(f"{size},{'Bonn' if size % 3 else 'Trier'},{size * 1.5}\n" for size in range(30))
+
+
+@pytest.fixture
+def sales(tmp_path: Path) -> Path:
+    """A csv of 30 sales."""
+    path = tmp_path / "sales.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_a_csv_is_a_data_set_by_its_target(sales: Path) -> None:
+    dataset = load(sales, target="price", scale=True)
+    assert (dataset.name, dataset.task) == ("sales", "regression")
+    assert dataset.encoding is not None
+    assert dataset.encoding.input_names == ("size", "town=Bonn", "town=Trier")
+    assert dataset.encoding.target_names == ("price",)
+    assert load(sales, target="town", scale=True).encoding.labels == ("Bonn", "Trier")  # type: ignore[union-attr]
+    several = load(sales, target="price, size", task="regression", scale=True)
+    assert several.y_train.shape == (20, 2)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_every_kind_of_table_gives_the_same_numbers(suffix: str, sales: Path) -> None:
+    table, path = read_table(sales), sales.with_name(f"same{suffix}")
+    if suffix == ".parquet":
+        table.write_parquet(path)
+    else:
+        table.write_csv(path, separator="\t" if suffix == ".tsv" else ";")
+    np.testing.assert_array_equal(
+        load(path, target="price", scale=True).x_train, load(sales, target="price", scale=True).x_train
+    )
+    assert read_inputs(path).equals(table)
+
+
+def test_what_other_programs_write_for_missing_values_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "gaps.csv"
+    path.write_text("a,b\n1.5,x\nNA,y\nNaN,?\n,\nnull,#N/A\n2,N/A\n")
+    table = read_table(path)
+    assert table["a"].to_list() == [1.5, None, None, None, None, 2.0]
+    assert table["b"].to_list() == ["x", "y", None, None, None, None]
+
+
+def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "late.csv"
+    path.write_text("a\n" + "1\n" * 5000 + "2.5\n")
+    assert read_table(path)["a"][-1] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty; give a csv"),
+        (b"\n\n", "is empty; give a csv"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'", "is not text"),
+        ("größe,b\n1,2\n".encode("latin-1"), "not text in UTF-8"),
+        (b"a,b\n1,\xe9\n", "cannot be read as a table of type .csv .*utf-8"),
+        (b"a,b\n1,2,3\n", "cannot be read as a table"),
+        (b"price,price\n1,2\n", "two columns 'price'"),
+        (b"a,b\n", "has no rows"),
+        (b"a,price\n1,2.5\n2,3.5\n", "has 2 rows, of which a third"),
+        (b"day,price\n2024-01-02,2.5\n2024-01-03,3.5\n2024-01-04,1.5\n", "Column 'day' of the table holds dates"),
+        (b"a,price\n1,2.5\ninf,3.5\n3,1.5\n4,2.5\n", "'a' has 1 infinite values"),
+        (b"a,price\n1,2.5\n2,x\n3,1.5\n4,2.5\n", "The target 'price' holds text"),
+        (b"a,cost\n1,2.5\n2,2\n3,1.5\n", r"bad\.csv cannot be used: The table has no column 'price'"),
+    ],
+)
+def test_a_csv_that_is_none_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as refusal:
+        load(path, target="price", task="regression", scale=True)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.parquet"
+    path.write_text(CSV)
+    with pytest.raises(InputError, match=r"bad\.parquet cannot be read as a table of type \.parquet"):
+        read_table(path)
+    with pytest.raises(InputError, match=r"none\.parquet can't be read"):
+        read_table(tmp_path / "none.parquet")
+
+
+def test_a_table_that_does_not_fit_into_memory_is_refused_with_its_size(
+    tmp_path: Path, sales: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "huge.csv"
+    path.write_text("a,price\n")
+    with path.open("r+b") as file:
+        # A hole, which takes no room on the disk.
+        file.truncate(2**42)
+    with pytest.raises(InputError, match=r"huge\.csv has 4\.1e\+03 GiB, and this machine has .* GiB of memory"):
+        read_table(path)
+    packed = tmp_path / "packed.parquet"
+    pl.DataFrame({"a": np.zeros(100_000)}).write_parquet(packed)
+    monkeypatch.setattr(tables, "physical_memory", lambda: 2_000_000)
+    assert packed.stat().st_size < 100_000
+    with pytest.raises(InputError, match=r"packed\.parquet has 0\.000745 GiB"):
+        read_table(packed)
+    read_table(sales)
+    monkeypatch.setattr(tables, "physical_memory", lambda: None)
+    read_table(packed)
+
+
+def test_what_does_not_fit_a_table_or_a_target_is_refused(tmp_path: Path, sales: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.ones((4, 2)), y=np.arange(4) % 2)
+    for name, choices, says in (
+        (sales, {}, "has the columns 'size', 'town', 'price'; say which of them is to be predicted"),
+        (sales, {"target": "prize"}, r"no column 'prize' to predict \(did you mean 'price'\?\)"),
+        (sales, {"target": "price", "layout": "images"}, "layout='images' does not fit"),
+        (tmp_path / "mine.npz", {"target": "y"}, "target='y' does not fit"),
+        ("digits", {"target": "label"}, "target='label' does not fit digits"),
+    ):
+        with pytest.raises(InputError, match=says):
+            load(name, **choices)
+
+
+def test_without_polars_its_extra_is_named(sales: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "_found", lambda name: name != "polars")
+    with pytest.raises(InputError, match=r"Reading \.csv files needs polars, .*sdebnn\[tables"):
+        read_table(sales)
+
+
+def test_rows_of_an_npz_are_standardised_where_that_is_chosen(tmp_path: Path) -> None:
+    path, rng = tmp_path / "mine.npz", np.random.default_rng(0)
+    x = rng.normal(100, 20, size=(30, 2))
+    np.savez(path, x=np.where(x > 140, np.nan, x), y=np.array(["b", "a", "c"] * 10))
+    dataset = load(path, scale=True)
+    assert dataset.encoding is not None
+    assert dataset.encoding.labels == ("a", "b", "c")
+    np.testing.assert_allclose(dataset.x_train[:, :2].mean(axis=0), 0, atol=0.1)
+    np.savez(path, x=x, y=x[:, 0], x_test=x[:3], y_test=x[:3, 0])
+    assert load(path, scale=True).y_test.shape == (3, 1)
+    assert load(path).encoding is None
+    np.savez(path, x=x, y=np.arange(30))
+    with pytest.raises(InputError, match=r"mine\.npz cannot be used: The target 'y' has 30 different whole numbers"):
+        load(path, scale=True)
+    np.savez(path, x=rng.integers(0, 256, size=(30, 4, 4)), y=np.arange(30) % 3)
+    assert load(path, scale=True).encoding is None
