@@ -101,7 +101,7 @@ def test_text_is_never_written_as_a_formula(text: str, tmp_path: Path) -> None:
 
 
 def test_a_run_says_what_it_made_of_the_columns(folder, tmp_path, capsys) -> None:
-    SALES.write_csv(tmp_path / "sales.csv")
+    SALES.with_columns(price=PRICE / 1e8).write_csv(tmp_path / "sales.csv")
     flags = ["--data", str(tmp_path / "sales.csv"), "--target", "price", "--output", str(tmp_path / "run")]
     with pytest.warns(UserWarning, match="not standardised") as warned:
         assert main(["train", *flags, *QUICK.split(), "--max-steps", "1", "--scale", "0"]) == 0
