@@ -1,9 +1,30 @@
 """Infinitely deep Bayesian neural networks: weights follow a stochastic differential equation through depth.
 
-`sdebnn.brax` is the framework in JAX; `sdebnn.data`, `sdebnn.metrics`, `sdebnn.plots` and `sdebnn.runs` are numpy in,
-numpy out. Importing `sdebnn` alone imports neither JAX nor PyTorch.
+`sdebnn.load` reads what a run has learned and predicts; `sdebnn.brax` is the framework in JAX, `sdebnn.torchbnn` in
+PyTorch; `sdebnn.data`, `sdebnn.metrics`, `sdebnn.plots` and `sdebnn.runs` are numpy in, numpy out. Importing `sdebnn`
+alone imports neither JAX nor PyTorch.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from sdebnn import moved as moved
 
+if TYPE_CHECKING:
+    from sdebnn.posterior import load
+
 __version__ = "0.1.0"
+
+_FOUND_IN = {"load": "sdebnn.posterior"}
+
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FOUND_IN:
+        return getattr(importlib.import_module(_FOUND_IN[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

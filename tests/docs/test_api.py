@@ -16,7 +16,8 @@ COMMAND = "sdebnn.cli"
 
 
 def packages() -> list[str]:
-    folders = [ROOT / "src" / "jaxsde", *(folder for folder in (ROOT / "src" / "sdebnn").iterdir() if folder.is_dir())]
+    tops = (ROOT / "src" / "jaxsde", ROOT / "src" / "sdebnn")
+    folders = [*tops, *(folder for folder in (ROOT / "src" / "sdebnn").iterdir() if folder.is_dir())]
     of_names = [folder for folder in folders if "__all__ = " in _text(folder / "__init__.py")]
     return [".".join(folder.relative_to(ROOT / "src").parts) for folder in of_names]
 

@@ -3,22 +3,33 @@
 from sdebnn.errors import Stopped
 from sdebnn.training import prediction_file
 from sdebnn.training.callbacks import Callback, Training
-from sdebnn.training.learner import Learner, WeightPaths
+from sdebnn.training.learner import Learner, Predictive, WeightPaths
 from sdebnn.training.loop import Fitted, fit
+from sdebnn.training.plain_network import PlainNetwork
+from sdebnn.training.posterior import Posterior, load_posterior
+from sdebnn.training.prediction import LabelPrediction, Prediction, TargetPrediction, Uncertainty
 from sdebnn.training.predictions import class_probabilities, sample_probabilities
 from sdebnn.training.run import Restored, Run, restore, resume_run, start_run
 
 __all__ = [
     "Callback",
     "Fitted",
+    "LabelPrediction",
     "Learner",
+    "PlainNetwork",
+    "Posterior",
+    "Prediction",
+    "Predictive",
     "Restored",
     "Run",
     "Stopped",
+    "TargetPrediction",
     "Training",
+    "Uncertainty",
     "WeightPaths",
     "class_probabilities",
     "fit",
+    "load_posterior",
     "prediction_file",
     "restore",
     "resume_run",

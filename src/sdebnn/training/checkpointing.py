@@ -47,6 +47,13 @@ def load_state(run: RunFolder, config: TrainConfig, learner: Learner, total_step
     choices or data than the run's.
     """
     if not checkpoint.find(run.checkpoints):
+        best = checkpoint.find(run.checkpoints, "best")
+        # Of a run that was killed early it has a score; of a posterior that was saved alone it has none.
+        if best and "nll" not in checkpoint.load(best[-1])[1]:
+            raise InputError(
+                f"{run.path} holds a posterior that was saved by itself: it predicts, and has nothing of the training "
+                "that could go on; start another run."
+            )
         return None
     path = checkpoint.latest(run.checkpoints)
     state, meta = checkpoint.load(path)
@@ -83,9 +90,18 @@ def save_if_best(run: RunFolder, config: TrainConfig, learner: Learner, step: in
         if best <= nll:
             return None
     meta = {"step": step, "nll": nll, **_origin(run, config)}
-    path = checkpoint.save(run.checkpoints, f"best-{step:08d}", _average(learner.state()), meta)
+    path = checkpoint.save(run.checkpoints, f"best-{step:08d}", average_of(learner.state()), meta)
     checkpoint.prune(run.checkpoints, "best", keep=1)
     return path
+
+
+def save_average(run: RunFolder, config: TrainConfig, learner: Learner) -> Path:
+    """Writes the averaged parameters alone, as the checkpoint that makes predictions; training cannot go on from them.
+    Returns what `checkpoint.load` takes.
+
+    **Raises:** `StorageError`.
+    """
+    return checkpoint.save(run.checkpoints, "best-00000000", average_of(learner.state()), _origin(run, config))
 
 
 def load_average(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
@@ -100,14 +116,15 @@ def load_average(run: RunFolder, config: TrainConfig, learner: Learner) -> None:
     kind = "best" if checkpoint.find(run.checkpoints, "best") else "step"
     path = checkpoint.latest(run.checkpoints, kind)
     arrays, meta = checkpoint.load(path)
-    average = _average(arrays)
+    average = average_of(arrays)
     with naming_file(path):
         _refuse_another_origin(meta, _origin(run, config))
         _refuse_not_finite(average)
         learner.load_average(average)
 
 
-def _average(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def average_of(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The averaged parameters of a state of `Learner.state`, which predictions use."""
     return {name: array for name, array in state.items() if name.startswith(AVERAGE)}
 
 

@@ -1,10 +1,11 @@
 """What the training loop needs of a framework."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, SupportsFloat, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 
 class WeightPaths(NamedTuple):
@@ -20,14 +21,59 @@ class WeightPaths(NamedTuple):
 
 
 @runtime_checkable
-class Learner(Protocol):
+class Predictive(Protocol):
+    """Posterior samples of a network, and what their likelihood says."""
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        """The outputs of the run's `test_samples` posterior samples, the same ones at each call, for inputs `x`."""
+
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
+    ) -> np.ndarray | None:
+        """What the likelihood says under the averaged parameters, for each posterior sample's outputs: of the method
+        `log_prob` (samples, n), of `mean`, `sample`, `variance` and `cdf` (samples, n, d). `None` where it has no such
+        method.
+
+        **Arguments:**
+
+        - `targets`: (n, d), or labels (n,), for the methods that take them.
+        - `seed`: from 0 to 2^32 - 1; draws are the same ones at each call with the same seed.
+        """
+
+
+@runtime_checkable
+class DrawnNetworks(Predictive, Protocol):
+    """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
+
+    def export(
+        self,
+        path: Path,
+        example: Float32[np.ndarray, "1 ..."],
+        shift: Float[np.ndarray, " d"],
+        scale: Float[np.ndarray, " d"],
+    ) -> None:
+        """Writes the first network to a file: shift + scale * what the likelihood expects of its outputs.
+
+        **Arguments:**
+
+        - `path`: its suffix says the format.
+        - `example`: of the inputs, whose numbers do not matter.
+        - `shift`, `scale`: of the user's units.
+
+        **Raises:** `InputError` for another suffix, and for a format whose packages are missing; `StorageError`.
+        """
+
+
+@runtime_checkable
+class Learner(Predictive, Protocol):
     """A network in training. It holds the parameters, their running average, which predictions use, and the optimiser's
     state. All of its randomness is drawn from the run's seed and the number of the gradient step.
 
     Several processes may train together, each with a learner that takes its share of every batch.
 
     A learner may have `by_choices`: whether the run's choices alone describe its network, as they do for those of
-    `build_learner`.
+    `build_learner`. It may have `drawn_networks()`: the same posterior samples as `DrawnNetworks`, or `None` for a
+    network that cannot be drawn before its inputs are known; and `draw_network(seed)`: one more, alone.
     """
 
     rank: int
@@ -65,21 +111,6 @@ class Learner(Protocol):
 
     def load_average(self, average: Mapping[str, np.ndarray]) -> None:
         """Takes averaged parameters, named as in `state`. **Raises:** `InputError` when they are of another model."""
-
-    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        """The outputs of the run's `test_samples` posterior samples, the same ones at each call, for inputs `x`."""
-
-    def of_likelihood(
-        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
-    ) -> np.ndarray | None:
-        """What the likelihood says under the averaged parameters, for each posterior sample's outputs: of the method
-        `log_prob` (samples, n), of `mean`, `sample`, `variance` and `cdf` (samples, n, d); draws are the same ones at
-        each call. `None` where it has no such method.
-
-        **Arguments:**
-
-        - `targets`: (n, d), or labels (n,), for the methods that take them.
-        """
 
     def memory(self) -> float:
         """The most memory that the framework has held so far, in MiB: of its device, or of the process."""

@@ -12,7 +12,7 @@ from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.runs import TrainConfig
-from sdebnn.training.learner import Learner
+from sdebnn.training.learner import Predictive
 
 # From all posterior samples together, for an interval or a variance that the likelihood cannot tell.
 DRAWS = 1000
@@ -71,30 +71,30 @@ def class_probabilities(outputs: Float[np.ndarray, "samples n c"]) -> Float[np.n
 
 
 def sample_probabilities(
-    learner: Learner, outputs: Float[np.ndarray, "samples n o"]
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"]
 ) -> Float[np.ndarray, "samples n classes"]:
     """The probabilities that the likelihood gives to the classes, for the outputs of each posterior sample."""
-    probabilities = _doubles(learner.of_likelihood("mean", outputs))
+    probabilities = doubles(learner.of_likelihood("mean", outputs))
     sums = probabilities.sum(axis=-1, keepdims=True)
     # What single precision rounded off; sums that are no such thing are refused where probabilities are used.
     return probabilities / np.where(np.abs(sums - 1) <= ROW_SUM_TOLERANCE, sums, 1.0)
 
 
 def target_moments(
-    learner: Learner, outputs: Float[np.ndarray, "samples n o"]
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"]
 ) -> tuple[Float[np.ndarray, "samples n d"], Float[np.ndarray, "samples n d"]]:
     """Mean and variance of the targets for the outputs of each posterior sample. The variance is that of draws where
     the likelihood has no `variance`.
     """
-    means = _doubles(learner.of_likelihood("mean", outputs))
+    means = doubles(learner.of_likelihood("mean", outputs))
     variances = learner.of_likelihood("variance", outputs)
     if variances is None:
-        variances = np.mean((_draws(learner, outputs) - means[:, None]) ** 2, axis=1)
-    return means, _doubles(variances)
+        variances = np.mean((likelihood_draws(learner, outputs) - means[:, None]) ** 2, axis=1)
+    return means, doubles(variances)
 
 
 def report(
-    learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any, encoding: TableEncoding | None = None
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Any, encoding: TableEncoding | None = None
 ) -> dict[str, float]:
     """Scores of the averaged prediction of several posterior samples, under the learner's likelihood.
 
@@ -108,12 +108,12 @@ def report(
     `metrics.predictive_report`, of which `log_likelihood` alone where the likelihood's mean is no (n, d) as the targets
     are.
     """
-    log_probs = metrics.mixture_log_probs(_doubles(learner.of_likelihood("log_prob", outputs, y)))
+    log_probs = metrics.mixture_log_probs(doubles(learner.of_likelihood("log_prob", outputs, y)))
     if y.ndim == 1:
         scores = metrics.classification_report(y, sample_probabilities(learner, outputs).mean(axis=0))
         # From logarithms: in single precision probabilities below e^-103 are zero.
         return scores | {"nll": float(0.0 - np.mean(np.maximum(log_probs, np.log(np.finfo(np.float64).tiny))))}
-    means = _doubles(learner.of_likelihood("mean", outputs))
+    means = doubles(learner.of_likelihood("mean", outputs))
     inside = _inside(learner, outputs, y) if means.shape[1:] == y.shape else None
     if encoding is not None and (std := encoding.target_std) is not None:
         # The density of a number in other units.
@@ -125,28 +125,34 @@ def report(
     return metrics.predictive_report(y, log_probs, means, inside)
 
 
-def _inside(learner: Learner, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:
+def _inside(learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:
     """Whether each target lies in the central 95 % interval of its prediction."""
     cdf = learner.of_likelihood("cdf", outputs, y)
     if cdf is not None:
-        return metrics.in_central_interval(_doubles(cdf).mean(axis=0))
+        return metrics.in_central_interval(doubles(cdf).mean(axis=0))
     parts = []
     for start in range(0, len(y), CHUNK):
         part = slice(start, start + CHUNK)
-        draws = _draws(learner, outputs[:, part]).reshape(-1, *y[part].shape)
+        draws = likelihood_draws(learner, outputs[:, part]).reshape(-1, *y[part].shape)
         low, high = np.quantile(draws, (0.025, 0.975), axis=0, method="inverted_cdf")
         parts.append((low <= y[part]) & (y[part] <= high))
     return np.concatenate(parts)
 
 
-def _draws(learner: Learner, outputs: Float[np.ndarray, "samples n o"]) -> Float[np.ndarray, "samples draws n d"]:
+def likelihood_draws(
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"]
+) -> Float[np.ndarray, "samples draws n d"]:
+    """Targets that the likelihood draws for the outputs of each posterior sample: `DRAWS` or a few more for each
+    example from all samples together, the same ones at each call.
+    """
     samples, examples, _ = outputs.shape
     draws = math.ceil(DRAWS / samples)
-    drawn = _doubles(learner.of_likelihood("sample", np.tile(outputs, (1, draws, 1))))
+    drawn = doubles(learner.of_likelihood("sample", np.tile(outputs, (1, draws, 1))))
     return drawn.reshape(samples, draws, examples, -1)
 
 
-def _doubles(values: np.ndarray | None) -> Float[np.ndarray, "..."]:
+def doubles(values: np.ndarray | None) -> Float[np.ndarray, "..."]:
+    """What a likelihood said, in double precision. **Raises:** `InputError` where it has no such method."""
     if values is None:
         raise InputError(
             "The likelihood lacks a method that predictions need; see sdebnn.training.likelihood_protocol."

@@ -76,6 +76,32 @@ class BayesianLayer(NamedTuple):
     apply: Callable[..., tuple[Any, Float[Array, ""]]]
 
 
+class DrawnFirstLayer(BayesianLayer):
+    """A `BayesianLayer` whose weights can be drawn before its inputs are known, so that many calls share one draw: with
+    `drawn = draw(params, rng)`, `run(params, drawn, inputs)` gives the outputs of `apply(params, inputs, rng=rng)`, to
+    rounding.
+    """
+
+    draw: Callable[[Params, PRNGKeyArray], Any]
+    run: Callable[[Params, Any, Any], Any]
+
+    def __new__(
+        cls,
+        init: Init,
+        apply: Callable[..., Any],
+        draw: Callable[[Params, PRNGKeyArray], Any],
+        run: Callable[[Params, Any, Any], Any],
+    ) -> "DrawnFirstLayer":
+        layer = super().__new__(cls, init, apply)
+        layer.draw, layer.run = draw, run
+        return layer
+
+
+def draw_first(layer: tuple[Init, Any], params: Params, rng: PRNGKeyArray) -> Any:
+    """The weights that a layer draws by `rng`, or `rng` itself where it draws them when it sees its inputs."""
+    return layer.draw(params, rng) if isinstance(layer, DrawnFirstLayer) else rng
+
+
 def as_layer(given: Any, called: str) -> Layer:
     """A deterministic (init, apply) pair, whose `apply` may be called with the depth `t`, whether it takes it or not.
 
@@ -200,23 +226,44 @@ def bnn_serial(*layers: tuple[Init, Callable[..., Any]]) -> BayesianLayer:
 
     def apply(params: list[Params], inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
         kls = []
-        keys = jax.random.split(derive_key(rng, "sdebnn.bnn_serial"), len(layers))
-        if len(params) != len(layers):
-            raise InputError(f"bnn_serial got parameters of {len(params)} layers and has {len(layers)}.")
-        for number, (key, layer, layer_params) in enumerate(zip(keys, layers, params, strict=True)):
-            called = f"Layer {number} of bnn_serial"
+        for number, (key, layer, layer_params) in enumerate(zip(keys_of(rng), layers, checked(params), strict=True)):
             outputs = layer[1](layer_params, inputs, rng=key, **kwargs)
-            if isinstance(layer, BayesianLayer):
-                outputs = with_kl(outputs, called)
-            # By identity, as stax.FanOut gives one pair twice.
-            pairs = {id(x): x for x in jax.tree.leaves(outputs, is_leaf=_is_output) if _is_output(x)}
-            kls += [pair.kl for pair in pairs.values()]
-            inputs = jax.tree.map(lambda x: x.outputs if _is_output(x) else x, outputs, is_leaf=_is_output)
-            without_kl(inputs, called)
+            inputs, layer_kls = _apart(outputs, layer, f"Layer {number} of bnn_serial")
+            kls += layer_kls
         dtype = widest(jnp.float32, *(jnp.result_type(kl) for kl in kls))
         return Output(inputs, sum((jnp.asarray(kl, dtype) for kl in kls), jnp.zeros((), dtype)))
 
-    return BayesianLayer(init, apply)
+    def draw(params: list[Params], rng: PRNGKeyArray) -> list[Any]:
+        return [draw_first(*given) for given in zip(layers, checked(params), keys_of(rng), strict=True)]
+
+    def run(params: list[Params], drawn: list[Any], inputs: Any) -> Any:
+        for number, (layer, layer_params, of_layer) in enumerate(zip(layers, checked(params), drawn, strict=True)):
+            if isinstance(layer, DrawnFirstLayer):
+                inputs = layer.run(layer_params, of_layer, inputs)
+            else:
+                outputs = layer[1](layer_params, inputs, rng=of_layer)
+                inputs = _apart(outputs, layer, f"Layer {number} of bnn_serial")[0]
+        return inputs
+
+    def keys_of(rng: PRNGKeyArray) -> Any:
+        return jax.random.split(derive_key(rng, "sdebnn.bnn_serial"), len(layers))
+
+    def checked(params: list[Params]) -> list[Params]:
+        if len(params) != len(layers):
+            raise InputError(f"bnn_serial got parameters of {len(params)} layers and has {len(layers)}.")
+        return params
+
+    return DrawnFirstLayer(init, apply, draw, run)
+
+
+def _apart(outputs: Any, layer: tuple[Init, Any], called: str) -> tuple[Any, list[Any]]:
+    """The outputs of a layer, and every KL that is among them."""
+    if isinstance(layer, BayesianLayer):
+        outputs = with_kl(outputs, called)
+    # By identity, as stax.FanOut gives one pair twice.
+    pairs = {id(x): x for x in jax.tree.leaves(outputs, is_leaf=_is_output) if _is_output(x)}
+    inputs = jax.tree.map(lambda x: x.outputs if _is_output(x) else x, outputs, is_leaf=_is_output)
+    return without_kl(inputs, called), [pair.kl for pair in pairs.values()]
 
 
 def widest(*dtypes: Any) -> Any:

@@ -28,6 +28,7 @@ from sdebnn.brax.learning.devices import (
     most_that_share,
     offer,
 )
+from sdebnn.brax.learning.drawn_networks import DrawnNetworks
 from sdebnn.brax.learning.model import Model, build_model, of_the_network
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.learning.objective import objective
@@ -43,7 +44,7 @@ from sdebnn.training.memory import process_memory
 from sdebnn.training.predictions import check_class_weights, class_weights
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
-INIT, STEP, EVALUATE, DRAW, OBSERVE = range(5)
+INIT, STEP, EVALUATE, DRAW, OBSERVE, PLAIN = range(6)
 
 
 class TrainState(NamedTuple):
@@ -151,8 +152,18 @@ class JaxLearner:
         check_outputs(outputs.shape[1:], (len(x), number_of_outputs(self.model.likelihood)))
         return outputs
 
+    def drawn_networks(self) -> DrawnNetworks:
+        refuse_fork()
+        keys = jax.random.split(jax.random.fold_in(self._rng, EVALUATE), self.config.test_samples)
+        return DrawnNetworks(self.model, self.params, keys, self.of_likelihood, self.by_choices)
+
+    def draw_network(self, seed: int) -> DrawnNetworks:
+        refuse_fork()
+        key = jax.random.fold_in(jax.random.fold_in(self._rng, PLAIN), np.uint32(seed))
+        return DrawnNetworks(self.model, self.params, key[None], self.of_likelihood, self.by_choices)
+
     def of_likelihood(
-        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
     ) -> np.ndarray | None:
         of_examples = getattr(self.model.likelihood, method, None)
         if of_examples is None:
@@ -161,7 +172,8 @@ class JaxLearner:
         rest = () if targets is None else (jnp.asarray(targets),)
         for sample, of_sample in enumerate(jnp.asarray(outputs)):
             if method == "sample":
-                rest = (jax.random.fold_in(jax.random.fold_in(self._rng, OBSERVE), sample),)
+                key = jax.random.fold_in(jax.random.fold_in(self._rng, OBSERVE), sample)
+                rest = (jax.random.fold_in(key, np.uint32(seed)) if seed else key,)
             found.append(np.asarray(of_examples(params, of_sample, *rest)))
         return np.stack(found)
 

@@ -77,7 +77,7 @@ class Model(NamedTuple):
 
         def sample(params: Params, x: Any, rng: PRNGKeyArray) -> Float[np.ndarray, "samples n o"]:
             params = devices.place(mesh, params)
-            batch = math.ceil(_batch_size(len(x)) / mesh.size) * mesh.size
+            batch = math.ceil(batch_size(len(x)) / mesh.size) * mesh.size
             outputs = []
             for start in range(0, len(x), batch):
                 part = to_float(x[start : start + batch])
@@ -136,5 +136,8 @@ def _evaluate_abstractly(model: Model, examples: int) -> None:
         raise InputError(f"The network cannot be evaluated: {error}") from error
 
 
-def _batch_size(inputs: int) -> int:
+def batch_size(inputs: int) -> int:
+    """How many of so many inputs go through the network at once, the last ones being filled up: one of a few numbers,
+    for each of which the network is compiled.
+    """
     return min(BATCH, max(FEWEST, 2 ** (inputs - 1).bit_length()))

@@ -95,7 +95,8 @@ def _fx(config: TrainConfig, images: bool) -> Layer:
     def apply(params: Any, inputs: Any, **kwargs: Any) -> Any:
         return network(inputs.shape)[1](params, inputs, **kwargs)
 
-    def network(shape: Shape) -> Any:
+    # An export has a symbol for the number of examples.
+    def network(shape: tuple[Any, ...]) -> Any:
         layer = diffeq_layers.conv if images else diffeq_layers.dense
         activation = diffeq_layers.Activation(config.activation)
         width, channels = config.width, int(shape[-1])

@@ -3,12 +3,23 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from jaxsde.brownian.keys import check_key
-from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer, check_params
+from jaxsde.methods import METHODS, named_methods
+from sdebnn.brax.layers.bayesian import (
+    BayesianLayer,
+    DrawnFirstLayer,
+    Init,
+    Output,
+    Params,
+    Shape,
+    as_layer,
+    check_params,
+)
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
 from sdebnn.brax.weights.solver import Solver, as_solver
 from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
@@ -16,6 +27,7 @@ from sdebnn.brax.weights.weight_path import check_method, draw_path
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.errors import InputError
 from sdebnn.kl_estimators import check_estimator
+from sdebnn.priors import Prior
 
 DEPTHS = np.array([0.0, 1.0])
 
@@ -70,11 +82,7 @@ def SDEBNN(
 
     def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
         check_key(rng)
-        check_params("SDEBNN", params, ("w0", "drift"))
-        check_real("f_x of SDEBNN", params["w0"])
-        dtype = precision("SDEBNN", inputs, params)
-        params = as_precision(working(dtype), params)
-        inputs = as_precision(working(dtype), inputs, whole=True)
+        params, inputs, dtype = as_computed(params, inputs)
         field = vector_field(f_x, params["w0"], inputs, rng)
         unravel = ravel_pytree(params["w0"])[1]
         _, xs, kl = draw_path(
@@ -84,4 +92,42 @@ def SDEBNN(
         )  # fmt: skip
         return Output(jax.tree.map(lambda x: x[-1].astype(dtype), xs), kl)
 
-    return BayesianLayer(init, apply)
+    def as_computed(params: Params, inputs: Any) -> tuple[Params, Any, Any]:
+        check_params("SDEBNN", params, ("w0", "drift"))
+        check_real("f_x of SDEBNN", params["w0"])
+        dtype = precision("SDEBNN", inputs, params)
+        return as_precision(working(dtype), params), as_precision(working(dtype), inputs, whole=True), dtype
+
+    def draw(params: Params, rng: PRNGKeyArray) -> Any:
+        params, _, _ = as_computed(params, ())
+        return draw_path(process, params, rng, known_at, steps=solver.steps)[0][:-1], rng
+
+    def run(params: Params, drawn: Any, inputs: Any) -> Any:
+        params, inputs, dtype = as_computed(params, inputs)
+        weights, rng = drawn
+        field = vector_field(f_x, params["w0"], inputs, rng)
+        unravel = ravel_pytree(params["w0"])[1]
+
+        def step(x: Any, here: Any) -> tuple[Any, None]:
+            w, t, h = here
+            return jax.tree.map(lambda x, dx: x + h.astype(x.dtype) * dx, x, field(unravel(w), x, t)), None
+
+        depths = jnp.asarray(known_at[:-1], weights.dtype), jnp.asarray(np.diff(known_at), weights.dtype)
+        x, _ = jax.lax.scan(step, inputs, (weights.astype(working(dtype)), *depths))
+        return jax.tree.map(lambda x: x.astype(dtype), x)
+
+    # Euler's step of the hidden state asks for the weights where steps begin and nowhere else, and never of those of
+    # other inputs: so a path can be drawn once and followed by many. Other methods ask between.
+    if named_methods().get(solver.method) is not METHODS["euler_maruyama"]:
+        return BayesianLayer(init, apply)
+    known_at = step_depths(process.prior, solver.steps)
+    return DrawnFirstLayer(init, apply, draw, run)
+
+
+def step_depths(prior: Prior, steps: int) -> Float[np.ndarray, " depths"]:
+    """The depths from 0 to 1 between which `draw_path` takes one step each."""
+    ends = [
+        np.linspace(section.start, section.end, max(1, round(steps * (section.end - section.start))) + 1)[1:]
+        for section in prior.sections()
+    ]
+    return np.concatenate([[0.0], *ends])

@@ -43,6 +43,19 @@ class BayesianModule(nn.Module):
     and `torch.utils.checkpoint`. Noise is a structure of tensors (a tuple or a dictionary) that these functions know.
     """
 
+    def draw_first(self, *, rng: torch.Generator) -> Any:
+        """What is drawn before any input is known, so that many calls share one draw: with
+        `drawn = module.draw_first(rng=generator)`, `module.run_drawn(x, drawn)` gives the outputs of
+        `module(x, rng=generator)`, to rounding. It is a structure of tensors.
+
+        **Raises:** `InputError` for a module that takes no noise.
+        """
+        return draw_noise(self, rng)
+
+    def run_drawn(self, x: torch.Tensor, drawn: Any) -> torch.Tensor:
+        """The outputs with what `draw_first` drew."""
+        return self(x, noise=drawn)[0]
+
 
 class Serial(nn.Module):
     """Deterministic modules one after the other; depth t is handed to those that take it."""
@@ -99,6 +112,15 @@ class bnn_serial(BayesianModule):
         """The noise of every Bayesian module, in their order."""
         check_generator(rng, "bnn_serial")
         return tuple(draw_noise(layer, rng) for layer in self._bayesian())
+
+    def draw_first(self, *, rng: torch.Generator) -> Any:
+        return tuple(layer.draw_first(rng=rng) for layer in self._bayesian())
+
+    def run_drawn(self, x: torch.Tensor, drawn: Any) -> torch.Tensor:
+        rest = iter(drawn)
+        for layer in _layers(self):
+            x = layer.run_drawn(x, next(rest)) if isinstance(layer, BayesianModule) else layer(x)
+        return x
 
     def _bayesian(self) -> list[BayesianModule]:
         return [layer for layer in _layers(self) if isinstance(layer, BayesianModule)]

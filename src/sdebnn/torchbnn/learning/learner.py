@@ -20,6 +20,7 @@ from sdebnn.torchbnn.layers.precision import check_weights
 from sdebnn.torchbnn.layers.randomness import drawing_from
 from sdebnn.torchbnn.learning import processes
 from sdebnn.torchbnn.learning.arrays import check_names, load_named_arrays, to_named_arrays
+from sdebnn.torchbnn.learning.drawn_networks import DrawnNetworks, draw_networks
 from sdebnn.torchbnn.learning.model import Model, build_model, build_predictor
 from sdebnn.torchbnn.learning.objective import Objective
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
@@ -32,7 +33,7 @@ from sdebnn.training.predictions import check_class_weights, class_weights
 BATCH = 500
 MOMENTS = ("exp_avg", "exp_avg_sq")
 # Generators are seeded from the run's seed and these numbers, so that no two uses of randomness meet.
-STEP, EVALUATE, DRAW, OBSERVE = range(4)
+STEP, EVALUATE, DRAW, OBSERVE, PLAIN = range(5)
 
 
 class TorchLearner:
@@ -155,9 +156,21 @@ class TorchLearner:
                 found[sample, part] = outputs
         return processes.total(found).cpu().numpy()
 
+    def drawn_networks(self) -> DrawnNetworks | None:
+        return self._drawn([self._generator(EVALUATE, sample) for sample in range(self.config.test_samples)])
+
+    def draw_network(self, seed: int) -> DrawnNetworks | None:
+        return self._drawn([self._generator(PLAIN, seed)])
+
+    def _drawn(self, rngs: list[torch.Generator]) -> DrawnNetworks | None:
+        drawn = draw_networks(self.predictor.network, rngs)
+        if drawn is None:
+            return None
+        return DrawnNetworks(self.predictor, drawn, len(rngs), self._inputs, self.of_likelihood, self.by_choices)
+
     @torch.no_grad()
     def of_likelihood(
-        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
     ) -> np.ndarray | None:
         of_examples = getattr(self.predictor.likelihood, method, None)
         if of_examples is None:
@@ -165,7 +178,7 @@ class TorchLearner:
         params, found = dict(self.predictor.likelihood_params.items()), []
         rest: list[Any] = [] if targets is None else [torch.from_numpy(targets).to(self._device)]
         for sample, of_sample in enumerate(torch.from_numpy(outputs).to(self._device)):
-            rng = self._generator(OBSERVE, sample)
+            rng = self._generator(OBSERVE, sample, *([seed] if seed else []))
             if method == "sample":
                 rest = [torch.Generator(self._device).manual_seed(rng.initial_seed())]
             # What draws without a generator draws the same numbers again too, and not those of the program around.

@@ -131,6 +131,24 @@ class SDEBNN(BayesianModule):
         path = WeightPath(self.process, params, self.solver, self.kl_estimator, noise, False, prior)
         return path.at(start, ts)
 
+    def draw_first(self, *, rng: torch.Generator) -> Any:
+        """The weights at the depths where steps begin, (steps, p); with another method than Euler-Maruyama, which asks
+        for them elsewhere too, the noise.
+        """
+        if not self._draws_weights:
+            return super().draw_first(rng=rng)
+        return self.weight_path(torch.tensor(self._steps(), dtype=torch.float64), rng=rng)[:-1]
+
+    def run_drawn(self, x: torch.Tensor, drawn: Any) -> torch.Tensor:
+        if not self._draws_weights:
+            return super().run_drawn(x, drawn)
+        dtype = precision(x, self.parameters(), "SDEBNN")
+        x = x.to(working(dtype))
+        for w, (start, end) in zip(drawn.unbind(), itertools.pairwise(self._steps()), strict=True):
+            # A copy, which f_x may write into.
+            x = x + (end - start) * self._layout.run(self.w0, w.to(x.dtype), x.clone(), depth(start, w))
+        return x.to(dtype)
+
     def get_extra_state(self) -> torch.Tensor:
         """What the parameters were learned with, in a `state_dict`: the numbers of `CHOICES`, and three more that tell
         priors apart, float64, which any file of tensors takes.
@@ -199,6 +217,16 @@ class SDEBNN(BayesianModule):
                 f"SDEBNN got noise of shapes {got}; with fixed steps it takes {list(wanted)}, those of "
                 "draw_noise(rng=rng), and with adaptive ones rng."
             )
+
+    @property
+    def _draws_weights(self) -> bool:
+        return self.solver.method == "euler" and not self.solver.adaptive
+
+    def _steps(self) -> list[float]:
+        """The depths from 0 to 1 between which a step is taken."""
+        sections = self.process.prior.sections()
+        ends = (fixed_depths(section.start, section.end, self.solver.steps)[1:] for section in sections)
+        return [0.0, *itertools.chain(*ends)]
 
     def _noisy_steps(self) -> list[float]:
         """Where the steps on which the weights have noise begin, and the last of them ends."""

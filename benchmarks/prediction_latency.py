@@ -1,0 +1,93 @@
+"""How long does a loaded posterior take for one row of a table, and for ten thousand; and does its memory grow?
+
+    python benchmarks/prediction_latency.py
+
+Networks of default size on a table of 13 columns, of three labels and of one target, in either framework. Times are
+medians after the first call, which compiles.
+"""
+
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from timing import print_conditions, print_rows
+
+import sdebnn
+from sdebnn.data import Dataset
+from sdebnn.frameworks import build_learner
+from sdebnn.runs import TrainConfig
+from sdebnn.training import Posterior
+from sdebnn.training.task import Task
+
+CALLS = 10_000
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(178, 13)).astype(np.float32)
+LABELS = RNG.integers(3, size=178).astype(np.int32)
+TABLES = {
+    "labels": Dataset("labels", "classification", X, LABELS, X, LABELS, 3),
+    "target": Dataset("target", "regression", X, X[:, :1], X, X[:, :1], None),
+}
+MANY = RNG.normal(size=(10_000, 13)).astype(np.float32)
+
+
+def resident() -> float:
+    """MiB of memory that the process holds now."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def milliseconds(call: Callable[[], Any], calls: int) -> np.ndarray:
+    """Of so many calls after a first one."""
+    call()
+    found = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        found.append(1000 * (time.perf_counter() - started))
+    return np.array(found)
+
+
+def measured(framework: str, dataset: Dataset, folder: Path) -> list[str]:
+    """The cells of a row."""
+    # Nothing was learned: the networks are as large as others.
+    config = TrainConfig(framework=framework)
+    Posterior(config, Task.of(dataset), build_learner(config, dataset), build=build_learner).save(folder)
+    started = time.perf_counter()
+    posterior = sdebnn.load(folder)
+    posterior.predict(X[:1])
+    first = time.perf_counter() - started
+    one = milliseconds(lambda: posterior.predict(X[:1]), 100)
+    before = resident()
+    one = milliseconds(lambda: posterior.predict(X[:1]), CALLS)
+    grown = resident() - before
+    many = milliseconds(lambda: posterior.predict(MANY), 5)
+    interval = ""
+    if dataset.num_classes is None:
+        interval = f"{np.median(milliseconds(lambda: posterior.predict(X[:1]).interval(), 50)):.1f}"
+    return [
+        f"{first:.1f}", f"{np.median(one):.2f}", f"{np.percentile(one, 99):.2f}", interval, f"{np.median(many):.0f}",
+        f"{grown:.1f}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    print_conditions("numpy", "jax", "torch")
+    with tempfile.TemporaryDirectory() as made:
+        rows = {
+            f"{name}, {framework}": measured(framework, dataset, Path(made) / f"{framework}-{name}")
+            for framework in ("jax", "torch")
+            for name, dataset in TABLES.items()
+        }
+    columns = (
+        "load, first (s)", "1 row (ms)", "99 % (ms)", "1 row, interval (ms)", "10,000 rows (ms)", "grown (MiB)",
+    )  # fmt: skip
+    print_rows(f"Predictions; memory over {CALLS:,} calls", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32
+
+from jaxsde.forks import refuse_fork
+from sdebnn.brax.layers.bayesian import BayesianLayer, DrawnFirstLayer, Params, draw_first
+from sdebnn.brax.learning.export import export
+from sdebnn.brax.learning.model import Model, batch_size
+from sdebnn.data import to_float
+from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
+
+# Weights that are kept, in bytes. Those of larger networks are drawn anew at each call, a sample at a time.
+MOST = 2**28
+
+
+class DrawnNetworks:
+    """The posterior samples of a model, each a network with weights of its own: the `outputs` of a
+    `sdebnn.training.Learner`, to rounding.
+
+    **Arguments:**
+
+    - `model`, `params`: of the learner; the parameters are the averaged ones.
+    - `keys`: one a posterior sample, as `Model.sampler` takes them.
+    - `of_likelihood`: that of the learner, for likelihoods of a user's own.
+    - `shared`: whether the model is that of a run's choices. Then the compiled programs are those of the posteriors
+      before in this process that had such a model, and what its likelihood says is compiled too.
+    """
+
+    def __init__(
+        self, model: Model, params: Params, keys: Any, of_likelihood: Callable[..., Any], shared: bool
+    ) -> None:
+        programs = (_shared_programs if shared else _programs)(model, len(keys))
+        self._model, self._params, self._samples = model, params, len(keys)
+        self._programs, self._said = programs, programs.said if shared else None
+        self._of_likelihood = of_likelihood
+        self._drawn = programs.draw(params, keys)
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        refuse_fork()
+        outputs = in_batches(lambda x: self._programs.run(self._params, self._drawn, to_float(x)), len(x), (0, x))
+        check_outputs(outputs.shape[1:], (len(x), number_of_outputs(self._model.likelihood)))
+        return outputs
+
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
+    ) -> np.ndarray | None:
+        if self._said is None or method == "sample":
+            return self._of_likelihood(method, outputs, targets, seed=seed)
+        if not hasattr(self._model.likelihood, method):
+            return None
+        said, rest = self._said, () if targets is None else ((0, targets),)
+        return in_batches(lambda *given: said(method, self._params, *given), outputs.shape[1], (1, outputs), *rest)
+
+    def export(
+        self,
+        path: Path,
+        example: Float32[np.ndarray, "1 ..."],
+        shift: Float[np.ndarray, " d"],
+        scale: Float[np.ndarray, " d"],
+    ) -> None:
+        first = jax.tree.map(lambda part: part[0], self._drawn)
+
+        def mean(x: Any) -> Any:
+            outputs = self._programs.run_one(self._params, first, x)
+            return self._model.likelihood.mean(self._params["likelihood"], outputs)
+
+        export(mean, path, example, shift, scale)
+
+
+class _Programs(NamedTuple):
+    """`draw(params, keys)`, `run(params, drawn, x)` and `said(method, params, outputs, *targets)`, compiled; and
+    `run_one(params, drawn, x)`, the outputs of one sample.
+    """
+
+    run_one: Callable[..., Any]
+    draw: Callable[..., Any]
+    run: Callable[..., Any]
+    said: Callable[..., Any]
+
+
+def _programs(model: Model, samples: int) -> _Programs:
+    network = model.predictor
+    keys = jax.ShapeDtypeStruct((samples,), jax.random.key(0).dtype)
+
+    def draw(params: Params, keys: Any) -> Any:
+        return jax.lax.map(lambda key: draw_first(network, params["network"], key), keys)
+
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    drawn = jax.tree.leaves(jax.eval_shape(draw, params, keys))
+    if sum(leaf.size * leaf.dtype.itemsize for leaf in drawn) > MOST:
+        network = BayesianLayer(*network)
+    # Of images a few samples at once would fill the memory; of a table's rows one at a time would be all waiting.
+    together = isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
+
+    def run_one(params: Params, drawn: Any, x: Any) -> Any:
+        if isinstance(network, DrawnFirstLayer):
+            return network.run(params["network"], drawn, x)
+        return network.apply(params["network"], x, rng=drawn)[0]
+
+    def run(params: Params, drawn: Any, x: Any) -> Any:
+        def of_sample(drawn: Any) -> Any:
+            return run_one(params, drawn, x)
+
+        return jax.vmap(of_sample)(drawn) if together else jax.lax.map(of_sample, drawn)
+
+    def said(method: str, params: Params, outputs: Any, *targets: Any) -> Any:
+        """One call for the examples of all samples."""
+        samples, n, _ = outputs.shape
+        rest = (jnp.broadcast_to(y, (samples, *y.shape)).reshape(samples * n, *y.shape[1:]) for y in targets)
+        found = getattr(model.likelihood, method)(params["likelihood"], outputs.reshape(samples * n, -1), *rest)
+        return found.reshape(samples, n, *found.shape[1:])
+
+    return _Programs(run_one, jax.jit(draw), jax.jit(run), jax.jit(said, static_argnums=0))
+
+
+_shared_programs = functools.lru_cache(maxsize=8)(_programs)
+
+
+def in_batches(function: Callable[..., Any], n: int, *given: tuple[int, Any]) -> np.ndarray:
+    """What `function` says of n examples, which are along the second axis of what it gives: a batch at a time, filled
+    up to one of a few sizes.
+
+    **Arguments:** `given`: what the function takes of the examples, and the axis along which they are.
+    """
+    batch = batch_size(n)
+
+    def of(start: int) -> Iterator[np.ndarray]:
+        for axis, array in given:
+            part = np.asarray(array).take(range(start, min(start + batch, n)), axis)
+            yield np.pad(part, [(0, batch - part.shape[axis] if a == axis else 0) for a in range(part.ndim)], "edge")
+
+    found = [np.asarray(function(*of(start)))[:, : n - start] for start in range(0, n, batch)]
+    return np.concatenate(found, axis=1)
