@@ -72,8 +72,9 @@ class Learner(Predictive, Protocol):
     Several processes may train together, each with a learner that takes its share of every batch.
 
     A learner may have `by_choices`: whether the run's choices alone describe its network, as they do for those of
-    `build_learner`. It may have `drawn_networks()`: the same posterior samples as `DrawnNetworks`, or `None` for a
-    network that cannot be drawn before its inputs are known; and `draw_network(seed)`: one more, alone.
+    `build_learner`. It may have `drawn_networks()`: the same posterior samples with weights that are drawn once, a
+    `Predictive`, or `None` for a network that draws only when it sees its inputs; and `draw_network(seed)`: one more,
+    alone, as `DrawnNetworks`, or `None`.
     """
 
     rank: int

@@ -9,12 +9,39 @@ from jaxtyping import Float
 
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
-from sdebnn.training.learner import Learner, WeightPaths
+from sdebnn.training.learner import DrawnNetworks, Learner, Predictive, WeightPaths
 
 SEEDS = 2**32
 
 
-class Members:
+class SideBySide:
+    """The posterior samples of several as those of one `Predictive`: those of the first, then those of the second.
+
+    **Arguments:**
+
+    - `members`: one at least, each with as many posterior samples.
+    """
+
+    def __init__(self, members: Sequence[Predictive]) -> None:
+        self.members: Sequence[Predictive] = list(members)
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        return np.concatenate([member.outputs(x) for member in self.members])
+
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
+    ) -> np.ndarray | None:
+        parts = np.split(outputs, len(self.members))
+        # A user's own learner may know of no seed.
+        others = {"seed": seed} if seed else {}
+        found = [
+            member.of_likelihood(method, part, targets, **others)
+            for member, part in zip(self.members, parts, strict=True)
+        ]
+        return None if any(part is None for part in found) else np.concatenate(found)  # type: ignore[arg-type]
+
+
+class Members(SideBySide):
     """The `Learner` of several, which are alike but for their seeds and see the same batches. Their posterior samples
     stand one after the other: those of the first member, then those of the second.
 
@@ -23,8 +50,10 @@ class Members:
     - `members`: learners, one at least.
     """
 
+    members: Sequence[Learner]
+
     def __init__(self, members: Sequence[Learner]) -> None:
-        self.members = list(members)
+        super().__init__(members)
         first = self.members[0]
         self.rank, self.ranks, self.devices = first.rank, first.ranks, first.devices
         self.by_choices = all(getattr(member, "by_choices", False) for member in self.members)
@@ -59,15 +88,14 @@ class Members:
         for number, member in enumerate(self.members):
             member.load_average(_of_member(number, average))
 
-    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        return np.concatenate([member.outputs(x) for member in self.members])
+    def drawn_networks(self) -> SideBySide | None:
+        drawn = [getattr(member, "drawn_networks", lambda: None)() for member in self.members]
+        found = [networks for networks in drawn if networks is not None]
+        return SideBySide(found) if len(found) == len(self.members) else None
 
-    def of_likelihood(
-        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None
-    ) -> np.ndarray | None:
-        parts = np.split(outputs, len(self.members))
-        found = [member.of_likelihood(method, part, targets) for member, part in zip(self.members, parts, strict=True)]
-        return None if any(part is None for part in found) else np.concatenate(found)  # type: ignore[arg-type]
+    def draw_network(self, seed: int) -> DrawnNetworks | None:
+        member = self.members[seed % len(self.members)]
+        return getattr(member, "draw_network", lambda seed: None)(seed // len(self.members))
 
     def memory(self) -> float:
         return max(member.memory() for member in self.members)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn import metrics
+from sdebnn.data import TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
 from sdebnn.runs.started import Started, read_start
@@ -69,7 +70,13 @@ class Posterior:
     @property
     def labels(self) -> np.ndarray | None:
         """The names of the classes in the order of their probabilities; `None` for real targets."""
-        return None if self.task.num_classes is None else np.arange(self.task.num_classes)
+        if self.task.num_classes is None:
+            return None
+        return np.arange(self.task.num_classes) if self._encoding is None else np.array(self._encoding.labels)
+
+    @property
+    def _encoding(self) -> TableEncoding | None:
+        return getattr(self.task, "encoding", None)
 
     def predict(self, x: Any) -> Prediction:
         """What it says of examples.
@@ -115,11 +122,11 @@ class Posterior:
         **Arguments:**
 
         - `x`: as for `predict`.
-        - `y`: labels (n,), or targets (n, d).
+        - `y`: labels (n,), or targets (n, d), as the user has them.
 
         **Raises:** as `predict`, and `InputError` for answers unlike those of training.
         """
-        chunks, answers = self._chunks(x), self._answers(y)
+        chunks, answers = self._chunks(x), np.asarray(self._answers(y))
         n = sum(len(part) for part in chunks)
         if len(answers) != n:
             raise InputError(f"log_prob got {n} examples and {len(answers)} answers; give one answer for each example.")
@@ -191,6 +198,8 @@ class Posterior:
         return [inputs[start : start + CHUNK] for start in range(0, len(inputs), CHUNK)]
 
     def _answers(self, y: Any) -> np.ndarray:
+        if self._encoding is not None:
+            return self._encoding.answers(y)
         y = np.asarray(y)
         if self.task.num_classes is None:
             answers = y.astype(np.float32)
@@ -231,6 +240,10 @@ class Posterior:
 
     def _units(self) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
         """What is added to the network's targets and what they are multiplied by, to be in the user's units."""
+        if self._encoding is not None:
+            mean, std = self._encoding.target_mean, self._encoding.target_std
+            if mean is not None and std is not None:
+                return mean, std
         numbers = self.task.num_classes or self.task.targets
         return np.zeros(numbers), np.ones(numbers)
 
@@ -245,12 +258,13 @@ class Posterior:
                 metrics.mutual_information(of_samples),
                 self.labels,
             )
+        names = None if self._encoding is None else self._encoding.target_names
         mixture = Mixture(self, outputs, *self._units())
         means, variances = mixture.moments()
         epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)
         # The law of total variance; without a square of the first part that could be too large.
         std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
-        return TargetPrediction(means.mean(axis=0), std, epistemic, None, mixture)
+        return TargetPrediction(means.mean(axis=0), std, epistemic, names, mixture)
 
 
 def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, Any] | None = None) -> Posterior:

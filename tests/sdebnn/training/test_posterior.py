@@ -27,6 +27,7 @@ from sdebnn.training import (
     sample_probabilities,
     start_run,
 )
+from sdebnn.training.building import built
 from sdebnn.training.task import Task
 
 FRAMEWORKS = ("jax", "torch")
@@ -73,7 +74,7 @@ def trained_less(**choices) -> Posterior:
     y = np.arange(len(x), dtype=np.int32) % 2
     data = Dataset("few", "classification", x, y, x, y, 2)
     config = TrainConfig(**{**QUICK, "max_steps": 3, **choices})
-    learner = build_learner(config, data)
+    learner = built(build_learner, config, data)
     for step in range(3):
         learner.gradient_step(x[None, :8], y[None, :8], step)
     return Posterior(config, Task.of(data), learner, build=build_learner)
@@ -92,6 +93,7 @@ def trained_less(**choices) -> Posterior:
         {"method": "midpoint"},
         {"model": "meanfield_sdebnn"},
         {"model": "odenet"},
+        {"members": 2},
         {"images": True, "blocks": (1, 1)},
     ],
     ids=str,
@@ -102,6 +104,7 @@ def test_weights_that_are_drawn_once_give_the_outputs_of_the_learner(framework: 
     expected = posterior.learner.outputs(x)
     assert expected.std(axis=0).max() > 1e-3 or choices.get("model") == "odenet"
     np.testing.assert_allclose(posterior.outputs(x), expected, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(posterior.outputs(x[:2]), expected[:, :2], rtol=2e-5, atol=2e-6)
 
 
 def test_networks_too_large_to_keep_are_drawn_anew(framework: str, monkeypatch) -> None:
@@ -326,6 +329,13 @@ def test_a_network_is_drawn(framework: str, runs: Path) -> None:
     assert (np.abs(np.log(drawn.std(axis=0) / said.epistemic_std)) < np.log(2)).all()
     probabilities = sdebnn.load(runs / f"{framework}-labels").draw(0)(NEW)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_members_are_drawn_of_in_turn() -> None:
+    posterior = trained_less(members=2)
+    drawn = [posterior.draw(seed)(NEW) for seed in range(8)]
+    of_member = np.array([np.abs(network - posterior.predict(NEW).probabilities).max() for network in drawn])
+    assert len({float(distance) for distance in of_member}) == 8
 
 
 def test_a_network_is_exported_from_jax(runs: Path, tmp_path: Path) -> None:
