@@ -71,7 +71,7 @@ def test_labels_get_probabilities_entropy_and_mutual_information(runs, tmp_path)
 def test_a_prediction_does_not_depend_on_what_is_predicted_beside_it(runs, tmp_path, monkeypatch) -> None:
     x = np.random.default_rng(1).normal(size=(7, 3))
     assert predict(runs, tmp_path, "targets", x, "all.npz") == 0
-    monkeypatch.setattr("sdebnn.training.prediction_file.CHUNK", 3)
+    monkeypatch.setattr("sdebnn.training.posterior.CHUNK", 3)
     assert predict(runs, tmp_path, "targets", x, "parts.npz") == 0
     whole, parts = (dict(np.load(tmp_path / name)) for name in ("all.npz", "parts.npz"))
     for name, array in whole.items():
