@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn import metrics
-from sdebnn.data import TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
 from sdebnn.runs.started import Started, read_start
@@ -72,11 +71,7 @@ class Posterior:
         """The names of the classes in the order of their probabilities; `None` for real targets."""
         if self.task.num_classes is None:
             return None
-        return np.arange(self.task.num_classes) if self._encoding is None else np.array(self._encoding.labels)
-
-    @property
-    def _encoding(self) -> TableEncoding | None:
-        return getattr(self.task, "encoding", None)
+        return np.arange(self.task.num_classes) if self.task.encoding is None else np.array(self.task.encoding.labels)
 
     def predict(self, x: Any) -> Prediction:
         """What it says of examples.
@@ -177,7 +172,8 @@ class Posterior:
 
     def __reduce__(self) -> Any:
         average = checkpointing.average_of(self.learner.state())
-        digest = hashlib.sha256(strict_json.text([self.config.to_json(), self.task.digest]).encode())
+        table = None if self.task.encoding is None else self.task.encoding.to_json()
+        digest = hashlib.sha256(strict_json.text([self.config.to_json(), self.task.digest, table]).encode())
         for name in sorted(average):
             digest.update(name.encode() + np.ascontiguousarray(average[name]).tobytes())
         build = self._builder("pickled")
@@ -198,8 +194,8 @@ class Posterior:
         return [inputs[start : start + CHUNK] for start in range(0, len(inputs), CHUNK)]
 
     def _answers(self, y: Any) -> np.ndarray:
-        if self._encoding is not None:
-            return self._encoding.answers(y)
+        if self.task.encoding is not None:
+            return self.task.encoding.answers(y)
         y = np.asarray(y)
         if self.task.num_classes is None:
             answers = y.astype(np.float32)
@@ -240,8 +236,8 @@ class Posterior:
 
     def _units(self) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
         """What is added to the network's targets and what they are multiplied by, to be in the user's units."""
-        if self._encoding is not None:
-            mean, std = self._encoding.target_mean, self._encoding.target_std
+        if self.task.encoding is not None:
+            mean, std = self.task.encoding.target_mean, self.task.encoding.target_std
             if mean is not None and std is not None:
                 return mean, std
         numbers = self.task.num_classes or self.task.targets
@@ -258,7 +254,7 @@ class Posterior:
                 metrics.mutual_information(of_samples),
                 self.labels,
             )
-        names = None if self._encoding is None else self._encoding.target_names
+        names = None if self.task.encoding is None else self.task.encoding.target_names
         mixture = Mixture(self, outputs, *self._units())
         means, variances = mixture.moments()
         epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)

@@ -161,6 +161,37 @@ def test_the_log_probability_of_labels_is_that_of_the_prediction(framework: str,
     np.testing.assert_allclose(posterior.log_prob(NEW, y), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_table_is_predicted_in_its_own_words_and_units(tmp_path: Path) -> None:
+    x, config = 1e4 + 1e3 * X.astype(float), TrainConfig(**QUICK)
+    kinds = np.where(X[:, 0] > 0, "yes", "=no")
+    start_run(build_learner, config, tmp_path / "kinds", dataset=Dataset.from_arrays(x, kinds, x, kinds))
+    posterior = sdebnn.load(tmp_path / "kinds")
+    said = posterior.predict(x)
+    assert said.labels.tolist() == ["=no", "yes"]
+    assert np.mean(said.label == kinds) > 0.9
+    of_truth = said.probabilities[np.arange(len(x)), (kinds == "yes").astype(int)]
+    np.testing.assert_allclose(posterior.log_prob(x, kinds), np.log(of_truth), rtol=1e-4, atol=1e-6)
+    assert list(said.columns())[1:3] == ["probabilities_=no", "probabilities_yes"]
+    prediction_file.write(said, tmp_path / "out.csv")
+    rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert {row.split(",")[0] for row in rows[1:]} == {"'=no", "yes"}
+
+    y = np.column_stack([5e6 + 1e5 * X[:, 0], 1e-3 * X[:, 1]]) + [[1e3, 1e-5]] * RNG.normal(size=(40, 2))
+    start_run(build_learner, config, tmp_path / "prices", dataset=Dataset.from_arrays(x, y, x, y))
+    posterior = sdebnn.load(tmp_path / "prices")
+    said = posterior.predict(x)
+    assert (np.abs(said.mean - y).mean(axis=0) < y.std(axis=0)).all()
+    low, high = said.interval(0.5)
+    assert ((low < said.mean) & (said.mean < high)).mean() > 0.9
+    means, variances = said._mixture.moments()
+    density = stats.norm.pdf(y, means, np.sqrt(variances)).prod(axis=-1).mean(axis=0)
+    np.testing.assert_allclose(posterior.log_prob(x, y), np.log(density), rtol=1e-3)
+    posterior.save(tmp_path / "saved")
+    again = pickle.loads(pickle.dumps(sdebnn.load(tmp_path / "saved")))
+    np.testing.assert_array_equal(again.predict(x).mean, said.mean)
+    np.testing.assert_allclose(posterior.draw(0)(x).mean(axis=0), y.mean(axis=0), atol=y.std(axis=0).max())
+
+
 @pytest.mark.parametrize(
     ("run", "y", "says"),
     [
