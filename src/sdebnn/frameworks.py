@@ -9,6 +9,7 @@ from sdebnn.extras import require
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Learner
+from sdebnn.training.committee import Gather
 
 
 def build_learner(
@@ -48,3 +49,13 @@ def build_learner(
             "and several processes are joined by --coordinator, --processes and --process."
         )
     return package.build_learner(config, dataset, devices=devices)
+
+
+def gather(config: TrainConfig) -> Gather:
+    """What makes the committees of the framework that `config` names.
+
+    **Raises:** `InputError` when the framework is not installed.
+    """
+    require(f"framework={config.framework!r}", config.framework)
+    package = FRAMEWORKS[config.framework].package
+    return importlib.import_module(f"{package}.learning.committee").gather

@@ -172,8 +172,8 @@ class Prior(abc.ABC):
         """How many of so many weights have noise."""
         return max(1, round(self.noisy_weights * size))
 
-    def diffusion_scale(self, fan_in: float) -> float:
-        """sigma of a weight with that fan-in."""
+    def diffusion_scale(self, fan_in: float) -> Any:
+        """sigma of a weight with that fan-in: a number, or an array where `sigma` is one."""
         if self.sigma_scale == "constant":
             return self.sigma
         return self.sigma * self.unit_diffusion / fan_in**0.5

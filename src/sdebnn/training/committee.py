@@ -56,6 +56,9 @@ class Batches(NamedTuple):
 class Committee(Protocol):
     """Networks of one structure, in a framework, that take their gradient steps together."""
 
+    def prepare(self, rows: Int[np.ndarray, "networks held"]) -> None:
+        """Is told, before the first step, for which examples `log_probs` will be asked: to compile for them."""
+
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
         """Takes gradient steps, of which the first has the number `first`. Returns the mean loss of each network."""
 
@@ -227,6 +230,8 @@ class _Course:
 
     def run(self, steps: int, patience: int, say: Callable[[str], None]) -> None:
         config, done = self._group[0], 0
+        if self._held.shape[1]:
+            self._committee.prepare(np.tile(self._held, (len(self._group), 1)))
         while done < steps:
             taken = min(STEPS, steps - done)
             loss = self._committee.take_steps(self._batches(done, taken, steps), done)

@@ -5,13 +5,15 @@ which gradients are clipped. So it is compiled once for a structure and shapes, 
 """
 
 import functools
+import math
+import threading
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
@@ -25,6 +27,12 @@ from sdebnn.runs.choices import PriorChoices
 from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Networks, power_of_two
 
 INIT, STEP, SCORE = range(3)
+# Of a table's fit, compilation is the longest part: at this level of XLA's it takes half the time, and the programs are
+# as fast.
+QUICKLY = {"xla_backend_optimization_level": 1}
+
+
+Keys = Key[Array, " networks"]
 
 
 class _State(NamedTuple):
@@ -51,6 +59,12 @@ class JaxCommittee:
         self._keys = self._programs.keys(jnp.asarray(networks.seeds.astype(np.uint32)))
         self._state = self._programs.start(self._keys, self._sigmas)
         self._aside = self._state.average
+        self._compiles: threading.Thread | None = None
+
+    def prepare(self, rows: Int[np.ndarray, "networks held"]) -> None:
+        # Beside that of the gradient steps, which is the longer.
+        self._compiles = threading.Thread(target=self._log_probs, args=(self._state.average, rows), daemon=True)
+        self._compiles.start()
 
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
         numbers = np.arange(first, first + len(batches.sizes), dtype=np.uint32)
@@ -62,14 +76,19 @@ class JaxCommittee:
         return np.asarray(losses)[: np.count_nonzero(batches.decays < 1)].mean(axis=0)
 
     def log_probs(self, rows: Int[np.ndarray, "networks held"]) -> Float[np.ndarray, "networks held"]:
-        of = self._programs.log_probs
-        return np.asarray(of(self._state.average, self._x, self._y, self._keys, self._sigmas, rows.astype(np.int32)))
+        if self._compiles is not None:
+            self._compiles.join()
+            self._compiles = None
+        return np.asarray(self._log_probs(self._state.average, rows))
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
         self._aside = self._programs.keep(jnp.asarray(chosen), self._state.average, self._aside)
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: array[network] for name, array in to_named_arrays({"average": self._aside}).items()}
+
+    def _log_probs(self, average: Params, rows: Int[np.ndarray, "networks held"]) -> Float[Array, "networks held"]:
+        return self._programs.log_probs(average, self._x, self._y, self._keys, self._sigmas, rows.astype(np.int32))
 
 
 class _Programs(NamedTuple):
@@ -96,7 +115,7 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
         network = build_network(structure, (inputs,), likelihood.outputs, prior=prior)
         return Model(network, network, likelihood, (inputs,))
 
-    def start(keys: PRNGKeyArray, sigmas: Float[Array, " networks"]) -> _State:
+    def start(keys: Keys, sigmas: Float[Array, " networks"]) -> _State:
         def of_one(key: PRNGKeyArray, sigma: Float[Array, ""]) -> _State:
             params = model(sigma).init(jax.random.fold_in(key, INIT))
             return _State(params, params, optimiser.init(params))
@@ -141,7 +160,7 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
                 return likelihood.log_prob(params["likelihood"], found, answers)
 
             of_samples = jax.vmap(of_sample)(jax.random.split(jax.random.fold_in(key, SCORE), samples))
-            return jax.nn.logsumexp(of_samples, axis=0) - jnp.log(samples)
+            return jax.nn.logsumexp(of_samples, axis=0) - math.log(samples)
 
         return jax.vmap(of_one)(average, keys, sigmas, rows)
 
@@ -151,7 +170,10 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
 
         return jax.tree.map(of_leaf, average, aside)
 
-    def keys(seeds: Any) -> PRNGKeyArray:
+    def keys(seeds: Any) -> Keys:
         return jax.vmap(lambda seed: jax.random.key(seed, impl="threefry2x32"))(seeds)
 
-    return _Programs(jax.jit(keys), jax.jit(start), jax.jit(steps), jax.jit(log_probs), jax.jit(keep))
+    return _Programs(*(jax.jit(of, compiler_options=QUICKLY) for of in (keys, start, steps, log_probs, keep)))
+
+
+gather = JaxCommittee

@@ -266,7 +266,8 @@ class GaussianInput:
 
     def _of(self, params: Any, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         mean, log_ratio = jnp.split(outputs, 2, axis=1)
-        return mean, jnp.exp(bounded_log_std(jnp, params["log_std"] + log_ratio))
+        log_std = jnp.broadcast_to(params["log_std"], mean.shape) + log_ratio
+        return mean, jnp.exp(bounded_log_std(jnp, log_std))
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {

@@ -118,6 +118,17 @@ class SDEBNN(BayesianModule):
         increments = [motion(first, last) for first, last in itertools.pairwise(depths)]
         return PathNoise(start, torch.cat(increments or [start.new_zeros(0, self._noisy)]))
 
+    def noise_scales(self) -> PathNoise:
+        """The standard deviations of what `draw_noise` draws: all of it is Gaussian, independent, and of mean zero."""
+        if self.solver.adaptive:
+            raise InputError(
+                "noise_scales got a solver with adaptive steps, which choose their noise; take fixed ones."
+            )
+        steps = torch.tensor(self._noisy_steps(), dtype=torch.float64).diff().sqrt()
+        start = self._noisy if self.process.prior.start == "gaussian" else 0
+        dtype = working(self._dtype())
+        return PathNoise(torch.ones(start, dtype=dtype), steps.to(dtype)[:, None].expand(-1, self._noisy))
+
     def weight_path(self, ts: torch.Tensor, *, rng: torch.Generator | None = None, prior: bool = False) -> torch.Tensor:
         """Draws a path of the weights alone: at increasing depths `ts`, float64, from 0 to 1; (times, p).
 
@@ -187,7 +198,7 @@ class SDEBNN(BayesianModule):
     def sigma(self) -> torch.Tensor:
         """The diffusion of every weight, (p,), where the weights are and as precise; zero for those without noise."""
         like, sizes = next(self.w0.parameters()), zip(self._layout.sizes, self._layout.fan_in, strict=True)
-        sigma = torch.cat([like.new_full((size,), self.process.prior.diffusion_scale(n)) for size, n in sizes])
+        sigma = torch.cat([like.new_ones(size) * self.process.prior.diffusion_scale(n) for size, n in sizes])
         sigma[self._noisy :] = 0.0
         return sigma
 

@@ -1,0 +1,148 @@
+"""What a committee learns, and that its networks are those that would have been trained alone."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+
+from sdebnn.data import Dataset
+from sdebnn.errors import InputError
+from sdebnn.frameworks import build_learner, gather
+from sdebnn.runs import TrainConfig
+from sdebnn.training.building import built
+from sdebnn.training.committee import STEPS, Batches, Examples, Networks, folds_of, train_committee
+from sdebnn.training.members import of_members
+
+FRAMEWORKS = ("jax", "torch")
+
+
+@pytest.fixture(autouse=True)
+def as_optax_needs_it() -> Iterator[None]:
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def choices(framework: str, **others: object) -> TrainConfig:
+    return TrainConfig(
+        framework=framework, likelihood="gaussian", width=8, drift_widths=(2, 4, 2), steps=2, augment=2,
+        learning_rate=3e-2, schedule="constant", test_samples=4, **others,
+    )  # fmt: skip
+
+
+def line(n: int = 120, noise: float = 0.3) -> Examples:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 1))
+    y = 2 * x + noise * rng.normal(size=(n, 1))
+    return Examples(x.astype(np.float32), y.astype(np.float32), np.ones(n, np.float32))
+
+
+def batches(rows: np.ndarray) -> Batches:
+    shape = (STEPS, *rows.shape)
+    counts = np.arange(STEPS) < 3
+    return Batches(
+        np.broadcast_to(rows, shape), np.ones(shape, np.float32), np.where(counts, 1e-2, 0).astype(np.float32),
+        np.where(counts, 0.5, 1).astype(np.float32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
+    examples, config = line(32), choices(framework)
+    sigmas, weights, seeds = np.array([0.1, 0.4], np.float32), np.array([0.01, 0.02], np.float32), np.array([3, 5])
+    rows = np.stack([np.arange(16), np.arange(16, 32)])
+    both = gather(config)(config, examples, None, Networks(sigmas, weights, seeds))
+    losses = both.take_steps(batches(rows), 0)
+    both.keep(np.ones(2, bool))
+    for number in range(2):
+        one = slice(number, number + 1)
+        alone = gather(config)(config, examples, None, Networks(sigmas[one], weights[one], seeds[one]))
+        np.testing.assert_allclose(alone.take_steps(batches(rows[one]), 0), losses[one], rtol=1e-4)
+        alone.keep(np.ones(1, bool))
+        found, expected = both.kept(number), alone.kept(0)
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(both.log_probs(rows)[one], alone.log_probs(rows[one]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
+    examples, config = line(16), choices(framework)
+    networks = Networks(*(np.array([value]) for value in (np.float32(0.1), np.float32(0.01), 1)))
+    whole, filled = (gather(config)(config, examples, None, networks) for _ in range(2))
+    eight = np.arange(8)[None]
+    of_eight = whole.take_steps(batches(eight), 0)
+    # The eight count twice, so that the mean over sixteen is theirs.
+    of_sixteen = batches(np.arange(16)[None])
+    of_sixteen = of_sixteen._replace(weights=2 * (of_sixteen.rows < 8).astype(np.float32))
+    np.testing.assert_allclose(filled.take_steps(of_sixteen, 0), of_eight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_it_learns_a_line_and_how_wide_its_noise_is(framework: str) -> None:
+    examples, config = line(), choices(framework)
+    candidates = [dataclasses.replace(config, sigma=sigma) for sigma in (0.1, 3.0)]
+    trained = train_committee(
+        gather(config), candidates, examples, None, members=2, steps=200, patience=3, held_out=0.5
+    )
+    # Noise of .3 has this log-likelihood under its own law, and nothing can have a higher one.
+    best = -np.log(0.3) - 0.5 * np.log(2 * np.pi * np.e)
+    assert best - 0.25 < trained.log_likelihood < best + 0.15
+    assert trained.log_likelihood == max(trained.candidates.values())
+    assert (trained.config.sigma, trained.config.members) == (0.1, 2)
+    data = Dataset("line", "regression", examples.x, examples.y, examples.x, examples.y, None)
+    learner = built(build_learner, trained.config, data)
+    learner.load_average(of_members(trained.averages))
+    outputs = learner.outputs(np.array([[-0.5], [0.5]], np.float32))
+    assert outputs.shape == (8, 2, 1)
+    np.testing.assert_allclose(outputs.mean(axis=0)[:, 0], [-1, 1], atol=0.2)
+    std = np.sqrt(learner.of_likelihood("variance", outputs))
+    np.testing.assert_allclose(std, 0.3, atol=0.06)
+
+
+def test_noise_that_depends_on_the_input_is_found() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, (400, 1))
+    y = np.where(x > 0, 0.5, 0.05) * rng.normal(size=(400, 1))
+    examples = Examples(x.astype(np.float32), y.astype(np.float32), np.ones(400, np.float32))
+    config = choices("jax")
+    candidates = [dataclasses.replace(config, likelihood=name) for name in ("gaussian", "gaussian_input")]
+    trained = train_committee(
+        gather(config), candidates, examples, None, members=2, steps=300, patience=3, held_out=0.5
+    )
+    assert trained.config.likelihood == "gaussian_input"
+    best = -0.5 * np.log(2 * np.pi * np.e) - 0.5 * (np.log(0.5) + np.log(0.05))
+    assert best - 0.3 < trained.log_likelihood < best + 0.15
+
+
+def test_every_example_is_held_out_once() -> None:
+    folds = folds_of(53, 5, 0.2, 0, None)
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.held for fold in folds])), np.arange(53))
+    for fold in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate(fold)), np.arange(53))
+        assert 10 <= len(fold.held) <= 11
+
+
+def test_classes_keep_their_share_in_every_fold() -> None:
+    labels = np.repeat([0, 1], [80, 20])
+    for fold in folds_of(100, 4, 0.25, 0, labels):
+        assert np.bincount(labels[fold.held]).tolist() == [20, 5]
+
+
+def test_more_members_than_parts_take_another_division() -> None:
+    folds = folds_of(40, 4, 0.5, 0, None)
+    assert len({tuple(sorted(fold.held)) for fold in folds}) == 4
+
+
+def test_without_held_out_examples_all_are_learned_from_to_the_last_step() -> None:
+    examples, config = line(24), choices("torch")
+    trained = train_committee(gather(config), [config], examples, None, members=2, steps=30, patience=1, held_out=0.0)
+    assert trained.steps == [30, 30]
+    assert np.isnan(trained.log_likelihood)
+
+
+def test_one_example_cannot_be_held_out() -> None:
+    with pytest.raises(InputError, match="2 or more are needed"):
+        folds_of(1, 5, 0.2, 0, None)
