@@ -1,28 +1,40 @@
-"""Every Python block of the documentation runs as a reader would run it, and what it asserts holds."""
+"""Every Python block of the documentation runs as a reader would run it, and what it asserts holds; so does every
+command in a block of `shell`.
+"""
 
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(python|shell)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = sorted(page for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text()))
+
+
+def as_python(line):
+    """A line of Python that runs a command of the package as a shell does."""
+    program, *words = shlex.split(line)
+    assert program == "sdebnn", line
+    return f"assert __import__('sdebnn.cli').cli.main({words!r}) == 0"
 
 
 def script(page):
     """The blocks of a page in their order, on the lines that they have there."""
     text, lines = page.read_text(), []
     for block in BLOCK.finditer(text):
-        info, code = block.group(1).strip(), block.group(2)
+        language, info, code = block.group(1), block.group(2).strip(), block.group(3)
+        if language == "shell":
+            code = "\n".join(map(as_python, code.splitlines()))
         if info:
             # A block that cannot run says why: ```python notest: reason
             assert re.fullmatch(r"notest: .+", info), f"{page.name} has a block marked {info!r}; write 'notest: reason'"
             continue
-        lines += [""] * (text[: block.start(2)].count("\n") - len(lines)) + code.splitlines()
+        lines += [""] * (text[: block.start(3)].count("\n") - len(lines)) + code.splitlines()
     return "\n".join(lines)
 
 
@@ -38,6 +50,12 @@ def test_blocks_run_in_order(page, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_commands_run_too(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```\nsdebnn no\n```\n```shell\nsdebnn train --data 'a b'\n```\n")
+    assert script(page) == "\n\n\n\nassert __import__('sdebnn.cli').cli.main(['train', '--data', 'a b']) == 0"
 
 
 def test_no_block_is_left_out_silently(tmp_path):

@@ -33,7 +33,7 @@ from sdebnn.training.predictions import report
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
-MOVED = "--data FILE.npz (in Python: data='FILE.npz')"
+MOVED = "--data FILE (in Python: data='FILE')"
 
 
 class Run(NamedTuple):

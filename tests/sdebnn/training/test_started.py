@@ -180,7 +180,7 @@ def moved(tmp_path, table, quick, own):
 
 def test_data_that_have_moved_are_named_and_others_refused(moved, tmp_path, own) -> None:
     folder = moved.folder.path
-    with pytest.raises(InputError, match=r"mine.npz.* Where the run's data have moved, name them: --data FILE.npz"):
+    with pytest.raises(InputError, match=r"mine.npz.* Where the run's data have moved, name them: --data FILE "):
         restore(own, folder)
     assert restore(own, folder, data=tmp_path / "there.npz").score() == moved.fitted.scores
     assert resume_run(own, folder, data=tmp_path / "there.npz").fitted.scores == moved.fitted.scores
