@@ -42,9 +42,9 @@ class NoiseLaw(NamedTuple):
 
 NOISE_LAWS = {
     "gaussian": NoiseLaw(lambda: scipy.stats.norm, "errors of one size"),
+    "gaussian_input": NoiseLaw(lambda: scipy.stats.norm, "errors whose size depends on the input"),
     "laplace": NoiseLaw(lambda: scipy.stats.laplace, "errors of many sizes"),
     "cauchy": NoiseLaw(lambda: scipy.stats.cauchy, "outliers however far"),
-    "gaussian_input": NoiseLaw(lambda: scipy.stats.norm, "errors whose size depends on the input"),
     "student_t": NoiseLaw(lambda: scipy.stats.t(STUDENT_T_DOF), "errors of one size but for outliers"),
 }
 """By name. The scale is the standard deviation of the Gaussian, which the network may give for each input, the mean

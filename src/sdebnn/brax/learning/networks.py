@@ -68,7 +68,7 @@ def weight_process(config: TrainConfig, prior: Prior | None = None) -> WeightPro
     return WeightProcess(drift_network(config.drift_widths), prior or config.weight_prior())
 
 
-def _block(model: str, config: TrainConfig, images: bool, prior: Prior | None) -> Any:
+def _block(model: str, config: TrainConfig, images: bool, prior: Prior | None = None) -> Any:
     if config.rtol or config.atol or config.adjoint_adaptive:
         raise InputError(
             f"rtol={config.rtol}, atol={config.atol} and adjoint_adaptive={config.adjoint_adaptive} ask for adaptive "

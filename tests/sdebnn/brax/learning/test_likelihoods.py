@@ -28,7 +28,7 @@ def test_a_likelihood_of_real_targets_is_its_density_of_the_residuals(name: str)
 def test_targets_that_are_no_column_are_refused(name: str) -> None:
     likelihood = LIKELIHOODS[name](1)
     with pytest.raises(InputError, match=r"shape \(4,\) and outputs \(4, 1\).*y\[:, None\]"):
-        likelihood.log_prob(likelihood.init(), jnp.zeros((4, 1)), jnp.zeros(4))
+        likelihood.log_prob(likelihood.init(), jnp.zeros((4, likelihood.outputs)), jnp.zeros(4))
 
 
 def test_a_categorical_likelihood_is_the_log_softmax_of_the_label() -> None:

@@ -26,11 +26,12 @@ def test_all_that_a_likelihood_says_is_what_that_of_jax_says(x64, name: str) -> 
     assert ours.init().keys() == start.keys()
     for key, tensor in ours.init().items():
         np.testing.assert_allclose(tensor, start[key], rtol=1e-6)
+    outputs = np.tile(OUTPUTS, (1, ours.outputs // 2))
     params = {key: np.asarray([-0.7, 0.4]) for key in start}
     tensors = {key: torch.from_numpy(value) for key, value in params.items()}
     of_jax = {key: jnp.asarray(value) for key, value in params.items()}
     for method in ("log_prob", "mean", *(("variance", "cdf") if name != "categorical" else ())):
-        arguments = (OUTPUTS, targets) if method in ("log_prob", "cdf") else (OUTPUTS,)
+        arguments = (outputs, targets) if method in ("log_prob", "cdf") else (outputs,)
         expected = getattr(theirs, method)(of_jax, *map(jnp.asarray, arguments))
         got = getattr(ours, method)(tensors, *map(torch.from_numpy, arguments))
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-15, err_msg=method)
@@ -40,7 +41,7 @@ def test_all_that_a_likelihood_says_is_what_that_of_jax_says(x64, name: str) -> 
 def test_draws_are_of_the_law(name: str) -> None:
     """4,000 draws in either framework: quartiles within four standard errors, of a density of 0.3 at least there."""
     ours, theirs = LIKELIHOODS[name](1), THEIRS[name](1)
-    outputs = np.full((4000, 1), 0.3, np.float32)
+    outputs = np.full((4000, ours.outputs), 0.3, np.float32)
     if name == "categorical":
         ours, theirs, outputs = LIKELIHOODS[name](2), THEIRS[name](2), np.tile(np.float32([0.0, 1.0]), (4000, 1))
     drawn = [
@@ -62,7 +63,7 @@ def test_draws_are_of_the_law(name: str) -> None:
 def test_targets_that_are_no_column_are_refused(name: str) -> None:
     likelihood = LIKELIHOODS[name](1)
     with pytest.raises(InputError, match=r"shape \(4,\) and outputs \(4, 1\).*y\[:, None\]"):
-        likelihood.log_prob(likelihood.init(), torch.zeros(4, 1), torch.zeros(4))
+        likelihood.log_prob(likelihood.init(), torch.zeros(4, likelihood.outputs), torch.zeros(4))
 
 
 def test_every_law_of_noise_has_its_likelihood_in_both_frameworks() -> None:
@@ -157,3 +158,19 @@ def test_degrees_of_freedom_that_are_none_are_refused(dof: float) -> None:
     for package in (brax, torchbnn):
         with pytest.raises(InputError, match=f"dof={dof!r}; its degrees of freedom are a finite number above 0"):
             package.StudentT(1, dof=dof)
+
+
+def test_the_input_says_how_wide_gaussian_noise_is(x64) -> None:
+    """The mean, then the logarithm of the standard deviation in units of the learned one: scipy's normal density."""
+    learned, outputs = np.asarray([0.5, 2.0]), np.asarray([[0.1, -1.0, 0.3, -0.2], [2.0, 0.0, -0.5, 0.0]])
+    targets = np.asarray([[0.4, 1.0], [1.0, 0.1]])
+    laws = scipy.stats.norm(outputs[:, :2], learned * np.exp(outputs[:, 2:]))
+    for package, of in ((torchbnn, torch.from_numpy), (brax, jnp.asarray)):
+        likelihood, params = package.GaussianInput(2), {"log_std": of(np.log(learned))}
+        # The bound on the logarithm takes up to a third of its cube over 15 squared.
+        np.testing.assert_allclose(likelihood.variance(params, of(outputs)), laws.var(), rtol=5e-3)
+        np.testing.assert_allclose(likelihood.mean(params, of(outputs)), laws.mean())
+        got = likelihood.log_prob(params, of(outputs), of(targets))
+        np.testing.assert_allclose(got, laws.logpdf(targets).sum(axis=1), rtol=5e-3)
+        far = likelihood.variance(params, of(np.full((1, 4), 1e4)))
+        assert np.isfinite(np.asarray(far)).all()
