@@ -37,7 +37,7 @@ class DrawnNetworks:
     def __init__(
         self, model: Model, params: Params, keys: Any, of_likelihood: Callable[..., Any], shared: bool
     ) -> None:
-        programs = (_shared_programs if shared else _programs)(model, len(keys))
+        programs = (_shared_programs if shared else _programs)(model, len(keys), shared)
         self._model, self._params, self._samples = model, params, len(keys)
         self._programs, self._said = programs, programs.said if shared else None
         self._of_likelihood = of_likelihood
@@ -86,7 +86,7 @@ class _Programs(NamedTuple):
     said: Callable[..., Any]
 
 
-def _programs(model: Model, samples: int) -> _Programs:
+def _programs(model: Model, samples: int, shared: bool) -> _Programs:
     network = model.predictor
     keys = jax.ShapeDtypeStruct((samples,), jax.random.key(0).dtype)
 
@@ -97,8 +97,9 @@ def _programs(model: Model, samples: int) -> _Programs:
     drawn = jax.tree.leaves(jax.eval_shape(draw, params, keys))
     if sum(leaf.size * leaf.dtype.itemsize for leaf in drawn) > MOST:
         network = BayesianLayer(*network)
-    # Of images a few samples at once would fill the memory; of a table's rows one at a time would be all waiting.
-    together = isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
+    # Of images a few samples at once would fill the memory; of a table's rows one at a time would be all waiting. A
+    # network of a user's own need not be one to vmap.
+    together = shared and isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
 
     def run_one(params: Params, drawn: Any, x: Any) -> Any:
         if isinstance(network, DrawnFirstLayer):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from sdebnn.data import to_float
@@ -17,8 +18,9 @@ from sdebnn.torchbnn.learning.export import export
 from sdebnn.torchbnn.learning.model import Model
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 
-# Examples that go through the networks at once, at most.
-BATCH = 500
+# Examples that go through the networks at once, at most; and so few that what PyTorch does around its products takes
+# longer than these: they are filled up to that number, and go through a program that was traced.
+BATCH, FEW = 500, 8
 # Weights that are kept, in bytes.
 MOST = 2**28
 
@@ -56,8 +58,8 @@ class DrawnNetworks:
     - `drawn`: of `draw_networks`, for so many `samples`.
     - `inputs`: makes tensors of the learner's inputs.
     - `of_likelihood`: that of the learner, for likelihoods of a user's own.
-    - `shared`: whether the model is that of a run's choices. Then what its likelihood says of all samples is asked for
-      at once.
+    - `shared`: whether the model is that of a run's choices. Then all samples are asked at once, and so is its
+      likelihood.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class DrawnNetworks:
         self._model, self._samples, self._inputs = model, samples, inputs
         self._drawn, self._structure = pytree.tree_flatten(drawn)
         self._of_likelihood, self._shared = of_likelihood, shared
+        self._of_few: torch.fx.GraphModule | None = None
 
     @torch.no_grad()
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
@@ -112,8 +115,39 @@ class DrawnNetworks:
         return pytree.tree_unflatten([part[sample] for part in self._drawn], self._structure)
 
     def _outputs(self, x: torch.Tensor) -> torch.Tensor:
-        run = self._model.network.run_drawn
-        # Of images all samples at once would fill the memory.
-        if x.ndim > 2 or not self._drawn:
+        # Of images all samples at once would fill the memory. A network of a user's own need not be one to vmap.
+        if x.ndim > 2 or not self._drawn or not self._shared:
+            run = self._model.network.run_drawn
             return torch.stack([run(x, self._of_sample(sample)) for sample in range(self._samples)])
+        if len(x) > FEW:
+            return self._of_all(x)
+        filled = torch.cat([x, x[-1:].expand(FEW - len(x), -1)])
+        if self._of_few is None:
+            self._of_few = traced(self._of_all, filled)
+        return self._of_few(filled)[:, : len(x)]
+
+    def _of_all(self, x: torch.Tensor) -> torch.Tensor:
+        run = self._model.network.run_drawn
         return torch.func.vmap(lambda drawn: run(x, pytree.tree_unflatten(drawn, self._structure)))(self._drawn)
+
+
+def traced(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.fx.GraphModule:
+    """The function as a program of plain operations for inputs of the shape of `x`. What does not depend on them, such
+    as all that is done to weights, is computed now.
+    """
+    program = make_fx(lambda x: function(x))(x)
+    known: dict[torch.fx.Node, Any] = {}
+    for node in program.graph.nodes:
+        if node.op == "get_attr":
+            known[node] = getattr(program, node.target)
+        elif node.op == "call_function" and known.keys() >= set(node.all_input_nodes):
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+            known[node] = node.target(*args, **kwargs)
+    for node, value in known.items():
+        if node.op == "call_function" and not known.keys() >= set(node.users) and isinstance(value, torch.Tensor):
+            program.register_buffer(f"known_{node.name}", value)
+            with program.graph.inserting_before(node):
+                node.replace_all_uses_with(program.graph.get_attr(f"known_{node.name}"))
+    program.graph.eliminate_dead_code()
+    program.recompile()
+    return program
