@@ -73,6 +73,10 @@ class Posterior:
             return None
         return np.arange(self.task.num_classes) if self.task.encoding is None else np.array(self.task.encoding.labels)
 
+    def warm_up(self) -> None:
+        """Draws and compiles what the first prediction of a few examples would."""
+        self._of(self._outputs(self.task.placeholder().x_train))
+
     def predict(self, x: Any) -> Prediction:
         """What it says of examples.
 
