@@ -297,7 +297,7 @@ def _strong(leaf: Any) -> Array:
     """An array whose dtype is none that JAX holds for a weak one, as it does those of Python's numbers and of what is
     made of them: after a gradient step it is not, and a step that was compiled for it is compiled again.
     """
-    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    array = jnp.asarray(leaf if hasattr(leaf, "dtype") else np.asarray(leaf))
     return jnp.asarray(array, array.dtype)
 
 
