@@ -12,6 +12,8 @@ from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, as_array, check_pair, check_samples, check_std
 from sdebnn.metrics.noise_laws import noise_law
 
+# Shares of targets below the ends of the central 95 % interval.
+CENTRAL_95 = (0.025, 0.975)
 # Of a quantile, in the larger of its own size and the spread of the law.
 PRECISION = 1e-12
 MOST_STEPS = 200
@@ -73,23 +75,24 @@ def mixture_quantile(q: float, means: Values, std: Values, *, noise: str = "gaus
     samples, law = check_samples(means), noise_law(noise)
     deviations = check_std(std, samples.shape[1:])
     centre, spread = samples.mean(axis=0), deviations + np.ptp(samples, axis=0)
-    return bisect(lambda y: np.mean(law.cdf((y - samples) / deviations), axis=0), q, centre, spread)
+    return bisect(lambda y: np.mean(law.cdf((y - samples) / deviations), axis=0), q, centre, spread)[1]
 
 
 def bisect(
     cdf: Callable[[Float[np.ndarray, "*shape"]], Float[np.ndarray, "*shape"]],
-    q: float,
+    q: float | Float[np.ndarray, "..."],
     centre: Float[np.ndarray, "*shape"],
     spread: Float[np.ndarray, "*shape"],
     *,
     precision: float = PRECISION,
-) -> Float[np.ndarray, "*shape"]:
-    """The smallest y at which `cdf` is `q` or more, for every entry by itself.
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """The smallest y at which `cdf` is `q` or more, for every entry by itself: a number just below it, and one just
+    above or equal to it.
 
     **Arguments:**
 
     - `cdf`: rises from below `q` to `q` or more, in every entry.
-    - `q`: between 0 and 1.
+    - `q`: between 0 and 1; one, or of a shape that broadcasts to that of y.
     - `centre`, `spread`: where the search begins, and how far to either side; it reaches further where it has to.
     - `precision`: of y, in the larger of its own size and `spread`.
     """
@@ -106,7 +109,7 @@ def bisect(
         middle = low + (high - low) / 2
         reached = cdf(middle) >= q
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    return high
+    return low, high
 
 
 def _interval(

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, as_array, check_mixture, check_pair, check_std
@@ -84,12 +84,6 @@ def mixture_cdf(y: Values, means: Values, std: Values, *, noise: str = "gaussian
     law = noise_law(noise)
     (targets, samples), deviations = check_mixture(y, means), check_std(std, np.shape(y))
     return np.mean(law.cdf((targets[None] - samples) / deviations[None]), axis=0)
-
-
-def in_central_interval(cdf: Values) -> Bool[np.ndarray, "..."]:
-    """Whether targets lie in the central 95 % interval of a prediction that gives `cdf` to values up to them."""
-    probabilities = as_array("cdf", cdf)
-    return (probabilities >= 0.025) & (probabilities <= 0.975)
 
 
 def crps_gaussian(y: Values, mean: Values, std: Values) -> float:

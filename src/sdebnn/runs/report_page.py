@@ -31,6 +31,11 @@ DRAWN = {
 CAPTIONS = {
     "reliability": "Calibration: how often predictions of each confidence were right. On the diagonal, confidence can "
     "be taken at its word; below it the network is too sure of itself.",
+    "interval_calibration": "Calibration: the share of targets that intervals of every level hold, against the share "
+    "that they should. On the diagonal, intervals can be taken at their word; below it the network is too sure of "
+    "itself. Beneath, how likely the predictions held values below each target: as often each share, when calibrated.",
+    "predictive_intervals": "Test targets and the 95 % intervals that were predicted for them, in the order of the "
+    "predictions; in red those beyond.",
     "weight_paths": "A few weights along depth: draws of the posterior, and where the prior alone would have them "
     "(shaded).",
 }

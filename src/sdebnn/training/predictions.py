@@ -1,16 +1,18 @@
 """From the outputs of posterior samples to one prediction and its scores."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from sdebnn import metrics
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
+from sdebnn.metrics.intervals import CENTRAL_95, bisect
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import Predictive
 
@@ -18,6 +20,8 @@ from sdebnn.training.learner import Predictive
 DRAWS = 1000
 # Examples that are drawn for at a time.
 CHUNK = 2000
+# Of quantiles, beside the spread of a prediction: that of single precision.
+PRECISION = 1e-7
 
 
 def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
@@ -114,29 +118,87 @@ def report(
         # From logarithms: in single precision probabilities below e^-103 are zero.
         return scores | {"nll": float(0.0 - np.mean(np.maximum(log_probs, np.log(np.finfo(np.float64).tiny))))}
     means = doubles(learner.of_likelihood("mean", outputs))
-    inside = _inside(learner, outputs, y) if means.shape[1:] == y.shape else None
     if encoding is not None and (std := encoding.target_std) is not None:
         # The density of a number in other units.
         log_probs = log_probs - np.log(std).sum()
-    if inside is None:
+    if means.shape[1:] != y.shape:
         return {"log_likelihood": float(np.mean(log_probs))}
+    lower, upper = central_interval(learner, outputs)
     if encoding is not None:
-        y, means = encoding.in_user_units(y), encoding.in_user_units(means)
-    return metrics.predictive_report(y, log_probs, means, inside)
+        y, means, lower, upper = (encoding.in_user_units(values) for values in (y, means, lower, upper))
+    return metrics.predictive_report(y, log_probs, means, lower, upper)
 
 
-def _inside(learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:
-    """Whether each target lies in the central 95 % interval of its prediction."""
+def central_interval(
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"]
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+    """The ends of the central 95 % intervals of the targets, under the mean of what the posterior samples predict.
+    Where that has steps, as of counts, a target at an end lies in its interval.
+    """
+    below, above = target_quantiles(learner, outputs, CENTRAL_95)
+    return below[0], above[1]
+
+
+def target_quantiles(
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], shares: Sequence[float]
+) -> tuple[Float[np.ndarray, "shares n d"], Float[np.ndarray, "shares n d"]]:
+    """The smallest values up to which the targets lie with each of the probabilities `shares`, under the mean of what
+    the posterior samples predict: by bisection on the likelihood's `cdf`, or those of draws where it has none.
+
+    **Returns:** numbers just below them and, the best that is known of them, just above; both where draws tell them.
+    """
+    parts = []
+    for start in range(0, outputs.shape[1], CHUNK):
+        part = outputs[:, start : start + CHUNK]
+        found = _quantiles_by_cdf(learner, part, shares)
+        if found is None:
+            draws = likelihood_draws(learner, part)
+            exact = np.quantile(draws.reshape(-1, *draws.shape[2:]), shares, axis=0, method="inverted_cdf")
+            found = exact, exact
+        parts.append(found)
+    below, above = (np.concatenate(of_parts, axis=1) for of_parts in zip(*parts, strict=True))
+    return below, above
+
+
+def target_pit(
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, "n d"]:
+    """The probability integral transform of the targets: by the likelihood's `cdf`, or of draws where it has none; see
+    `sdebnn.metrics.pit`.
+    """
     cdf = learner.of_likelihood("cdf", outputs, y)
     if cdf is not None:
-        return metrics.in_central_interval(doubles(cdf).mean(axis=0))
-    parts = []
-    for start in range(0, len(y), CHUNK):
-        part = slice(start, start + CHUNK)
-        draws = likelihood_draws(learner, outputs[:, part]).reshape(-1, *y[part].shape)
-        low, high = np.quantile(draws, (0.025, 0.975), axis=0, method="inverted_cdf")
-        parts.append((low <= y[part]) & (y[part] <= high))
-    return np.concatenate(parts)
+        return doubles(cdf).mean(axis=0)
+    parts = [slice(start, start + CHUNK) for start in range(0, len(y), CHUNK)]
+    return np.concatenate(
+        [
+            metrics.pit(y[part], likelihood_draws(learner, outputs[:, part]).reshape(-1, *y[part].shape))
+            for part in parts
+        ]
+    )
+
+
+def _quantiles_by_cdf(
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], shares: Sequence[float]
+) -> tuple[Float[np.ndarray, "shares n d"], Float[np.ndarray, "shares n d"]] | None:
+    """`None` where the likelihood has no `cdf`."""
+    # All at once: what a likelihood takes for a call hardly depends on how many examples there are.
+    repeated, times = np.tile(outputs, (1, len(shares), 1)), (len(shares), 1, 1)
+
+    def cdf(y: Float[np.ndarray, "shares n d"]) -> Any:
+        said = learner.of_likelihood("cdf", repeated, y.reshape(-1, y.shape[2]).astype(np.float32))
+        return None if said is None else doubles(said).mean(axis=0).reshape(y.shape)
+
+    means = doubles(learner.of_likelihood("mean", outputs))
+    centre = np.tile(np.nan_to_num(means.mean(axis=0), posinf=0.0, neginf=0.0), times)
+    if cdf(centre) is None:
+        return None
+    variances = target_moments(learner, outputs)[1]
+    spread = np.hypot(means.std(axis=0), np.sqrt(variances.mean(axis=0)))
+    spread = np.tile(np.where(np.isfinite(spread) & (spread > 0), spread, 1.0), times)
+    below, above = bisect(cdf, np.reshape(shares, times), centre, spread, precision=PRECISION)
+    # The numbers that the likelihood was asked of.
+    return doubles(below.astype(np.float32)), doubles(above.astype(np.float32))
 
 
 def likelihood_draws(

@@ -53,8 +53,10 @@ def test_quantiles_of_targets_of_any_size_and_far_from_zero() -> None:
 
 def test_bisection_finds_the_first_value_of_a_distribution_with_steps_however_far() -> None:
     counts = scipy.stats.poisson(np.array([0.5, 1e4]))
-    found = bisect(counts.cdf, 0.975, np.zeros(2), np.ones(2))
-    np.testing.assert_allclose(found, counts.ppf(0.975), rtol=1e-9)
+    below, above = bisect(counts.cdf, 0.975, np.zeros(2), np.ones(2))
+    np.testing.assert_allclose(above, counts.ppf(0.975), rtol=1e-9)
+    assert (below < counts.ppf(0.975)).all()
+    assert (above >= counts.ppf(0.975)).all()
 
 
 def test_refusals() -> None:

@@ -38,3 +38,18 @@ def test_the_regression_report_of_true_predictions() -> None:
     entropy = 0.5 * math.log(2 * math.pi * math.e * noise**2)
     assert report["log_likelihood"] == pytest.approx(-entropy, abs=4 * math.sqrt(0.5 / 4000))
     assert report["coverage_95"] == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+    # The intervals are those of the noise, 3.92 deviations wide.
+    assert report["width_95"] == pytest.approx(2 * 1.959964 * noise, rel=1e-5)
+    assert report["interval_score_95"] == pytest.approx(4.676 * noise, rel=0.03)
+
+
+def test_an_interval_that_is_given_is_scored_with_the_mean() -> None:
+    y, samples = np.array([0.0, 1.0]), np.array([[0.0, 3.0], [1.0, 3.0]])
+    report = metrics.predictive_report(y, np.array([-1.0, -3.0]), samples, np.array([-1.0, 2.0]), np.array([1.0, 4.0]))
+    assert report == {
+        "rmse": pytest.approx(np.sqrt((0.25 + 4) / 2)),
+        "log_likelihood": -2.0,
+        "coverage_95": 0.5,
+        "width_95": 2.0,
+        "interval_score_95": pytest.approx(2 + 40 / 2),
+    }

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sdebnn.training.mixture import Mixture, bisect
+from sdebnn.training.mixture import Mixture
+from sdebnn.training.predictions import central_interval, target_pit
 
 RNG = np.random.default_rng(0)
 OUTPUTS = RNG.normal(size=(5, 7, 2)).astype(np.float32) * [1.0, 100.0]
@@ -61,12 +62,6 @@ def test_without_a_cdf_quantiles_are_those_of_draws() -> None:
     np.testing.assert_allclose(below(stats.norm, found), 0.3, atol=4 * np.sqrt(0.3 * 0.7 / 1000))
 
 
-def test_steps_of_a_law_of_whole_numbers_are_found() -> None:
-    law = stats.poisson(3.3)
-    found = bisect(lambda y: law.cdf(y), 0.9, np.full(3, 3.3), np.full(3, 1.8))
-    np.testing.assert_allclose(found, law.ppf(0.9), rtol=1e-6)
-
-
 def test_draws_follow_the_mixture() -> None:
     mixture = Mixture(Law(stats.norm), OUTPUTS, *UNITS)
     drawn = mixture.sample(np.random.default_rng(1), 2000)
@@ -87,3 +82,33 @@ def test_a_draw_is_of_one_posterior_sample_for_all_examples() -> None:
     of_sample = np.round(drawn[..., 0] / 1000)
     assert (of_sample == of_sample[:, :1]).all()
     assert len(np.unique(of_sample)) == 5
+
+
+@pytest.mark.parametrize("law", [stats.norm, stats.cauchy], ids=["gaussian", "cauchy"])
+def test_the_central_interval_holds_as_much_on_either_side(law) -> None:
+    lower, upper = central_interval(Law(law), OUTPUTS)
+    for ends, share in ((lower, 0.025), (upper, 0.975)):
+        np.testing.assert_allclose(law.cdf((ends - OUTPUTS) / 0.5).mean(axis=0), share, rtol=1e-3)
+
+
+class Counts(Law):
+    """A `Predictive` of counts, whose rates its outputs are."""
+
+    def of_likelihood(self, method, outputs, targets=None, *, seed=0):
+        return stats.poisson(outputs).cdf(np.broadcast_to(targets, outputs.shape)) if method == "cdf" else outputs
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.5, 9.0, 1000.0])
+def test_a_count_that_is_an_end_lies_in_its_interval(rate: float) -> None:
+    lower, upper = central_interval(Counts(stats.poisson), np.full((2, 3, 1), rate))
+    low, high = stats.poisson.ppf([0.025, 0.975], rate)
+    assert ((lower <= low) & (low - 1 < lower) & (high <= upper) & (upper < high + 1)).all()
+
+
+@pytest.mark.parametrize("cdf", [True, False])
+def test_the_transform_is_that_of_the_mixture(cdf: bool) -> None:
+    y = np.array([[0.3, -20.0]] * 7)
+    # Of 1,000 draws, stratified over the samples: within five standard errors.
+    tolerance = 1e-12 if cdf else 5 * 0.5 / np.sqrt(1000)
+    expected = stats.norm.cdf((y - OUTPUTS) / 0.5).mean(axis=0)
+    np.testing.assert_allclose(target_pit(Law(stats.norm, cdf=cdf), OUTPUTS, y), expected, atol=tolerance)

@@ -206,6 +206,7 @@ def of_torch(likelihood, outputs=None):
     return builder
 
 
+SCORES = {"rmse", "log_likelihood", "coverage_95", "width_95", "interval_score_95"}
 OF = {"Jax": of_jax, "Torch": of_torch}
 POISSONS = [(of_jax, JaxPoisson()), (of_torch, TorchPoisson())]
 STUDENTS = [(of_jax, JaxStudent()), (of_torch, TorchStudent())]
@@ -269,8 +270,8 @@ def test_targets_of_more_numbers_than_the_mean_have_a_likelihood_alone(of, censo
 @pytest.mark.parametrize(
     ("of", "likelihood", "y", "names"),
     [
-        (of_jax, JaxStudent(), COUNTS, {"rmse", "log_likelihood", "coverage_95"}),
-        (of_torch, TorchPoisson(), COUNTS, {"rmse", "log_likelihood", "coverage_95"}),
+        (of_jax, JaxStudent(), COUNTS, SCORES),
+        (of_torch, TorchPoisson(), COUNTS, SCORES),
         (of_torch, TorchCensored(), TIMES, {"log_likelihood"}),
     ],
 )

@@ -2,8 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from sdebnn.training import pictures
+from sdebnn import plots
+from sdebnn.data import Dataset
+from sdebnn.runs import RunFolder
+from sdebnn.training import Fitted, pictures
 
 
 @pytest.mark.parametrize(
@@ -16,3 +20,52 @@ def test_weight_paths_cost_a_tenth_of_training_or_a_moment(build, quick, table, 
     assert pictures._paths(config, table, learner) == paths
     # 100 steps of the solver a path; three gradient steps an epoch, of two steps that count three times.
     assert paths * 100 * parameters <= max(pictures.CHEAP, 3 * epochs * 2 * 3 * parameters / 10)
+
+
+@pytest.fixture
+def noisy(build, quick, table):
+    """A learner of two targets, each with noise of scale 0.5 about the network's outputs."""
+
+    def said(method, outputs, targets=None):
+        if method == "cdf":
+            return stats.norm.cdf((targets - outputs) / 0.5)
+        return {"mean": outputs, "variance": np.full(outputs.shape, 0.25)}[method]
+
+    learner = build(quick, table)
+    learner.of_likelihood = said
+    return learner
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple]:
+    """What was drawn of real targets, by the picture."""
+    found: dict[str, tuple] = {}
+    monkeypatch.setattr(plots, "draw_training_curves", lambda *_, **__: None)
+    for name in ("draw_interval_calibration", "draw_predictive_intervals"):
+        monkeypatch.setattr(plots, name, lambda *values, path, name=name: found.update({name: (*values, path.name)}))
+    return found
+
+
+def test_of_real_targets_the_intervals_and_their_calibration_are_drawn(drawn, noisy, quick, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    x, y, outputs = rng.normal(size=(9, 2)), rng.normal(size=(9, 2)), rng.normal(size=(3, 9, 2))
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    data = Dataset("targets", "regression", x, y, x, y, None)
+    run = RunFolder.create(tmp_path / "run")
+    pictures.draw_run(run, quick, data, noisy, Fitted(outputs.astype(np.float32), {}, 0.0))
+    pits, file = drawn["draw_interval_calibration"]
+    assert file == "interval_calibration.png"
+    np.testing.assert_allclose(pits["sdebnn"], stats.norm.cdf((y - outputs) / 0.5).mean(axis=0), rtol=1e-5)
+    targets, mean, lower, upper, file = drawn["draw_predictive_intervals"]
+    assert file == "predictive_intervals.png"
+    np.testing.assert_array_equal(targets, y)
+    np.testing.assert_allclose(mean, outputs.mean(axis=0), rtol=1e-5)
+    for ends, share in ((lower, 0.025), (upper, 0.975)):
+        np.testing.assert_allclose(stats.norm.cdf((ends - outputs) / 0.5).mean(axis=0), share, rtol=1e-3)
+
+
+def test_a_mean_of_another_kind_than_the_targets_is_not_drawn(drawn, noisy, quick, tmp_path) -> None:
+    x, y = np.ones((9, 2), np.float32), np.ones((9, 2), np.float32)
+    data = Dataset("targets", "regression", x, y, x, y, None)
+    pictures.draw_run(RunFolder.create(tmp_path / "run"), quick, data, noisy, Fitted(np.ones((3, 9, 1)), {}, 0.0))
+    assert not drawn
