@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,6 +15,10 @@ MOST_CATEGORIES = 32
 # Text of which so large a share are numbers is a column of numbers with mistakes in it.
 NUMBERS = 0.8
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+# With commas in it, a currency or a sign of per cent.
+_WRITTEN = re.compile(r"\s*[-+]?(\d[\d.]*(,\d+)+(\.\d+)?|[$€£]\s*\d[\d.,]*|\d[\d.,]*\s*[%$€£])\s*")
+# A standard deviation of so many times the middle half of the values is that of a few far ones.
+SKEWED = 10.0
 
 
 class Scale(NamedTuple):
@@ -27,7 +31,8 @@ class Scale(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class NumberColumn:
     """A column of numbers: one input, (value - mean) / std, and another that says where values are missing, if any
-    were in training.
+    were in training. Of a column with a few values far from the others it is arcsinh((value - median) / spread) that is
+    standardised: a logarithm far away, so that those do not make the others all alike.
 
     **Arguments:**
 
@@ -35,6 +40,7 @@ class NumberColumn:
     - `mean`, `std`: in the user's units; 0 and 1 where it is not standardised.
     - `fill`: what stands for missing values: the median.
     - `missing`: how many values were missing in training.
+    - `spread`: between the quartiles, of a column with values far from the others; else 0, and arcsinh is not taken.
     - `counts_rows`: whether it looks like a number of the row: whole numbers, all different and hardly with gaps.
     """
 
@@ -43,6 +49,7 @@ class NumberColumn:
     std: float
     fill: float
     missing: int
+    spread: float
     counts_rows: bool
 
     @property
@@ -53,14 +60,16 @@ class NumberColumn:
     @property
     def remark(self) -> str | None:
         """What of it a user should know."""
+        said = []
         if self.missing:
-            return (
-                f"column {self.name!r}: {self.missing} missing values are filled with the median {self.fill:g}, and "
-                "an input says where"
+            said.append(
+                f"{self.missing} missing values are filled with the median {self.fill:g}, and an input says where"
             )
+        if self.spread:
+            said.append("some values are far from the others, so arcsinh((value - median) / spread) is taken")
         if self.counts_rows:
-            return f"column {self.name!r} looks like a number of the row; leave it out if it says nothing of the target"
-        return None
+            said.append("it looks like a number of the row; leave it out if it says nothing of the target")
+        return f"column {self.name!r}: {'; '.join(said)}" if said else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +187,11 @@ def scale_of(values: Float64[np.ndarray, " n"]) -> Scale:
     return Scale(mean, std if std > 0 and values.min() < values.max() else 1.0)
 
 
+def squeezed(values: Any, median: Any, spread: Any) -> Float64[np.ndarray, "..."]:
+    """arcsinh((value - median) / spread) where there is a spread, and else the values."""
+    return np.where(spread, np.arcsinh((values - median) / np.where(spread, spread, 1.0)), values)
+
+
 def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
     numbers = numbers_of(name, values)
     there = numbers[~np.isnan(numbers)]
@@ -186,13 +200,22 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
         return DroppedColumn(name, "all missing")
     if not missing and there.min() == there.max():
         return DroppedColumn(name, "constant")
-    mean, std = scale_of(there) if scale else Scale(0.0, 1.0)
+    fill = float(np.median(there))
+    spread = _spread(there) if scale else 0.0
+    mean, std = scale_of(squeezed(there, fill, spread)) if scale else Scale(0.0, 1.0)
     counts_rows = (
         values.dtype.kind in "ui"
         and len(np.unique(values)) == len(values)
         and np.ptp(there) < 2 * len(values) > 2 * MANY
     )
-    return NumberColumn(name, mean, std, float(np.median(there)), missing, bool(counts_rows))
+    return NumberColumn(name, mean, std, fill, missing, spread, bool(counts_rows))
+
+
+def _spread(values: Float64[np.ndarray, " n"]) -> float:
+    """Between the quartiles, of numbers of which a few are far from the others; else 0."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    between = float(high - low)
+    return between if 0 < SKEWED * between < scale_of(values).std else 0.0
 
 
 # Fewer rows are all different by chance.
@@ -223,4 +246,10 @@ def _refuse_mistaken_numbers(name: str, values: np.ndarray, counts: Counter[str]
         raise InputError(
             f"Column {name!r} holds numbers, but {strange[0]!r:.40} in row {row}, counted from 0; write a number "
             "there, or leave it empty where the value is missing."
+        )
+    written = [category for category in counts if _WRITTEN.fullmatch(category)]
+    if sum(counts[category] for category in written) >= NUMBERS * counts.total():
+        raise InputError(
+            f"Column {name!r} holds text that is written like numbers, such as {written[0]!r:.40}; write numbers with "
+            "a point for their decimals, without commas, currencies and signs of per cent."
         )

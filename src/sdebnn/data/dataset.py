@@ -1,6 +1,6 @@
 """What a data set is, and the one check that every data set passes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, no_type_check
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from sdebnn.data.batches import batch_stream
+from sdebnn.data.frames import ColumnNames
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError
@@ -46,7 +47,7 @@ class Dataset:
     def from_frame(
         cls,
         frame: Any,
-        target: str | Sequence[str],
+        target: ColumnNames,
         *,
         test: Any = None,
         task: str = "auto",

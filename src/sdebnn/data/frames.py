@@ -3,8 +3,8 @@
 import dataclasses
 import datetime
 import numbers
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -12,6 +12,8 @@ from jaxtyping import Int
 
 from sdebnn.data.inputs import plain_numbers
 from sdebnn.errors import InputError
+
+ColumnNames: TypeAlias = str | int | Sequence[str | int]
 
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
@@ -80,9 +82,7 @@ def refuse_twice(names: Iterable[Any], what: str) -> None:
 def _of_frame(table: Any, what: str) -> Columns:
     refuse_twice(table.columns if isinstance(table.columns, Iterable) else (), what)
     frame = nw.from_native(table, eager_only=True)
-    by_name = {
-        str(series.name): _of_series(series, f"Column {series.name!r} of {what}") for series in frame.iter_columns()
-    }
+    by_name = {str(series.name): _of_series(series, f"Column {series.name!r}") for series in frame.iter_columns()}
     return Columns(by_name, len(frame), True)
 
 
@@ -107,6 +107,10 @@ def _of_array(table: Any, what: str, name: str) -> Columns:
         array = table if isinstance(table, np.ndarray) else np.asarray(table)
     except ValueError as error:
         raise InputError(f"{what} is no table: {error}; give rows that are all of one length.") from None
+    if array.ndim == 0:
+        raise InputError(
+            f"{what} is a {type(table).__name__}; give a DataFrame of pandas or polars, or an array (n, columns)."
+        )
     if array.dtype.kind in "Mm":
         _refuse_dates(what)
     if array.ndim not in (1, 2) or array.dtype.kind not in "buifOUST":
@@ -120,7 +124,7 @@ def _of_array(table: Any, what: str, name: str) -> Columns:
         columns = list(array.T)
     else:
         columns = [
-            _of_objects(column.tolist(), f"{name} of {what}") for name, column in zip(names, array.T, strict=True)
+            _of_objects(column.tolist(), f"Column {name!r}") for name, column in zip(names, array.T, strict=True)
         ]
     return Columns(dict(zip(names, columns, strict=True)), len(array), False)
 

@@ -1,7 +1,6 @@
 """A data set of one's own table or arrays: encoded or as they are, with a part held out where there is no test set."""
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
 from sdebnn.data.dataset import Dataset
-from sdebnn.data.frames import Columns, read_columns, rows_of
+from sdebnn.data.frames import ColumnNames, Columns, read_columns, rows_of
 from sdebnn.data.inputs import LAYOUTS, as_inputs
 from sdebnn.data.split import hold_out
 from sdebnn.data.table_encoding import TableEncoding
@@ -21,12 +20,12 @@ TEST_FRACTION = 1 / 3
 
 
 def dataset_from_frame(
-    frame: Any, target: str | Sequence[str], *, test: Any, task: str, name: str, scale: bool, seed: int
+    frame: Any, target: ColumnNames, *, test: Any, task: str, name: str, scale: bool, seed: int
 ) -> Dataset:
     """See `Dataset.from_frame`."""
     refuse_unknown(task, TASKS, "a task")
-    table, answers = inputs_and_answers(read_columns(frame, "the table"), target, None)
-    tested = None if test is None else inputs_and_answers(read_columns(test, "the test table"), target, None)
+    table, answers = inputs_and_answers(read_columns(frame, "The table"), target, None)
+    tested = None if test is None else inputs_and_answers(read_columns(test, "The test table"), target, None)
     return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
 
 

@@ -18,9 +18,10 @@ from sdebnn.data.columns import (
     Scale,
     fit_column,
     numbers_of,
+    squeezed,
     texts_of,
 )
-from sdebnn.data.frames import Columns, read_columns
+from sdebnn.data.frames import ColumnNames, Columns, read_columns
 from sdebnn.data.inputs import to_float32
 from sdebnn.data.targets import (
     Label,
@@ -65,7 +66,7 @@ class TableEncoding:
     def fit(
         cls,
         frame: Any,
-        target: str | Sequence[str] | None = None,
+        target: ColumnNames | None = None,
         y: Any = None,
         *,
         task: str = "auto",
@@ -89,7 +90,7 @@ class TableEncoding:
         **Raises:** `InputError` for a target that is not there, answers that leave the task open or do not fit it,
         fewer than 2 rows, one class alone, infinite numbers, dates, and where no column is left.
         """
-        table = read_columns(frame, "the table")
+        table = read_columns(frame, "The table")
         table, answers = inputs_and_answers(table, target, y)
         if table.rows < 2:
             raise InputError(f"The table has {table.rows} row{'' if table.rows == 1 else 's'}; give at least 2.")
@@ -151,15 +152,17 @@ class TableEncoding:
         **Raises:** `InputError` for columns that are missing or were not there in training, text in place of numbers,
         and infinite numbers.
         """
-        columns = self._found(read_columns(table, "the table"))
+        columns = self._found(read_columns(table, "The table"))
         numbers = np.empty((columns.rows, len(self._numbers)), np.float64)
         for place, column in enumerate(self._numbers):
             numbers[:, place] = numbers_of(column.name, columns.by_name[column.name])
         absent = np.isnan(numbers)
-        mean, std, fill, had_missing = self._statistics
+        mean, std, fill, spread, had_missing = self._statistics
         self._warn_of_missing(absent & ~had_missing)
         # In place: tables are large.
         np.copyto(numbers, fill, where=absent)
+        if spread.any():
+            numbers = squeezed(numbers, fill, spread)
         numbers -= mean
         numbers /= std
         parts = [numbers, absent[:, had_missing].astype(np.float64)]
@@ -176,7 +179,7 @@ class TableEncoding:
         **Raises:** `InputError` for targets that are not there, missing or infinite, and for classes that training had
         not.
         """
-        columns = read_columns(answers, "the answers", name="y")
+        columns = read_columns(answers, "The answers", name="y")
         if columns.named and set(self.target_names) <= set(columns.names):
             columns = columns.only(self.target_names)
         if self.labels is not None:
@@ -223,11 +226,17 @@ class TableEncoding:
     @functools.cached_property
     def _statistics(
         self,
-    ) -> tuple[Float64[np.ndarray, " k"], Float64[np.ndarray, " k"], Float64[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
-        """Means, deviations and fills of the columns of numbers, and which of them had missing values."""
-        of = [(column.mean, column.std, column.fill) for column in self._numbers]
-        mean, std, fill = np.array(of, np.float64).reshape(-1, 3).T
-        return mean, std, fill, np.array([column.missing > 0 for column in self._numbers], bool)
+    ) -> tuple[
+        Float64[np.ndarray, " k"],
+        Float64[np.ndarray, " k"],
+        Float64[np.ndarray, " k"],
+        Float64[np.ndarray, " k"],
+        Bool[np.ndarray, " k"],
+    ]:
+        """Means, deviations, fills and spreads of the columns of numbers, and which of them had missing values."""
+        of = [(column.mean, column.std, column.fill, column.spread) for column in self._numbers]
+        mean, std, fill, spread = np.array(of, np.float64).reshape(-1, 4).T
+        return mean, std, fill, spread, np.array([column.missing > 0 for column in self._numbers], bool)
 
     def _found(self, table: Columns) -> Columns:
         """The columns of a table under the names of training."""
@@ -298,7 +307,7 @@ _NAMES: dict[type[Column], str] = {kind: name for name, kind in _KINDS.items()}
 def _column(record: Mapping[str, Any]) -> Column:
     values = {name: value for name, value in record.items() if name != "kind"}
     if record["kind"] == "number":
-        values |= {name: float(values[name]) for name in ("mean", "std", "fill")}
+        values |= {name: float(values[name]) for name in ("mean", "std", "fill", "spread")}
     if record["kind"] == "category":
         values["categories"] = tuple(values["categories"])
     return _KINDS[record["kind"]](**values)
@@ -336,6 +345,8 @@ def _is_column(record: Any) -> TypeGuard[dict[str, Any]]:
         return (
             _is_scale([record["mean"], record["std"]])
             and _is_real(record["fill"])
+            and _is_real(record["spread"])
+            and record["spread"] >= 0
             and isinstance(record["counts_rows"], bool)
         )
     categories = record["categories"]

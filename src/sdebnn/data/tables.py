@@ -6,6 +6,7 @@ no other one for parquet.
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ COPIES = 3
 def read_table(path: Path) -> "pl.DataFrame":
     """The table in a file that ends in .csv, .tsv or .parquet.
 
-    In a csv values are separated by commas, semicolons or tabs, whichever its first line has most; empty fields and
+    In a csv values are separated by commas, semicolons or tabs, whichever its first line has most; between semicolons
+    numbers may have a comma for their decimals. Empty fields and
     `NA`, `NaN`, `NULL`, `None`, `?` and their like are missing values.
 
     **Raises:** `InputError` when polars is not installed; when the file is missing or no such table, has two columns of
@@ -48,14 +50,17 @@ def read_table(path: Path) -> "pl.DataFrame":
             _refuse_too_large(path, 8 * rows * columns)
             table = pl.read_parquet(path, glob=False, hive_partitioning=False)
         else:
+            separator = _separator(path, start)
             table = pl.read_csv(
                 path,
-                separator=_separator(path, start),
+                separator=separator,
+                decimal_comma=separator == ";" and _has_decimal_commas(start),
                 null_values=MISSING,
                 infer_schema_length=None,
                 try_parse_dates=True,
                 glob=False,
-            )
+            ).rename(str.strip)
+            table = table.with_columns(_without_spaces(series) for series in table.iter_columns())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
@@ -79,8 +84,29 @@ def _separator(path: Path, start: bytes) -> str:
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None
     separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=text.count)
-    refuse_twice(next(csv.reader(io.StringIO(text), delimiter=separator)), str(path))
+    if "\r" in text.rstrip("\r"):
+        raise InputError(f"{path} has lines that end in a carriage return alone; save it again with a line feed.")
+    refuse_twice(map(str.strip, next(csv.reader([text], delimiter=separator))), str(path))
     return separator
+
+
+def _without_spaces(series: "pl.Series") -> "pl.Series":
+    """A column without the spaces around its text, which hide numbers and missing values from the reader."""
+    import polars as pl
+
+    if series.dtype != pl.String or (series == series.str.strip_chars()).all():
+        return series
+    texts = series.str.strip_chars()
+    texts = texts.set(texts.is_in(MISSING), None)
+    for kind in (pl.Int64, pl.Float64):
+        numbers = texts.cast(kind, strict=False)
+        if numbers.null_count() == texts.null_count():
+            return numbers
+    return texts
+
+
+def _has_decimal_commas(start: bytes) -> bool:
+    return re.search(rb"\d,\d", start) is not None and re.search(rb"\d\.\d", start) is None
 
 
 def _size_of_parquet(path: Path) -> tuple[int, int]:

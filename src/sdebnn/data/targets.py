@@ -1,6 +1,5 @@
 """What the answers of a table are: classes with the user's names, or targets in the user's units."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -8,7 +7,7 @@ from jaxtyping import Float64, Int32
 
 from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
 from sdebnn.data.columns import Scale, scale_of
-from sdebnn.data.frames import Columns, read_columns
+from sdebnn.data.frames import ColumnNames, Columns, read_columns
 from sdebnn.errors import InputError
 from sdebnn.spelling import nearest
 
@@ -16,7 +15,7 @@ Label: TypeAlias = str | int | float | bool
 Task: TypeAlias = Literal["classification", "regression"]
 
 
-def inputs_and_answers(table: Columns, target: str | Sequence[str] | None, y: Any) -> tuple[Columns, Columns]:
+def inputs_and_answers(table: Columns, target: ColumnNames | None, y: Any) -> tuple[Columns, Columns]:
     """The columns that are inputs, and those that are to be predicted.
 
     **Arguments:**
@@ -30,11 +29,12 @@ def inputs_and_answers(table: Columns, target: str | Sequence[str] | None, y: An
     if (target is None) == (y is None):
         raise InputError("The answers are a column of the table or an array: give either target or y.")
     if target is None:
-        answers = read_columns(y, "the answers", name="y")
+        answers = read_columns(y, "The answers", name="y")
         if answers.rows != table.rows:
             raise InputError(f"The table has {table.rows} rows but y has {answers.rows}; give one answer for each row.")
         return table, answers
-    targets = [target] if isinstance(target, str) else list(target)
+    # Columns that have numbers for names have them as text.
+    targets = [str(name) for name in ([target] if isinstance(target, str | int) else target)]
     if not targets or len(set(targets)) < len(targets):
         raise InputError(f"The targets are {targets}; name one column or more, each once.")
     for name in targets:
@@ -58,6 +58,8 @@ def settled_task(answers: Columns, task: str) -> Task:
 
     **Raises:** `InputError` where it is open, and where what the user says does not fit.
     """
+    if not answers.names:
+        raise InputError("The answers have no column; give (n,), or (n, k) with k at least 1.")
     for name, values in answers.by_name.items():
         _refuse_missing(name, values)
         if values.dtype.kind == "O" and (task == "regression" or len(answers.names) > 1):
@@ -80,6 +82,11 @@ def settled_task(answers: Columns, task: str) -> Task:
                 f"targets of a regression? {CHOOSE.capitalize()}."
             )
         return "regression"
+    if values.dtype.kind == "O" and (count := len(set(values))) > max(2, len(values) // 2):
+        raise InputError(
+            f"The target {name!r} has {count} different texts in {len(values)} rows, such as {values[0]!r:.40}, which "
+            "are hardly classes; give another target, or choose task='classification' (--task) if they are."
+        )
     if values.dtype.kind in "Ob":
         return "classification"
     if values.dtype.kind == "f":

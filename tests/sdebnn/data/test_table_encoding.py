@@ -51,7 +51,7 @@ def test_what_became_of_each_column_is_said(frame: Any) -> None:
     remarks = TableEncoding.fit(frame, "price").remarks
     for says in (
         "column 'size': 5 missing values are filled with the median",
-        "column 'number' looks like a number of the row",
+        "column 'number': it looks like a number of the row",
         "column 'street' is left out: its text is another in every row",
         "column 'country' is left out: it has one value alone",
     ):
@@ -97,6 +97,24 @@ def test_targets_and_inputs_of_any_magnitude_are_standardised(size: float) -> No
     np.testing.assert_allclose(back, size * numbers, rtol=0, atol=1e-6 * abs(size))
 
 
+def test_values_far_from_the_others_do_not_make_these_alike() -> None:
+    x = RNG.normal(50, 3, size=(200, 2))
+    x[7, 0] = 1e9
+    encoding = TableEncoding.fit(x, y=x[:, 1])
+    made = encoding.inputs(x)
+    others = np.delete(np.arange(200), 7)
+    assert made[others, 0].std() > 0.4
+    assert 5 < made[7, 0] < 15
+    assert (np.diff(made[np.argsort(x[:, 0]), 0]) > 0).all()
+    np.testing.assert_allclose(made[:, 0].std(), 1, rtol=1e-5)
+    np.testing.assert_allclose(made[:, 1], (x[:, 1] - x[:, 1].mean()) / x[:, 1].std(), rtol=1e-4, atol=1e-6)
+    assert encoding.remarks == [
+        "column 'x0': some values are far from the others, so arcsinh((value - median) / spread) is taken"
+    ]
+    np.testing.assert_array_equal(TableEncoding.from_json(encoding.to_json()).inputs(x), made)
+    np.testing.assert_array_equal(TableEncoding.fit(x, y=x[:, 1], scale=False).inputs(x), x.astype(np.float32))
+
+
 def test_a_difference_that_single_precision_would_lose_is_kept() -> None:
     days = np.arange(100.0) + 1.7e9
     np.testing.assert_allclose(TableEncoding.fit(days[:, None], y=days).inputs(days[:, None]).std(), 1, rtol=1e-6)
@@ -134,6 +152,8 @@ def test_the_task_is_what_the_answers_are() -> None:
         (RNG.integers(0, 100, size=(40, 2)), None),
     ):
         assert TableEncoding.fit(x, y=y).labels == labels
+    with pytest.raises(InputError, match=r"40 different texts in 40 rows, .*hardly classes"):
+        TableEncoding.fit(x, y=np.array([f"h{row}" for row in range(40)]))
     for y in (np.arange(40), np.arange(40) % 3 + 0.0, np.eye(4)[np.arange(40) % 4]):
         with pytest.raises(InputError, match=r"classes, or targets of a regression\? Choose task='classification'"):
             TableEncoding.fit(x, y=y)
@@ -144,6 +164,13 @@ def test_the_task_is_what_the_answers_are() -> None:
 def test_classes_that_the_training_rows_lack_may_be_given() -> None:
     encoding = TableEncoding.fit(RNG.normal(size=(4, 1)), y=np.array(["a", "b"] * 2), labels=("a", "b", "c"))
     assert encoding.answers(np.array(["c"])).tolist() == [2]
+
+
+def test_columns_that_have_numbers_for_names_are_found() -> None:
+    table = pd.DataFrame(RNG.normal(size=(6, 3)))
+    encoding = TableEncoding.fit(table, 2)
+    assert (encoding.input_names, encoding.target_names) == (("0", "1"), ("2",))
+    np.testing.assert_array_equal(encoding.inputs(table[[1, 0]]), encoding.inputs(table))
 
 
 def test_rare_categories_share_an_input_and_unseen_ones_are_said() -> None:
@@ -265,6 +292,7 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
         ({"town": [None, *SALES["town"][1:]]}, "town", "no value in 1 of 60 rows"),
         ({"rooms": [1.0, -np.inf] * 30}, "price", "'rooms' has 30 infinite values, the first in row 1"),
         ({"rooms": ["1"] * 57 + ["2"] * 2 + ["two"]}, "price", "'rooms' holds numbers, but 'two' in row 59"),
+        ({"rooms": ["1,5", "2,5 €", "10%"] * 20}, "price", "'rooms' holds text that is written like numbers"),
         ({"rooms": [[1]] * 60}, "price", "numbers or text; make columns of its parts"),
         ({"rooms": [b"a"] * 60}, "price", "numbers or text; make columns of its parts|Binary"),
         (
@@ -292,6 +320,7 @@ def test_what_is_no_table_is_refused() -> None:
         (x[:0], "has 0 rows; give at least 2"),
         (x.reshape(2, 2, 2), r"of shape \(2, 2, 2\)"),
         (x + 1j, "complex128"),
+        ({"a": y}, "is a dict; give a DataFrame of pandas or polars"),
         (np.array(["2024-01-01"] * 4, "datetime64[D]")[:, None], "dates or times"),
         ([[1, 2], [3]], "rows that are all of one length"),
         (np.ones((4, 1)), "No column of the table is left to learn from: column 'x0' is left out: it has one value"),
@@ -302,6 +331,8 @@ def test_what_is_no_table_is_refused() -> None:
             TableEncoding.fit(table, y=y[: len(table) if hasattr(table, "__len__") else 4], task="regression")
     with pytest.raises(InputError, match="has 4 rows but y has 3"):
         TableEncoding.fit(x, y=y[:3])
+    with pytest.raises(InputError, match="answers have no column"):
+        TableEncoding.fit(x, y=np.zeros((4, 0)))
     with pytest.raises(InputError, match="either target or y"):
         TableEncoding.fit(x)
     with pytest.raises(InputError, match=r"not whole, such as 0\.5"):

@@ -53,6 +53,18 @@ def test_what_other_programs_write_for_missing_values_is_missing(tmp_path: Path)
     assert table["b"].to_list() == ["x", "y", None, None, None, None]
 
 
+def test_spaces_and_commas_of_other_programs_are_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("a, b, c\n1.5, x, 3\n NA, y , ?\n2, x, 4\n")
+    table = read_table(path)
+    assert table.columns == ["a", "b", "c"]
+    assert table["a"].to_list() == [1.5, None, 2.0]
+    assert table["b"].to_list() == ["x", "y", "x"]
+    assert table["c"].to_list() == [3, None, 4]
+    path.write_text("a;b\n1,5;x\n-2,25;y\n")
+    assert read_table(path)["a"].to_list() == [1.5, -2.25]
+
+
 def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "late.csv"
     path.write_text("a\n" + "1\n" * 5000 + "2.5\n")
@@ -69,9 +81,12 @@ def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
         (b"a,b\n1,\xe9\n", "cannot be read as a table of type .csv .*utf-8"),
         (b"a,b\n1,2,3\n", "cannot be read as a table"),
         (b"price,price\n1,2\n", "two columns 'price'"),
+        (b"price, price \n1,2\n", "two columns 'price'"),
+        (b"a,price\r1,2\r", "end in a carriage return alone"),
+        (b'a,price\n"1,5",2.5\n"2,5",3.5\n"1,5",4.5\n"2,5",2.5\n', "'a' holds text that is written like numbers"),
         (b"a,b\n", "has no rows"),
         (b"a,price\n1,2.5\n2,3.5\n", "has 2 rows, of which a third"),
-        (b"day,price\n2024-01-02,2.5\n2024-01-03,3.5\n2024-01-04,1.5\n", "Column 'day' of the table holds dates"),
+        (b"day,price\n2024-01-02,2.5\n2024-01-03,3.5\n2024-01-04,1.5\n", "Column 'day' holds dates"),
         (b"a,price\n1,2.5\ninf,3.5\n3,1.5\n4,2.5\n", "'a' has 1 infinite values"),
         (b"a,price\n1,2.5\n2,x\n3,1.5\n4,2.5\n", "The target 'price' holds text"),
         (b"a,cost\n1,2.5\n2,2\n3,1.5\n", r"bad\.csv cannot be used: The table has no column 'price'"),
