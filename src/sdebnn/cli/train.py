@@ -66,11 +66,14 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
 
 
 def _start(options: argparse.Namespace) -> Run:
+    from sdebnn.data import is_own_table
     from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
     choices = ({} if options.config is None else _choices_in(options.config)) | choices_given(options)
-    config = TrainConfig.for_data(**{"data": "digits", **choices})
+    choices = {"data": "digits", **choices}
+    own = is_own_table(choices["data"], choices.get("layout", "auto"))
+    config = TrainConfig.for_table(**choices) if own else TrainConfig.for_data(**choices)
     return start_run(
         partial(build_learner, **devices_given(options)), config, options.output, data_dir=options.data_dir
     )

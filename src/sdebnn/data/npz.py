@@ -92,6 +92,15 @@ def read_array(path: Path) -> np.ndarray:
     return arrays["x"]
 
 
+def input_axes(path: Path) -> int:
+    """How many axes the array `x` of a .npz file has; 0 where it cannot be read, which `load_npz` says why."""
+    try:
+        with reading(path) as file, zipfile.ZipFile(file) as archive:
+            return len(_header(archive, archive.getinfo("x.npy"), os.fstat(file.fileno()).st_size).shape)
+    except (InputError, zipfile.BadZipFile, KeyError, ValueError, OSError):
+        return 0
+
+
 def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of a .npz file that have one of these names, and the names of all that it has.
 

@@ -10,7 +10,7 @@ from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
 from sdebnn.data.mnist import load_mnist
-from sdebnn.data.npz import load_npz, read_array
+from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.tables import SUFFIXES, read_table
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.errors import InputError, naming_file
@@ -102,3 +102,11 @@ def _load_table(path: Path, target: str, *, task: str, layout: str, scale: bool)
     targets = target if target in table.columns else [name.strip() for name in target.split(",")]
     with naming_file(path):
         return Dataset.from_frame(table, targets, task=task, name=path.stem, scale=scale)
+
+
+def is_own_table(name: str, layout: str = "auto") -> bool:
+    """Whether data of this name are a table of one's own: a file of columns, or arrays whose x has two axes."""
+    path = expand_user(Path(name))
+    if path.suffix in SUFFIXES:
+        return True
+    return path.suffix == ".npz" and (layout == "table" or (layout == "auto" and input_axes(path) == 2))

@@ -98,6 +98,14 @@ class TrainConfig(
         """The defaults that were found to work on the data set, with `choices` in place of them where given."""
         return cls(**{"data": data, **PRESETS.get(data, {}), **choices})
 
+    @classmethod
+    def for_table(cls, **choices: Any) -> "TrainConfig":
+        """The defaults that were found to work on tables, with `choices` in place of them where given. Where they say
+        how long or by what else training is judged, no examples are held out by folds.
+        """
+        own = choices.keys() & {"epochs", "validation", "evaluate_every", "train_samples", "batch_paths", "accumulate"}
+        return cls(**TABLE | ({"tuning": "none"} if own else {}) | choices)
+
 
 # A dataclass has the fields of its last base first.
 SECTIONS: tuple[type[Choices], ...] = TrainConfig.__bases__[::-1]
@@ -111,3 +119,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100},
 }
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
+
+TABLE: dict[str, Any] = {
+    "tuning": "folds", "members": 5, "max_steps": 2000, "steps": 3, "learning_rate": 1e-2, "schedule": "constant",
+    "warmup_steps": 50, "test_samples": 8,
+}  # fmt: skip
+"""Choices that differ from `TrainConfig`'s defaults for a table of one's own."""

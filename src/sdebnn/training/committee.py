@@ -7,7 +7,7 @@ active learning, 1995). What is chosen is chosen by the mean log-likelihood of h
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -120,8 +120,7 @@ def train_committee(
     steps: int,
     patience: int,
     held_out: float,
-    starts: Sequence[Mapping[str, np.ndarray]] | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
 ) -> Trained:
     """Trains the candidates and takes the best.
 
@@ -135,7 +134,8 @@ def train_committee(
     - `patience`: stretches of `STEPS` without a better log-likelihood after which training stops.
     - `held_out`: share of the examples that each member is judged by; 0 holds none out: then the first candidate is
       trained to the last step.
-    - `say`: is told how training goes, a line at a time.
+    - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
+      of the best candidate, NaN where none are held out.
 
     **Raises:** `InputError` where too few examples are left; `FloatingPointError` where training breaks down.
     """
@@ -148,7 +148,7 @@ def train_committee(
     tried: dict[str, float] = {}
     for group in _alike(candidates):
         course = _Course(gather, group, examples, num_classes, folds)
-        course.run(steps, patience, say)
+        course.run(steps, patience, look)
         for number, config in enumerate(group):
             found = course.trained(number)
             tried[f"sigma={config.sigma:g}, likelihood={config.likelihood}"] = found.log_likelihood
@@ -228,7 +228,7 @@ class _Course:
         self._losses: list[np.ndarray] = []
         self._looks: list[np.ndarray] = []
 
-    def run(self, steps: int, patience: int, say: Callable[[str], None]) -> None:
+    def run(self, steps: int, patience: int, look: Callable[[int, float, float], object]) -> None:
         config, done = self._group[0], 0
         if self._held.shape[1]:
             self._committee.prepare(np.tile(self._held, (len(self._group), 1)))
@@ -244,9 +244,10 @@ class _Course:
                         f"learning_rate (now {config.learning_rate:g})."
                     )
                 self._at[:] = done
+                look(done, float(loss.mean()), np.nan)
                 continue
-            value = self._look(done)
-            say(f"step {done} of at most {steps}: held-out log-likelihood {value.max():.4g}")
+            values = self._look(done)
+            look(done, float(self._losses[-1][values.argmax()].mean()), float(values.max()))
             if (done - self._at >= patience * STEPS).all():
                 break
         if self._held.shape[1] == 0:

@@ -75,6 +75,7 @@ class Learner(Predictive, Protocol):
     `build_learner`. It may have `drawn_networks()`: the same posterior samples with weights that are drawn once, a
     `Predictive`, or `None` for a network that draws only when it sees its inputs; and `draw_network(seed)`: one more,
     alone, as `DrawnNetworks`, or `None`.
+    It may have `gather` too, which makes a `sdebnn.training.committee.Committee` of such networks.
     """
 
     rank: int

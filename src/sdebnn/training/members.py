@@ -57,6 +57,7 @@ class Members(SideBySide):
         first = self.members[0]
         self.rank, self.ranks, self.devices = first.rank, first.ranks, first.devices
         self.by_choices = all(getattr(member, "by_choices", False) for member in self.members)
+        self.gather = getattr(first, "gather", None)
 
     def largest_of_ranks(self, value: int) -> int:
         return self.members[0].largest_of_ranks(value)

@@ -24,6 +24,7 @@ from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.callbacks import Callback, check_callbacks
+from sdebnn.training.folds import check_folds, fit_folds
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
@@ -103,6 +104,8 @@ def start_run(
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
     learner = _checked(built(build, config, examples.dataset), examples.dataset)
+    if config.tuning == "folds":
+        check_folds(learner, config, examples.dataset, callbacks)
     run = RunFolder(Path(output))
     with first_alone(learner):
         if learner.rank == 0:
@@ -334,7 +337,10 @@ def _train(
                 if learner.rank == 0:
                     held.enter_context(folder.held())
                     task.write(folder)
-            fitted = fit(learner, config, dataset, folder, validation=validation, callbacks=callbacks)
+            if config.tuning == "folds":
+                fitted = fit_folds(learner, config, dataset, folder)
+            else:
+                fitted = fit(learner, config, dataset, folder, validation=validation, callbacks=callbacks)
             if learner.rank == 0:
                 if importlib.util.find_spec("matplotlib") is not None:
                     pictures.draw_run(folder, config, dataset, learner, fitted)

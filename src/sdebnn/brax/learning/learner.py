@@ -17,6 +17,7 @@ from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning import devices, gradient_noise
 from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
+from sdebnn.brax.learning.committee import JaxCommittee
 from sdebnn.brax.learning.devices import (
     AXES,
     EXAMPLES,
@@ -80,6 +81,8 @@ class JaxLearner:
 
     **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
     """
+
+    gather = JaxCommittee
 
     def __init__(
         self,

@@ -34,6 +34,11 @@ class DataChoices(Choices):
         "random changes to training images: crop moves them by up to 4 pixels (2 below 32 pixels a side), the border "
         "filled with zeros; crop_flip also mirrors half of them left to right",
     )
+    tuning: Literal["none", "folds"] = choice(
+        "none",
+        "how long a table is learned from: none, for all steps; folds, every member holds a fifth of the training "
+        "examples out and keeps the parameters that predict those best, over at most max_steps gradient steps",
+    )
     validation: float = choice(
         0.0,
         "share of the training data held out to choose the best checkpoint by its NLL, which then makes the "

@@ -24,6 +24,8 @@ from sdebnn.torchbnn.weights.weight_process import WeightProcess
 from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Networks
 
 STEP, SCORE = range(2)
+# Numbers in the hidden states of all networks' batches.
+MANY = 2**18
 
 
 class TorchCommittee:
@@ -58,6 +60,10 @@ class TorchCommittee:
         pass
 
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
+        with _threads_for(batches.rows[0].size * self._config.width):
+            return self._take_steps(batches, first)
+
+    def _take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
         losses = []
         for number in range(np.count_nonzero(batches.decays < 1)):
             rows = torch.tensor(batches.rows[number], device=self._device)
@@ -81,10 +87,11 @@ class TorchCommittee:
     def log_probs(self, rows: Int[np.ndarray, "networks held"]) -> Float[np.ndarray, "networks held"]:
         numbers = torch.from_numpy(rows).to(self._device)
         x, y = self._x[numbers], self._y[numbers]
-        found = [
-            self._vmapped(self._average, x, y, None, self._noise(SCORE, sample), None)
-            for sample in range(self._config.test_samples)
-        ]
+        with _threads_for(rows.size * self._config.width):
+            found = [
+                self._vmapped(self._average, x, y, None, self._noise(SCORE, sample), None)
+                for sample in range(self._config.test_samples)
+            ]
         return (torch.stack(found).logsumexp(dim=0) - np.log(len(found))).cpu().numpy()
 
     @torch.no_grad()
@@ -129,6 +136,18 @@ class TorchCommittee:
 
         generators = [_generator(int(seed), *use) for seed in self._seeds]
         return pytree.tree_map(of_number, tuple(block.noise_scales() for block in self._call.blocks))
+
+
+@contextmanager
+def _threads_for(numbers: int) -> Iterator[None]:
+    """One thread for networks so small that several wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    if numbers < MANY:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Call(nn.Module):

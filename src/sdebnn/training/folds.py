@@ -1,0 +1,95 @@
+"""Training of a run whose members hold examples out, and so choose how long each of them learns."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from sdebnn.data import Dataset
+from sdebnn.errors import InputError
+from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
+from sdebnn.training import checkpointing
+from sdebnn.training.callbacks import Callback
+from sdebnn.training.checkpointing import Position
+from sdebnn.training.committee import STEPS, Examples, train_committee
+from sdebnn.training.learner import Learner
+from sdebnn.training.loop import Fitted
+from sdebnn.training.members import of_members
+from sdebnn.training.predictions import class_weights, likelihood_of, report
+
+# Gradient steps where the run says no other number.
+MOST_STEPS = 2000
+# Looks at the held-out examples without a better one, after which a training ends.
+PATIENCE = 5
+HELD_OUT = 0.2
+
+
+def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbacks: Sequence[Callback]) -> None:
+    """**Raises:** `InputError` where examples cannot be held out by folds."""
+    instead = "take tuning='none'"
+    if getattr(learner, "gather", None) is None or not getattr(learner, "by_choices", False):
+        raise InputError(f"tuning='folds' trains networks of sdebnn from its choices, in one program; {instead}.")
+    if not isinstance(dataset.x_train, np.ndarray) or dataset.x_train.ndim != 2:
+        raise InputError(f"tuning='folds' is for tables in memory, and {dataset.name} is none; {instead}.")
+    if not config.model.startswith(("sdebnn", "odenet")):
+        raise InputError(f"tuning='folds' trains sdebnn and odenet, and the model is {config.model!r}; {instead}.")
+    if learner.ranks > 1:
+        raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {instead}.")
+    if callbacks:
+        raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {instead}.")
+    if config.validation:
+        raise InputError(
+            f"tuning='folds' holds examples out by itself, and validation={config.validation} would hold out others; "
+            f"take validation=0, or {instead}."
+        )
+
+
+def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> Fitted:
+    """As `sdebnn.training.loop.fit`, by a committee: each member learns from four fifths of the examples until the
+    others are predicted no better. A run that was broken off begins anew and ends with the same numbers; one that has
+    its checkpoint is scored again.
+
+    **Raises:** as `train_committee`; `InputError` when the checkpoint cannot be used; `StorageError`.
+    """
+    seconds = 0.0
+    if checkpoint.find(run.checkpoints):
+        checkpointing.load_average(run, config, learner)
+    else:
+        started = time.perf_counter()
+        _train(learner, config, dataset, run)
+        seconds = time.perf_counter() - started
+    outputs = learner.outputs(dataset.x_test)
+    scores = report(learner, outputs, dataset.y_test, dataset.encoding)
+    step = config.max_steps or MOST_STEPS
+    with MetricsLog(run) as log:
+        log.write(step, scores, split="test")
+    return Fitted(outputs, scores, seconds)
+
+
+def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> None:
+    weights = np.ones(len(dataset.x_train), np.float32)
+    if (of_classes := class_weights(config, dataset)) is not None:
+        weights = np.asarray(of_classes, np.float32)[dataset.y_train]
+    steps, started = config.max_steps or MOST_STEPS, time.perf_counter()
+    with Progress(steps) as bar:
+        trained = train_committee(
+            learner.gather,  # type: ignore[attr-defined]
+            [dataclasses.replace(config, likelihood=likelihood_of(config, dataset))],
+            Examples(dataset.x_train, dataset.y_train, weights),
+            dataset.num_classes,
+            members=config.members,
+            steps=steps,
+            patience=PATIENCE,
+            held_out=HELD_OUT,
+            look=lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}),
+        )
+    learner.load_average(of_members(trained.averages))
+    with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
+        for number, (loss, held_out) in enumerate(zip(trained.losses, trained.held_out, strict=True), 1):
+            log.write(number * STEPS, {"loss": loss}, split="train")
+            log.write(number * STEPS, {"nll": -held_out}, split="validation")
+        size = log.size()
+    last = max(trained.steps)
+    epoch = config.epochs_after(last, dataset.train_size)
+    checkpointing.save_state(run, config, learner, Position(last, time.perf_counter() - started, size), epoch)
