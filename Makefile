@@ -64,7 +64,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,plots,tensorboard]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,plots,tables,tensorboard]'
 	touch $@
 
 # PyTorch first and by its exact version: a plain `torch` would bring gigabytes of CUDA libraries.

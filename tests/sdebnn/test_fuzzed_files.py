@@ -17,13 +17,14 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import polars as pl
 import pytest
 import safetensors.numpy
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from sdebnn.data import load_inputs, load_npz, load_uci
+from sdebnn.data import Dataset, TableEncoding, load_inputs, load_npz, load_uci, read_table
 from sdebnn.data.cifar import RECORD, parse_cifar10
 from sdebnn.data.idx import gunzip, parse_idx
 from sdebnn.errors import InputError
@@ -309,6 +310,7 @@ TASK = Task((8, 8, 1), "uint8", 10, 0, "0" * 64, "1" * 64)
             "targets": st.integers(-1, 3) | json_values,
             "digest": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
             "held_out": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
+            "encoding": st.text("0123456789abcdefg", min_size=63, max_size=65) | json_values,
         },
     ).map(lambda record: strict_json.text(TASK._asdict() | record).encode())
 )
@@ -320,6 +322,44 @@ def test_task_file(folder: Path, content: bytes) -> None:
         read_or_refused(lambda: task.inputs(X))
         if np.prod(task.x_shape) < 10**6 and (task.num_classes or task.targets) < 10**6:
             task.placeholder()
+
+
+ROWS = {
+    "size": [1.0, None, 3.0, 1e9],
+    "town": ["a", "b", "a", None],
+    "one": [1, 1, 1, 1],
+    "price": [1.0, 2.5, 3.0, 4.0],
+}
+TABLE = TableEncoding.fit(pl.DataFrame(ROWS), "price").to_json()
+
+
+@fuzz
+@given(
+    some_bytes(json.dumps(TABLE).encode(), json.dumps(TABLE | {"labels": ["a", "b"], "target_scales": None}).encode())
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(TABLE, json_values)).map(
+        lambda record: strict_json.text(TABLE | record).encode()
+    )
+)
+@pytest.mark.filterwarnings("ignore:Column")
+def test_encoding_of_a_table(folder: Path, content: bytes) -> None:
+    (folder / "table.json").write_bytes(content)
+    encoding = read_or_refused(lambda: TableEncoding.from_json(strict_json.read(folder / "table.json")))
+    if encoding is not None:
+        assert TableEncoding.from_json(encoding.to_json()) == encoding
+        inputs = read_or_refused(lambda: encoding.inputs(pl.DataFrame(ROWS)))
+        assert inputs is None or np.isfinite(inputs).all()
+
+
+@fuzz
+@given(some_bytes(*(separator.join(["size,town,price", *["1.5,a,2", "NA,b,3.5"] * 3]).encode() for separator in "\n;")))
+@pytest.mark.filterwarnings("ignore:Column")
+def test_csv(folder: Path, content: bytes) -> None:
+    (folder / "mine.csv").write_bytes(content)
+    table = read_or_refused(lambda: read_table(folder / "mine.csv"))
+    if table is not None:
+        assert table.height > 0
+        dataset = read_or_refused(lambda: Dataset.from_frame(table, table.columns[-1]))
+        assert dataset is None or np.isfinite(dataset.x_train).all()
 
 
 LOG = b"".join(

@@ -3,10 +3,10 @@
 import dataclasses
 import re
 from collections import Counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from sdebnn.errors import InputError
 
@@ -17,8 +17,13 @@ NUMBERS = 0.8
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 # With commas in it, a currency or a sign of per cent.
 _WRITTEN = re.compile(r"\s*[-+]?(\d[\d.]*(,\d+)+(\.\d+)?|[$€£]\s*\d[\d.,]*|\d[\d.,]*\s*[%$€£])\s*")
+LARGEST = 1e300
 # A standard deviation of so many times the middle half of the values is that of a few far ones.
 SKEWED = 10.0
+
+
+Scaling: TypeAlias = bool | Literal["inputs"]
+"""Whether inputs and targets are standardised, or inputs alone."""
 
 
 class Scale(NamedTuple):
@@ -158,13 +163,18 @@ def numbers_of(name: str, values: np.ndarray) -> Float64[np.ndarray, " n"]:
             )
         return np.full(len(values), np.nan)
     numbers = values.astype(np.float64)
-    infinite = np.isinf(numbers)
+    infinite = are_infinite(numbers)
     if infinite.any():
         raise InputError(
             f"Column {name!r} has {int(infinite.sum())} infinite values, the first in row {int(infinite.argmax())}, "
             "counted from 0; replace them, or leave those rows out."
         )
     return numbers
+
+
+def are_infinite(numbers: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which numbers are infinite, or so large that sums of them are."""
+    return np.abs(numbers) > LARGEST
 
 
 def texts_of(values: np.ndarray) -> list[str | None]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from sdebnn.data.batches import batch_stream
+from sdebnn.data.columns import Scaling
 from sdebnn.data.frames import ColumnNames
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.table_encoding import TableEncoding
@@ -52,7 +53,7 @@ class Dataset:
         test: Any = None,
         task: str = "auto",
         name: str = "table",
-        scale: bool = True,
+        scale: Scaling = True,
         seed: int = 0,
     ) -> "Dataset":
         """That of a DataFrame: encoded by the training examples, with the encoding beside it.
@@ -64,7 +65,8 @@ class Dataset:
         - `test`: examples to be judged by. Without them a third of the rows is held out, with each class in proportion.
         - `task`: `"classification"`, `"regression"`, or `"auto"`: by what the target is.
         - `name`: what to call it.
-        - `scale`: whether numbers are standardised; see `TableEncoding`.
+        - `scale`: whether numbers are standardised; with `"inputs"` targets stay as they are, such as counts for a
+          likelihood of one's own. See `TableEncoding`.
         - `seed`: the same one holds out the same rows.
 
         **Raises:** `InputError` as `TableEncoding.fit` does, and for test examples that are other than those.
@@ -85,7 +87,7 @@ class Dataset:
         task: str = "auto",
         layout: str = "auto",
         name: str = "arrays",
-        scale: bool = True,
+        scale: Scaling = True,
         seed: int = 0,
     ) -> "Dataset":
         """That of arrays: a table is encoded as by `from_frame`, images stay as they are.

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from sdebnn.data.answers import TASKS
+from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.own import is_table, unencoded
@@ -30,7 +31,7 @@ def load_npz(
     *,
     task: str = "auto",
     layout: str = "auto",
-    scale: bool = False,
+    scale: Scaling = False,
     like: str | None = None,
     in_order: bool = False,
 ) -> Dataset:
@@ -70,7 +71,7 @@ def load_npz(
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     if scale and is_table(x, layout):
         with naming_file(path):
-            return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem)
+            return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem, scale=scale)
     return unencoded(
         path.stem, x, y, test, of=f"{{}} in {path}", task=task, layout=layout, like=like, in_order=in_order
     )

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
+from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.frames import ColumnNames, Columns, read_columns, rows_of
 from sdebnn.data.inputs import LAYOUTS, as_inputs
@@ -20,7 +21,7 @@ TEST_FRACTION = 1 / 3
 
 
 def dataset_from_frame(
-    frame: Any, target: ColumnNames, *, test: Any, task: str, name: str, scale: bool, seed: int
+    frame: Any, target: ColumnNames, *, test: Any, task: str, name: str, scale: Scaling, seed: int
 ) -> Dataset:
     """See `Dataset.from_frame`."""
     refuse_unknown(task, TASKS, "a task")
@@ -30,7 +31,7 @@ def dataset_from_frame(
 
 
 def dataset_from_arrays(
-    x: Any, y: Any, x_test: Any, y_test: Any, *, task: str, layout: str, name: str, scale: bool, seed: int
+    x: Any, y: Any, x_test: Any, y_test: Any, *, task: str, layout: str, name: str, scale: Scaling, seed: int
 ) -> Dataset:
     """See `Dataset.from_arrays`."""
     refuse_unknown(task, TASKS, "a task")
@@ -109,7 +110,7 @@ def _encoded(
     test: tuple[Columns, Columns] | None,
     *,
     task: str,
-    scale: bool,
+    scale: Scaling,
     seed: int,
 ) -> Dataset:
     if test is None and table.rows < 3:

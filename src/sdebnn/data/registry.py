@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn.data.cifar import load_cifar10
+from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
@@ -43,7 +44,7 @@ def load(
     task: str = "auto",
     layout: str = "auto",
     target: str = "",
-    scale: bool = False,
+    scale: Scaling = False,
     like: str | None = None,
     in_order: bool = False,
 ) -> Dataset:
@@ -56,7 +57,8 @@ def load(
     - `task`: what a file's answers are, where that is open (see `load_npz`).
     - `layout`, `like`: what a .npz file's inputs are, where that is open (see `load_npz`).
     - `target`: the column of a table that is to be predicted; several are joined by commas.
-    - `scale`: whether a table of one's own is standardised, by its training examples; see `TableEncoding`.
+    - `scale`: whether a table of one's own is standardised, by its training examples, or `"inputs"` alone; see
+      `TableEncoding`.
     - `in_order`: whether what is held out of a .npz file stays in its order, as version 0.1 had it.
 
     **Raises:** `InputError` for an unknown name, a task or layout that does not fit, and for files that are missing,
@@ -89,7 +91,7 @@ def read_inputs(path: Path) -> Any:
     return read_table(path) if path.suffix in SUFFIXES else read_array(path)
 
 
-def _load_table(path: Path, target: str, *, task: str, layout: str, scale: bool) -> Dataset:
+def _load_table(path: Path, target: str, *, task: str, layout: str, scale: Scaling) -> Dataset:
     if layout not in ("auto", "table"):
         raise InputError(f"layout={layout!r} does not fit {path}, which is a table; choose layout='auto'.")
     table = read_table(path)

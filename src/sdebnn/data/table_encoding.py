@@ -16,6 +16,7 @@ from sdebnn.data.columns import (
     DroppedColumn,
     NumberColumn,
     Scale,
+    Scaling,
     fit_column,
     numbers_of,
     squeezed,
@@ -70,7 +71,7 @@ class TableEncoding:
         y: Any = None,
         *,
         task: str = "auto",
-        scale: bool = True,
+        scale: Scaling = True,
         labels: Sequence[Label] | None = None,
     ) -> "TableEncoding":
         """That of the training examples, whose statistics it takes.
@@ -84,12 +85,14 @@ class TableEncoding:
         - `target`: the column of `frame` that is to be predicted, or several.
         - `y`: in place of `target`, the answers: (n,), or (n, k), or a DataFrame.
         - `task`: `"classification"`, `"regression"`, or `"auto"`: by what the answers are.
-        - `scale`: whether numbers and targets are standardised.
+        - `scale`: whether numbers and targets are standardised; with `"inputs"` targets stay as they are, as counts.
         - `labels`: all classes in sorted order, where the training examples may not have each of them.
 
         **Raises:** `InputError` for a target that is not there, answers that leave the task open or do not fit it,
         fewer than 2 rows, one class alone, infinite numbers, dates, and where no column is left.
         """
+        if scale not in (True, False, "inputs"):
+            raise InputError(f"scale={scale!r} is not allowed: it takes True, False, or 'inputs' for the inputs alone.")
         table = read_columns(frame, "The table")
         table, answers = inputs_and_answers(table, target, y)
         if table.rows < 2:
@@ -103,8 +106,8 @@ class TableEncoding:
         if settled_task(answers, task) == "classification":
             classes = label_names(answers) if labels is None else tuple(labels)
         else:
-            scales = target_scales(answers, scale=scale)
-        columns = tuple(fit_column(name, values, scale=scale) for name, values in table.by_name.items())
+            scales = target_scales(answers, scale=scale is True)
+        columns = tuple(fit_column(name, values, scale=bool(scale)) for name, values in table.by_name.items())
         encoding = cls(columns, table.named, answers.names, classes, scales)
         if not encoding.input_names:
             why = "; ".join(encoding.remarks)
@@ -163,8 +166,10 @@ class TableEncoding:
         np.copyto(numbers, fill, where=absent)
         if spread.any():
             numbers = squeezed(numbers, fill, spread)
-        numbers -= mean
-        numbers /= std
+        # What is beyond the range of numbers is refused below.
+        with np.errstate(over="ignore"):
+            numbers -= mean
+            numbers /= std
         parts = [numbers, absent[:, had_missing].astype(np.float64)]
         parts += [_one_hot(column, columns.by_name[column.name]) for column in self._categories]
         return to_float32(np.concatenate(parts, axis=1), "The table")
@@ -194,7 +199,7 @@ class TableEncoding:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
         return {
-            "columns": [{"kind": _NAMES[type(column)], **dataclasses.asdict(column)} for column in self.columns],
+            "columns": [_record(column) for column in self.columns],
             "named": self.named,
             "target_names": list(self.target_names),
             "labels": None if self.labels is None else list(self.labels),
@@ -268,8 +273,7 @@ class TableEncoding:
             column = self._numbers[place]
             warnings.warn(
                 f"Column {column.name!r} has {int(absent[:, place].sum())} missing values, and had none in training: "
-                "they "
-                f"are filled with the median {column.fill:g}.",
+                f"they are filled with the median {column.fill:g}.",
                 stacklevel=4,
             )
 
@@ -294,14 +298,18 @@ def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: lis
         what = "no category" if unseen[0] is None else f"a category such as {unseen[0]!r:.40}"
         warnings.warn(
             f"Column {column.name!r} has {what}, which training had not, in {len(unseen)} rows: there it is none of "
-            "those "
-            "that training had.",
+            "those that training had.",
             stacklevel=5,
         )
 
 
 _KINDS: dict[str, type[Column]] = {"number": NumberColumn, "category": CategoryColumn, "dropped": DroppedColumn}
 _NAMES: dict[type[Column], str] = {kind: name for name, kind in _KINDS.items()}
+
+
+def _record(column: Column) -> dict[str, Any]:
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(column).items()}
+    return {"kind": _NAMES[type(column)], **values}
 
 
 def _column(record: Mapping[str, Any]) -> Column:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
-from sdebnn.data.columns import Scale, scale_of
+from sdebnn.data.columns import Scale, are_infinite, scale_of
 from sdebnn.data.frames import ColumnNames, Columns, read_columns
 from sdebnn.errors import InputError
 from sdebnn.spelling import nearest
@@ -148,10 +148,11 @@ def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
         _refuse_missing(name, values)
         if values.dtype.kind == "O":
             raise InputError(f"The target {name!r} holds text, such as {values[0]!r:.40}; give numbers.")
-        if np.isinf(values).any():
+        infinite = are_infinite(values.astype(np.float64))
+        if infinite.any():
             raise InputError(
-                f"The target {name!r} has {int(np.isinf(values).sum())} infinite values, the first in row "
-                f"{int(np.isinf(values).argmax())}, counted from 0; replace them, or leave those rows out."
+                f"The target {name!r} has {int(infinite.sum())} infinite values, the first in row "
+                f"{int(infinite.argmax())}, counted from 0; replace them, or leave those rows out."
             )
     return np.stack([values.astype(np.float64) for values in answers.by_name.values()], axis=1)
 

@@ -244,6 +244,15 @@ def test_numbers_stay_as_they_are_where_that_is_chosen() -> None:
     np.testing.assert_array_equal([encoding.target_mean, encoding.target_std], [[0.0], [1.0]])
 
 
+def test_targets_stay_as_they_are_where_inputs_alone_are_standardised() -> None:
+    x, counts = RNG.normal(100, 50, size=(9, 2)), np.arange(9)
+    encoding = TableEncoding.fit(x, y=counts, task="regression", scale="inputs")
+    np.testing.assert_allclose(encoding.inputs(x).std(axis=0), 1, rtol=1e-5)
+    np.testing.assert_array_equal(encoding.answers(counts)[:, 0], counts)
+    with pytest.raises(InputError, match="scale='targets' is not allowed: it takes True, False, or 'inputs'"):
+        TableEncoding.fit(x, y=counts, task="regression", scale="targets")
+
+
 def test_it_is_kept_as_json_and_read_back(frame: Any) -> None:
     for target in ("price", "town", ["price", "size"]):
         table = frame if target != ["price", "size"] else frame[[name for name in SALES if name != "x"]]
