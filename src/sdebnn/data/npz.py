@@ -17,6 +17,7 @@ from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.own import is_table, unencoded
 from sdebnn.errors import InputError, naming_file
+from sdebnn.machine import refuse_too_large
 from sdebnn.spelling import refuse_unknown
 from sdebnn.storage import reading
 
@@ -127,6 +128,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
                             f"{x} in {path} has {counts[0]} examples but {y} has {counts[1]}; give one answer for each "
                             "example."
                         )
+                refuse_too_large(path, sum(member.file_size for member in wanted.values()), 1)
                 arrays = {name: _array(archive, member, headers[name]) for name, member in wanted.items()}
                 return arrays, sorted(members)
         except InputError:

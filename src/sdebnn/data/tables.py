@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sdebnn.data.frames import refuse_twice
 from sdebnn.errors import InputError
 from sdebnn.extras import require
-from sdebnn.machine import physical_memory
+from sdebnn.machine import refuse_too_large
 from sdebnn.storage import reading
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def read_table(path: Path) -> "pl.DataFrame":
     with reading(path) as file:
         start = file.read(HEADER)
         size = file.seek(0, io.SEEK_END)
-    _refuse_too_large(path, size)
+    refuse_too_large(path, size, COPIES)
     try:
         if path.suffix == ".parquet":
             rows, columns = _size_of_parquet(path)
-            _refuse_too_large(path, 8 * rows * columns)
+            refuse_too_large(path, 8 * rows * columns, COPIES)
             table = pl.read_parquet(path, glob=False, hive_partitioning=False)
         else:
             separator = _separator(path, start)
@@ -114,12 +114,3 @@ def _size_of_parquet(path: Path) -> tuple[int, int]:
 
     table = pl.scan_parquet(path, glob=False, hive_partitioning=False)
     return table.select(pl.len()).collect().item(), len(table.collect_schema())
-
-
-def _refuse_too_large(path: Path, size: int) -> None:
-    memory = physical_memory()
-    if memory is not None and COPIES * size > memory:
-        raise InputError(
-            f"{path} has {size / 2**30:.3g} GiB, and this machine has {memory / 2**30:.3g} GiB of memory, of which a "
-            f"table takes about {COPIES} times its size; take a sample of its rows, or fewer columns."
-        )

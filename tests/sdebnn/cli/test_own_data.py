@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,19 @@ def test_a_frame_in_memory_trains_and_is_restored(tmp_path) -> None:
     other = Dataset.from_frame(SALES, "price", name="sales", scale=False)
     with pytest.raises(ValueError, match="other examples than the run's data"):
         restore(build_learner, tmp_path / "run", dataset=other)
+
+
+def test_a_run_on_a_table_is_taken_up_on_the_same_table_alone(folder, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder / "price", run)
+    SALES.write_csv(tmp_path / "moved.csv")
+    assert main(["train", "--resume", str(run), "--data", str(tmp_path / "moved.csv")]) == 0
+    assert scores(run)["rmse"] == scores(folder / "price")["rmse"]
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "moved.csv")]) == 0
+    SALES.with_columns(size=pl.Series(SIZE[::-1])).write_csv(tmp_path / "moved.csv")
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "moved.csv")]) == 2
+    assert "other examples than the run's data" in capsys.readouterr().err
 
 
 def test_rows_of_an_npz_come_back_in_their_units(tmp_path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sdebnn import extras
-from sdebnn.data import load, read_inputs, read_table, tables
+from sdebnn import extras, machine
+from sdebnn.data import load, read_inputs, read_table
 from sdebnn.errors import InputError
 
 CSV = "size,town,price\n" + "".join(f"{size},{'Bonn' if size % 3 else 'Trier'},{size * 1.5}\n" for size in range(30))
@@ -117,16 +117,19 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_with_its_size(
     with path.open("r+b") as file:
         # A hole, which takes no room on the disk.
         file.truncate(2**42)
-    with pytest.raises(InputError, match=r"huge\.csv has 4\.1e\+03 GiB, and this machine has .* GiB of memory"):
+    with pytest.raises(InputError, match=r"huge\.csv has 4\.1e\+03 GiB, .*this machine has .* GiB of memory"):
         read_table(path)
     packed = tmp_path / "packed.parquet"
     pl.DataFrame({"a": np.zeros(100_000)}).write_parquet(packed)
-    monkeypatch.setattr(tables, "physical_memory", lambda: 2_000_000)
+    monkeypatch.setattr(machine, "physical_memory", lambda: 2_000_000)
     assert packed.stat().st_size < 100_000
     with pytest.raises(InputError, match=r"packed\.parquet has 0\.000745 GiB"):
         read_table(packed)
     read_table(sales)
-    monkeypatch.setattr(tables, "physical_memory", lambda: None)
+    np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((300_000, 1)), y=np.zeros(300_000))
+    with pytest.raises(InputError, match=r"packed\.npz has 0\.00447 GiB"):
+        load(tmp_path / "packed.npz")
+    monkeypatch.setattr(machine, "physical_memory", lambda: None)
     read_table(packed)
 
 
