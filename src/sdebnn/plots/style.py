@@ -62,7 +62,7 @@ def drawing(ax: Any, path: Path | str | None, title: str, *, width: float, heigh
     dress(ax)
     # The layout makes room above for every line, but does not break lines that are wider than the axes.
     inches = ax.get_position().width * ax.figure.canvas.figure.get_figwidth()
-    ax.set_title(textwrap.fill(title, int(10 * inches)), fontsize=13)
+    ax.set_title(textwrap.fill(title, int(11 * inches)), fontsize=13)
     yield ax
     if path is not None:
         content, file = io.BytesIO(), Path(path)

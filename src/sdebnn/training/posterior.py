@@ -244,8 +244,8 @@ class Posterior:
             mean, std = self.task.encoding.target_mean, self.task.encoding.target_std
             if mean is not None and std is not None:
                 return mean, std
-        numbers = self.task.num_classes or self.task.targets
-        return np.zeros(numbers), np.ones(numbers)
+        # Of one number, as a likelihood of a user's own may have a mean of fewer numbers than its targets.
+        return np.zeros(1), np.ones(1)
 
     def _of(self, outputs: Float[np.ndarray, "samples n o"]) -> Prediction:
         if self.labels is not None:

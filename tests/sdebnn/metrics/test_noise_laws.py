@@ -40,5 +40,7 @@ def test_a_mixture_averages_densities(name: str) -> None:
 
 
 def test_an_unknown_law_is_refused() -> None:
-    with pytest.raises(InputError, match="'normal' is not a law of noise; allowed are gaussian, laplace, cauchy"):
+    with pytest.raises(
+        InputError, match="'normal' is not a law of noise; allowed are gaussian, gaussian_input, laplace, cauchy"
+    ):
         mixture_log_likelihood(Z, Z[None], np.ones(1), noise="normal")

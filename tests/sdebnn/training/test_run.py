@@ -141,7 +141,7 @@ def test_predictions_in_parts_are_those_of_all_at_once(suffix: str, tmp_path, sa
     x = np.random.default_rng(1).normal(size=(11, 2))
     whole = prediction_file.predict(build, tmp_path / "run", x)
     prediction_file.write(whole, tmp_path / f"whole{suffix}")
-    monkeypatch.setattr(prediction_file, "CHUNK", 4)
+    monkeypatch.setattr("sdebnn.training.posterior.CHUNK", 4)
     parts = prediction_file.predict_in_parts(build, tmp_path / "run", x)
     assert prediction_file.write_in_parts(parts, tmp_path / f"parts{suffix}") == list(whole)
     files = [tmp_path / f"{name}{suffix}" for name in ("whole", "parts")]
