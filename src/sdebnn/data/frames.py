@@ -91,6 +91,9 @@ def _of_series(series: nw.Series[Any], what: str) -> np.ndarray:
     if kind.is_temporal():
         _refuse_dates(what)
     if kind.is_numeric() or kind == nw.Boolean:
+        # A cast takes as long as a prediction, and floating-point numbers hardly ever need one.
+        if kind.is_float() and (values := series.to_numpy()).dtype.kind == "f":
+            return np.ascontiguousarray(values, np.float64)
         whole = kind == nw.Boolean or (kind.is_integer() and kind not in (nw.Int128, nw.UInt128))
         plain = whole and not series.is_null().any()
         return np.ascontiguousarray((series if plain else series.cast(nw.Float64)).to_numpy())
