@@ -59,5 +59,7 @@ def test_a_likelihood_that_does_not_fit_the_answers_is_refused() -> None:
     assert likelihood_of(TrainConfig(likelihood="cauchy"), TARGETS) == "cauchy"
     with pytest.raises(InputError, match="answers are labels; they take categorical"):
         likelihood_of(TrainConfig(likelihood="laplace"), LABELS)
-    with pytest.raises(InputError, match="answers are real targets; they take gaussian or laplace or cauchy"):
+    with pytest.raises(
+        InputError, match="answers are real targets; they take gaussian or gaussian_input or laplace or cauchy"
+    ):
         likelihood_of(TrainConfig(likelihood="categorical"), TARGETS)
