@@ -6,7 +6,13 @@ from sdebnn.metrics.calibration import (
     maximum_calibration_error,
     reliability_bins,
 )
-from sdebnn.metrics.intervals import interval_coverage, interval_score, interval_width, mixture_quantile
+from sdebnn.metrics.intervals import (
+    in_central_interval,
+    interval_coverage,
+    interval_score,
+    interval_width,
+    mixture_quantile,
+)
 from sdebnn.metrics.noise_laws import NOISE_LAWS
 from sdebnn.metrics.ood import auroc, average_precision, fpr95
 from sdebnn.metrics.probability_integral_transform import CoverageCurve, coverage_curve, pit
@@ -20,7 +26,7 @@ from sdebnn.metrics.regression import (
     noise_log_probs,
     rmse,
 )
-from sdebnn.metrics.report import classification_report, predictive_report, regression_report
+from sdebnn.metrics.report import classification_report, interval_report, predictive_report, regression_report
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
 
@@ -40,7 +46,9 @@ __all__ = [
     "expected_calibration_error",
     "fpr95",
     "gaussian_log_likelihood",
+    "in_central_interval",
     "interval_coverage",
+    "interval_report",
     "interval_score",
     "interval_width",
     "macro_f1",

@@ -6,7 +6,7 @@ Targets are (n,), or (n, d) for d numbers an example.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Values, as_array, check_pair, check_samples, check_std
@@ -29,6 +29,12 @@ def interval_coverage(y: Values, lower: Values, upper: Values) -> float:
     """
     targets, low, high = _interval(y, lower, upper)
     return float(np.mean((low <= targets) & (targets <= high)))
+
+
+def in_central_interval(cdf: Values) -> Bool[np.ndarray, "..."]:
+    """Whether targets lie in the central 95 % interval of a prediction that gives `cdf` to values up to them."""
+    probabilities = as_array("cdf", cdf)
+    return (probabilities >= CENTRAL_95[0]) & (probabilities <= CENTRAL_95[1])
 
 
 def interval_width(lower: Values, upper: Values) -> float:

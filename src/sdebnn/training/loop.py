@@ -131,7 +131,7 @@ class _Loop:
             if self._first:
                 checkpointing.load_average(self._run, self._config, self._learner)
             self._learner.follow_first(self._training.step)
-        outputs, scores = self._scores_of(self._dataset.x_test, self._dataset.y_test)
+        outputs, scores = self._scores_of(self._dataset.x_test, self._dataset.y_test, intervals=True)
         self._record(scores, "test")
         return Fitted(outputs, scores, self._saved.seconds)
 
@@ -252,13 +252,13 @@ class _Loop:
             self._record(self._scores_of(self._dataset.x_test, self._dataset.y_test)[1], "test")
         self._since, self._pace = time.perf_counter(), None
 
-    def _scores_of(self, x: Any, y: Any) -> tuple[Outputs, dict[str, float]]:
+    def _scores_of(self, x: Any, y: Any, *, intervals: bool = False) -> tuple[Outputs, dict[str, float]]:
         # Several processes score together, so none of them ends alone: they agree after a later gradient step.
         with self._signals.at_once() if self._learner.ranks == 1 else contextlib.nullcontext():
             outputs = self._learner.outputs(x)
             saved = self._saved.step == self._training.step
             divergence.check_outputs(self._run, self._config, outputs, saved=saved)
-            return outputs, report(self._learner, outputs, y, self._dataset.encoding)
+            return outputs, report(self._learner, outputs, y, self._dataset.encoding, intervals=intervals)
 
     def _record(self, values: Mapping[str, SupportsFloat], split: str) -> None:
         if self._log is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sdebnn import metrics
 from sdebnn.data import Dataset, TableEncoding
@@ -101,7 +101,12 @@ def target_moments(
 
 
 def report(
-    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Any, encoding: TableEncoding | None = None
+    learner: Predictive,
+    outputs: Float[np.ndarray, "samples n o"],
+    y: Any,
+    encoding: TableEncoding | None = None,
+    *,
+    intervals: bool = True,
 ) -> dict[str, float]:
     """Scores of the averaged prediction of several posterior samples, under the learner's likelihood.
 
@@ -110,10 +115,11 @@ def report(
     - `outputs`: of `Learner.outputs`.
     - `y`: the true labels (n,), or targets (n, d).
     - `encoding`: of a table, in whose units the scores of its targets are.
+    - `intervals`: whether those of `metrics.interval_report` are among them, which take longer than all others.
 
     **Returns:** for labels those of `metrics.classification_report`; for real targets those of
-    `metrics.predictive_report`, of which `log_likelihood` alone where the likelihood's mean is no (n, d) as the targets
-    are.
+    `metrics.predictive_report` and `interval_report`, of which `log_likelihood` alone where the likelihood's mean is no
+    (n, d) as the targets are.
     """
     log_probs = metrics.mixture_log_probs(doubles(learner.of_likelihood("log_prob", outputs, y)))
     if y.ndim == 1:
@@ -126,10 +132,21 @@ def report(
         log_probs = log_probs - np.log(std).sum()
     if means.shape[1:] != y.shape:
         return {"log_likelihood": float(np.mean(log_probs))}
-    lower, upper = central_interval(learner, outputs)
+    inside = _inside(learner, outputs, y)
+    ends = [*central_interval(learner, outputs)] if intervals else []
     if encoding is not None:
-        y, means, lower, upper = (encoding.in_user_units(values) for values in (y, means, lower, upper))
-    return metrics.predictive_report(y, log_probs, means, lower, upper)
+        y, means, *ends = (encoding.in_user_units(values) for values in (y, means, *ends))
+    scores = metrics.predictive_report(y, log_probs, means, inside)
+    return scores | metrics.interval_report(y, *ends) if intervals else scores
+
+
+def _inside(learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: Any) -> Bool[np.ndarray, "n d"]:
+    """Whether each target lies in the central 95 % interval of its prediction."""
+    cdf = learner.of_likelihood("cdf", outputs, y)
+    if cdf is not None:
+        return metrics.in_central_interval(doubles(cdf).mean(axis=0))
+    lower, upper = central_interval(learner, outputs)
+    return (lower <= y) & (y <= upper)
 
 
 def central_interval(
@@ -138,12 +155,16 @@ def central_interval(
     """The ends of the central 95 % intervals of the targets, under the mean of what the posterior samples predict.
     Where that has steps, as of counts, a target at an end lies in its interval.
     """
-    below, above = target_quantiles(learner, outputs, CENTRAL_95)
+    below, above = target_quantiles(learner, outputs, CENTRAL_95, precision=1e-6)
     return below[0], above[1]
 
 
 def target_quantiles(
-    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], shares: Sequence[float]
+    learner: Predictive,
+    outputs: Float[np.ndarray, "samples n o"],
+    shares: Sequence[float],
+    *,
+    precision: float = PRECISION,
 ) -> tuple[Float[np.ndarray, "shares n d"], Float[np.ndarray, "shares n d"]]:
     """The smallest values up to which the targets lie with each of the probabilities `shares`, under the mean of what
     the posterior samples predict: by bisection on the likelihood's `cdf`, or those of draws where it has none.
@@ -153,7 +174,7 @@ def target_quantiles(
     parts = []
     for start in range(0, outputs.shape[1], CHUNK):
         part = outputs[:, start : start + CHUNK]
-        found = _quantiles_by_cdf(learner, part, shares)
+        found = _quantiles_by_cdf(learner, part, shares, precision)
         if found is None:
             draws = likelihood_draws(learner, part)
             exact = np.quantile(draws.reshape(-1, *draws.shape[2:]), shares, axis=0, method="inverted_cdf")
@@ -182,7 +203,7 @@ def target_pit(
 
 
 def _quantiles_by_cdf(
-    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], shares: Sequence[float]
+    learner: Predictive, outputs: Float[np.ndarray, "samples n o"], shares: Sequence[float], precision: float
 ) -> tuple[Float[np.ndarray, "shares n d"], Float[np.ndarray, "shares n d"]] | None:
     """`None` where the likelihood has no `cdf`."""
     # All at once: what a likelihood takes for a call hardly depends on how many examples there are.
@@ -199,7 +220,10 @@ def _quantiles_by_cdf(
     variances = target_moments(learner, outputs)[1]
     spread = np.hypot(means.std(axis=0), np.sqrt(variances.mean(axis=0)))
     spread = np.tile(np.where(np.isfinite(spread) & (spread > 0), spread, 1.0), times)
-    below, above = bisect(cdf, np.reshape(shares, times), centre, spread, precision=PRECISION)
+    wanted = np.reshape(shares, times)
+    # Near to where a Gaussian of these moments has them, which most mixtures nearly are.
+    start = centre + scipy.special.ndtri(wanted) * spread
+    below, above = bisect(cdf, wanted, start, spread / 4, precision=4 * precision)
     # The numbers that the likelihood was asked of.
     return doubles(below.astype(np.float32)), doubles(above.astype(np.float32))
 
