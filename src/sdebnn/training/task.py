@@ -1,6 +1,7 @@
 """What a run's examples look like, kept in its folder, so that predictions need no training data."""
 
 import hashlib
+import math
 import os
 import re
 from pathlib import Path
@@ -15,6 +16,8 @@ from sdebnn.runs import RunFolder, strict_json
 
 # More outputs than any data set has answers; a network of so many still fits into memory.
 MOST_OUTPUTS = 2**20
+# More numbers than an example of any data set has; two of so many still fit into memory.
+MOST_INPUTS = 2**27
 # Bytes: of as many columns as are encoded.
 LONGEST_TABLE = 2**24
 
@@ -174,5 +177,6 @@ def _is_task(record: dict[str, Any]) -> bool:
         and isinstance(record["made"], str | None)
         and (record["encoding"] is None or (len(x_shape) == 1 and _is_digest(record["encoding"])))
         and min(x_shape) >= 1
+        and math.prod(x_shape) <= MOST_INPUTS
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)
     )
