@@ -122,6 +122,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 TABLE: dict[str, Any] = {
     "tuning": "folds", "members": 5, "max_steps": 2000, "steps": 3, "learning_rate": 1e-2, "schedule": "constant",
-    "warmup_steps": 50, "test_samples": 8,
+    "test_samples": 8,
 }  # fmt: skip
 """Choices that differ from `TrainConfig`'s defaults for a table of one's own."""
