@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 from sdebnn import moved as moved
 
 if TYPE_CHECKING:
+    from sdebnn.estimators import SDEBNNClassifier, SDEBNNRegressor
     from sdebnn.posterior import load
 
 __version__ = "0.1.0"
 
-_FOUND_IN = {"load": "sdebnn.posterior"}
+_FOUND_IN = {
+    "load": "sdebnn.posterior",
+    "SDEBNNClassifier": "sdebnn.estimators",
+    "SDEBNNRegressor": "sdebnn.estimators",
+}
 
-__all__ = ["load"]
+__all__ = ["SDEBNNClassifier", "SDEBNNRegressor", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,125 @@
+"""The classifier."""
+
+from pathlib import Path
+from typing import Any, Literal, no_type_check
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from sdebnn.data import TableEncoding
+from sdebnn.errors import InputError
+from sdebnn.estimators.estimator import SDEBNNEstimator
+
+
+class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
+    """A classifier whose weights follow an SDE through depth, and that knows what it does not know: a mixture of
+    `n_members` posteriors over weight paths (Xu et al., 2021).
+
+    Inputs are tables: DataFrames, of pandas or polars, with numbers, categories and missing values, or arrays of
+    numbers; they are standardised inside. Every member holds a part of the examples out, by which sigma and the length
+    of training are chosen.
+
+    **Arguments:**
+
+    - `framework`: `"jax"`, `"torch"`, or `"auto"`: the first of these that is installed.
+    - `width`, `n_blocks`, `n_solver_steps`: hidden units of the network f_x, continuous-depth blocks, and steps of the
+      solver over the depth of each.
+    - `prior`: law of the weights over depth, a name in `sdebnn.priors.PRIORS`.
+    - `sigma`: diffusion of the weights, in standard deviations of the usual initialisation; `"auto"` tries .1 and .3.
+    - `kl_coef`: weight of the path KL; 1 is the evidence lower bound.
+    - `max_iter`: gradient steps at most. `batch_size`: examples in each. `learning_rate_init`: step size of Adam.
+    - `early_stopping`: whether members hold examples out and keep the parameters that predict those best; `"auto"`
+      does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: hundreds of steps
+      without a better log-likelihood of held-out examples, after which training ends.
+    - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
+    - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
+    - `scale`: whether columns are standardised inside.
+    - `warm_start`: only `False`; every fit trains from the start.
+    - `run_dir`: folder to `save` to after `fit`.
+    - `verbose`: whether progress goes to standard error.
+    - `random_state`: seed of all randomness.
+
+    Fitted, it has `classes_`, `n_features_in_`, `feature_names_in_`, `n_iter_` (gradient steps up to the parameters
+    that were kept), `loss_curve_` and `validation_scores_` (by hundreds of steps), `best_validation_score_` (the
+    log-likelihood of held-out examples, in nats), `sigma_`, and `posterior_`, the `sdebnn.training.Posterior` of all.
+    """
+
+    _task = "classification"
+    class_weight: Any
+
+    @no_type_check
+    def __init__(
+        self,
+        *,
+        framework: Literal["auto", "jax", "torch"] = "auto",
+        width: int = 32,
+        n_blocks: int = 1,
+        n_solver_steps: int = 3,
+        prior: str = "ou",
+        sigma: float | Literal["auto"] = "auto",
+        kl_coef: float = 1.0,
+        max_iter: int = 2000,
+        batch_size: int = 64,
+        learning_rate_init: float = 1e-2,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.2,
+        n_iter_no_change: int = 5,
+        n_members: int = 5,
+        n_posterior_samples: int = 8,
+        class_weight: dict | Literal["balanced"] | None = None,
+        scale: bool = True,
+        warm_start: bool = False,
+        run_dir: str | Path | None = None,
+        verbose: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            framework=framework, width=width, n_blocks=n_blocks, n_solver_steps=n_solver_steps, prior=prior,
+            sigma=sigma, kl_coef=kl_coef, max_iter=max_iter, batch_size=batch_size,
+            learning_rate_init=learning_rate_init, early_stopping=early_stopping,
+            validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, n_members=n_members,
+            n_posterior_samples=n_posterior_samples, scale=scale, warm_start=warm_start, run_dir=run_dir,
+            verbose=verbose, random_state=random_state,
+        )  # fmt: skip
+        self.class_weight = class_weight
+
+    @no_type_check
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Trains.
+
+        **Arguments:**
+
+        - `X`: (n, columns), a DataFrame or an array.
+        - `y`: (n,), labels of any type.
+        - `sample_weight`: (n,), of the examples' likelihoods, 0 or more.
+
+        **Raises:** `InputError` for tables, labels, weights and parameters that cannot be used; `FloatingPointError`
+        when training breaks down.
+        """
+        if y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        labels = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        of_classes = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
+        return self._fit(X, labels, sample_weight, of_classes)
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
+        """The probability of each class, in the order of `classes_`, averaged over members and posterior samples.
+
+        **Raises:** `NotFittedError`; `InputError` for other columns than those of training.
+        """
+        return self._predicted(X).probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of each row. **Raises:** as `predict_proba`."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _of_task(self) -> dict[str, Any]:
+        return {"likelihood": "categorical"}
+
+    def _read(self, encoding: TableEncoding) -> None:
+        self.classes_ = np.array(encoding.labels)

@@ -1,0 +1,275 @@
+"""What the classifier and the regressor share: parameters, training by a committee, and the posterior that predicts."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal, no_type_check
+
+import numpy as np
+from jaxtyping import Float32
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sdebnn.data import Dataset, TableEncoding
+from sdebnn.errors import InputError
+from sdebnn.frameworks import build_learner, gather
+from sdebnn.posterior import load
+from sdebnn.runs import Progress, TrainConfig
+from sdebnn.runs.frameworks import FRAMEWORKS
+from sdebnn.training import Posterior
+from sdebnn.training.building import built
+from sdebnn.training.committee import Examples, Trained, train_committee
+from sdebnn.training.members import of_members
+from sdebnn.training.task import Task
+
+# Those that sigma="auto" chooses among by held-out examples.
+SIGMAS = (0.1, 0.3)
+# Where none is chosen.
+SIGMA = 0.2
+# Of fewer examples none can be spared to be held out, and long training learns them by heart.
+FEWEST_TO_HOLD_OUT = 10
+STEPS_WITHOUT = 300
+
+
+class SDEBNNEstimator(BaseEstimator):
+    """See `SDEBNNClassifier` and `SDEBNNRegressor`, whose parameters these are."""
+
+    _task: Literal["classification", "regression"]
+    posterior_: Posterior
+
+    # Of parameters, which scientists search over, `fit` checks the values.
+    framework: Any
+    width: Any
+    n_blocks: Any
+    n_solver_steps: Any
+    prior: Any
+    sigma: Any
+    kl_coef: Any
+    max_iter: Any
+    batch_size: Any
+    learning_rate_init: Any
+    early_stopping: Any
+    validation_fraction: Any
+    n_iter_no_change: Any
+    n_members: Any
+    n_posterior_samples: Any
+    scale: Any
+    warm_start: Any
+    run_dir: Any
+    verbose: Any
+    random_state: Any
+
+    # Parameters come from a user's own code, and scikit-learn has them checked in fit.
+    @no_type_check
+    def __init__(
+        self,
+        *,
+        framework: Literal["auto", "jax", "torch"] = "auto",
+        width: int = 32,
+        n_blocks: int = 1,
+        n_solver_steps: int = 3,
+        prior: str = "ou",
+        sigma: float | Literal["auto"] = "auto",
+        kl_coef: float = 1.0,
+        max_iter: int = 2000,
+        batch_size: int = 64,
+        learning_rate_init: float = 1e-2,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.2,
+        n_iter_no_change: int = 5,
+        n_members: int = 5,
+        n_posterior_samples: int = 8,
+        scale: bool = True,
+        warm_start: bool = False,
+        run_dir: str | Path | None = None,
+        verbose: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.framework = framework
+        self.width = width
+        self.n_blocks = n_blocks
+        self.n_solver_steps = n_solver_steps
+        self.prior = prior
+        self.sigma = sigma
+        self.kl_coef = kl_coef
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.n_members = n_members
+        self.n_posterior_samples = n_posterior_samples
+        self.scale = scale
+        self.warm_start = warm_start
+        self.run_dir = run_dir
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def save(self, path: str | Path) -> None:
+        """Writes a run folder, which `load`, `sdebnn.load` and `sdebnn predict` read. Nothing in it is a pickle.
+
+        **Arguments:**
+
+        - `path`: of the folder; it must be new or empty.
+
+        **Raises:** `NotFittedError`; `InputError` for a folder that holds files; `StorageError`.
+        """
+        check_is_fitted(self)
+        self.posterior_.save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, framework: str | None = None) -> Any:
+        """The fitted estimator of a run folder, that `save` or `sdebnn train` on a table wrote.
+
+        **Arguments:**
+
+        - `path`: of the folder.
+        - `framework`: `"jax"` or `"torch"`; that of the run unless given.
+
+        **Raises:** `InputError` for a folder of another task, or one that is no table's.
+        """
+        posterior = load(path, framework=framework)
+        config, task = posterior.config, posterior.task
+        kind = "classification" if task.num_classes else "regression"
+        if kind != cls._task or task.encoding is None:
+            what = kind if task.encoding is not None else "inputs that are no table of columns"
+            raise InputError(f"The run {path} is of {what}, and {cls.__name__} is of {cls._task} of tables.")
+        estimator = cls(
+            framework=config.framework, width=config.width, n_blocks=config.blocks[0], n_solver_steps=config.steps,
+            prior=config.prior, sigma=config.sigma, kl_coef=config.kl_coef, batch_size=config.batch_size,
+            max_iter=config.max_steps or 1, learning_rate_init=config.learning_rate, n_members=config.members,
+            n_posterior_samples=config.test_samples, scale=config.scale, **cls._of_config(config),
+        )  # fmt: skip
+        estimator.posterior_ = posterior
+        encoding = task.encoding
+        estimator.n_features_in_ = len(encoding.columns)
+        if encoding.named:
+            estimator.feature_names_in_ = np.array([column.name for column in encoding.columns], object)
+        estimator._read(encoding)
+        return estimator
+
+    def predict_uncertainty(self, X: Any) -> Any:
+        """Where the doubt comes from, a named tuple of `epistemic` (what more data could resolve), `aleatoric` (noise)
+        and `total`: entropies in nats (n,) for classes, standard deviations in the target's unit (n, k) for targets.
+
+        **Raises:** `NotFittedError`; `InputError` for other columns than those of training.
+        """
+        return self._predicted(X).uncertainty()
+
+    @classmethod
+    def _of_config(cls, config: TrainConfig) -> dict[str, Any]:
+        """The parameters that one of the two alone has."""
+        return {}
+
+    def _read(self, encoding: TableEncoding) -> None:
+        """What an encoding says of the answers."""
+        raise NotImplementedError
+
+    def _of_task(self) -> dict[str, Any]:
+        """The choices of a run that one of the two alone has."""
+        return {}
+
+    @no_type_check
+    def _fit(self, X: Any, y: Any, sample_weight: Any, weights_of_classes: Any = None) -> Any:
+        """Trains on checked answers."""
+        table = self._table(X, reset=True)
+        rows = table.shape[0]
+        if rows < 2:
+            raise InputError(f"{type(self).__name__} got n_samples={rows}, one sample; it takes 2 or more.")
+        weights = self._weights(sample_weight, table, weights_of_classes)
+        config = self._config(rows)
+        encoding = TableEncoding.fit(table, y=y, task=self._task, scale=self.scale)
+        x, answers = encoding.inputs(table), encoding.answers(y)
+        classes = None if encoding.labels is None else len(encoding.labels)
+        dataset = Dataset(type(self).__name__, self._task, x, answers, x[:1], answers[:1], classes, encoding)
+        trained = self._train(config, Examples(x, answers, weights), classes)
+        learner = built(build_learner, trained.config, dataset)
+        learner.load_average(of_members(trained.averages))
+        self.posterior_ = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
+        self.n_iter_ = max(trained.steps)
+        self.loss_curve_, self.validation_scores_ = trained.losses, trained.held_out
+        self.best_validation_score_, self.candidates_ = trained.log_likelihood, trained.candidates
+        self.sigma_ = trained.config.sigma
+        self._read(encoding)
+        if self.run_dir is not None:
+            self.save(self.run_dir)
+        return self
+
+    def _train(self, config: TrainConfig, examples: Examples, classes: int | None) -> Trained:
+        automatic = self.early_stopping == "auto"
+        holds_out = len(examples.x) >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
+        if not 0 < self.validation_fraction <= 0.5:
+            raise InputError(
+                f"validation_fraction={self.validation_fraction!r} is not allowed: it takes a share above 0, up to 0.5."
+            )
+        if self.n_iter_no_change < 1:
+            raise InputError(f"n_iter_no_change={self.n_iter_no_change!r} is not allowed: it takes 1 or more.")
+        sigmas = (SIGMAS if holds_out else (SIGMA,)) if self.sigma == "auto" else (self.sigma,)
+        steps = min(self.max_iter, STEPS_WITHOUT) if automatic and not holds_out else self.max_iter
+        candidates = [TrainConfig.from_json(config.to_json() | {"sigma": sigma}) for sigma in sigmas]
+
+        def train(look: Any) -> Trained:
+            return train_committee(
+                gather(config), candidates, examples, classes, members=self.n_members, steps=steps,
+                patience=self.n_iter_no_change, held_out=self.validation_fraction if holds_out else 0.0, look=look,
+            )  # fmt: skip
+
+        if not self.verbose:
+            return train(lambda step, loss, held_out: None)
+        with Progress(steps) as bar:
+            return train(lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}))
+
+    @no_type_check
+    def _config(self, rows: int) -> TrainConfig:
+        if self.framework != "auto" and self.framework not in FRAMEWORKS:
+            raise InputError(f"framework={self.framework!r} is not allowed: it takes auto, {', '.join(FRAMEWORKS)}.")
+        if self.warm_start:
+            raise InputError("warm_start=True is not allowed: every fit trains from the start; leave it at False.")
+        if self.sigma != "auto" and isinstance(self.sigma, str):
+            raise InputError(f"sigma={self.sigma!r} is not allowed: it takes a number above 0, or 'auto'.")
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return TrainConfig.for_table(
+            framework=_framework(self.framework), width=self.width, blocks=(self.n_blocks,), steps=self.n_solver_steps,
+            prior=self.prior, kl_coef=self.kl_coef, max_steps=self.max_iter, batch_size=self.batch_size,
+            learning_rate=self.learning_rate_init, members=self.n_members, test_samples=self.n_posterior_samples,
+            scale=self.scale, seed=int(seed), **self._of_task(),
+        )  # fmt: skip
+
+    @no_type_check
+    def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float32[np.ndarray, " n"]:
+        weights = np.asarray(_check_sample_weight(sample_weight, table, ensure_non_negative=True), np.float64)
+        if weights_of_classes is not None:
+            weights = weights * weights_of_classes
+        if weights.sum() <= 0:
+            raise InputError("All sample weights are zero; give at least one example a weight above 0.")
+        return (weights / weights.mean()).astype(np.float32)
+
+    @no_type_check
+    def _table(self, X: Any, *, reset: bool) -> Any:
+        """A table as it is, or numbers, with its columns' number and names checked, or remembered."""
+        if _is_frame(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+
+    def _predicted(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self.posterior_.predict(self._table(X, reset=False))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.non_deterministic = False
+        return tags
+
+
+def _framework(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "jax" if importlib.util.find_spec("jax") is not None else "torch"
+
+
+def _is_frame(X: Any) -> bool:
+    """Whether it is a DataFrame, whose columns may be more than numbers."""
+    return hasattr(X, "columns") and hasattr(X, "shape")
