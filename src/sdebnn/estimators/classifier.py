@@ -116,7 +116,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row. **Raises:** as `predict_proba`."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def _of_task(self) -> dict[str, Any]:
         return {"likelihood": "categorical"}

@@ -22,6 +22,8 @@ from sdebnn.runs.choices import PriorChoices
 STEPS = 100
 # Held-out examples of a network that are looked at: of more, the first of them in their mixed order.
 MOST_HELD = 2000
+# Nats: a log-likelihood that is not better by that much is no reason to go on.
+LITTLE = 2e-3
 # Gradients are clipped to this norm where no other is chosen: one strange batch is not to end a training without
 # anybody who looks at it.
 CLIP_NORM = 10.0
@@ -131,7 +133,7 @@ def train_committee(
     - `examples`, `num_classes`: see there.
     - `members`: how many networks predict together.
     - `steps`: gradient steps at most.
-    - `patience`: stretches of `STEPS` without a better log-likelihood after which training stops.
+    - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops.
     - `held_out`: share of the examples that each member is judged by; 0 holds none out: then the first candidate is
       trained to the last step.
     - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
@@ -225,6 +227,8 @@ class _Course:
         self._best = np.full(shape, -np.inf)
         self._best_of_rows = np.full((*shape, self._held.shape[1]), -np.inf)
         self._at = np.zeros(shape, int)
+        # Of the mean over members, that one which is slow does not hold up the others.
+        self._better_than, self._better_at = np.full(count, -np.inf), np.zeros(count, int)
         self._losses: list[np.ndarray] = []
         self._looks: list[np.ndarray] = []
 
@@ -248,7 +252,7 @@ class _Course:
                 continue
             values = self._look(done)
             look(done, float(self._losses[-1][values.argmax()].mean()), float(values.max()))
-            if (done - self._at >= patience * STEPS).all():
+            if (done - self._better_at >= patience * STEPS).all():
                 break
         if self._held.shape[1] == 0:
             self._committee.keep(np.ones(self._at.size, bool))
@@ -279,6 +283,9 @@ class _Course:
         self._best[better], self._at[better] = values[better], done
         self._best_of_rows[better] = log_probs[better]
         self._committee.keep(better.ravel())
+        means = self._best.mean(axis=1)
+        counts = means > self._better_than + LITTLE
+        self._better_than[counts], self._better_at[counts] = means[counts], done
         return values.mean(axis=1)
 
     def _mean(self, log_probs: np.ndarray, axis: int | None) -> Any:

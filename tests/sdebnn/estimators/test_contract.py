@@ -33,12 +33,15 @@ SMALL: dict[str, Any] = {
 QUICK = SMALL | {"max_iter": 40, "sigma": 0.2}
 
 
-def not_equal(estimator: Any) -> dict[str, str]:
-    batches = "batches, folds and the noise of the gradient are drawn by rows, so a row of weight two is not two rows"
-    return {
-        "check_sample_weight_equivalence_on_dense_data": batches,
-        "check_sample_weight_equivalence_on_sparse_data": batches,
-    }
+# Large steps, so that few of them learn what the checks ask for.
+CONTRACT = QUICK | {"n_members": 1, "n_posterior_samples": 2, "max_iter": 50, "learning_rate_init": 0.05}
+WEIGHTS = "batches, folds and the noise of the gradient are drawn by rows, so a row of weight two is not two rows"
+ROUNDING = "sums in single precision differ in their last digits with the rows beside: see the test of their bound"
+NOT_EQUAL = {
+    "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
+    "check_methods_sample_order_invariance": ROUNDING,
+    "check_methods_subset_invariance": ROUNDING,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +53,18 @@ def warnings_of_tables() -> Iterator[None]:
 
 
 @parametrize_with_checks(
-    [SDEBNNClassifier(**QUICK | {"max_iter": 60}), SDEBNNRegressor(**QUICK)], expected_failed_checks=not_equal
+    [SDEBNNClassifier(**CONTRACT), SDEBNNRegressor(**CONTRACT)], expected_failed_checks=lambda estimator: NOT_EQUAL
 )
 def test_contract(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_a_prediction_depends_on_the_rows_beside_by_rounding_alone(kinds: Any) -> None:
+    x, y = kinds
+    fitted = SDEBNNClassifier(**QUICK).fit(x, y)
+    together = fitted.predict_proba(x)
+    np.testing.assert_allclose(np.concatenate([fitted.predict_proba(row[None]) for row in x]), together, rtol=2e-5)
+    np.testing.assert_allclose(fitted.predict_proba(x[::-1])[::-1], together, rtol=2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,8 @@ def test_wine_with_names_for_labels() -> None:
     """Five folds of the raw table, which a linear model gets 95 to 99 % of."""
     wine = load_wine(as_frame=True)
     names = np.array(["barolo", "grignolino", "barbera"])[wine.target]
-    scores = cross_val_score(SDEBNNClassifier(**SMALL | {"max_iter": 200}), wine.data, names, cv=5)
+    estimator = SDEBNNClassifier(framework="torch", max_iter=200, random_state=0)
+    scores = cross_val_score(estimator, wine.data, names, cv=5)
     assert scores.mean() >= 0.97
 
 
