@@ -29,7 +29,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `width`, `n_blocks`, `n_solver_steps`: hidden units of the network f_x, continuous-depth blocks, and steps of the
       solver over the depth of each.
     - `prior`: law of the weights over depth, a name in `sdebnn.priors.PRIORS`.
-    - `sigma`: diffusion of the weights, in standard deviations of the usual initialisation; `"auto"` tries .1 and .3.
+    - `sigma`: diffusion of the weights, in standard deviations of the usual initialisation; `"auto"` tries .1, .5, 2.
     - `kl_coef`: weight of the path KL; 1 is the evidence lower bound.
     - `max_iter`: gradient steps at most. `batch_size`: examples in each. `learning_rate_init`: step size of Adam.
     - `early_stopping`: whether members hold examples out and keep the parameters that predict those best; `"auto"`

@@ -23,7 +23,7 @@ from sdebnn.training.members import of_members
 from sdebnn.training.task import Task
 
 # Those that sigma="auto" chooses among by held-out examples.
-SIGMAS = (0.1, 0.3)
+SIGMAS = (0.1, 0.5, 2.0)
 # Where none is chosen.
 SIGMA = 0.2
 # Of fewer examples none can be spared to be held out, and long training learns them by heart.

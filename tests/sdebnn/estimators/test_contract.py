@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +56,7 @@ def warnings_of_tables() -> Iterator[None]:
 @parametrize_with_checks(
     [SDEBNNClassifier(**CONTRACT | {"max_iter": 15, "learning_rate_init": 0.1}), SDEBNNRegressor(**CONTRACT)],
     expected_failed_checks=lambda estimator: NOT_EQUAL,
+    xfail_strict=False,
 )
 def test_contract(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -154,12 +156,13 @@ def test_several_targets() -> None:
 
 
 def test_wine_with_names_for_labels() -> None:
-    """Five folds of the raw table, which a linear model gets 95 to 99 % of."""
+    """The defaults on five folds of the raw table, of which a linear model gets 95 to 99 %."""
     wine = load_wine(as_frame=True)
     names = np.array(["barolo", "grignolino", "barbera"])[wine.target]
-    estimator = SDEBNNClassifier(framework="torch", max_iter=200, random_state=0)
-    scores = cross_val_score(estimator, wine.data, names, cv=5)
-    assert scores.mean() >= 0.97
+    # The programs are compiled for the first of the folds.
+    estimator = SDEBNNClassifier(framework="jax", max_iter=300, random_state=0)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert cross_val_score(estimator, wine.data, names, cv=5).mean() >= 0.97
 
 
 @pytest.fixture(scope="module")
