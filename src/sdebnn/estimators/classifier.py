@@ -6,6 +6,7 @@ from typing import Any, Literal, no_type_check
 import numpy as np
 from jaxtyping import Float
 from sklearn.base import ClassifierMixin
+from sklearn.utils import check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -104,6 +105,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         labels = column_or_1d(y, warn=True)
         check_classification_targets(labels)
+        check_consistent_length(X, labels)
         of_classes = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
         return self._fit(X, labels, sample_weight, of_classes)
 

@@ -1,20 +1,21 @@
 """What the classifier and the regressor share: parameters, training by a committee, and the posterior that predicts."""
 
 import importlib.util
+import numbers
 from pathlib import Path
 from typing import Any, Literal, no_type_check
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float64
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
-from sdebnn.runs import Progress, TrainConfig
+from sdebnn.runs import Progress, RunFolder, TrainConfig
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
@@ -177,8 +178,14 @@ class SDEBNNEstimator(BaseEstimator):
         rows = table.shape[0]
         if rows < 2:
             raise InputError(f"{type(self).__name__} got n_samples={rows}, one sample; it takes 2 or more.")
+        self._check()
         weights = self._weights(sample_weight, table, weights_of_classes)
-        config = self._config(rows)
+        if not (weights > 0).all():
+            # What has no weight says nothing: not of the columns' units, and not of how many examples there are.
+            counted = np.flatnonzero(weights > 0)
+            table, y, weights = (_safe_indexing(part, counted) for part in (table, y, weights))
+        weights = (weights / weights.mean()).astype(np.float32)
+        config = self._config()
         encoding = TableEncoding.fit(table, y=y, task=self._task, scale=self.scale)
         x, answers = encoding.inputs(table), encoding.answers(y)
         classes = None if encoding.labels is None else len(encoding.labels)
@@ -188,8 +195,11 @@ class SDEBNNEstimator(BaseEstimator):
         learner.load_average(of_members(trained.averages))
         self.posterior_ = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
         self.n_iter_ = max(trained.steps)
-        self.loss_curve_, self.validation_scores_ = trained.losses, trained.held_out
-        self.best_validation_score_, self.candidates_ = trained.log_likelihood, trained.candidates
+        self.loss_curve_ = trained.losses
+        unit = 0.0 if encoding.target_std is None else float(np.log(encoding.target_std).sum())
+        self.best_validation_score_ = trained.log_likelihood - unit
+        self.candidates_ = {name: value - unit for name, value in trained.candidates.items()}
+        self.validation_scores_ = [value - unit for value in trained.held_out]
         self.sigma_ = trained.config.sigma
         self._read(encoding)
         if self.run_dir is not None:
@@ -199,12 +209,6 @@ class SDEBNNEstimator(BaseEstimator):
     def _train(self, config: TrainConfig, examples: Examples, classes: int | None) -> Trained:
         automatic = self.early_stopping == "auto"
         holds_out = len(examples.x) >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
-        if not 0 < self.validation_fraction <= 0.5:
-            raise InputError(
-                f"validation_fraction={self.validation_fraction!r} is not allowed: it takes a share above 0, up to 0.5."
-            )
-        if self.n_iter_no_change < 1:
-            raise InputError(f"n_iter_no_change={self.n_iter_no_change!r} is not allowed: it takes 1 or more.")
         sigmas = (SIGMAS if holds_out else (SIGMA,)) if self.sigma == "auto" else (self.sigma,)
         steps = min(self.max_iter, STEPS_WITHOUT) if automatic and not holds_out else self.max_iter
         candidates = [TrainConfig.from_json(config.to_json() | {"sigma": sigma}) for sigma in sigmas]
@@ -221,13 +225,28 @@ class SDEBNNEstimator(BaseEstimator):
             return train(lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}))
 
     @no_type_check
-    def _config(self, rows: int) -> TrainConfig:
+    def _check(self) -> None:
+        """**Raises:** `InputError` for parameters that the choices of a run do not check by the same names."""
         if self.framework != "auto" and self.framework not in FRAMEWORKS:
             raise InputError(f"framework={self.framework!r} is not allowed: it takes auto, {', '.join(FRAMEWORKS)}.")
         if self.warm_start:
             raise InputError("warm_start=True is not allowed: every fit trains from the start; leave it at False.")
         if self.sigma != "auto" and isinstance(self.sigma, str):
             raise InputError(f"sigma={self.sigma!r} is not allowed: it takes a number above 0, or 'auto'.")
+        if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
+            raise InputError(f"early_stopping={self.early_stopping!r} is not allowed: it takes True, False or 'auto'.")
+        fraction = self.validation_fraction
+        if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5:
+            raise InputError(f"validation_fraction={fraction!r} is not allowed: it takes a share above 0, up to 0.5.")
+        for name in ("max_iter", "n_iter_no_change", "n_members", "n_posterior_samples"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise InputError(f"{name}={value!r} is not allowed: it takes a whole number, 1 or more.")
+        if self.run_dir is not None:
+            RunFolder.check_new(self.run_dir)
+
+    @no_type_check
+    def _config(self) -> TrainConfig:
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return TrainConfig.for_table(
             framework=_framework(self.framework), width=self.width, blocks=(self.n_blocks,), steps=self.n_solver_steps,
@@ -237,13 +256,15 @@ class SDEBNNEstimator(BaseEstimator):
         )  # fmt: skip
 
     @no_type_check
-    def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float32[np.ndarray, " n"]:
+    def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float64[np.ndarray, " n"]:
         weights = np.asarray(_check_sample_weight(sample_weight, table, ensure_non_negative=True), np.float64)
         if weights_of_classes is not None:
+            if not (np.isfinite(weights_of_classes) & (np.asarray(weights_of_classes) >= 0)).all():
+                raise InputError(f"class_weight={self.class_weight!r} has weights below 0 or none; give 0 or more.")
             weights = weights * weights_of_classes
         if weights.sum() <= 0:
             raise InputError("All sample weights are zero; give at least one example a weight above 0.")
-        return (weights / weights.mean()).astype(np.float32)
+        return weights
 
     @no_type_check
     def _table(self, X: Any, *, reset: bool) -> Any:

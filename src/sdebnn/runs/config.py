@@ -100,11 +100,20 @@ class TrainConfig(
 
     @classmethod
     def for_table(cls, **choices: Any) -> "TrainConfig":
-        """The defaults that were found to work on tables, with `choices` in place of them where given. Where they say
-        how long or by what else training is judged, no examples are held out by folds.
+        """The defaults that were found to work on tables, with `choices` in place of them where given. Where these ask
+        for what folds do not have, such as a length in epochs, no examples are held out by folds.
         """
-        own = choices.keys() & {"epochs", "validation", "evaluate_every", "train_samples", "batch_paths", "accumulate"}
-        return cls(**TABLE | ({"tuning": "none"} if own else {}) | choices)
+        asked = {"epochs": {"max_steps": 0}} if "epochs" in choices else {}
+        without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
+        if asked or without or not choices.get("model", "sdebnn").startswith(("sdebnn", "odenet")):
+            return cls(**TABLE | {"tuning": "none"} | asked.get("epochs", {}) | choices)
+        return cls(**TABLE | choices)
+
+    @classmethod
+    def without_folds(cls) -> dict[str, Any]:
+        """The choices that a training by folds knows nothing of, each with the default, which it takes."""
+        fields = {field.name: field.default for field in dataclasses.fields(cls)}
+        return {name: fields[name] for name in _WITHOUT_FOLDS}
 
 
 # A dataclass has the fields of its last base first.
@@ -120,6 +129,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
+_WITHOUT_FOLDS = (
+    "validation", "evaluate_every", "checkpoint_steps", "train_samples", "batch_paths", "accumulate", "kl_warmup",
+    "adjoint", "rtol", "atol", "snr", "augmentation", "precision",
+)  # fmt: skip
 TABLE: dict[str, Any] = {
     "tuning": "folds", "members": 5, "max_steps": 2000, "steps": 3, "learning_rate": 1e-2, "schedule": "constant",
     "test_samples": 8,

@@ -17,6 +17,7 @@ from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.choices import PriorChoices
+from sdebnn.training.members import member_seeds
 
 # Gradient steps between two looks at the held-out examples; in one compiled program.
 STEPS = 100
@@ -156,7 +157,7 @@ def train_committee(
             tried[f"sigma={config.sigma:g}, likelihood={config.likelihood}"] = found.log_likelihood
             if best is None or found.log_likelihood > best.log_likelihood:
                 best = found
-    if best is None or (held_out and not np.isfinite(best.log_likelihood)):
+    if best is None or (held_out and not (np.isfinite(best.log_likelihood) and min(best.steps))):
         raise FloatingPointError(
             "Training broke down: no network gives held-out examples a finite log-likelihood; take a smaller "
             f"learning_rate (now {candidates[0].learning_rate:g})."
@@ -213,7 +214,7 @@ class _Course:
     ) -> None:
         self._group, self._folds, self._examples = group, folds, examples
         config, count = group[0], len(group)
-        seeds = np.array([config.seed + member for member in range(len(folds))], np.int64) % 2**32
+        seeds = np.array(member_seeds(dataclasses.replace(config, members=len(folds))), np.int64)
         networks = Networks(
             np.repeat(np.array([of.sigma for of in group], np.float32), len(folds)),
             np.tile(np.array([config.kl_coef / len(fold.learned) for fold in folds], np.float32), count),

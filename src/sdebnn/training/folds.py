@@ -38,11 +38,11 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
         raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {instead}.")
     if callbacks:
         raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {instead}.")
-    if config.validation:
-        raise InputError(
-            f"tuning='folds' holds examples out by itself, and validation={config.validation} would hold out others; "
-            f"take validation=0, or {instead}."
-        )
+    for name, default in config.without_folds().items():
+        if (value := getattr(config, name)) != default:
+            raise InputError(
+                f"tuning='folds' knows nothing of {name}={value!r}: take {name}={default!r}, or {instead}."
+            )
 
 
 def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> Fitted:
@@ -52,22 +52,23 @@ def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunF
 
     **Raises:** as `train_committee`; `InputError` when the checkpoint cannot be used; `StorageError`.
     """
-    seconds = 0.0
+    seconds, step = 0.0, 0
     if checkpoint.find(run.checkpoints):
         checkpointing.load_average(run, config, learner)
     else:
         started = time.perf_counter()
-        _train(learner, config, dataset, run)
+        step = _train(learner, config, dataset, run)
         seconds = time.perf_counter() - started
     outputs = learner.outputs(dataset.x_test)
     scores = report(learner, outputs, dataset.y_test, dataset.encoding)
-    step = config.max_steps or MOST_STEPS
-    with MetricsLog(run) as log:
-        log.write(step, scores, split="test")
+    if seconds:
+        with MetricsLog(run) as log:
+            log.write(step, scores, split="test")
     return Fitted(outputs, scores, seconds)
 
 
-def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> None:
+def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> int:
+    """Returns how many gradient steps were taken at most."""
     weights = np.ones(len(dataset.x_train), np.float32)
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
@@ -87,9 +88,10 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     learner.load_average(of_members(trained.averages))
     with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
         for number, (loss, held_out) in enumerate(zip(trained.losses, trained.held_out, strict=True), 1):
-            log.write(number * STEPS, {"loss": loss}, split="train")
-            log.write(number * STEPS, {"nll": -held_out}, split="validation")
+            log.write(min(number * STEPS, steps), {"loss": loss}, split="train")
+            log.write(min(number * STEPS, steps), {"nll": -held_out}, split="validation")
         size = log.size()
     last = max(trained.steps)
     epoch = config.epochs_after(last, dataset.train_size)
     checkpointing.save_state(run, config, learner, Position(last, time.perf_counter() - started, size), epoch)
+    return min(len(trained.losses) * STEPS, steps)

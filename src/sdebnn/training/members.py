@@ -11,8 +11,6 @@ from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import DrawnNetworks, Learner, Predictive, WeightPaths
 
-SEEDS = 2**32
-
 
 class SideBySide:
     """The posterior samples of several as those of one `Predictive`: those of the first, then those of the second.
@@ -106,14 +104,22 @@ class Members(SideBySide):
 
 
 def build_members(build: Callable[[TrainConfig, Dataset], Learner], config: TrainConfig, dataset: Dataset) -> Learner:
-    """The learner of `config`: that of `build`, or of as many as `config.members` says, with seeds one after the other.
+    """The learner of `config`: that of `build`, or of as many as `config.members` says, with seeds of their own.
 
     **Raises:** `InputError` as `build` does.
     """
     if config.members == 1:
         return build(config, dataset)
-    seeds = [(config.seed + number) % SEEDS for number in range(config.members)]
+    seeds = member_seeds(config)
     return Members([build(dataclasses.replace(config, seed=seed, members=1), dataset) for seed in seeds])
+
+
+def member_seeds(config: TrainConfig) -> list[int]:
+    """The seed of each member: of one alone the run's, of several others than those of other runs."""
+    if config.members == 1:
+        return [config.seed]
+    numbers = range(config.members)
+    return [int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]) for number in numbers]
 
 
 def of_members(averages: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -181,6 +181,16 @@ def test_balanced_classes_find_the_rare_one(kinds: Any) -> None:
     assert found[0] < found[1] < found[2]
 
 
+def test_examples_without_weight_are_as_if_they_were_not_there() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    y, weights = x[:, 0] + 0.1 * rng.normal(size=40), np.ones(40)
+    with_outlier = np.concatenate([y, [1e9]])
+    expected = SDEBNNRegressor(**QUICK).fit(x, y).predict(x)
+    fitted = SDEBNNRegressor(**QUICK).fit(np.concatenate([x, [[1e6, 1e6]]]), with_outlier, np.append(weights, 0.0))
+    np.testing.assert_array_equal(fitted.predict(x), expected)
+
+
 def test_examples_without_weight_do_not_count() -> None:
     x = np.linspace(-1, 1, 60)[:, None]
     y = np.where(np.arange(60) % 2, 5.0, -5.0) + x[:, 0]
@@ -232,7 +242,10 @@ def test_a_fit_is_a_function_of_its_seed(kinds: Any) -> None:
         ({"sigma": "large"}, "sigma='large'"),
         ({"sigma": -1.0}, "sigma=-1.0"),
         ({"prior": "horseshoe"}, "prior='horseshoe'"),
-        ({"n_members": 0}, "members=0"),
+        ({"n_members": 0}, "n_members=0"),
+        ({"max_iter": 0}, "max_iter=0"),
+        ({"early_stopping": "no"}, "early_stopping='no'"),
+        ({"class_weight": {"rare": -1.0, "often": 1.0}}, "class_weight="),
         ({"validation_fraction": 0.9}, "validation_fraction=0.9"),
         ({"n_iter_no_change": 0}, "n_iter_no_change=0"),
         ({"warm_start": True}, "warm_start=True"),

@@ -55,6 +55,10 @@ def test_a_csv_is_learned_and_read_back(table: pathlib.Path, tmp_path: pathlib.P
 
 def test_who_says_how_long_a_table_is_learned_from_is_obeyed() -> None:
     assert TrainConfig.for_table(epochs=3).tuning == "none"
+    # All of the epochs.
+    assert TrainConfig.for_table(epochs=3000).total_steps(640) == 30_000
+    assert TrainConfig.for_table(model="meanfield_sdebnn").tuning == "none"
+    assert TrainConfig.for_table(max_steps=50).tuning == "folds"
     assert TrainConfig.for_table(validation=0.1).tuning == "none"
     assert TrainConfig.for_table(epochs=3, tuning="folds").tuning == "folds"
 
@@ -73,7 +77,8 @@ def test_files_of_columns_and_arrays_of_two_axes_are_tables(tmp_path: pathlib.Pa
     ("choices", "sentence"),
     [
         ({"model": "meanfield_odenet"}, "trains sdebnn and odenet"),
-        ({"validation": 0.2}, "take validation=0"),
+        ({"validation": 0.2}, "take validation=0.0"),
+        ({"kl_warmup": 3.0}, "knows nothing of kl_warmup=3.0"),
         ({"data": "digits", "likelihood": "categorical"}, "is for tables"),
     ],
 )
