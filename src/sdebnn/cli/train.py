@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -72,11 +73,13 @@ def _start(options: argparse.Namespace) -> Run:
 
     choices = ({} if options.config is None else _choices_in(options.config)) | choices_given(options)
     choices = {"data": "digits", **choices}
+    devices = devices_given(options)
+    if "coordinator" in devices or os.environ.get("WORLD_SIZE", "1") != "1":
+        # Folds are for one process.
+        choices = {"tuning": "none", **choices}
     own = is_own_table(choices["data"], choices.get("layout", "auto"))
     config = TrainConfig.for_table(**choices) if own else TrainConfig.for_data(**choices)
-    return start_run(
-        partial(build_learner, **devices_given(options)), config, options.output, data_dir=options.data_dir
-    )
+    return start_run(partial(build_learner, **devices), config, options.output, data_dir=options.data_dir)
 
 
 def _choices_in(file: Path) -> dict[str, Any]:

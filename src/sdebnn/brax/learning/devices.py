@@ -29,7 +29,7 @@ THREADED_CONVOLUTIONS = (0, 11)
 
 def join(coordinator: str, processes: int, process: int) -> None:
     """Makes this process one of several that train together, on one host or on many. To be called before JAX computes
-    anything; returns when all have joined.
+    anything; returns when all have joined, and at once where this one has already.
 
     **Arguments:**
 
@@ -49,6 +49,8 @@ def join(coordinator: str, processes: int, process: int) -> None:
         if not 0 <= process < processes:
             raise InputError(f"Process {process} of {processes} does not exist; they are numbered from 0.")
         known = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
+    if jax.distributed.is_initialized():
+        return
     try:
         jax.distributed.initialize(**known)
     except (ValueError, RuntimeError) as error:
