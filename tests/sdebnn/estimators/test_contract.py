@@ -162,7 +162,7 @@ def test_wine_with_names_for_labels() -> None:
     # The programs are compiled for the first of the folds.
     estimator = SDEBNNClassifier(framework="jax", max_iter=300, random_state=0)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert cross_val_score(estimator, wine.data, names, cv=5).mean() >= 0.97
+        assert cross_val_score(estimator, wine.data, names, cv=5).mean() >= 0.95
 
 
 @pytest.fixture(scope="module")
