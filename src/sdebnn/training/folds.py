@@ -52,23 +52,24 @@ def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunF
 
     **Raises:** as `train_committee`; `InputError` when the checkpoint cannot be used; `StorageError`.
     """
-    seconds, step = 0.0, 0
+    seconds = 0.0
     if checkpoint.find(run.checkpoints):
         checkpointing.load_average(run, config, learner)
     else:
         started = time.perf_counter()
-        step = _train(learner, config, dataset, run)
+        _train(learner, config, dataset, run)
         seconds = time.perf_counter() - started
     outputs = learner.outputs(dataset.x_test)
     scores = report(learner, outputs, dataset.y_test, dataset.encoding)
-    if seconds:
+    lines = MetricsLog.read(run)
+    # It may have been broken off between its checkpoint and its scores.
+    if not any(line["split"] == "test" for line in lines):
         with MetricsLog(run) as log:
-            log.write(step, scores, split="test")
+            log.write(max((line["step"] for line in lines), default=0), scores, split="test")
     return Fitted(outputs, scores, seconds)
 
 
-def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> int:
-    """Returns how many gradient steps were taken at most."""
+def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> None:
     weights = np.ones(len(dataset.x_train), np.float32)
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
@@ -94,4 +95,3 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     last = max(trained.steps)
     epoch = config.epochs_after(last, dataset.train_size)
     checkpointing.save_state(run, config, learner, Position(last, time.perf_counter() - started, size), epoch)
-    return min(len(trained.losses) * STEPS, steps)

@@ -13,7 +13,7 @@ import sdebnn
 from sdebnn.data import Dataset, is_own_table
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
-from sdebnn.runs import TrainConfig
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
 from sdebnn.training import Callback, restore, resume_run, start_run
 
 SMALL = {"width": 4, "drift_widths": (2,), "augment": 1, "members": 2, "max_steps": 100, "test_samples": 2}
@@ -51,6 +51,13 @@ def test_a_csv_is_learned_and_read_back(table: pathlib.Path, tmp_path: pathlib.P
     before = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert resume_run(build_learner, tmp_path / "run").fitted.scores == run.fitted.scores
     assert sorted((tmp_path / "run" / "checkpoints").iterdir()) == before
+    # Once, also where it was broken off before its scores were written.
+    log = tmp_path / "run" / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    assert ["test" in line for line in lines] == [False] * (len(lines) - 1) + [True]
+    log.write_text("".join(lines[:-1]))
+    resume_run(build_learner, tmp_path / "run")
+    assert [line["split"] for line in MetricsLog.read(RunFolder.open(tmp_path / "run"))].count("test") == 1
 
 
 def test_who_says_how_long_a_table_is_learned_from_is_obeyed() -> None:
