@@ -38,7 +38,8 @@ class Interval(NamedTuple):
 class Scheme(NamedTuple):
     """A method on an equation: what the loop, and every gradient through it, consists of.
 
-    - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an algebraic inverse.
+    - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an inverse.
+    - `recovered`: of a carry, what `inverse` finds by itself.
     - `output`: `(carry, args)` to what is kept at an output time; `restart`: back again, where that loses nothing.
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
       where the interval has the path's slice. Padding has length 0.
@@ -47,6 +48,7 @@ class Scheme(NamedTuple):
 
     step: Callable[..., Any]
     inverse: Callable[..., Any] | None
+    recovered: Callable[[Any], Any]
     output: Callable[[Any, Any], Any]
     restart: Callable[[Any], Any] | None
     locate: Callable[[BrownianPath | None, Interval, Index], Where]
@@ -87,6 +89,7 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
     return Scheme(
         step,
         None if method.inverse is None else inverse,
+        method.recovered,
         output,
         restart if save is None and method.carries_state_alone else None,
         locate,

@@ -296,8 +296,8 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
             f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes order "
-            "1: milstein (diagonal, scalar), heun, midpoint, euler_heun (Stratonovich), as method='milstein', or fixed "
-            "steps, as FixedSteps(dt=...)."
+            "1: milstein (diagonal, scalar), heun, midpoint, ees25, euler_heun (Stratonovich), as method='milstein', "
+            "or fixed steps, as FixedSteps(dt=...)."
         )
     if method.space_time:
         raise ValueError(

@@ -66,8 +66,9 @@ def report_unrecovered(wrong: Bool[Array, ""]) -> None:
 
 def _warn_unrecovered(which: str, _: np.number) -> None:
     _warn(
-        "adjoint='reversible' lost the solution on its way back, since steps contract and rounding grows backwards"
-        f"{which}; the gradient is NaN. Take adjoint='stochastic', shorter steps or double precision.",
+        "adjoint='reversible' lost the solution on its way back, since steps contract and rounding grows backwards, or "
+        f"since they are too long to be undone{which}; the gradient is NaN. Take adjoint='stochastic', shorter steps "
+        "or double precision.",
     )
 
 

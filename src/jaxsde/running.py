@@ -38,11 +38,12 @@ def add_running(
         sums = jax.tree.map(jnp.add, sums, value(inner, args, t, h, increment))
         return scheme.step(inner, args, t, h, increment), sums
 
-    inverse = scheme.inverse
+    inverse, recovered = scheme.inverse, scheme.recovered
     restart = scheme.restart
     extended = scheme._replace(
         step=step,
         inverse=inverse and (lambda carry, *where: (inverse(carry[0], *where), carry[1])),
+        recovered=lambda carry: recovered(carry[0]),
         output=lambda carry, args: (scheme.output(carry[0], args), carry[1]),
         restart=restart and (lambda output: (restart(output[0]), output[1])),
     )

@@ -1,12 +1,13 @@
-"""The gradient of an algebraically reversible method, exact to rounding, with memory for a single step.
+"""The gradient of a reversible method, exact to rounding, with memory for a single step.
 
-Each state is computed back from the next by the method's own inverse, in closed form. Kidger, Foster, Li and Lyons,
+Each state is computed back from the next by the method's own inverse. Kidger, Foster, Li and Lyons,
 "Efficient and accurate gradients for neural SDEs", 2021, section 3.
 
 Where steps contract, backwards they expand, and rounding with them. So the walk is held against the first state, which
 is known: if it comes back to another one by more than rounding explains, the gradient is NaN, with a warning.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,6 @@ from jaxtyping import Array, PyTree
 from jaxsde.adjoints.backward_walk import States, walk_back
 from jaxsde.brownian import BrownianPath
 from jaxsde.engine import Interval, Scheme, Where, solve
-from jaxsde.methods.reversible_heun import Carry
 from jaxsde.reports import report_unrecovered
 from jaxsde.types import Args, Index
 
@@ -26,10 +26,10 @@ ALLOWED = 1e-3
 def reversible(scheme: Scheme, carry: PyTree, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
     if scheme.inverse is None:
         raise ValueError(
-            "adjoint 'reversible' needs a method with an algebraic inverse: method='reversible_heun', or with another "
+            "adjoint 'reversible' needs a method with an inverse: method='reversible_heun' or 'ees25', or with another "
             "method adjoint='stochastic' (a dozen states more in memory) or adjoint='checkpoint'; both are exact."
         )
-    return walk_back(States(_forward, _before, _trusted), scheme, carry, args, path, xs)
+    return walk_back(States(_forward, _before, partial(_trusted, scheme)), scheme, carry, args, path, xs)
 
 
 def _forward(
@@ -52,17 +52,12 @@ def _before(
     return scheme.inverse(carry1, theta, *where), None
 
 
-def _state(carry: PyTree) -> Any:
-    """y and z: what the method carries beside them follows from them, and running sums move nothing."""
-    return (carry.y, carry.z) if isinstance(carry, Carry) else _state(carry[0])
-
-
-def _trusted(first: PyTree, found: PyTree, last: PyTree) -> Any:
+def _trusted(scheme: Scheme, *carries: PyTree) -> Any:
     def near(y0: Array, y: Array, y1: Array) -> Any:
         size = jnp.maximum(jnp.abs(y0), jnp.abs(y1))
         return jnp.all(jnp.abs(y - y0) <= ALLOWED * (size + jnp.mean(size)))
 
-    first, found, last = (_state(carry) for carry in (first, found, last))
+    first, found, last = map(scheme.recovered, carries)
     trusted = jnp.stack(jax.tree.leaves(jax.tree.map(near, first, found, last))).all()
     # A solve that is not finite has no other gradient than NaN, and its own report.
     finite = jnp.stack([jnp.isfinite(y).all() for y in jax.tree.leaves(last)]).all()

@@ -1,5 +1,6 @@
 """The methods, by name."""
 
+from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
 from jaxsde.methods.heun import HEUN
@@ -10,7 +11,8 @@ from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sra1 import SRA1
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, REVERSIBLE_HEUN, SRA1)
+    method.name: method
+    for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1)
 }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE
@@ -12,7 +13,7 @@ def _y_alone(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Leaves:
     return y
 
 
-def _state(carry: Carry) -> Leaves:
+def _state(carry: Carry) -> Any:
     return carry
 
 
@@ -34,7 +35,9 @@ class Method:
       asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
     - `step`: from the carry at t to that at t + h.
     - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
-    - `inverse`: the step's algebraic inverse, from the carry at t + h to that at t, if it has one.
+    - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
+      fails.
+    - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     """
@@ -49,6 +52,7 @@ class Method:
     init: Callable[[FlatSDE, Leaves, Time, Args], Carry] = _y_alone
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
+    recovered: Callable[[Carry], Any] = _state
     entrywise: bool = False
     space_time: bool = False
     aliases: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ is often measured on equal steps: y - z is of order h^1/2, but alternates in sig
 does to y cancels in pairs. On unequal steps it need not.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, scale
@@ -56,6 +56,10 @@ def state(carry: Carry) -> Leaves:
     return carry.y
 
 
+def recovered(carry: Carry) -> Any:
+    return carry.y, carry.z
+
+
 REVERSIBLE_HEUN = Method(
     name="reversible_heun",
     sde_types=("stratonovich",),
@@ -67,4 +71,5 @@ REVERSIBLE_HEUN = Method(
     init=init,
     state=state,
     inverse=inverse,
+    recovered=recovered,
 )

@@ -38,6 +38,7 @@ OFFERED = [
     for noise in method.strong_order
     for sde_type in (method.sde_types[:1] if noise == "additive" else method.sde_types)
 ]
+WITH_INVERSE = [method.name for method in METHODS.values() if method.inverse is not None]
 
 
 def problem():
@@ -67,13 +68,14 @@ def distance(a, b):
 
 
 @pytest.mark.parametrize("steps", [64, 1024])
-def test_checkpoint_and_reversible_equal_backprop(x64, steps):
+@pytest.mark.parametrize("method", WITH_INVERSE)
+def test_checkpoint_and_reversible_equal_backprop(x64, method, steps):
     y0, args = problem()
     ts = np.linspace(0, 1, 5)
     for noise in ("diagonal", "general"):
-        exact = gradient(sdeint_strat, noise, "reversible_heun", "backprop", ts, y0, args, dt=1 / steps)
+        exact = gradient(sdeint_strat, noise, method, "backprop", ts, y0, args, dt=1 / steps)
         for adjoint in ("checkpoint", "reversible", "stochastic"):
-            got = gradient(sdeint_strat, noise, "reversible_heun", adjoint, ts, y0, args, dt=1 / steps)
+            got = gradient(sdeint_strat, noise, method, adjoint, ts, y0, args, dt=1 / steps)
             assert distance(got, exact) < 1e-10, (noise, adjoint)
 
 
@@ -210,12 +212,13 @@ def test_no_adjoint_changes_the_solution_and_vmap_works_both_ways(adjoint):
     np.testing.assert_allclose(outside["w"], jax.grad(loss)(args, "backprop")["w"], rtol=1e-4, atol=1e-6)
 
 
-def test_reversible_is_nan_with_a_warning_where_its_walk_loses_the_states():
+@pytest.mark.parametrize("method", WITH_INVERSE)
+def test_reversible_is_nan_with_a_warning_where_its_walk_loses_the_states(method):
     def gradient(k, adjoint):
         def loss(y0):
             ys = sdeint_strat(
                 lambda y, t, _: -k * (y - 1.0), lambda y, t, _: 0.1 * y, y0, np.asarray([0.0, 1.0]), KEY, None,
-                "reversible_heun", dt=1 / 256, adjoint=adjoint, running=lambda y, t, h, dW, _: jnp.sum(y) * h,
+                method, dt=1 / 256, adjoint=adjoint, running=lambda y, t, h, dW, _: jnp.sum(y) * h,
             )  # fmt: skip
             return jnp.sum(ys[0][-1]) + ys[1][-1]
 
@@ -238,7 +241,12 @@ def test_reversible_is_refused_for_a_method_without_an_inverse():
 
 @pytest.mark.parametrize(
     ("method", "adjoint", "growth"),
-    [("reversible_heun", "reversible", 1.05), ("midpoint", "stochastic", 1.05), ("midpoint", "checkpoint", 8.0)],
+    [
+        ("reversible_heun", "reversible", 1.05),
+        ("ees25", "reversible", 1.05),
+        ("midpoint", "stochastic", 1.05),
+        ("midpoint", "checkpoint", 8.0),
+    ],
 )
 def test_memory_of_the_gradient_over_64_and_4096_steps(method, adjoint, growth):
     def temporary(steps):
