@@ -25,6 +25,8 @@ STEPS = 100
 MOST_HELD = 2000
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
+# Of the number of parts of a share such as 1/49, which need not be whole in double precision.
+ROUNDING = 1e-9
 # Gradients are clipped to this norm where no other is chosen: one strange batch is not to end a training without
 # anybody who looks at it.
 CLIP_NORM = 10.0
@@ -178,15 +180,17 @@ def folds_of(
         return [Fold(everything, everything[:0])] * members
     if examples < 2:
         raise InputError(f"There are {examples} examples; 2 or more are needed, so that some can be held out.")
-    parts = min(max(2, round(1 / held_out)), examples)
+    # Parts of a division, of which the last need not be whole: then it is learned from by all.
+    parts = min(max(2.0, 1 / held_out), examples)
+    whole = int(parts + ROUNDING)
     folds: list[Fold] = []
-    for division in range(-(-members // parts)):
+    for division in range(-(-members // whole)):
         left = everything
-        for part in range(parts, 0, -1):
-            held = left
-            if part > 1:
+        for part in range(whole):
+            held, share = left, 1 / (parts - part)
+            if round(share * len(left)) < len(left):
                 of_left = None if labels is None else labels[left]
-                kept, chosen = hold_out(len(left), 1 / part, seed + division, of_left)
+                kept, chosen = hold_out(len(left), share, seed + division, of_left)
                 left, held = left[kept], left[chosen]
             folds.append(Fold(np.setdiff1d(everything, held), np.random.default_rng(seed).permutation(held)))
     return folds[:members]

@@ -125,6 +125,15 @@ def test_every_example_is_held_out_once() -> None:
         assert 10 <= len(fold.held) <= 11
 
 
+@pytest.mark.parametrize("share", [0.07, 0.15, 0.3, 0.4, 1 / 49])
+def test_the_share_that_is_asked_for_is_held_out(share: float) -> None:
+    folds = folds_of(400, 9, share, 0, None)
+    assert all(abs(len(fold.held) - 400 * share) <= 1 for fold in folds)
+    of_one_division = folds[: min(int(1 / share), 9)]
+    held = np.concatenate([fold.held for fold in of_one_division])
+    assert len(np.unique(held)) == len(held)
+
+
 def test_classes_keep_their_share_in_every_fold() -> None:
     labels = np.repeat([0, 1], [80, 20])
     for fold in folds_of(100, 4, 0.25, 0, labels):
