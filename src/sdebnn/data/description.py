@@ -7,12 +7,17 @@ import numpy as np
 from sdebnn.data.answers import FEW
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import looks_channels_first
+from sdebnn.metrics.noise_laws import COUNT_LAWS
 
 # Numbers of unit scale have a mean and a standard deviation well below this, and the latter well above its inverse.
 FAR = 10.0
 LITTLE = 1e-3
 # The largest class has so many times the examples of the smallest.
 IMBALANCED = 10
+# The mean of counts of which Gaussian noise is no good law.
+RARE = 30
+# Of standardised whole numbers, in single precision.
+ROUNDED = 1e-3
 # Pixels of eight bits reach higher.
 DARK = 64
 
@@ -48,9 +53,22 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
     return f"{dataset.task}: {total} {examples}, {answers}; {train} for training, {validation}{test} for testing"
 
 
-def doubts(dataset: Dataset) -> list[str]:
-    """What of a data set may not be as it was meant, or will not be learned well: sentences, each with a remedy."""
-    found = [_of_pixels(dataset.x_train), _of_channels(dataset.x_train)]
+def doubts(dataset: Dataset, likelihood: str = "auto") -> list[str]:
+    """What of a data set may not be as it was meant, or will not be learned well: sentences, each with a remedy.
+
+    **Arguments:**
+
+    - `likelihood`: that the run chooses: counts are not standardised for their law.
+    """
+    found = [_of_pixels(dataset.x_train), _of_channels(dataset.x_train), *doubts_of_scale(dataset, likelihood)]
+    if dataset.task == "classification":
+        found += _of_classes(dataset)
+    return [sentence for sentence in found if sentence]
+
+
+def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
+    """Those of inputs and targets that are not standardised, or have nothing to be standardised by; see `doubts`."""
+    found = []
     if dataset.x_train.dtype == np.float32:
         remedy = (
             "standardise them with the mean and the standard deviation of the training examples, as scale=True "
@@ -58,15 +76,15 @@ def doubts(dataset: Dataset) -> list[str]:
         )
         names = dataset.encoding.input_names if dataset.encoding else None
         found.append(_of_scale("inputs", dataset.x_train, remedy, names))
-    if dataset.task == "classification":
-        found += _of_classes(dataset)
-    else:
+    if dataset.task == "regression":
         remedy = (
             "train on (y - mean) / std, and take predictions back with mean + std * prediction, as scale=True (--scale "
             "1) does for a table"
         )
         names = dataset.encoding.target_names if dataset.encoding else None
-        found.append(_of_scale("targets", dataset.y_train, remedy, names))
+        if likelihood not in COUNT_LAWS:
+            found.append(_of_scale("targets", dataset.y_train, remedy, names))
+        found += [_of_constants(dataset), _of_counts(dataset) if likelihood == "auto" else None]
     return [sentence for sentence in found if sentence]
 
 
@@ -104,6 +122,37 @@ def _of_scale(what: str, values: np.ndarray, remedy: str, names: tuple[str, ...]
     return (
         f"{which} are not standardised, which the network is made for ({place}: mean {mean[worst]:.3g}, standard "
         f"deviation {std[worst]:.3g}); {remedy}."
+    )
+
+
+def _in_user_units(dataset: Dataset) -> np.ndarray:
+    return dataset.y_train if dataset.encoding is None else dataset.encoding.in_user_units(dataset.y_train)
+
+
+def _of_counts(dataset: Dataset) -> str | None:
+    y = _in_user_units(dataset)
+    whole = np.abs(y - np.rint(y)).max(initial=0) < ROUNDED
+    # Of more, and of two values alone, another law is as good.
+    if not whole or np.rint(y).min() != 0 or y.mean() > RARE or len(np.unique(np.rint(y))) < 3:
+        return None
+    return (
+        f"The targets are whole numbers from 0 to {y.max():.0f}; if they are counts choose "
+        f"{' or '.join(f'likelihood={name!r}' for name in COUNT_LAWS)} (--likelihood), the law of such."
+    )
+
+
+def _of_constants(dataset: Dataset) -> str | None:
+    y = _in_user_units(dataset)
+    constant = np.flatnonzero(np.ptp(dataset.y_train, axis=0) == 0)
+    if len(y) < 2 or not constant.size:
+        return None
+    names = dataset.encoding.target_names if dataset.encoding else None
+    which = [
+        f"{constant.size} of {y.shape[1]} targets" if names is None else _listed([repr(names[i]) for i in constant])
+    ]
+    return (
+        f"All training examples have the same target ({which[0]}, {y[0, constant[0]]:g}): nothing says what it depends "
+        "on, nor of what size its noise is, so intervals mean nothing; give examples with other values too."
     )
 
 

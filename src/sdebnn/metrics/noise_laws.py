@@ -19,7 +19,11 @@ STUDENT_T_DOF = 4.0
 Robust statistical modeling using the t distribution, 1989)."""
 
 MOST_LOG_STD = 15.0
-"""Of targets in units of their own standard deviation."""
+"""Of targets in units of their own standard deviation; of smaller and larger ones single precision has no inverse
+square."""
+
+MOST_LOG_RATE = 20.0
+"""Of counts, which a machine draws as whole numbers of 32 bits."""
 
 
 class NoiseLaw(NamedTuple):
@@ -52,15 +56,23 @@ absolute deviation of the Laplace law, and half the distance between the quartil
 moments; the variance of Student's law, of four degrees of freedom, is twice the square of its scale."""
 
 
-def bounded_log_std(of: Any, log_std: Any) -> Any:
-    """The logarithm of a standard deviation that a network gives, kept in bounds within which single precision has its
-    inverse square: an example that is far away may ask for any. Within, hardly changed.
+COUNT_LAWS = {"poisson": "counts, whole numbers from 0, which are not standardised"}
+"""Laws of counts, by name, and which targets they are for. The network says what they have in place of a scale."""
+
+TARGET_LAWS = {**{name: law.errors for name, law in NOISE_LAWS.items()}, **COUNT_LAWS}
+"""All laws of targets, by name, and which targets they are for."""
+
+
+def bounded_logarithm(of: Any, logarithm: Any, most: float = MOST_LOG_STD) -> Any:
+    """The logarithm of a standard deviation or a rate that a network gives, kept in bounds: an example that is far away
+    may ask for any. Within, hardly changed.
 
     **Arguments:**
 
-    - `of`: the module of `log_std`, which has `tanh`: `jax.numpy` or `torch`.
+    - `of`: the module of `logarithm`, which has `tanh`: `jax.numpy` or `torch`.
+    - `most`: its size is less than that.
     """
-    return MOST_LOG_STD * of.tanh(log_std / MOST_LOG_STD)
+    return most * of.tanh(logarithm / most)
 
 
 def noise_law(name: str) -> NoiseLaw:

@@ -7,9 +7,10 @@ place.
 import dataclasses
 import reprlib
 from collections.abc import Mapping
-from typing import Any, no_type_check
+from typing import Any, Literal, no_type_check
 
 from sdebnn.errors import InputError
+from sdebnn.metrics.noise_laws import COUNT_LAWS
 from sdebnn.runs.choices import (
     Choices,
     DataChoices,
@@ -78,6 +79,16 @@ class TrainConfig(
                 "number that divides it."
             )
         return self.accumulate, batch // self.accumulate
+
+    @property
+    def scaling(self) -> bool | Literal["inputs"]:
+        """What of a table is standardised: of counts the inputs alone."""
+        return "inputs" if self.scale and self.likelihood in COUNT_LAWS else self.scale
+
+    @property
+    def asked_task(self) -> str:
+        """What the answers of a file are to be: whole numbers that are said to be counts are no classes."""
+        return "regression" if self.task == "auto" and self.likelihood in COUNT_LAWS else self.task
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "TrainConfig":

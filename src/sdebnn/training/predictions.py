@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 
 from sdebnn import metrics
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.metrics.intervals import CENTRAL_95, bisect
+from sdebnn.metrics.noise_laws import COUNT_LAWS, TARGET_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import Predictive
 
@@ -27,19 +28,41 @@ PRECISION = 1e-7
 def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
     """The name of the likelihood that `config` chooses for this data set.
 
-    **Raises:** `InputError` for one that does not fit the data's answers.
+    **Raises:** `InputError` for one that does not fit the data's answers; of counts, for others than whole numbers
+    from 0.
     """
-    fitting = ("categorical",) if dataset.task == "classification" else tuple(metrics.NOISE_LAWS)
+    fitting = ("categorical",) if dataset.task == "classification" else tuple(TARGET_LAWS)
     if config.likelihood not in ("auto", *fitting):
         answers = "labels" if dataset.task == "classification" else "real targets"
         raise InputError(
             f"likelihood={config.likelihood!r} does not fit {dataset.name}, whose answers are {answers}; they take "
             f"{' or '.join(fitting)}."
         )
+    if config.likelihood in COUNT_LAWS:
+        _refuse_no_counts(config.likelihood, dataset)
     if config.likelihood != "auto":
         return config.likelihood
     # Held-out examples keep noise that the input may say from being learned by heart.
     return "gaussian_input" if dataset.task == "regression" and config.tuning == "folds" else fitting[0]
+
+
+def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:
+    for part, y in (("training", dataset.y_train), ("test", dataset.y_test)):
+        strange = np.argwhere((y < 0) | (y != np.rint(y)))
+        if not len(strange):
+            continue
+        row, target = (int(place) for place in strange[0])
+        encoding = dataset.encoding
+        name = f"number {target}" if encoding is None else repr(encoding.target_names[target])
+        if encoding is not None and encoding.target_scales is not None and encoding.target_scales[target] != (0, 1):
+            raise InputError(
+                f"likelihood={likelihood!r} takes counts, and the target {name} of {dataset.name} is standardised; "
+                "standardise the inputs alone, by scale='inputs'."
+            )
+        raise InputError(
+            f"likelihood={likelihood!r} takes counts, whole numbers from 0, and the target {name} of {dataset.name} is "
+            f"{y[row, target]:g} in row {row} of the {part} examples, counted from 0; choose another likelihood."
+        )
 
 
 def class_weights(config: TrainConfig, dataset: Dataset) -> tuple[float, ...] | None:
@@ -144,7 +167,9 @@ def _inside(learner: Predictive, outputs: Float[np.ndarray, "samples n o"], y: A
     """Whether each target lies in the central 95 % interval of its prediction."""
     cdf = learner.of_likelihood("cdf", outputs, y)
     if cdf is not None:
-        return metrics.in_central_interval(doubles(cdf).mean(axis=0))
+        # Of counts a target at an end lies in its interval, as the probability of those below it says.
+        below = doubles(learner.of_likelihood("cdf", outputs, _just_below(y))).mean(axis=0)
+        return (doubles(cdf).mean(axis=0) >= CENTRAL_95[0]) & (below <= CENTRAL_95[1])
     lower, upper = central_interval(learner, outputs)
     return (lower <= y) & (y <= upper)
 
@@ -192,7 +217,9 @@ def target_pit(
     """
     cdf = learner.of_likelihood("cdf", outputs, y)
     if cdf is not None:
-        return doubles(cdf).mean(axis=0)
+        # Counts that are equal to the target count half.
+        below = doubles(learner.of_likelihood("cdf", outputs, _just_below(y)))
+        return (doubles(cdf) / 2 + below / 2).mean(axis=0)
     parts = [slice(start, start + CHUNK) for start in range(0, len(y), CHUNK)]
     return np.concatenate(
         [
@@ -200,6 +227,13 @@ def target_pit(
             for part in parts
         ]
     )
+
+
+def _just_below(y: Float[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """The numbers before, in the precision in which a likelihood is asked."""
+    before = np.nextafter(y.astype(np.float32), np.float32(-np.inf))
+    # Nearer to 0 are numbers that are 0 to a machine that computes fast.
+    return np.where(y == 0, -np.finfo(np.float32).tiny, before)
 
 
 def _quantiles_by_cdf(
@@ -224,6 +258,9 @@ def _quantiles_by_cdf(
     # Near to where a Gaussian of these moments has them, which most mixtures nearly are.
     start = centre + scipy.special.ndtri(wanted) * spread
     below, above = bisect(cdf, wanted, start, spread / 4, precision=4 * precision)
+    # Where all of the probability comes at a whole number, as of counts, that is it.
+    whole = np.rint(above)
+    above = np.where((cdf(_just_below(whole)) < wanted) & (wanted <= cdf(whole)), whole, above)
     # The numbers that the likelihood was asked of.
     return doubles(below.astype(np.float32)), doubles(above.astype(np.float32))
 

@@ -257,10 +257,10 @@ def _load(
     dataset = dataset or data.load(
         config.data,
         data_dir,
-        task=config.task,
+        task=config.asked_task,
         layout=config.layout,
         target=config.target,
-        scale=config.scale,
+        scale=config.scaling,
         like=like,
         in_order=in_order,
     )
@@ -284,7 +284,7 @@ def _load(
         share = config.test_examples / len(dataset.x_test)
         chosen = data.hold_out(len(dataset.x_test), share, 0, classes)[1]
         dataset = dataclasses.replace(dataset, x_test=dataset.x_test[chosen], y_test=dataset.y_test[chosen])
-    return Examples(dataset, validation, task, data.doubts(dataset) if own else [])
+    return Examples(dataset, validation, task, data.doubts(dataset, config.likelihood) if own else [])
 
 
 def _refuse_unfitting(config: TrainConfig, dataset: Dataset) -> None:

@@ -55,6 +55,22 @@ def test_what_is_doubtful_is_said_with_a_remedy(dataset: Dataset, says: str) -> 
     assert any(re.search(says, sentence) for sentence in doubts(dataset))
 
 
+COUNTED = np.random.default_rng(1).poisson(2.0, (60, 1)).astype(np.float32)
+
+
+def test_counts_are_told_of_their_law() -> None:
+    (sentence,) = doubts(regression(y=COUNTED))
+    assert "whole numbers from 0 to" in sentence
+    assert "choose likelihood='poisson' (--likelihood)" in sentence
+    for likelihood, y in (("gaussian", COUNTED), ("poisson", 500 * COUNTED), ("auto", COUNTED + 1), ("auto", Y)):
+        assert doubts(regression(y=y), likelihood) == []
+
+
+def test_targets_that_are_all_the_same_are_doubtful() -> None:
+    (sentence,) = doubts(regression(y=np.full((60, 2), 3, np.float32)))
+    assert "same target (2 of 2 targets, 3)" in sentence
+
+
 def test_nothing_is_said_of_data_as_the_network_wants_them() -> None:
     one_hot = np.eye(3, dtype=np.float32)[np.arange(60) % 3]
     photographs = np.arange(60 * 48).reshape(60, 4, 4, 3).astype(np.uint8)

@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF, bounded_log_std, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import MOST_LOG_RATE, STUDENT_T_DOF, bounded_logarithm, check_dof, student_t_variance
 
 __all__ = [
     "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
-    "StudentT",
+    "Poisson", "StudentT",
 ]  # fmt: skip
 
 
@@ -267,7 +267,44 @@ class GaussianInput:
     def _of(self, params: Any, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         mean, log_ratio = jnp.split(outputs, 2, axis=1)
         log_std = jnp.broadcast_to(params["log_std"], mean.shape) + log_ratio
-        return mean, jnp.exp(bounded_log_std(jnp, log_std))
+        return mean, jnp.exp(bounded_logarithm(jnp, log_std))
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisson:
+    """Counts, whole numbers from 0, of Poisson's law: of every example the network gives the logarithms of the rates,
+    one for each target. A rate is the mean of a count and its variance.
+    """
+
+    dimensions: int
+
+    @property
+    def outputs(self) -> int:
+        return self.dimensions
+
+    def init(self) -> dict[str, Any]:
+        return {}
+
+    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+        check_target_shape(outputs.shape, targets.shape)
+        log_rate = self._log_rate(outputs)
+        return jnp.sum(targets * log_rate - jnp.exp(log_rate) - special.gammaln(targets + 1), axis=1)
+
+    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return jnp.exp(self._log_rate(outputs))
+
+    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return self.mean(params, outputs)
+
+    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        whole = jnp.floor(jnp.maximum(targets, 0))
+        return jnp.where(targets < 0, 0, special.gammaincc(whole + 1, self.mean(params, outputs)))
+
+    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+        return jax.random.poisson(rng, self.mean(params, outputs)).astype(outputs.dtype)
+
+    def _log_rate(self, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        return bounded_logarithm(jnp, outputs, MOST_LOG_RATE)
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
@@ -277,6 +314,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,
+    "poisson": Poisson,
 }
 """By name; each takes the number of classes or of target dimensions."""
 

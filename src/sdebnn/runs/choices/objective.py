@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, no_type_check
 
 from sdebnn.kl_estimators import KL_ESTIMATORS
-from sdebnn.metrics.noise_laws import NOISE_LAWS
+from sdebnn.metrics.noise_laws import TARGET_LAWS
 from sdebnn.runs.choices.choice import Choices, choice
 
 
@@ -16,8 +16,8 @@ class ObjectiveChoices(Choices):
     likelihood: str = choice(
         "auto",
         "what outputs say of answers: auto is categorical for labels and gaussian for targets; for targets, "
-        + ", ".join(f"{name} for {law.errors}" for name, law in NOISE_LAWS.items()),
-        choices=("auto", "categorical", *NOISE_LAWS),
+        + ", ".join(f"{name} for {what}" for name, what in TARGET_LAWS.items()),
+        choices=("auto", "categorical", *TARGET_LAWS),
     )
     class_weight: Literal["none", "balanced"] = choice(
         "none",

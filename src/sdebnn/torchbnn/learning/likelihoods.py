@@ -14,11 +14,11 @@ from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import STUDENT_T_DOF, bounded_log_std, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import MOST_LOG_RATE, STUDENT_T_DOF, bounded_logarithm, check_dof, student_t_variance
 
 __all__ = [
     "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
-    "StudentT",
+    "Poisson", "StudentT",
 ]  # fmt: skip
 
 Parameters = Mapping[str, torch.Tensor]
@@ -259,8 +259,45 @@ class GaussianInput:
 
     def _law(self, params: Parameters, outputs: torch.Tensor) -> distributions.Normal:
         mean, log_ratio = outputs.chunk(2, dim=1)
-        std = bounded_log_std(torch, params["log_std"] + log_ratio).exp()
+        std = bounded_logarithm(torch, params["log_std"] + log_ratio).exp()
         return distributions.Normal(mean, std, validate_args=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisson:
+    """Counts, whole numbers from 0, of Poisson's law: of every example the network gives the logarithms of the rates,
+    one for each target. A rate is the mean of a count and its variance.
+    """
+
+    dimensions: int
+
+    @property
+    def outputs(self) -> int:
+        return self.dimensions
+
+    def init(self) -> Parameters:
+        return {}
+
+    def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        check_target_shape(outputs.shape, targets.shape)
+        log_rate = self._log_rate(outputs)
+        return (targets * log_rate - log_rate.exp() - torch.lgamma(targets + 1)).sum(dim=1)
+
+    def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
+        return self._log_rate(outputs).exp()
+
+    def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
+        return self.mean(params, outputs)
+
+    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        whole = targets.clamp(min=0).floor()
+        return torch.special.gammaincc(whole + 1, self.mean(params, outputs)) * (targets >= 0)
+
+    def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return torch.poisson(self.mean(params, outputs), generator=rng)
+
+    def _log_rate(self, outputs: torch.Tensor) -> torch.Tensor:
+        return bounded_logarithm(torch, outputs, MOST_LOG_RATE)
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
@@ -270,6 +307,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,
+    "poisson": Poisson,
 }
 """By name; each takes the number of classes or of target dimensions."""
 

@@ -8,12 +8,13 @@ import torch
 from sdebnn import brax, torchbnn
 from sdebnn.brax.learning.likelihoods import LIKELIHOODS as THEIRS
 from sdebnn.errors import InputError
-from sdebnn.metrics import NOISE_LAWS
+from sdebnn.metrics.noise_laws import TARGET_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.learning.likelihoods import LIKELIHOODS, initial_params
 
 OUTPUTS = np.asarray([[0.0, 2.0], [1.5, -1.0], [0.2, 0.1]])
-TARGETS = {"categorical": np.asarray([1, 0, 1], np.int32)}
+COUNTS = np.asarray([[0.0, 3.0], [4.0, 0.0], [1.0, 20.0]])
+TARGETS = {"categorical": np.asarray([1, 0, 1], np.int32), "poisson": COUNTS}
 REAL = np.asarray([[0.5, 0.0], [3.0, 8.0], [-20.0, 0.1]])
 
 
@@ -37,7 +38,7 @@ def test_all_that_a_likelihood_says_is_what_that_of_jax_says(x64, name: str) -> 
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-15, err_msg=method)
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "poisson"])
 def test_draws_are_of_the_law(name: str) -> None:
     """4,000 draws in either framework: quartiles within four standard errors, of a density of 0.3 at least there."""
     ours, theirs = LIKELIHOODS[name](1), THEIRS[name](1)
@@ -66,8 +67,8 @@ def test_targets_that_are_no_column_are_refused(name: str) -> None:
         likelihood.log_prob(likelihood.init(), torch.zeros(4, likelihood.outputs), torch.zeros(4))
 
 
-def test_every_law_of_noise_has_its_likelihood_in_both_frameworks() -> None:
-    assert list(LIKELIHOODS) == list(THEIRS) == ["categorical", *NOISE_LAWS]
+def test_every_law_of_targets_has_its_likelihood_in_both_frameworks() -> None:
+    assert list(LIKELIHOODS) == list(THEIRS) == ["categorical", *TARGET_LAWS]
     for package, likelihoods in ((torchbnn, LIKELIHOODS), (brax, THEIRS)):
         assert all(getattr(package, law.__name__) is law for law in likelihoods.values())
         assert {law.__name__ for law in likelihoods.values()} <= set(package.__all__)
@@ -174,3 +175,39 @@ def test_the_input_says_how_wide_gaussian_noise_is(x64) -> None:
         np.testing.assert_allclose(got, laws.logpdf(targets).sum(axis=1), rtol=5e-3)
         far = likelihood.variance(params, of(np.full((1, 4), 1e4)))
         assert np.isfinite(np.asarray(far)).all()
+
+
+def test_counts_are_of_poissons_law(x64) -> None:
+    """Of the law by scipy; the bound on the logarithm takes up to a third of its cube over 20 squared."""
+    log_rate = 20 * np.tanh(OUTPUTS / 20)
+    law = scipy.stats.poisson(np.exp(log_rate))
+    for package, of in ((torchbnn, torch.from_numpy), (brax, jnp.asarray)):
+        likelihood, outputs = package.Poisson(2), of(OUTPUTS)
+        assert np.abs(np.log(np.asarray(likelihood.mean({}, outputs))) - OUTPUTS).max() < 8 / 3 / 400
+        np.testing.assert_allclose(likelihood.mean({}, outputs), law.mean())
+        np.testing.assert_allclose(likelihood.variance({}, outputs), law.var())
+        np.testing.assert_allclose(
+            likelihood.log_prob({}, outputs, of(COUNTS)), law.logpmf(COUNTS).sum(axis=1), rtol=1e-9
+        )
+        for between in (-0.5, 0.0, 0.4):
+            np.testing.assert_allclose(likelihood.cdf({}, outputs, of(COUNTS + between)), law.cdf(COUNTS + between))
+        far = likelihood.mean({}, of(np.full((1, 2), 1e4)))
+        assert np.isfinite(np.asarray(far)).all()
+
+
+@pytest.mark.parametrize("log_rate", [-1.0, 3.0])
+def test_counts_that_are_drawn(log_rate: float) -> None:
+    """Pearson's test at the level of 0.001, of 10,000 draws in either framework, with expected numbers above 5."""
+    outputs = np.full((10_000, 1), log_rate, np.float32)
+    law = scipy.stats.poisson(np.exp(20 * np.tanh(log_rate / 20)))
+    values = np.arange(*law.interval(0.998))
+    edges = [-0.5, *(values + 0.5), np.inf]
+    expected = 10_000 * np.diff([0.0, *law.cdf(edges[1:-1]), 1.0])
+    ours, theirs = torchbnn.Poisson(1), brax.Poisson(1)
+    for drawn in (
+        ours.sample({}, torch.from_numpy(outputs), torch.Generator().manual_seed(0)),
+        theirs.sample({}, jnp.asarray(outputs), jax.random.key(0)),
+    ):
+        assert np.asarray(drawn).dtype == np.float32
+        seen = np.histogram(np.asarray(drawn)[:, 0], edges)[0]
+        assert scipy.stats.chisquare(seen, expected).pvalue > 0.001
