@@ -12,8 +12,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from sdebnn.data import TableEncoding
+from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
-from sdebnn.estimators.estimator import SDEBNNEstimator
+from sdebnn.estimators.estimator import SDEBNNEstimator, answers_of
+from sdebnn.training import Posterior
+from sdebnn.training.history import History
 
 
 class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
@@ -51,6 +54,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
 
     _task = "classification"
     class_weight: Any
+    classes_: np.ndarray
 
     @no_type_check
     def __init__(
@@ -104,10 +108,15 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         labels = column_or_1d(y, warn=True)
-        check_classification_targets(labels)
+        answers = answers_of(y, labels)
+        settled_task(answers, self._task)
+        # Numbers among objects are numbers.
+        check_classification_targets(next(iter(answers.by_name.values())))
         check_consistent_length(X, labels)
         of_classes = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
-        return self._fit(X, labels, sample_weight, of_classes)
+        self._fit(X, answers, sample_weight, of_classes)
+        self.classes_ = self.classes_.astype(labels.dtype)
+        return self
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
         """The probability of each class, in the order of `classes_`, averaged over members and posterior samples.
@@ -124,5 +133,6 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     def _of_task(self) -> dict[str, Any]:
         return {"likelihood": "categorical"}
 
-    def _read(self, encoding: TableEncoding) -> None:
+    def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
+        super()._read(posterior, encoding, history)
         self.classes_ = np.array(encoding.labels)

@@ -2,6 +2,10 @@
 
 import importlib.util
 import numbers
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, no_type_check
 
@@ -12,15 +16,20 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sdebnn.data import Dataset, TableEncoding
+from sdebnn.data.description import doubts_of_scale
+from sdebnn.data.frames import Columns, read_columns
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
-from sdebnn.runs import Progress, RunFolder, TrainConfig
+from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
 from sdebnn.training.committee import Examples, Trained, train_committee
+from sdebnn.training.history import History
 from sdebnn.training.members import of_members
+from sdebnn.training.memory import refuse_more_than_memory
+from sdebnn.training.predictions import CHUNK, likelihood_of
 from sdebnn.training.task import Task
 
 # Those that sigma="auto" chooses among by held-out examples.
@@ -31,11 +40,35 @@ SIGMA = 0.2
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
 
+# Parameters that are choices of a run, each with the name that these have.
+CHOICES = {
+    "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "kl_coef": "kl_coef",
+    "max_iter": "max_steps", "batch_size": "batch_size", "learning_rate_init": "learning_rate",
+    "n_members": "members", "n_posterior_samples": "test_samples", "scale": "scale",
+}  # fmt: skip
+_PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
+# Where a sentence says what a choice is, and not where it uses the word.
+_NAMED = re.compile(rf"\b({'|'.join(_PARAMETERS)})(?==| \(now)")
+
+
+@contextmanager
+def by_parameters() -> Iterator[None]:
+    """What its block refuses is called by the names of parameters, and not by those of a run's choices."""
+    try:
+        yield
+    except (InputError, FloatingPointError) as error:
+        text = _NAMED.sub(lambda name: _PARAMETERS[name[1]], str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
+
 
 class SDEBNNEstimator(BaseEstimator):
     """See `SDEBNNClassifier` and `SDEBNNRegressor`, whose parameters these are."""
 
     _task: Literal["classification", "regression"]
+    # A parameter of the regressor.
+    likelihood: Any = "auto"
     posterior_: Posterior
 
     # Of parameters, which scientists search over, `fit` checks the values.
@@ -118,6 +151,9 @@ class SDEBNNEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         self.posterior_.save(path)
+        if self._history is not None:
+            with MetricsLog(RunFolder.open(path)) as log:
+                self._history.write(log)
 
     @classmethod
     def load(cls, path: str | Path, *, framework: str | None = None) -> Any:
@@ -136,18 +172,16 @@ class SDEBNNEstimator(BaseEstimator):
         if kind != cls._task or task.encoding is None:
             what = kind if task.encoding is not None else "inputs that are no table of columns"
             raise InputError(f"The run {path} is of {what}, and {cls.__name__} is of {cls._task} of tables.")
+        parameters = {parameter: getattr(config, choice) for parameter, choice in CHOICES.items()}
+        parameters |= {"n_blocks": config.blocks[0], "max_iter": config.max_steps or 1}
         estimator = cls(
-            framework=config.framework, width=config.width, n_blocks=config.blocks[0], n_solver_steps=config.steps,
-            prior=config.prior, sigma=config.sigma, kl_coef=config.kl_coef, batch_size=config.batch_size,
-            max_iter=config.max_steps or 1, learning_rate_init=config.learning_rate, n_members=config.members,
-            n_posterior_samples=config.test_samples, scale=config.scale, **cls._of_config(config),
+            framework=config.framework, sigma=config.sigma, **parameters, **cls._of_config(config)
         )  # fmt: skip
-        estimator.posterior_ = posterior
         encoding = task.encoding
         estimator.n_features_in_ = len(encoding.columns)
         if encoding.named:
             estimator.feature_names_in_ = np.array([column.name for column in encoding.columns], object)
-        estimator._read(encoding)
+        estimator._read(posterior, encoding, History.read(RunFolder.open(path)))
         return estimator
 
     def predict_uncertainty(self, X: Any) -> Any:
@@ -163,16 +197,26 @@ class SDEBNNEstimator(BaseEstimator):
         """The parameters that one of the two alone has."""
         return {}
 
-    def _read(self, encoding: TableEncoding) -> None:
-        """What an encoding says of the answers."""
-        raise NotImplementedError
+    def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
+        """Has what is known after `fit`, or of a run folder."""
+        self.posterior_, self._history = posterior, history
+        self.sigma_ = posterior.config.sigma
+        if history is None:
+            return
+        unit = 0.0 if encoding.target_std is None else float(np.log(encoding.target_std).sum())
+        self.n_iter_ = history.steps
+        self.loss_curve_ = [loss for _, loss in history.losses]
+        self.validation_scores_ = [value - unit for _, value in history.held_out]
+        self.candidates_ = {name: value - unit for name, value in history.candidates.items()}
+        self.best_validation_score_ = history.log_likelihood - unit
 
     def _of_task(self) -> dict[str, Any]:
         """The choices of a run that one of the two alone has."""
         return {}
 
+    @by_parameters()
     @no_type_check
-    def _fit(self, X: Any, y: Any, sample_weight: Any, weights_of_classes: Any = None) -> Any:
+    def _fit(self, X: Any, answers: Columns, sample_weight: Any, weights_of_classes: Any = None) -> Any:
         """Trains on checked answers."""
         table = self._table(X, reset=True)
         rows = table.shape[0]
@@ -183,25 +227,23 @@ class SDEBNNEstimator(BaseEstimator):
         if not (weights > 0).all():
             # What has no weight says nothing: not of the columns' units, and not of how many examples there are.
             counted = np.flatnonzero(weights > 0)
-            table, y, weights = (_safe_indexing(part, counted) for part in (table, y, weights))
+            table, answers, weights = _safe_indexing(table, counted), answers.take(counted), weights[counted]
         weights = (weights / weights.mean()).astype(np.float32)
         config = self._config()
-        encoding = TableEncoding.fit(table, y=y, task=self._task, scale=self.scale)
-        x, answers = encoding.inputs(table), encoding.answers(y)
+        encoding = TableEncoding.fit(table, y=answers, task=self._task, scale=config.scaling)
+        x, y = encoding.inputs(table), encoding.answers(answers)
         classes = None if encoding.labels is None else len(encoding.labels)
-        dataset = Dataset(type(self).__name__, self._task, x, answers, x[:1], answers[:1], classes, encoding)
-        trained = self._train(config, Examples(x, answers, weights), classes)
+        dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
+        likelihood_of(config, dataset)
+        refuse_more_than_memory(
+            config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
+        )
+        _warn(encoding, dataset, self.likelihood)
+        trained = self._train(config, Examples(x, y, weights), classes)
         learner = built(build_learner, trained.config, dataset)
         learner.load_average(of_members(trained.averages))
-        self.posterior_ = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
-        self.n_iter_ = max(trained.steps)
-        self.loss_curve_ = trained.losses
-        unit = 0.0 if encoding.target_std is None else float(np.log(encoding.target_std).sum())
-        self.best_validation_score_ = trained.log_likelihood - unit
-        self.candidates_ = {name: value - unit for name, value in trained.candidates.items()}
-        self.validation_scores_ = [value - unit for value in trained.held_out]
-        self.sigma_ = trained.config.sigma
-        self._read(encoding)
+        posterior = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
+        self._read(posterior, encoding, History.of(trained, self.max_iter))
         if self.run_dir is not None:
             self.save(self.run_dir)
         return self
@@ -238,7 +280,7 @@ class SDEBNNEstimator(BaseEstimator):
         fraction = self.validation_fraction
         if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5:
             raise InputError(f"validation_fraction={fraction!r} is not allowed: it takes a share above 0, up to 0.5.")
-        for name in ("max_iter", "n_iter_no_change", "n_members", "n_posterior_samples"):
+        for name in ("n_blocks", "max_iter", "n_iter_no_change", "n_members", "n_posterior_samples"):
             value = getattr(self, name)
             if not isinstance(value, numbers.Integral) or value < 1:
                 raise InputError(f"{name}={value!r} is not allowed: it takes a whole number, 1 or more.")
@@ -248,12 +290,9 @@ class SDEBNNEstimator(BaseEstimator):
     @no_type_check
     def _config(self) -> TrainConfig:
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return TrainConfig.for_table(
-            framework=_framework(self.framework), width=self.width, blocks=(self.n_blocks,), steps=self.n_solver_steps,
-            prior=self.prior, kl_coef=self.kl_coef, max_steps=self.max_iter, batch_size=self.batch_size,
-            learning_rate=self.learning_rate_init, members=self.n_members, test_samples=self.n_posterior_samples,
-            scale=self.scale, seed=int(seed), **self._of_task(),
-        )  # fmt: skip
+        choices = {choice: getattr(self, parameter) for parameter, choice in CHOICES.items()}
+        choices |= {"framework": _framework(self.framework), "blocks": (self.n_blocks,), "seed": int(seed)}
+        return TrainConfig.for_table(**choices, **self._of_task())
 
     @no_type_check
     def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float64[np.ndarray, " n"]:
@@ -283,6 +322,31 @@ class SDEBNNEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags
+
+
+def answers_of(y: Any, values: np.ndarray) -> Columns:
+    """Answers as columns, by the names that a DataFrame or a Series has for them.
+
+    **Arguments:**
+
+    - `y`: the answers as they were given.
+    - `values`: the same as an array, (n,) or (n, k).
+
+    **Raises:** `InputError` for dates, and what is neither numbers nor text.
+    """
+    answers = read_columns(values, "The answers", name="y")
+    names = list(y.columns) if _is_frame(y) else [getattr(y, "name", None)]
+    if names == [None]:
+        return answers
+    return Columns(dict(zip(map(str, names), answers.by_name.values(), strict=True)), answers.rows, True)
+
+
+def _warn(encoding: TableEncoding, dataset: Dataset, likelihood: str) -> None:
+    """Of what became of columns, and of units that are no network's."""
+    remarks = [f"What became of the table's columns: {'; '.join(encoding.remarks)}."] if encoding.remarks else []
+    for sentence in (*remarks, *doubts_of_scale(dataset, likelihood)):
+        # Of the call of `fit`.
+        warnings.warn(sentence, stacklevel=5)
 
 
 def _framework(wanted: str) -> str:

@@ -11,9 +11,13 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import column_or_1d
 
 from sdebnn.data import TableEncoding
+from sdebnn.data.frames import refuse_twice
+from sdebnn.data.targets import target_numbers
 from sdebnn.errors import InputError
-from sdebnn.estimators.estimator import SDEBNNEstimator
+from sdebnn.estimators.estimator import SDEBNNEstimator, answers_of
 from sdebnn.runs import TrainConfig
+from sdebnn.training import Posterior
+from sdebnn.training.history import History
 
 
 class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
@@ -25,14 +29,13 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
 
     **Arguments:** those of `SDEBNNClassifier` but for `class_weight`, and
 
-    - `likelihood`: the noise of the targets, a name in `sdebnn.metrics.NOISE_LAWS`; `"auto"` is Gaussian noise whose
-      size depends on the input.
+    - `likelihood`: the noise of the targets, a name in `sdebnn.metrics.NOISE_LAWS`, or `"poisson"` for counts, which
+      are not standardised; `"auto"` is Gaussian noise whose size depends on the input.
 
     Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`.
     """
 
     _task = "regression"
-    likelihood: Any
     _several: bool
 
     @no_type_check
@@ -86,12 +89,16 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         """
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        check_consistent_length(X, targets)
+        refuse_twice(getattr(y, "columns", ()), "y")
+        # What is missing or infinite is told with its row below.
+        targets = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
         if targets.ndim == 2 and targets.shape[1] == 1:
             targets = column_or_1d(targets, warn=True)
+        answers = answers_of(y, targets)
+        target_numbers(answers)
+        check_consistent_length(X, targets)
         self._several = targets.ndim == 2
-        return self._fit(X, targets, sample_weight)
+        return self._fit(X, answers, sample_weight)
 
     @no_type_check
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -120,13 +127,16 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
 
     @no_type_check
     def predict_quantiles(
-        self, X: Any, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
-    ) -> Float[np.ndarray, "n ... quantiles"]:
-        """The values below which each target lies with these probabilities, (n, quantiles) or (n, k, quantiles).
+        self, X: Any, quantiles: float | Sequence[float] = (0.025, 0.5, 0.975)
+    ) -> Float[np.ndarray, "n ..."]:
+        """The values below which each target lies with these probabilities, (n, quantiles) or (n, k, quantiles); of one
+        number alone, (n,) or (n, k).
 
         **Raises:** as `predict`; `InputError` for quantiles that are not between 0 and 1.
         """
-        found = self._predicted(X).quantile(np.atleast_1d(quantiles))
+        found = self._predicted(X).quantile(quantiles)
+        if not np.ndim(quantiles):
+            return self._of_targets(found)
         return np.moveaxis(found if self._several else found[..., 0], 0, -1)
 
     @no_type_check
@@ -148,5 +158,6 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
     def _of_task(self) -> dict[str, Any]:
         return {"likelihood": "gaussian_input" if self.likelihood == "auto" else self.likelihood}
 
-    def _read(self, encoding: TableEncoding) -> None:
+    def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
+        super()._read(posterior, encoding, history)
         self._several = len(encoding.target_names) > 1

@@ -12,7 +12,8 @@ from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
 from sdebnn.training import checkpointing
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
-from sdebnn.training.committee import STEPS, Examples, train_committee
+from sdebnn.training.committee import Examples, train_committee
+from sdebnn.training.history import History
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted
 from sdebnn.training.members import of_members
@@ -88,9 +89,7 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
         )
     learner.load_average(of_members(trained.averages))
     with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
-        for number, (loss, held_out) in enumerate(zip(trained.losses, trained.held_out, strict=True), 1):
-            log.write(min(number * STEPS, steps), {"loss": loss}, split="train")
-            log.write(min(number * STEPS, steps), {"nll": -held_out}, split="validation")
+        History.of(trained, steps).write(log)
         size = log.size()
     last = max(trained.steps)
     epoch = config.epochs_after(last, dataset.train_size)

@@ -1,0 +1,66 @@
+"""How a training by a committee went, kept in the run's log."""
+
+from typing import NamedTuple
+
+from sdebnn.runs import MetricsLog, RunFolder
+from sdebnn.training.committee import STEPS, Trained
+
+# Of this part of the data is a line of the log that has a number for each candidate.
+CANDIDATES = "candidates"
+_COLUMNS = ("step", "time", "split")
+
+
+class History(NamedTuple):
+    """How it went, in the units of the network.
+
+    - `steps`: gradient steps up to the parameters that were kept, of the member that took most.
+    - `losses`, `held_out`: mean loss, and mean log-likelihood of held-out examples, each after so many gradient steps.
+    - `candidates`: the log-likelihood of every candidate; empty where the log is of another training, or of an older
+      version.
+    """
+
+    steps: int
+    losses: list[tuple[int, float]]
+    held_out: list[tuple[int, float]]
+    candidates: dict[str, float]
+
+    @classmethod
+    def of(cls, trained: Trained, most: int) -> "History":
+        """That of a training which has just ended, of at most so many gradient steps."""
+        losses, held_out = (
+            [(min(number * STEPS, most), value) for number, value in enumerate(curve, 1)]
+            for curve in (trained.losses, trained.held_out)
+        )
+        return cls(max(trained.steps), losses, held_out, trained.candidates)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of held-out examples, of the best candidate; NaN where none were held out."""
+        return max(self.candidates.values(), default=float("nan"))
+
+    def write(self, log: MetricsLog) -> None:
+        """Writes it to a log. **Raises:** `StorageError`."""
+        lines = [(step, "train", {"loss": loss}) for step, loss in self.losses]
+        lines += [(step, "validation", {"nll": -value}) for step, value in self.held_out]
+        for step, split, values in sorted(lines, key=lambda line: line[:2]):
+            log.write(step, values, split=split)
+        log.write(self.steps, self.candidates, split=CANDIDATES)
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "History | None":
+        """That of a run; `None` where its folder keeps no log of a training.
+
+        **Raises:** `InputError` when the log was altered.
+        """
+        records = MetricsLog.read(run)
+        train = [record for record in records if record["split"] == "train" and "loss" in record]
+        validation = [record for record in records if record["split"] == "validation" and "nll" in record]
+        if not train:
+            return None
+        kept = next((record for record in records if record["split"] == CANDIDATES), {"step": train[-1]["step"]})
+        return cls(
+            kept["step"],
+            [(record["step"], record["loss"]) for record in train],
+            [(record["step"], -record["nll"]) for record in validation],
+            {name: value for name, value in kept.items() if name not in _COLUMNS},
+        )
