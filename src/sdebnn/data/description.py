@@ -84,7 +84,7 @@ def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
         names = dataset.encoding.target_names if dataset.encoding else None
         if likelihood not in COUNT_LAWS:
             found.append(_of_scale("targets", dataset.y_train, remedy, names))
-        found += [_of_constants(dataset), _of_counts(dataset) if likelihood == "auto" else None]
+        found.append(_of_constants(dataset))
     return [sentence for sentence in found if sentence]
 
 
@@ -129,7 +129,10 @@ def _in_user_units(dataset: Dataset) -> np.ndarray:
     return dataset.y_train if dataset.encoding is None else dataset.encoding.in_user_units(dataset.y_train)
 
 
-def _of_counts(dataset: Dataset) -> str | None:
+def hint_of_counts(dataset: Dataset) -> str | None:
+    """A sentence that names the law of counts, where targets look like such and no likelihood was chosen."""
+    if dataset.task != "regression":
+        return None
     y = _in_user_units(dataset)
     whole = np.abs(y - np.rint(y)).max(initial=0) < ROUNDED
     # Of more, and of two values alone, another law is as good.

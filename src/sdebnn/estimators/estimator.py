@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sdebnn.data import Dataset, TableEncoding
-from sdebnn.data.description import doubts_of_scale
+from sdebnn.data.description import doubts_of_scale, hint_of_counts
 from sdebnn.data.frames import Columns, read_columns
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
@@ -344,7 +344,8 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
 def _warn(encoding: TableEncoding, dataset: Dataset, likelihood: str) -> None:
     """Of what became of columns, and of units that are no network's."""
     remarks = [f"What became of the table's columns: {'; '.join(encoding.remarks)}."] if encoding.remarks else []
-    for sentence in (*remarks, *doubts_of_scale(dataset, likelihood)):
+    hint = hint_of_counts(dataset) if likelihood == "auto" else None
+    for sentence in filter(None, (*remarks, *doubts_of_scale(dataset, likelihood), hint)):
         # Of the call of `fit`.
         warnings.warn(sentence, stacklevel=5)
 

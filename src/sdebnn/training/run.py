@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from sdebnn import data
 from sdebnn.data import Dataset
+from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
 from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
@@ -320,7 +321,9 @@ def _train(
             say(remark)
         if config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
-        for doubt in doubts:
+        by_auto = config.likelihood == "auto" and getattr(learner, "by_choices", False)
+        hints = [hint_of_counts(dataset)] if by_auto and config.data not in data.NAMES else []
+        for doubt in filter(None, (*doubts, *hints)):
             warnings.warn(doubt, stacklevel=3)
 
     again = how_to_resume(folder)

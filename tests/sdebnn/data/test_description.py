@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sdebnn.data import Dataset, describe, doubts
+from sdebnn.data.description import hint_of_counts
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -59,11 +60,15 @@ COUNTED = np.random.default_rng(1).poisson(2.0, (60, 1)).astype(np.float32)
 
 
 def test_counts_are_told_of_their_law() -> None:
-    (sentence,) = doubts(regression(y=COUNTED))
+    sentence = hint_of_counts(regression(y=COUNTED))
+    assert sentence is not None
     assert "whole numbers from 0 to" in sentence
     assert "choose likelihood='poisson' (--likelihood)" in sentence
-    for likelihood, y in (("gaussian", COUNTED), ("poisson", 500 * COUNTED), ("auto", COUNTED + 1), ("auto", Y)):
-        assert doubts(regression(y=y), likelihood) == []
+    for y in (COUNTED + 1, 100 * COUNTED, np.minimum(COUNTED, 1), Y):
+        assert hint_of_counts(regression(y=y)) is None
+    # They are not standardised.
+    assert doubts(regression(y=500 * COUNTED), "poisson") == []
+    assert doubts(regression(y=500 * COUNTED)) != []
 
 
 def test_targets_that_are_all_the_same_are_doubtful() -> None:

@@ -57,6 +57,14 @@ def test_targets_that_are_all_the_same_are_said() -> None:
     assert "same target ('y', 7.5): nothing says what it depends on, nor of what size its noise is" in sentence
 
 
+def test_counts_are_told_of_their_law() -> None:
+    counts = RNG.poisson(2.0, 60)
+    (sentence,) = said(lambda: SDEBNNRegressor(**QUICK).fit(X, counts))
+    assert "likelihood='poisson'" in sentence
+    for likelihood in ("poisson", "gaussian"):
+        assert said(lambda name=likelihood: SDEBNNRegressor(**QUICK, likelihood=name).fit(X, counts)) == []
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
