@@ -42,6 +42,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
+    - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale
+      of the noise of targets is multiplied.
     - `warm_start`: only `False`; every fit trains from the start.
     - `run_dir`: folder to `save` to after `fit`.
     - `verbose`: whether progress goes to standard error.
@@ -49,7 +51,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
 
     Fitted, it has `classes_`, `n_features_in_`, `feature_names_in_`, `n_iter_` (gradient steps up to the parameters
     that were kept), `loss_curve_` and `validation_scores_` (by hundreds of steps), `best_validation_score_` (the
-    log-likelihood of held-out examples, in nats), `sigma_`, and `posterior_`, the `sdebnn.training.Posterior` of all.
+    log-likelihood of held-out examples, in nats), `sigma_`, `temperature_`, and `posterior_`, the
+    `sdebnn.training.Posterior` of all.
     """
 
     _task = "classification"
@@ -77,6 +80,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         n_posterior_samples: int = 8,
         class_weight: dict | Literal["balanced"] | None = None,
         scale: bool = True,
+        calibrate: Literal["none", "temperature"] = "none",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,
@@ -87,8 +91,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
             sigma=sigma, kl_coef=kl_coef, max_iter=max_iter, batch_size=batch_size,
             learning_rate_init=learning_rate_init, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, n_members=n_members,
-            n_posterior_samples=n_posterior_samples, scale=scale, warm_start=warm_start, run_dir=run_dir,
-            verbose=verbose, random_state=random_state,
+            n_posterior_samples=n_posterior_samples, scale=scale, calibrate=calibrate, warm_start=warm_start,
+            run_dir=run_dir, verbose=verbose, random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 

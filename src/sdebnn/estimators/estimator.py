@@ -25,6 +25,7 @@ from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
+from sdebnn.training.calibration import calibrate, check_calibration
 from sdebnn.training.committee import Examples, Trained, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
@@ -45,6 +46,7 @@ CHOICES = {
     "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "kl_coef": "kl_coef",
     "max_iter": "max_steps", "batch_size": "batch_size", "learning_rate_init": "learning_rate",
     "n_members": "members", "n_posterior_samples": "test_samples", "scale": "scale",
+    "calibrate": "calibrate",
 }  # fmt: skip
 _PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
 # Where a sentence says what a choice is, and not where it uses the word.
@@ -88,6 +90,7 @@ class SDEBNNEstimator(BaseEstimator):
     n_members: Any
     n_posterior_samples: Any
     scale: Any
+    calibrate: Any
     warm_start: Any
     run_dir: Any
     verbose: Any
@@ -114,6 +117,7 @@ class SDEBNNEstimator(BaseEstimator):
         n_members: int = 5,
         n_posterior_samples: int = 8,
         scale: bool = True,
+        calibrate: Literal["none", "temperature"] = "none",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,
@@ -135,6 +139,7 @@ class SDEBNNEstimator(BaseEstimator):
         self.n_members = n_members
         self.n_posterior_samples = n_posterior_samples
         self.scale = scale
+        self.calibrate = calibrate
         self.warm_start = warm_start
         self.run_dir = run_dir
         self.verbose = verbose
@@ -208,6 +213,7 @@ class SDEBNNEstimator(BaseEstimator):
         self.loss_curve_ = [loss for _, loss in history.losses]
         self.validation_scores_ = [value - unit for _, value in history.held_out]
         self.candidates_ = {name: value - unit for name, value in history.candidates.items()}
+        self.temperature_ = history.temperature
         self.best_validation_score_ = history.log_likelihood - unit
 
     def _of_task(self) -> dict[str, Any]:
@@ -238,27 +244,38 @@ class SDEBNNEstimator(BaseEstimator):
         refuse_more_than_memory(
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
         )
+        examples, held_out = Examples(x, y, weights), self._held_out(len(x))
+        if config.calibrate == "temperature":
+            check_calibration(config.likelihood, held_out)
         _warn(encoding, dataset, self.likelihood)
-        trained = self._train(config, Examples(x, y, weights), classes)
+        trained = self._train(config, examples, classes, held_out)
         learner = built(build_learner, trained.config, dataset)
         learner.load_average(of_members(trained.averages))
+        temperature = 1.0
+        if config.calibrate == "temperature":
+            temperature = calibrate(learner, trained, examples, classes, held_out)
         posterior = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
-        self._read(posterior, encoding, History.of(trained, self.max_iter))
+        self._read(posterior, encoding, History.of(trained, self.max_iter, temperature))
         if self.run_dir is not None:
             self.save(self.run_dir)
         return self
 
-    def _train(self, config: TrainConfig, examples: Examples, classes: int | None) -> Trained:
+    def _held_out(self, examples: int) -> float:
+        """The share of so many examples that each member holds out."""
         automatic = self.early_stopping == "auto"
-        holds_out = len(examples.x) >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
-        sigmas = (SIGMAS if holds_out else (SIGMA,)) if self.sigma == "auto" else (self.sigma,)
-        steps = min(self.max_iter, STEPS_WITHOUT) if automatic and not holds_out else self.max_iter
+        holds_out = examples >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
+        return self.validation_fraction if holds_out else 0.0
+
+    def _train(self, config: TrainConfig, examples: Examples, classes: int | None, held_out: float) -> Trained:
+        sigmas = (SIGMAS if held_out else (SIGMA,)) if self.sigma == "auto" else (self.sigma,)
+        briefly = self.early_stopping == "auto" and not held_out
+        steps = min(self.max_iter, STEPS_WITHOUT) if briefly else self.max_iter
         candidates = [TrainConfig.from_json(config.to_json() | {"sigma": sigma}) for sigma in sigmas]
 
         def train(look: Any) -> Trained:
             return train_committee(
                 gather(config), candidates, examples, classes, members=self.n_members, steps=steps,
-                patience=self.n_iter_no_change, held_out=self.validation_fraction if holds_out else 0.0, look=look,
+                patience=self.n_iter_no_change, held_out=held_out, look=look,
             )  # fmt: skip
 
         if not self.verbose:

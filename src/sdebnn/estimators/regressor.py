@@ -59,6 +59,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         n_posterior_samples: int = 8,
         likelihood: str = "auto",
         scale: bool = True,
+        calibrate: Literal["none", "temperature"] = "none",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,
@@ -69,8 +70,8 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
             sigma=sigma, kl_coef=kl_coef, max_iter=max_iter, batch_size=batch_size,
             learning_rate_init=learning_rate_init, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, n_members=n_members,
-            n_posterior_samples=n_posterior_samples, scale=scale, warm_start=warm_start, run_dir=run_dir,
-            verbose=verbose, random_state=random_state,
+            n_posterior_samples=n_posterior_samples, scale=scale, calibrate=calibrate, warm_start=warm_start,
+            run_dir=run_dir, verbose=verbose, random_state=random_state,
         )  # fmt: skip
         self.likelihood = likelihood
 

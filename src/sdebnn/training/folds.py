@@ -10,6 +10,7 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
 from sdebnn.training import checkpointing
+from sdebnn.training.calibration import calibrate, check_calibration
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
 from sdebnn.training.committee import Examples, train_committee
@@ -37,6 +38,8 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
         raise InputError(f"tuning='folds' trains sdebnn and odenet, and the model is {config.model!r}; {instead}.")
     if learner.ranks > 1:
         raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {instead}.")
+    if config.calibrate == "temperature":
+        check_calibration(config.likelihood, HELD_OUT)
     if callbacks:
         raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {instead}.")
     for name, default in config.without_folds().items():
@@ -74,12 +77,13 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     weights = np.ones(len(dataset.x_train), np.float32)
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
+    examples = Examples(dataset.x_train, dataset.y_train, weights)
     steps, started = config.max_steps or MOST_STEPS, time.perf_counter()
     with Progress(steps) as bar:
         trained = train_committee(
             learner.gather,  # type: ignore[attr-defined]
             [dataclasses.replace(config, likelihood=likelihood_of(config, dataset))],
-            Examples(dataset.x_train, dataset.y_train, weights),
+            examples,
             dataset.num_classes,
             members=config.members,
             steps=steps,
@@ -88,8 +92,11 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
             look=lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}),
         )
     learner.load_average(of_members(trained.averages))
+    temperature = 1.0
+    if config.calibrate == "temperature":
+        temperature = calibrate(learner, trained, examples, dataset.num_classes, HELD_OUT)
     with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
-        History.of(trained, steps).write(log)
+        History.of(trained, steps, temperature).write(log)
         size = log.size()
     last = max(trained.steps)
     epoch = config.epochs_after(last, dataset.train_size)

@@ -7,6 +7,7 @@ from sdebnn.training.committee import STEPS, Trained
 
 # Of this part of the data is a line of the log that has a number for each candidate.
 CANDIDATES = "candidates"
+TEMPERATURE = "temperature"
 _COLUMNS = ("step", "time", "split")
 
 
@@ -17,21 +18,23 @@ class History(NamedTuple):
     - `losses`, `held_out`: mean loss, and mean log-likelihood of held-out examples, each after so many gradient steps.
     - `candidates`: the log-likelihood of every candidate; empty where the log is of another training, or of an older
       version.
+    - `temperature`: of `sdebnn.training.calibration`; 1 where none was fitted.
     """
 
     steps: int
     losses: list[tuple[int, float]]
     held_out: list[tuple[int, float]]
     candidates: dict[str, float]
+    temperature: float = 1.0
 
     @classmethod
-    def of(cls, trained: Trained, most: int) -> "History":
+    def of(cls, trained: Trained, most: int, temperature: float = 1.0) -> "History":
         """That of a training which has just ended, of at most so many gradient steps."""
         losses, held_out = (
             [(min(number * STEPS, most), value) for number, value in enumerate(curve, 1)]
             for curve in (trained.losses, trained.held_out)
         )
-        return cls(max(trained.steps), losses, held_out, trained.candidates)
+        return cls(max(trained.steps), losses, held_out, trained.candidates, temperature)
 
     @property
     def log_likelihood(self) -> float:
@@ -45,6 +48,8 @@ class History(NamedTuple):
         for step, split, values in sorted(lines, key=lambda line: line[:2]):
             log.write(step, values, split=split)
         log.write(self.steps, self.candidates, split=CANDIDATES)
+        if self.temperature != 1:
+            log.write(self.steps, {TEMPERATURE: self.temperature}, split=CANDIDATES)
 
     @classmethod
     def read(cls, run: RunFolder) -> "History | None":
@@ -63,4 +68,5 @@ class History(NamedTuple):
             [(record["step"], record["loss"]) for record in train],
             [(record["step"], -record["nll"]) for record in validation],
             {name: value for name, value in kept.items() if name not in _COLUMNS},
+            next((record[TEMPERATURE] for record in records if TEMPERATURE in record), 1.0),
         )

@@ -105,6 +105,11 @@ def start_run(
     config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
     learner = _checked(built(build, config, examples.dataset), examples.dataset)
+    if config.calibrate != "none" and config.tuning != "folds":
+        raise InputError(
+            f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
+            "calibrate='none'."
+        )
     if config.tuning == "folds":
         check_folds(learner, config, examples.dataset, callbacks)
     run = RunFolder(Path(output))

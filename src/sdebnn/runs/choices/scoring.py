@@ -1,7 +1,7 @@
 """Predictions and their scores, the log, and checkpoints."""
 
 import dataclasses
-from typing import no_type_check
+from typing import Literal, no_type_check
 
 from sdebnn.runs.choices.choice import Choices, choice
 
@@ -17,6 +17,11 @@ class ScoringChoices(Choices):
     )
     evaluate_every: int = choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
+    )
+    calibrate: Literal["none", "temperature"] = choice(
+        "none",
+        "with tuning folds, temperature fits one number on the held-out examples, by which logits are divided, or the "
+        "scale of the noise of targets is multiplied",
     )
     snr: bool = choice(False, "1 logs the signal-to-noise ratio of the gradient")
     checkpoint_steps: int = choice(

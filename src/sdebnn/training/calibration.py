@@ -1,0 +1,93 @@
+"""A temperature for a committee: one number, fitted on the examples that its members held out, by which logits are
+divided, or the scale of the noise of targets is multiplied (Guo, Pleiss, Sun and Weinberger, On calibration of modern
+neural networks, 2017).
+
+It becomes part of the parameters: of the last layer, which is linear, or of the likelihood. So whatever reads a run
+predicts with it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy
+
+from sdebnn import metrics
+from sdebnn.errors import InputError
+from sdebnn.metrics.noise_laws import COUNT_LAWS
+from sdebnn.training.committee import MOST_HELD, Examples, Trained, folds_of
+from sdebnn.training.learner import Learner
+from sdebnn.training.members import of_members
+from sdebnn.training.predictions import doubles
+
+# A temperature, or its inverse, is at most that.
+MOST = 20.0
+SMALLEST_LOG = math.log(np.finfo(np.float64).tiny)
+NETWORK, LIKELIHOOD = "average/network/", "average/likelihood/"
+
+
+def check_calibration(likelihood: str, held_out: float) -> None:
+    """**Raises:** `InputError` where there is nothing to fit a temperature on, or to multiply."""
+    if not held_out:
+        raise InputError(
+            "calibrate='temperature' is fitted on held-out examples, and none are held out; take calibrate='none'."
+        )
+    if likelihood in COUNT_LAWS:
+        raise InputError(
+            f"calibrate='temperature' multiplies the scale of noise, and likelihood={likelihood!r} has none; take "
+            "calibrate='none'."
+        )
+
+
+def calibrate(
+    learner: Learner, trained: Trained, examples: Examples, num_classes: int | None, held_out: float
+) -> float:
+    """Fits the temperature and gives the learner the parameters at it.
+
+    **Arguments:**
+
+    - `learner`: of `trained.config`.
+    - `trained`: what came of the committee.
+    - `examples`, `num_classes`, `held_out`: those of `train_committee`.
+
+    **Returns:** the temperature; 1 where no other is better.
+    """
+    labels = examples.y if num_classes else None
+    folds = folds_of(len(examples.x), len(trained.averages), held_out, trained.config.seed, labels)
+    learner.load_average(of_members(trained.averages))
+    members: Sequence[Learner] = getattr(learner, "members", [learner])
+    held = [fold.held[:MOST_HELD] for fold in folds]
+    outputs = [member.outputs(examples.x[rows]) for member, rows in zip(members, held, strict=True)]
+
+    def nll(log_temperature: float) -> float:
+        log_probs = []
+        for member, average, rows, of_rows in zip(members, trained.averages, held, outputs, strict=True):
+            if num_classes:
+                of_rows = of_rows / np.float32(math.exp(log_temperature))
+            else:
+                member.load_average(at_temperature(average, log_temperature, num_classes))
+            said = doubles(member.of_likelihood("log_prob", of_rows, examples.y[rows]))
+            log_probs.append(np.maximum(metrics.mixture_log_probs(said), SMALLEST_LOG))
+        return -float(np.average(np.concatenate(log_probs), weights=examples.weights[np.concatenate(held)]))
+
+    bounds = (-math.log(MOST), math.log(MOST))
+    found = scipy.optimize.minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    log_temperature = float(found.x) if found.fun < nll(0.0) else 0.0
+    averages = [at_temperature(average, log_temperature, num_classes) for average in trained.averages]
+    learner.load_average(of_members(averages))
+    return math.exp(log_temperature)
+
+
+def at_temperature(
+    average: Mapping[str, np.ndarray], log_temperature: float, num_classes: int | None
+) -> dict[str, np.ndarray]:
+    """The averaged parameters of a network at a temperature, given as its logarithm."""
+    if num_classes is None:
+        # Each law has one parameter, the logarithm of a scale.
+        return {
+            name: array + array.dtype.type(log_temperature * name.startswith(LIKELIHOOD))
+            for name, array in average.items()
+        }
+    last = max(int(name.removeprefix(NETWORK).partition("/")[0]) for name in average if name.startswith(NETWORK))
+    divisor = np.float32(math.exp(log_temperature))
+    return {name: array / divisor if name.startswith(f"{NETWORK}{last}/") else array for name, array in average.items()}
