@@ -37,8 +37,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `kl_coef`: weight of the path KL; 1 is the evidence lower bound.
     - `max_iter`: gradient steps at most. `batch_size`: examples in each. `learning_rate_init`: step size of Adam.
     - `early_stopping`: whether members hold examples out and keep the parameters that predict those best; `"auto"`
-      does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: hundreds of steps
-      without a better log-likelihood of held-out examples, after which training ends.
+      does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: looks
+      at held-out examples, one every 50 steps, without a better log-likelihood, after which training ends.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
@@ -50,7 +50,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `random_state`: seed of all randomness.
 
     Fitted, it has `classes_`, `n_features_in_`, `feature_names_in_`, `n_iter_` (gradient steps up to the parameters
-    that were kept), `loss_curve_` and `validation_scores_` (by hundreds of steps), `best_validation_score_` (the
+    that were kept), `loss_curve_` and `validation_scores_` (one every 50 steps), `best_validation_score_` (the
     log-likelihood of held-out examples, in nats), `sigma_`, `temperature_`, and `posterior_`, the
     `sdebnn.training.Posterior` of all.
     """
@@ -70,12 +70,12 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         prior: str = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
-        max_iter: int = 2000,
+        max_iter: int = 5000,
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.2,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 6,
         n_members: int = 5,
         n_posterior_samples: int = 8,
         class_weight: dict | Literal["balanced"] | None = None,

@@ -7,26 +7,28 @@ active learning, 1995). What is chosen is chosen by the mean log-likelihood of h
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Shaped
 
 from sdebnn.data.split import hold_out
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
-from sdebnn.runs.choices import PriorChoices
 from sdebnn.training.members import member_seeds
 
 # Gradient steps between two looks at the held-out examples; in one compiled program.
-STEPS = 100
+STEPS = 50
 # Held-out examples of a network that are looked at: of more, the first of them in their mixed order.
 MOST_HELD = 2000
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
 # Of the number of parts of a share such as 1/49, which need not be whole in double precision.
 ROUNDING = 1e-9
+# Stretches of `STEPS` after which the better half of the candidates goes on alone; and again after twice as many.
+FIRST_RUNG = 4
 # Gradients are clipped to this norm where no other is chosen: one strange batch is not to end a training without
 # anybody who looks at it.
 CLIP_NORM = 10.0
@@ -48,28 +50,39 @@ class Fold(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """The gradient steps of a stretch: of each step and network the examples, by number, and their weights within the
-    batch; of each step its size, and what the parameter average keeps of itself.
+    """The gradient steps of a stretch: of each step and network the examples, and their weights within the batch; of
+    each step its size, and what the parameter average keeps of itself. Steps that are there to fill the stretch up have
+    size 0, and keep all.
     """
 
-    rows: Int[np.ndarray, "steps networks batch"]
+    x: Float32[np.ndarray, "steps networks batch d"]
+    y: Shaped[np.ndarray, "steps networks batch *of_one"]
     weights: Float32[np.ndarray, "steps networks batch"]
     sizes: Float32[np.ndarray, " steps"]
     decays: Float32[np.ndarray, " steps"]
 
 
+class Held(NamedTuple):
+    """What each network is judged by: as many examples each."""
+
+    x: Float32[np.ndarray, "networks held d"]
+    y: Shaped[np.ndarray, "networks held *of_one"]
+
+
 class Committee(Protocol):
-    """Networks of one structure, in a framework, that take their gradient steps together."""
+    """Networks of one structure, in a framework, that take their gradient steps together. What is returned as an array
+    may still be computed: `numpy.asarray` waits for it.
+    """
 
-    def prepare(self, rows: Int[np.ndarray, "networks held"]) -> None:
-        """Is told, before the first step, for which examples `log_probs` will be asked: to compile for them."""
+    def prepare(self, batches: Batches, held: Held | None) -> None:
+        """Is told, before the first step, what batches and held-out examples will look like: to compile for them."""
 
-    def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
+    def take_steps(self, batches: Batches, first: int) -> Any:
         """Takes gradient steps, of which the first has the number `first`. Returns the mean loss of each network."""
 
-    def log_probs(self, rows: Int[np.ndarray, "networks held"]) -> Float[np.ndarray, "networks held"]:
-        """The log-probability, in nats, of the answers of these examples under the mixture of the posterior samples of
-        each network's averaged parameters.
+    def log_probs(self, held: Held) -> Any:
+        """(networks, held): the log-probability, in nats, of the answers of these examples under the mixture of the
+        posterior samples of each network's averaged parameters.
         """
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
@@ -80,17 +93,18 @@ class Committee(Protocol):
 
 
 class Networks(NamedTuple):
-    """The choices in which the networks of a committee differ: sigma, the weight of the KL in the loss of an example,
-    and the seed; one number for each network.
+    """In what the networks of a committee differ: the weight of the KL in the loss of an example, and the seed; one
+    number for each network.
     """
 
-    sigmas: Float32[np.ndarray, " networks"]
     kl_weights: Float32[np.ndarray, " networks"]
     seeds: Int[np.ndarray, " networks"]
 
 
 Gather = Callable[[TrainConfig, Examples, int | None, Networks], Committee]
-"""Makes the committee of a framework: of choices, examples, the number of classes (`None` for targets) and networks."""
+"""Makes the committee of a framework: of choices, examples for their shapes, the number of classes (`None` for targets)
+and networks.
+"""
 
 
 class Trained(NamedTuple):
@@ -127,12 +141,14 @@ def train_committee(
     held_out: float,
     look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
 ) -> Trained:
-    """Trains the candidates and takes the best.
+    """Trains the candidates and takes the best. Those that hold out worse are given up by halves, at first after
+    `FIRST_RUNG` stretches of `STEPS` gradient steps: successive halving (Jamieson and Talwalkar, Non-stochastic best
+    arm identification and hyperparameter optimization, 2016).
 
     **Arguments:**
 
     - `gather`: makes the committee, in a framework.
-    - `candidates`: choices, at least one; those that differ in sigma alone are trained in one program.
+    - `candidates`: choices, at least one, that differ in sigma and likelihood.
     - `examples`, `num_classes`: see there.
     - `members`: how many networks predict together.
     - `steps`: gradient steps at most.
@@ -144,27 +160,42 @@ def train_committee(
 
     **Raises:** `InputError` where too few examples are left; `FloatingPointError` where training breaks down.
     """
-    seed = candidates[0].seed
+    first = candidates[0]
     labels = examples.y if num_classes else None
-    folds = folds_of(len(examples.x), members, held_out, seed, labels)
+    folds = folds_of(len(examples.x), members, held_out, first.seed, labels)
     if not held_out:
         candidates = candidates[:1]
-    best: Trained | None = None
-    tried: dict[str, float] = {}
-    for group in _alike(candidates):
-        course = _Course(gather, group, examples, num_classes, folds)
-        course.run(steps, patience, look)
-        for number, config in enumerate(group):
-            found = course.trained(number)
-            tried[f"sigma={config.sigma:g}, likelihood={config.likelihood}"] = found.log_likelihood
-            if best is None or found.log_likelihood > best.log_likelihood:
-                best = found
-    if best is None or (held_out and not (np.isfinite(best.log_likelihood) and min(best.steps))):
+    batches = _Drawn(first, examples, folds, steps)
+    courses = [_Course(gather, config, examples, num_classes, folds) for config in candidates]
+    left, rung = courses, FIRST_RUNG
+    for course in {course.config.likelihood: course for course in courses}.values():
+        course.prepare(batches.of(0))
+    for number, done in enumerate(range(0, steps, STEPS), 1):
+        running = [course for course in left if not course.stale(patience)]
+        if not running:
+            break
+        stretch, last = batches.of(done), min(done + STEPS, steps)
+        # Those of a framework that computes beside Python do so together.
+        for course in running:
+            course.take_steps(stretch, done)
+        for course in running:
+            course.look(last)
+        best = max(left, key=lambda course: course.log_likelihood)
+        look(last, best.losses[-1], best.held_out[-1])
+        if number == rung:
+            left = sorted(left, key=lambda course: -course.log_likelihood)[: math.ceil(len(left) / 2)]
+            rung *= 2
+    best = max(left, key=lambda course: course.log_likelihood)
+    if held_out and not np.isfinite(best.log_likelihood):
         raise FloatingPointError(
             "Training broke down: no network gives held-out examples a finite log-likelihood; take a smaller "
-            f"learning_rate (now {candidates[0].learning_rate:g})."
+            f"learning_rate (now {first.learning_rate:g})."
         )
-    return best._replace(candidates=tried)
+    tried = {
+        f"sigma={course.config.sigma:g}, likelihood={course.config.likelihood}": course.log_likelihood
+        for course in courses
+    }
+    return best.trained()._replace(candidates=tried)
 
 
 def folds_of(
@@ -196,147 +227,123 @@ def folds_of(
     return folds[:members]
 
 
-def _alike(candidates: Sequence[TrainConfig]) -> Iterator[list[TrainConfig]]:
-    groups: dict[TrainConfig, list[TrainConfig]] = {}
-    for config in candidates:
-        groups.setdefault(dataclasses.replace(config, sigma=PriorChoices().sigma), []).append(config)
-    yield from groups.values()
+class _Drawn:
+    """The batches of all candidates, which see the same ones."""
 
-
-class _Course:
-    """The training of candidates that differ in sigma alone: network c * members + m is member m of candidate c. All
-    candidates have the same seeds and see the same batches.
-    """
-
-    def __init__(
-        self,
-        gather: Gather,
-        group: list[TrainConfig],
-        examples: Examples,
-        num_classes: int | None,
-        folds: list[Fold],
-    ) -> None:
-        self._group, self._folds, self._examples = group, folds, examples
-        config, count = group[0], len(group)
-        seeds = np.array(member_seeds(dataclasses.replace(config, members=len(folds))), np.int64)
-        networks = Networks(
-            np.repeat(np.array([of.sigma for of in group], np.float32), len(folds)),
-            np.tile(np.array([config.kl_coef / len(fold.learned) for fold in folds], np.float32), count),
-            np.tile(seeds, count),
-        )
-        self._committee = gather(config, examples, num_classes, networks)
+    def __init__(self, config: TrainConfig, examples: Examples, folds: list[Fold], steps: int) -> None:
+        self._config, self._examples, self._folds, self._steps = config, examples, folds, steps
         self._batch = min(config.batch_size, power_of_two(max(len(fold.learned) for fold in folds)))
-        self._orders = [np.random.default_rng([int(seed), 0]) for seed in seeds]
-        self._held, self._mask = self._held_out()
-        shape = (count, len(folds))
-        self._best = np.full(shape, -np.inf)
-        self._best_of_rows = np.full((*shape, self._held.shape[1]), -np.inf)
-        self._at = np.zeros(shape, int)
-        # Of the mean over members, that one which is slow does not hold up the others.
-        self._better_than, self._better_at = np.full(count, -np.inf), np.zeros(count, int)
-        self._losses: list[np.ndarray] = []
-        self._looks: list[np.ndarray] = []
 
-    def run(self, steps: int, patience: int, look: Callable[[int, float, float], object]) -> None:
-        config, done = self._group[0], 0
-        if self._held.shape[1]:
-            self._committee.prepare(np.tile(self._held, (len(self._group), 1)))
-        while done < steps:
-            taken = min(STEPS, steps - done)
-            loss = self._committee.take_steps(self._batches(done, taken, steps), done)
-            self._losses.append(loss.reshape(self._at.shape))
-            done += taken
-            if self._held.shape[1] == 0:
-                if not np.isfinite(loss).all():
-                    raise FloatingPointError(
-                        f"Training broke down before step {done}: the loss is not finite; take a smaller "
-                        f"learning_rate (now {config.learning_rate:g})."
-                    )
-                self._at[:] = done
-                look(done, float(loss.mean()), np.nan)
-                continue
-            values = self._look(done)
-            look(done, float(self._losses[-1][values.argmax()].mean()), float(values.max()))
-            if (done - self._better_at >= patience * STEPS).all():
-                break
-        if self._held.shape[1] == 0:
-            self._committee.keep(np.ones(self._at.size, bool))
-
-    def trained(self, candidate: int) -> Trained:
-        """What came of a candidate."""
-        members = len(self._folds)
-        mean = self._mean(self._best_of_rows[candidate], axis=None) if self._held.shape[1] else np.nan
-        config = dataclasses.replace(self._group[candidate], members=members)
-        return Trained(
-            config,
-            [self._committee.kept(candidate * members + member) for member in range(members)],
-            self._at[candidate].tolist(),
-            float(mean),
-            [float(loss[candidate].mean()) for loss in self._losses],
-            [float(look[candidate].mean()) for look in self._looks],
-            {},
-        )
-
-    def _look(self, done: int) -> Float[np.ndarray, " candidates"]:
-        """Looks at the held-out examples, and keeps what is better than before. Returns the mean of each candidate."""
-        count = len(self._group)
-        rows = np.tile(self._held, (count, 1))
-        log_probs = self._committee.log_probs(rows).astype(np.float64).reshape(self._best_of_rows.shape)
-        values = self._mean(log_probs, axis=2)
-        self._looks.append(values)
-        better = values > self._best
-        self._best[better], self._at[better] = values[better], done
-        self._best_of_rows[better] = log_probs[better]
-        self._committee.keep(better.ravel())
-        means = self._best.mean(axis=1)
-        counts = means > self._better_than + LITTLE
-        self._better_than[counts], self._better_at[counts] = means[counts], done
-        return values.mean(axis=1)
-
-    def _mean(self, log_probs: np.ndarray, axis: int | None) -> Any:
-        """Over held-out examples, by their weights."""
-        weights = np.where(self._mask, self._examples.weights[self._held], 0.0)
-        weights = np.broadcast_to(weights, log_probs.shape)
-        with np.errstate(invalid="ignore"):
-            of_rows = np.where(weights > 0, log_probs * weights, 0.0)
-        means = of_rows.sum(axis=axis) / weights.sum(axis=axis)
-        return np.where(np.isnan(means), -np.inf, means)
-
-    def _held_out(self) -> tuple[Int[np.ndarray, "members held"], Bool[np.ndarray, "members held"]]:
-        """Of each member as many numbers, filled up by the first; a few lengths, for which programs are compiled."""
-        held = [fold.held[:MOST_HELD] for fold in self._folds]
-        most = max(map(len, held))
-        if most == 0:
-            return np.zeros((len(held), 0), int), np.zeros((len(held), 0), bool)
-        length = power_of_two(most)
-        rows = np.stack([np.resize(part, length) for part in held])
-        return rows, np.stack([np.arange(length) < len(part) for part in held])
-
-    def _batches(self, done: int, taken: int, steps: int) -> Batches:
-        """Of `STEPS` steps, of which those after `taken` change nothing."""
-        config, batch = self._group[0], self._batch
+    def of(self, done: int) -> Batches:
+        """Of `STEPS` steps, of which those after the last change nothing."""
+        config, batch = self._config, self._batch
         rows, weights = [], []
-        for fold, order in zip(self._folds, self._orders, strict=True):
+        for member, fold in enumerate(self._folds):
             size = len(fold.learned)
             if size <= batch:
                 # All of them, and no weight for what fills the batch up.
                 of_member = np.broadcast_to(np.resize(fold.learned, batch), (STEPS, batch))
                 share = np.where(np.arange(batch) < size, batch / size, 0.0)
             else:
-                of_member, share = fold.learned[order.integers(0, size, (STEPS, batch))], np.ones(batch)
+                rng = np.random.default_rng([config.seed, member, done])
+                of_member, share = fold.learned[rng.integers(0, size, (STEPS, batch))], np.ones(batch)
             rows.append(of_member)
             weights.append(share * self._examples.weights[of_member])
-        count = len(self._group)
-        number = done + np.arange(STEPS)
-        counts = np.arange(STEPS) < taken
-        sizes = [config.step_size(int(step), steps) if step < steps else 0.0 for step in number]
+        chosen, number = np.stack(rows, axis=1), done + np.arange(STEPS)
+        counts = number < self._steps
+        sizes = [config.step_size(int(step), self._steps) if step < self._steps else 0.0 for step in number]
         decays = np.where(counts, [config.average_decay(int(step)) for step in number], 1.0)
         return Batches(
-            np.tile(np.stack(rows, axis=1), (1, count, 1)),
-            np.tile(np.stack(weights, axis=1), (1, count, 1)).astype(np.float32),
-            np.where(counts, sizes, 0.0).astype(np.float32),
-            decays.astype(np.float32),
-        )
+            self._examples.x[chosen], self._examples.y[chosen], np.stack(weights, axis=1).astype(np.float32),
+            np.array(sizes, np.float32), decays.astype(np.float32),
+        )  # fmt: skip
+
+
+class _Course:
+    """The training of one candidate: of as many networks as there are members, by what each holds out."""
+
+    def __init__(
+        self, gather: Gather, config: TrainConfig, examples: Examples, num_classes: int | None, folds: list[Fold]
+    ) -> None:
+        self.config = dataclasses.replace(config, members=len(folds))
+        self.losses: list[float] = []
+        self.held_out: list[float] = []
+        shares = np.array([config.kl_coef / len(fold.learned) for fold in folds], np.float32)
+        networks = Networks(shares, np.array(member_seeds(self.config), np.int64))
+        self._committee = gather(config, examples, num_classes, networks)
+        self._held, self._weights = _held_out(examples, folds)
+        self._best, self._at = np.full(len(folds), -np.inf), np.zeros(len(folds), int)
+        self._best_of_rows = np.full(self._weights.shape, -np.inf)
+        # Of the mean over members, that one which is slow does not hold up the others.
+        self._better_than, self._better_at, self._looks = -np.inf, 0, 0
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the examples by the members that held them out, in nats; NaN where none were."""
+        return float(_weighted(self._best_of_rows, self._weights, axis=None)) if self._held else np.nan
+
+    def prepare(self, batches: Batches) -> None:
+        self._committee.prepare(batches, self._held)
+
+    def stale(self, patience: int) -> bool:
+        return self._held is not None and self._looks - self._better_at >= patience
+
+    def take_steps(self, batches: Batches, done: int) -> None:
+        self._loss = self._committee.take_steps(batches, done)
+        self._log_probs = self._committee.log_probs(self._held) if self._held else None
+
+    def look(self, done: int) -> None:
+        """Looks at the held-out examples, and keeps what is better than before."""
+        loss, log_probs = np.asarray(self._loss), self._log_probs
+        self.losses.append(float(loss.mean()))
+        if log_probs is None:
+            if not np.isfinite(loss).all():
+                raise FloatingPointError(
+                    f"Training broke down before step {done}: the loss is not finite; take a smaller "
+                    f"learning_rate (now {self.config.learning_rate:g})."
+                )
+            self._at[:] = done
+            self.held_out.append(np.nan)
+            self._committee.keep(np.ones(len(self._at), bool))
+            return
+        of_rows = np.asarray(log_probs, np.float64)
+        values = _weighted(of_rows, self._weights, axis=1)
+        self.held_out.append(float(values.mean()))
+        better = values > self._best
+        self._best[better], self._at[better], self._best_of_rows[better] = values[better], done, of_rows[better]
+        self._committee.keep(better)
+        self._looks += 1
+        if (mean := self._best.mean()) > self._better_than + LITTLE:
+            self._better_than, self._better_at = mean, self._looks
+
+    def trained(self) -> Trained:
+        """What came of it."""
+        averages = [self._committee.kept(member) for member in range(len(self._at))]
+        curves = self.losses, self.held_out
+        return Trained(self.config, averages, self._at.tolist(), self.log_likelihood, *curves, {})
+
+
+def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float[np.ndarray, "members held"]]:
+    """Of each member as many, filled up by the first, that have no weight; a few lengths, for which programs are
+    compiled.
+    """
+    held = [fold.held[:MOST_HELD] for fold in folds]
+    most = max(map(len, held))
+    if most == 0:
+        return None, np.zeros((len(held), 0))
+    length = power_of_two(most)
+    rows = np.stack([np.resize(part, length) for part in held])
+    counts = np.stack([np.arange(length) < len(part) for part in held])
+    return Held(examples.x[rows], examples.y[rows]), np.where(counts, examples.weights[rows], 0.0)
+
+
+def _weighted(
+    log_probs: Float[np.ndarray, "members held"], weights: Float[np.ndarray, "members held"], axis: int | None
+) -> Any:
+    """The mean over held-out examples; minus infinity in place of NaN."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(weights > 0, log_probs * weights, 0.0).sum(axis=axis) / weights.sum(axis=axis)
+    return np.where(np.isnan(means), -np.inf, means)
 
 
 def power_of_two(number: int) -> int:

@@ -21,9 +21,9 @@ from sdebnn.training.members import of_members
 from sdebnn.training.predictions import class_weights, likelihood_of, report
 
 # Gradient steps where the run says no other number.
-MOST_STEPS = 2000
+MOST_STEPS = 5000
 # Looks at the held-out examples without a better one, after which a training ends.
-PATIENCE = 5
+PATIENCE = 6
 HELD_OUT = 0.2
 
 

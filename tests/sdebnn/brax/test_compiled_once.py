@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from sdebnn.brax import JaxLearner, build_learner, devices
+from sdebnn.brax.learning.committee import JaxCommittee
 from sdebnn.brax.learning.model import build_model
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
 from sdebnn.training import prediction_file, restore, start_run
+from sdebnn.training.committee import STEPS, Examples, train_committee
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)
@@ -97,3 +99,40 @@ def test_a_second_prediction_compiles_nothing(run: Path) -> None:
     assert compiled() == 0
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+def test_fits_of_one_shape_share_their_programs() -> None:
+    def fit(**others: object) -> None:
+        config = dataclasses.replace(CONFIG, likelihood="categorical", **others)
+        candidates = [dataclasses.replace(config, sigma=config.sigma * factor) for factor in (1, 2)]
+        train_committee(
+            JaxCommittee, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=2 * STEPS,
+            patience=9, held_out=0.5,
+        )  # fmt: skip
+
+    compiled()
+    fit()
+    # Those that make keys, begin, take steps, judge and keep.
+    assert compiled() == 5
+    fit(seed=1, learning_rate=0.1, kl_coef=0.5, clip_norm=1.0, sigma=0.7)
+    assert compiled() == 0
+
+
+def test_the_second_gradient_step_compiles_nothing() -> None:
+    learner = build_learner(CONFIG, TABLE)
+    x, y = X[None, :8], Y[None, :8]
+    learner.gradient_step(x, y, 0)
+    compiled()
+    learner.gradient_step(x, y, 1)
+    assert compiled() == 0
+
+
+def test_predictions_need_no_start_of_training() -> None:
+    trained, loaded = build_learner(CONFIG, TABLE), build_learner(CONFIG, TABLE)
+    trained.gradient_step(X[None, :8], Y[None, :8], 0)
+    average = {name: array for name, array in trained.state().items() if name.startswith("average/")}
+    loaded.load_average(average)
+    np.testing.assert_array_equal(loaded.outputs(X), trained.outputs(X))
+    assert "_state" not in vars(loaded)
+    for name, array in average.items():
+        np.testing.assert_array_equal(loaded.state()[name], array)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
-from sdebnn.training.committee import STEPS, Batches, Examples, Networks, folds_of, train_committee
+from sdebnn.training.committee import FIRST_RUNG, STEPS, Batches, Examples, Held, Networks, folds_of, train_committee
 from sdebnn.training.members import of_members
 
 FRAMEWORKS = ("jax", "torch")
@@ -38,11 +39,11 @@ def line(n: int = 120, noise: float = 0.3) -> Examples:
     return Examples(x.astype(np.float32), y.astype(np.float32), np.ones(n, np.float32))
 
 
-def batches(rows: np.ndarray) -> Batches:
+def batches(examples: Examples, rows: np.ndarray) -> Batches:
     shape = (STEPS, *rows.shape)
-    counts = np.arange(STEPS) < 3
+    counts, every = np.arange(STEPS) < 3, np.broadcast_to(rows, shape)
     return Batches(
-        np.broadcast_to(rows, shape), np.ones(shape, np.float32), np.where(counts, 1e-2, 0).astype(np.float32),
+        examples.x[every], examples.y[every], np.ones(shape, np.float32), np.where(counts, 1e-2, 0).astype(np.float32),
         np.where(counts, 0.5, 1).astype(np.float32),
     )  # fmt: skip
 
@@ -50,33 +51,36 @@ def batches(rows: np.ndarray) -> Batches:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
     examples, config = line(32), choices(framework)
-    sigmas, weights, seeds = np.array([0.1, 0.4], np.float32), np.array([0.01, 0.02], np.float32), np.array([3, 5])
+    weights, seeds = np.array([0.01, 0.02], np.float32), np.array([3, 5])
     rows = np.stack([np.arange(16), np.arange(16, 32)])
-    both = gather(config)(config, examples, None, Networks(sigmas, weights, seeds))
-    losses = both.take_steps(batches(rows), 0)
+    both = gather(config)(config, examples, None, Networks(weights, seeds))
+    losses = np.asarray(both.take_steps(batches(examples, rows), 0))
     both.keep(np.ones(2, bool))
+    of_held = np.asarray(both.log_probs(Held(examples.x[rows], examples.y[rows])))
     for number in range(2):
         one = slice(number, number + 1)
-        alone = gather(config)(config, examples, None, Networks(sigmas[one], weights[one], seeds[one]))
-        np.testing.assert_allclose(alone.take_steps(batches(rows[one]), 0), losses[one], rtol=1e-4)
+        alone = gather(config)(config, examples, None, Networks(weights[one], seeds[one]))
+        np.testing.assert_allclose(alone.take_steps(batches(examples, rows[one]), 0), losses[one], rtol=1e-4)
         alone.keep(np.ones(1, bool))
         found, expected = both.kept(number), alone.kept(0)
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(both.log_probs(rows)[one], alone.log_probs(rows[one]), rtol=1e-3, atol=1e-4)
+        held = Held(examples.x[rows[one]], examples.y[rows[one]])
+        np.testing.assert_allclose(of_held[one], alone.log_probs(held), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
     examples, config = line(16), choices(framework)
-    networks = Networks(*(np.array([value]) for value in (np.float32(0.1), np.float32(0.01), 1)))
+    networks = Networks(np.array([0.01], np.float32), np.array([1]))
     whole, filled = (gather(config)(config, examples, None, networks) for _ in range(2))
     eight = np.arange(8)[None]
-    of_eight = whole.take_steps(batches(eight), 0)
+    of_eight = whole.take_steps(batches(examples, eight), 0)
     # The eight count twice, so that the mean over sixteen is theirs.
-    of_sixteen = batches(np.arange(16)[None])
-    of_sixteen = of_sixteen._replace(weights=2 * (of_sixteen.rows < 8).astype(np.float32))
+    sixteen = np.arange(16)[None]
+    weights = np.broadcast_to(2 * (sixteen < 8).astype(np.float32), (STEPS, 1, 16))
+    of_sixteen = batches(examples, sixteen)._replace(weights=weights)
     np.testing.assert_allclose(filled.take_steps(of_sixteen, 0), of_eight, rtol=1e-4)
 
 
@@ -115,6 +119,60 @@ def test_noise_that_depends_on_the_input_is_found() -> None:
     assert trained.config.likelihood == "gaussian_input"
     best = -0.5 * np.log(2 * np.pi * np.e) - 0.5 * (np.log(0.5) + np.log(0.05))
     assert best - 0.3 < trained.log_likelihood < best + 0.15
+
+
+class Steady(NamedTuple):
+    """A committee that learns nothing: its held-out examples have the log-likelihood that its likelihood is named by.
+    Every network notes the step at which it is asked.
+    """
+
+    value: float
+    asked: list[tuple[float, int]]
+
+    def prepare(self, batches: Batches, held: Held | None) -> None:
+        pass
+
+    def take_steps(self, batches: Batches, first: int) -> np.ndarray:
+        self.asked.append((self.value, first))
+        return np.zeros(1)
+
+    def log_probs(self, held: Held) -> np.ndarray:
+        # Better by more than a little at every look.
+        return np.full(held.y.shape[:2], self.value + 0.01 * len(self.asked))
+
+    def keep(self, chosen: np.ndarray) -> None:
+        pass
+
+    def kept(self, network: int) -> dict[str, np.ndarray]:
+        return {"average/value": np.array(self.value)}
+
+
+def test_the_worse_half_of_the_candidates_is_given_up() -> None:
+    asked: list[tuple[float, int]] = []
+    candidates = [choices("jax", sigma=sigma) for sigma in (1.0, 3.0, 2.0, 4.0)]
+    trained = train_committee(
+        lambda config, examples, classes, networks: Steady(-config.sigma, asked), candidates, line(20), None,
+        members=1, steps=9 * STEPS, patience=99, held_out=0.5,
+    )  # fmt: skip
+    stretches = {sigma: sum(value == -sigma for value, _ in asked) for sigma in (1.0, 2.0, 3.0, 4.0)}
+    assert stretches == {1.0: 9, 2.0: 2 * FIRST_RUNG, 3.0: FIRST_RUNG, 4.0: FIRST_RUNG}
+    assert trained.config.sigma == 1.0
+    assert len(trained.candidates) == 4
+
+
+def test_training_ends_when_nothing_gets_better() -> None:
+    asked: list[tuple[float, int]] = []
+
+    class Still(Steady):
+        def log_probs(self, held: Held) -> np.ndarray:
+            return np.full(held.y.shape[:2], self.value)
+
+    train_committee(
+        lambda config, examples, classes, networks: Still(0.0, asked), [choices("jax")], line(20), None,
+        members=1, steps=50 * STEPS, patience=3, held_out=0.5,
+    )  # fmt: skip
+    # The first stretch is better than nothing.
+    assert len(asked) == 4
 
 
 def test_every_example_is_held_out_once() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Output, PairForArrayError, Params, widest
@@ -42,6 +43,18 @@ def as_precision(dtype: Any, tree: Any, *, whole: bool = False) -> Any:
     def leaf(x: Any) -> Any:
         x = jnp.asarray(x)
         return x.astype(dtype) if whole or jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(leaf, tree)
+
+
+def strong_types(tree: Any) -> Any:
+    """The pytree as arrays whose dtypes are none that JAX holds for weak ones, as it does those of Python's numbers and
+    of what is made of them: after a gradient step they are not, and what was compiled for them is compiled again.
+    """
+
+    def leaf(x: Any) -> Any:
+        array = jnp.asarray(x if hasattr(x, "dtype") else np.asarray(x))
+        return jnp.asarray(array, array.dtype)
 
     return jax.tree.map(leaf, tree)
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
@@ -24,12 +24,11 @@ from sdebnn.brax.learning.networks import build_network
 from sdebnn.brax.learning.objective import objective
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.choices import PriorChoices
-from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Networks, power_of_two
+from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Held, Networks
 
 INIT, STEP, SCORE = range(3)
-# Of a table's fit, compilation is the longest part: at this level of XLA's it takes half the time, and the programs are
-# as fast.
-QUICKLY = {"xla_backend_optimization_level": 1}
+# Numbers in the hidden states of all networks' batches, from which on one program is worth more than one core.
+MANY = 2**18
 
 
 Keys = Key[Array, " networks"]
@@ -44,51 +43,71 @@ class _State(NamedTuple):
 
 
 class JaxCommittee:
-    """The `sdebnn.training.committee.Committee` of networks in JAX. See there for what its methods do."""
+    """The `sdebnn.training.committee.Committee` of networks in JAX. See there for what its methods do. Several that are
+    small compute at the same time, on a core each.
+    """
 
     def __init__(self, config: TrainConfig, examples: Examples, num_classes: int | None, networks: Networks) -> None:
         refuse_fork()
         outputs = num_classes or examples.y.shape[1]
-        structure = _structure(config)
-        self._programs = _programs(structure, config.likelihood, outputs, examples.x.shape[1], config.test_samples)
-        # Filled up, so that tables of about one length share a program.
-        length = power_of_two(len(examples.x))
-        self._x, self._y = (jnp.asarray(np.resize(part, (length, *part.shape[1:]))) for part in examples[:2])
-        self._sigmas, self._kl_weights = jnp.asarray(networks.sigmas), jnp.asarray(networks.kl_weights)
+        small = len(networks.seeds) * config.batch_size * config.width < MANY
+        self._programs = _programs(
+            _structure(config), config.likelihood, outputs, examples.x.shape[1], config.test_samples, small
+        )
+        self._sigma, self._kl_weights = np.float32(config.sigma), networks.kl_weights
         self._clip = np.float32(config.clip_norm or CLIP_NORM)
-        self._keys = self._programs.keys(jnp.asarray(networks.seeds.astype(np.uint32)))
-        self._state = self._programs.start(self._keys, self._sigmas)
-        self._aside = self._state.average
-        self._compiles: threading.Thread | None = None
+        self._keys = self._programs.keys(networks.seeds.astype(np.uint32))
+        self._compile: list[threading.Thread] = []
 
-    def prepare(self, rows: Int[np.ndarray, "networks held"]) -> None:
-        # Beside that of the gradient steps, which is the longer.
-        self._compiles = threading.Thread(target=self._log_probs, args=(self._state.average, rows), daemon=True)
-        self._compiles.start()
+    @functools.cached_property
+    def _state(self) -> _State:
+        return self._programs.start(self._keys, self._sigma)
 
-    def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
-        numbers = np.arange(first, first + len(batches.sizes), dtype=np.uint32)
-        self._state, losses = self._programs.steps(
-            self._state, self._x, self._y, self._keys, self._sigmas, self._kl_weights, self._clip, numbers,
-            batches._replace(rows=batches.rows.astype(np.int32)),
-        )  # fmt: skip
-        # Steps that change nothing fill the last stretch up.
-        return np.asarray(losses)[: np.count_nonzero(batches.decays < 1)].mean(axis=0)
+    @functools.cached_property
+    def _aside(self) -> Params:
+        return self._state.average
 
-    def log_probs(self, rows: Int[np.ndarray, "networks held"]) -> Float[np.ndarray, "networks held"]:
-        if self._compiles is not None:
-            self._compiles.join()
-            self._compiles = None
-        return np.asarray(self._log_probs(self._state.average, rows))
+    def prepare(self, batches: Batches, held: Held | None) -> None:
+        state = jax.eval_shape(self._programs.start, self._keys, self._sigma)
+
+        lowered = [_lowered(*self._of_steps(state, batches, 0))]
+        if held is not None:
+            lowered.append(_lowered(*self._of_held(state.average, held)))
+        # At once, and beside what draws the start.
+        self._compile = [threading.Thread(target=program.compile, daemon=True) for program in lowered]
+        for thread in self._compile:
+            thread.start()
+
+    def take_steps(self, batches: Batches, first: int) -> Float[Array, " networks"]:
+        program, *arguments = self._of_steps(self._state, batches, first)
+        self._wait()
+        self._state, losses = program(*arguments)
+        return losses
+
+    def log_probs(self, held: Held) -> Float[Array, "networks held"]:
+        program, *arguments = self._of_held(self._state.average, held)
+        self._wait()
+        return program(*arguments)
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
-        self._aside = self._programs.keep(jnp.asarray(chosen), self._state.average, self._aside)
+        self._aside = self._programs.keep(chosen, self._state.average, self._aside)
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: array[network] for name, array in to_named_arrays({"average": self._aside}).items()}
 
-    def _log_probs(self, average: Params, rows: Int[np.ndarray, "networks held"]) -> Float[Array, "networks held"]:
-        return self._programs.log_probs(average, self._x, self._y, self._keys, self._sigmas, rows.astype(np.int32))
+    def _of_steps(self, state: _State, batches: Batches, first: int) -> tuple[Any, ...]:
+        numbers = np.arange(first, first + len(batches.sizes), dtype=np.uint32)
+        given = (state, self._keys, self._sigma, self._kl_weights, self._clip, numbers, batches)
+        return self._programs.steps, *given
+
+    def _of_held(self, average: Params, held: Held) -> tuple[Any, ...]:
+        return self._programs.log_probs, average, held, self._keys, self._sigma
+
+    def _wait(self) -> None:
+        """For what is being compiled, that nothing is compiled twice."""
+        for thread in self._compile:
+            thread.join()
+        self._compile = []
 
 
 class _Programs(NamedTuple):
@@ -99,6 +118,10 @@ class _Programs(NamedTuple):
     keep: Any
 
 
+def _lowered(program: Any, *arguments: Any) -> Any:
+    return program.lower(*arguments)
+
+
 def _structure(config: TrainConfig) -> TrainConfig:
     """The choices without those that are arguments of the programs."""
     return of_the_network(config, sigma=PriorChoices().sigma)
@@ -106,7 +129,9 @@ def _structure(config: TrainConfig) -> TrainConfig:
 
 # Few, as each holds its compiled programs.
 @functools.lru_cache(maxsize=16)
-def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs: int, samples: int) -> _Programs:
+def _programs(
+    structure: TrainConfig, likelihood_name: str, outputs: int, inputs: int, samples: int, small: bool
+) -> _Programs:
     likelihood = LIKELIHOODS[likelihood_name](outputs)
     optimiser = optax.adam(1.0)
 
@@ -115,12 +140,12 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
         network = build_network(structure, (inputs,), likelihood.outputs, prior=prior)
         return Model(network, network, likelihood, (inputs,))
 
-    def start(keys: Keys, sigmas: Float[Array, " networks"]) -> _State:
-        def of_one(key: PRNGKeyArray, sigma: Float[Array, ""]) -> _State:
+    def start(keys: Keys, sigma: Float[Array, ""]) -> _State:
+        def of_one(key: PRNGKeyArray) -> _State:
             params = model(sigma).init(jax.random.fold_in(key, INIT))
             return _State(params, params, optimiser.init(params))
 
-        return jax.vmap(of_one)(keys, sigmas)
+        return jax.vmap(of_one)(keys)
 
     def one_step(
         state: _State, x: Any, y: Any, weights: Any, key: Any, sigma: Any, kl_weight: Any, clip: Any, size: Any,
@@ -135,34 +160,32 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
         return _State(params, optax.incremental_update(params, state.average, 1 - decay), moments), value
 
     def steps(
-        state: _State, x: Any, y: Any, keys: Any, sigmas: Any, kl_weights: Any, clip: Any, numbers: Any,
-        batches: Batches,
-    ) -> tuple[_State, Float[Array, "steps networks"]]:  # fmt: skip
-        of_all = jax.vmap(one_step, in_axes=(0, 0, 0, 0, 0, 0, 0, None, None, None))
+        state: _State, keys: Any, sigma: Any, kl_weights: Any, clip: Any, numbers: Any, batches: Batches
+    ) -> tuple[_State, Float[Array, " networks"]]:
+        of_all = jax.vmap(one_step, in_axes=(0, 0, 0, 0, 0, None, 0, None, None, None))
         step_keys = jax.vmap(lambda key: jax.random.fold_in(key, STEP))(keys)
 
         def of_number(state: _State, step: tuple[Any, Batches]) -> tuple[_State, Float[Array, " networks"]]:
             number, batch = step
             own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(step_keys, number)
             return of_all(
-                state, x[batch.rows], y[batch.rows], batch.weights, own, sigmas, kl_weights, clip, batch.sizes,
-                batch.decays,
-            )  # fmt: skip
+                state, batch.x, batch.y, batch.weights, own, sigma, kl_weights, clip, batch.sizes, batch.decays
+            )
 
-        return jax.lax.scan(of_number, state, (numbers, batches))
+        state, losses = jax.lax.scan(of_number, state, (numbers, batches))
+        counts = (batches.decays < 1)[:, None]
+        return state, jnp.mean(losses, axis=0, where=counts)
 
-    def log_probs(average: Params, x: Any, y: Any, keys: Any, sigmas: Any, rows: Any) -> Float[Array, "networks held"]:
-        def of_one(params: Params, key: PRNGKeyArray, sigma: Any, of_rows: Any) -> Float[Array, " held"]:
-            inputs, answers = x[of_rows], y[of_rows]
-
+    def log_probs(average: Params, held: Held, keys: Any, sigma: Any) -> Float[Array, "networks held"]:
+        def of_one(params: Params, of_network: Held, key: PRNGKeyArray) -> Float[Array, " held"]:
             def of_sample(sample: PRNGKeyArray) -> Float[Array, " held"]:
-                found = model(sigma).network.apply(params["network"], inputs, rng=sample)[0]
-                return likelihood.log_prob(params["likelihood"], found, answers)
+                found = model(sigma).network.apply(params["network"], of_network.x, rng=sample)[0]
+                return likelihood.log_prob(params["likelihood"], found, of_network.y)
 
             of_samples = jax.vmap(of_sample)(jax.random.split(jax.random.fold_in(key, SCORE), samples))
             return jax.nn.logsumexp(of_samples, axis=0) - math.log(samples)
 
-        return jax.vmap(of_one)(average, keys, sigmas, rows)
+        return jax.vmap(of_one)(average, held, keys)
 
     def keep(chosen: Any, average: Params, aside: Params) -> Params:
         def of_leaf(new: Any, old: Any) -> Any:
@@ -173,7 +196,10 @@ def _programs(structure: TrainConfig, likelihood_name: str, outputs: int, inputs
     def keys(seeds: Any) -> Keys:
         return jax.vmap(lambda seed: jax.random.key(seed, impl="threefry2x32"))(seeds)
 
-    return _Programs(*(jax.jit(of, compiler_options=QUICKLY) for of in (keys, start, steps, log_probs, keep)))
+    # Of a table's fit, compilation is the longest part: at this level of XLA's it takes half the time, and the programs
+    # are as fast.
+    options = {"xla_backend_optimization_level": 1, "xla_cpu_multi_thread_eigen": not small}
+    return _Programs(*(jax.jit(of, compiler_options=options) for of in (keys, start, steps, log_probs, keep)))
 
 
 gather = JaxCommittee

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsFloat
 
@@ -37,6 +38,7 @@ from sdebnn.brax.learning.optimiser import build_optimiser, kl_shares
 from sdebnn.brax.weights.weight_path import draw_path
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
+from sdebnn.machine import physical_memory
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
@@ -107,16 +109,32 @@ class JaxLearner:
         make_sampler, make_step = (_shared_sampler, _shared_step) if by_choices else (Model.sampler, _gradient_step)
         self._sampler = make_sampler(model, config.test_samples, self._scoring)
         self._step = make_step(_of_the_step(config), model, train_size, mesh, class_weights)
-        optimiser = build_optimiser(config, config.total_steps(train_size))
-        params = model.init(jax.random.fold_in(self._rng, INIT))
-        moments = gradient_noise.init(params) if config.snr else None
-        state = TrainState(params, params, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
-        self._state = devices.place(mesh, state)
+        self._train_size = train_size
+        self._loaded: Params | None = None
+        self._shapes = _shared_shapes(model) if by_choices else shapes_of(model)
+        if not (by_choices and jax.default_backend() == "cpu"):
+            _ = self._state
+        elif 4 * _size(self._shapes) > (memory := physical_memory() or math.inf):
+            raise MemoryError(f"{4 * _size(self._shapes) / 2**30:.0f} GiB of {memory / 2**30:.0f}")
+
+    @functools.cached_property
+    def _state(self) -> TrainState:
+        """At the start of training. It is drawn when it is asked for: predictions need no more than `load_average`
+        brings, and what draws it is compiled anew in every process.
+        """
+        optimiser = build_optimiser(self.config, self.config.total_steps(self._train_size))
+        params = self.model.init(jax.random.fold_in(self._rng, INIT))
+        moments = gradient_noise.init(params) if self.config.snr else None
+        average = params if self._loaded is None else self._loaded
+        state = TrainState(params, average, optimiser.init(params), moments, jnp.zeros((), jnp.int32))
+        return devices.place(self._mesh, state)
 
     @property
     def params(self) -> Params:
         """The averaged parameters, which predictions use: `{"network", "likelihood"}`."""
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), self._state.average)
+        alone = self._loaded is not None and "_state" not in vars(self)
+        average = self._loaded if alone else self._state.average
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), average)
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         refuse_fork()
@@ -146,8 +164,12 @@ class JaxLearner:
         self._state = devices.place(self._mesh, TrainState(**arrays))
 
     def load_average(self, average: Mapping[str, np.ndarray]) -> None:
-        params = from_named_arrays(average, like={"average": self._state.average})["average"]
-        self._state = self._state._replace(average=devices.place(self._mesh, params))
+        params = from_named_arrays(average, like={"average": self._shapes})["average"]
+        params = devices.place(self._mesh, params)
+        if "_state" in vars(self):
+            self._state = self._state._replace(average=params)
+        else:
+            self._loaded = params
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         refuse_fork()
@@ -299,6 +321,17 @@ def _gradient_step(
     return gradient_step
 
 
+def shapes_of(model: Model) -> Params:
+    """The parameters of a model as `jax.ShapeDtypeStruct`s."""
+    return jax.eval_shape(model.init, jax.random.key(0))
+
+
+def _size(shapes: Params) -> int:
+    """Of all arrays, in bytes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
 # Few, as each holds its compiled program.
 _shared_step = functools.lru_cache(maxsize=8)(_gradient_step)
 _shared_sampler = functools.lru_cache(maxsize=8)(Model.sampler)
+_shared_shapes = functools.lru_cache(maxsize=8)(shapes_of)

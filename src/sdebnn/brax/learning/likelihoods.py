@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy import special, stats
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from sdebnn.brax.layers.precision import strong_types
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
 from sdebnn.metrics.noise_laws import MOST_LOG_RATE, STUDENT_T_DOF, bounded_logarithm, check_dof, student_t_variance
@@ -321,7 +321,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
 
 def initial_params(likelihood: Any) -> Any:
     """What `init` gives, as arrays. **Raises:** `InputError` for parameters that are no real numbers."""
-    params = jax.tree.map(_strong, likelihood.init())
+    params = strong_types(likelihood.init())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise InputError(
@@ -329,14 +329,6 @@ def initial_params(likelihood: Any) -> Any:
                 f"{leaf.dtype}; parameters are trained, so they are floating-point numbers. Constants are its own."
             )
     return params
-
-
-def _strong(leaf: Any) -> Array:
-    """An array whose dtype is none that JAX holds for a weak one, as it does those of Python's numbers and of what is
-    made of them: after a gradient step it is not, and a step that was compiled for it is compiled again.
-    """
-    array = jnp.asarray(leaf if hasattr(leaf, "dtype") else np.asarray(leaf))
-    return jnp.asarray(array, array.dtype)
 
 
 def _logarithms(value: float, dimensions: int) -> Float[Array, " d"]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxsde.brownian.keys import threefry_key
 from sdebnn.brax.layers.bayesian import BayesianLayer, Params
+from sdebnn.brax.layers.precision import strong_types
 from sdebnn.brax.learning import devices
 from sdebnn.brax.learning.likelihoods import LIKELIHOODS, Likelihood, initial_params
 from sdebnn.brax.learning.networks import build_network
@@ -49,7 +50,7 @@ class Model(NamedTuple):
     def init(self, rng: PRNGKeyArray) -> Params:
         """Parameters at the start of training, `{"network", "likelihood"}`."""
         return {
-            "network": self.network.init(rng, (-1, *self.input_shape))[1],
+            "network": strong_types(self.network.init(rng, (-1, *self.input_shape))[1]),
             "likelihood": initial_params(self.likelihood),
         }
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
@@ -20,8 +20,7 @@ from sdebnn.torchbnn.learning import processes
 from sdebnn.torchbnn.learning.model import Model, build_model
 from sdebnn.torchbnn.solving.given_noise import PathNoise
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
-from sdebnn.torchbnn.weights.weight_process import WeightProcess
-from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Networks
+from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Held, Networks
 
 STEP, SCORE = range(2)
 # Numbers in the hidden states of all networks' batches.
@@ -51,26 +50,23 @@ class TorchCommittee:
         self._average = {name: tensor.detach().clone() for name, tensor in self._params.items()}
         self._aside = {name: tensor.clone() for name, tensor in self._average.items()}
         self._optimiser = torch.optim.Adam(self._params.values(), lr=1.0)
-        self._x, self._y = (torch.tensor(part, device=self._device) for part in examples[:2])
-        self._sigmas, self._kl_weights = (torch.tensor(part, device=self._device) for part in networks[:2])
-        # Networks of one seed have the same noise.
-        self._seeds, self._which = np.unique(networks.seeds, return_inverse=True)
+        self._kl_weights = torch.tensor(networks.kl_weights, device=self._device)
+        self._seeds = [int(seed) for seed in networks.seeds]
 
-    def prepare(self, rows: Int[np.ndarray, "networks held"]) -> None:
+    def prepare(self, batches: Batches, held: Held | None) -> None:
         pass
 
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
-        with _threads_for(batches.rows[0].size * self._config.width):
+        with _threads_for(batches.weights[0].size * self._config.width):
             return self._take_steps(batches, first)
 
     def _take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
         losses = []
         for number in range(np.count_nonzero(batches.decays < 1)):
-            rows = torch.tensor(batches.rows[number], device=self._device)
-            weights = torch.tensor(batches.weights[number], device=self._device)
+            x, y, weights = self._placed(*(part[number] for part in batches[:3]))
             noise = self._noise(STEP, first + number)
             self._optimiser.zero_grad()
-            each = self._vmapped(self._params, self._x[rows], self._y[rows], weights, noise, self._kl_weights)
+            each = self._vmapped(self._params, x, y, weights, noise, self._kl_weights)
             # None of them depends on the others' parameters.
             each.sum().backward()
             self._clip()
@@ -84,10 +80,9 @@ class TorchCommittee:
         return torch.stack(losses).mean(dim=0).cpu().numpy()
 
     @torch.no_grad()
-    def log_probs(self, rows: Int[np.ndarray, "networks held"]) -> Float[np.ndarray, "networks held"]:
-        numbers = torch.from_numpy(rows).to(self._device)
-        x, y = self._x[numbers], self._y[numbers]
-        with _threads_for(rows.size * self._config.width):
+    def log_probs(self, held: Held) -> Float[np.ndarray, "networks held"]:
+        x, y = self._placed(*held)
+        with _threads_for(held.x.shape[0] * held.x.shape[1] * self._config.width):
             found = [
                 self._vmapped(self._average, x, y, None, self._noise(SCORE, sample), None)
                 for sample in range(self._config.test_samples)
@@ -113,7 +108,7 @@ class TorchCommittee:
         def of_one(params: Mapping[str, torch.Tensor], *arguments: Any) -> torch.Tensor:
             return functional_call(self._call, dict(params), arguments)
 
-        given = (params, x, y, weights, noise, self._sigmas, kl_weights)
+        given = (params, x, y, weights, noise, kl_weights)
         return vmap(of_one, in_dims=tuple(None if part is None else 0 for part in given))(*given)
 
     @torch.no_grad()
@@ -129,12 +124,15 @@ class TorchCommittee:
         for gradient in gradients:
             gradient.mul_(shorter.view(-1, *[1] * (gradient.ndim - 1)))
 
+    def _placed(self, *arrays: np.ndarray) -> list[torch.Tensor]:
+        return [torch.tensor(array, device=self._device) for array in arrays]
+
     def _noise(self, *use: int) -> tuple[PathNoise, ...]:
         def of_number(scale: torch.Tensor) -> torch.Tensor:
             normals = [torch.randn(scale.shape, generator=rng, dtype=scale.dtype) for rng in generators]
-            return (torch.stack(normals)[self._which] * scale).to(self._device)
+            return (torch.stack(normals) * scale).to(self._device)
 
-        generators = [_generator(int(seed), *use) for seed in self._seeds]
+        generators = [_generator(seed, *use) for seed in self._seeds]
         return pytree.tree_map(of_number, tuple(block.noise_scales() for block in self._call.blocks))
 
 
@@ -151,7 +149,7 @@ def _threads_for(numbers: int) -> Iterator[None]:
 
 
 class _Call(nn.Module):
-    """One network's part of the loss, as a function of its parameters, examples, noise and sigma."""
+    """One network's part of the loss, as a function of its parameters, examples and noise."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -166,26 +164,14 @@ class _Call(nn.Module):
 
     def forward(
         self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None, noise: tuple[PathNoise, ...],
-        sigma: torch.Tensor, kl_weight: torch.Tensor | None,
+        kl_weight: torch.Tensor | None,
     ) -> torch.Tensor:  # fmt: skip
         """The loss; without weights the log-likelihood of every example."""
-        with self._of_sigma(sigma):
-            outputs, kl = self.model.network(x, noise=noise)
+        outputs, kl = self.model.network(x, noise=noise)
         log_probs = self.model.likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y)
         if kl_weight is None or weights is None:
             return log_probs
         return kl_weight * kl - (log_probs * weights).mean()
-
-    @contextmanager
-    def _of_sigma(self, sigma: torch.Tensor) -> Iterator[None]:
-        own = [block.process for block in self.blocks]
-        for block in self.blocks:
-            block.process = WeightProcess(block.process.drift, block.process.prior.with_sigma(sigma))
-        try:
-            yield
-        finally:
-            for block, process in zip(self.blocks, own, strict=True):
-                block.process = process
 
 
 def _generator(*seeds: int) -> torch.Generator:

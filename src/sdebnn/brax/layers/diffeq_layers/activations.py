@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.precision import strong_types
 from sdebnn.errors import InputError
 
 FIXED = {
@@ -49,7 +50,7 @@ def Swish() -> Layer:
     """
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
-        return input_shape, {"beta": jnp.asarray(math.log(math.expm1(1)))}
+        return input_shape, {"beta": strong_types(math.log(math.expm1(1)))}
 
     def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
         return inputs * jax.nn.sigmoid(jax.nn.softplus(params["beta"]) * inputs)
