@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import BayesianLayer, DrawnFirstLayer, Params, draw_first
 from sdebnn.brax.learning.export import export
-from sdebnn.brax.learning.model import Model, batch_size
+from sdebnn.brax.learning.model import Model, batch_size, shapes_of
 from sdebnn.data import to_float
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 
@@ -87,16 +87,14 @@ class _Programs(NamedTuple):
 
 
 def _programs(model: Model, samples: int, shared: bool) -> _Programs:
-    network = model.predictor
-    keys = jax.ShapeDtypeStruct((samples,), jax.random.key(0).dtype)
+    predictor, keys = model.predictor, jax.ShapeDtypeStruct((samples,), jax.random.key(0).dtype)
 
-    def draw(params: Params, keys: Any) -> Any:
-        return jax.lax.map(lambda key: draw_first(network, params["network"], key), keys)
+    def draw_of(network: BayesianLayer) -> Callable[[Params, Any], Any]:
+        return lambda params, keys: jax.lax.map(lambda key: draw_first(network, params["network"], key), keys)
 
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    drawn = jax.tree.leaves(jax.eval_shape(draw, params, keys))
-    if sum(leaf.size * leaf.dtype.itemsize for leaf in drawn) > MOST:
-        network = BayesianLayer(*network)
+    drawn = jax.tree.leaves(jax.eval_shape(draw_of(predictor), shapes_of(model), keys))
+    too_many = sum(leaf.size * leaf.dtype.itemsize for leaf in drawn) > MOST
+    network = BayesianLayer(*predictor) if too_many else predictor
     # Of images a few samples at once would fill the memory; of a table's rows one at a time would be all waiting. A
     # network of a user's own need not be one to vmap.
     together = shared and isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
@@ -119,7 +117,7 @@ def _programs(model: Model, samples: int, shared: bool) -> _Programs:
         found = getattr(model.likelihood, method)(params["likelihood"], outputs.reshape(samples * n, -1), *rest)
         return found.reshape(samples, n, *found.shape[1:])
 
-    return _Programs(run_one, jax.jit(draw), jax.jit(run), jax.jit(said, static_argnums=0))
+    return _Programs(run_one, jax.jit(draw_of(network)), jax.jit(run), jax.jit(said, static_argnums=0))
 
 
 _shared_programs = functools.lru_cache(maxsize=8)(_programs)

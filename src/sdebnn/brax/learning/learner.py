@@ -31,7 +31,7 @@ from sdebnn.brax.learning.devices import (
     offer,
 )
 from sdebnn.brax.learning.drawn_networks import DrawnNetworks
-from sdebnn.brax.learning.model import Model, build_model, of_the_network
+from sdebnn.brax.learning.model import Model, build_model, of_the_network, shapes_of
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.learning.objective import objective
 from sdebnn.brax.learning.optimiser import build_optimiser, kl_shares
@@ -319,11 +319,6 @@ def _gradient_step(
         return TrainState(params, average, opt_state, moments, first_bad), values
 
     return gradient_step
-
-
-def shapes_of(model: Model) -> Params:
-    """The parameters of a model as `jax.ShapeDtypeStruct`s."""
-    return jax.eval_shape(model.init, jax.random.key(0))
 
 
 def _size(shapes: Params) -> int:

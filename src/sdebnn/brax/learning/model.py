@@ -90,6 +90,11 @@ class Model(NamedTuple):
         return sample
 
 
+def shapes_of(model: Model) -> Params:
+    """The parameters of a model as `jax.ShapeDtypeStruct`s."""
+    return jax.eval_shape(model.init, jax.random.key(0))
+
+
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     """The model that `config` describes, for data of this shape. Runs whose networks are alike share one.
 
