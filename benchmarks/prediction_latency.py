@@ -23,6 +23,7 @@ from sdebnn.data import Dataset
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
+from sdebnn.training.building import built
 from sdebnn.training.task import Task
 
 CALLS = 10_000
@@ -54,11 +55,12 @@ def milliseconds(call: Callable[[], Any], calls: int) -> np.ndarray:
     return np.array(found)
 
 
-def measured(framework: str, dataset: Dataset, folder: Path) -> list[str]:
+def measured(framework: str, members: int, dataset: Dataset, folder: Path) -> list[str]:
     """The cells of a row."""
     # Nothing was learned: the networks are as large as others.
-    config = TrainConfig(framework=framework)
-    Posterior(config, Task.of(dataset), build_learner(config, dataset), build=build_learner).save(folder)
+    config = TrainConfig(framework=framework, members=members)
+    learner = built(build_learner, config, dataset)
+    Posterior(config, Task.of(dataset), learner, build=build_learner).save(folder)
     started = time.perf_counter()
     posterior = sdebnn.load(folder)
     posterior.predict(X[:1])
@@ -80,8 +82,11 @@ def main() -> None:
     print_conditions("numpy", "jax", "torch")
     with tempfile.TemporaryDirectory() as made:
         rows = {
-            f"{name}, {framework}": measured(framework, dataset, Path(made) / f"{framework}-{name}")
+            f"{name}, {members} member{'s' * (members > 1)}, {framework}": measured(
+                framework, members, dataset, Path(made) / f"{framework}-{members}-{name}"
+            )
             for framework in ("jax", "torch")
+            for members in (1, 5)
             for name, dataset in TABLES.items()
         }
     columns = ("first (s)", "1 row (ms)", "99 % (ms)", "DataFrame (ms)", "interval (ms)", "10,000 (ms)", "grown (MiB)")

@@ -1,6 +1,6 @@
 """What the training loop needs of a framework."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, SupportsFloat, runtime_checkable
 
@@ -44,6 +44,9 @@ class Predictive(Protocol):
 @runtime_checkable
 class DrawnNetworks(Predictive, Protocol):
     """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
+
+    def together(self, others: Sequence["DrawnNetworks"]) -> Predictive:
+        """These samples and those of others, whose models are the same but for their parameters, in this order."""
 
     def export(
         self,

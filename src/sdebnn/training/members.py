@@ -90,7 +90,9 @@ class Members(SideBySide):
     def drawn_networks(self) -> SideBySide | None:
         drawn = [getattr(member, "drawn_networks", lambda: None)() for member in self.members]
         found = [networks for networks in drawn if networks is not None]
-        return SideBySide(found) if len(found) == len(self.members) else None
+        if len(found) < len(self.members):
+            return None
+        return found[0].together(found[1:]) if self.by_choices else SideBySide(found)
 
     def draw_network(self, seed: int) -> DrawnNetworks | None:
         member = self.members[seed % len(self.members)]

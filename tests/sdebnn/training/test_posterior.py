@@ -107,6 +107,16 @@ def test_weights_that_are_drawn_once_give_the_outputs_of_the_learner(framework: 
     np.testing.assert_allclose(posterior.outputs(x[:2]), expected[:, :2], rtol=2e-5, atol=2e-6)
 
 
+def test_members_that_are_asked_at_once_say_what_each_says(framework: str) -> None:
+    posterior = trained_less(framework=framework, members=3)
+    answers = np.array([0, 1, 1, 0, 1], np.int32)[: len(NEW)]
+    x, outputs = NEW[: len(answers)], posterior.learner.outputs(NEW[: len(answers)])
+    for method, targets in (("mean", None), ("log_prob", answers)):
+        expected = posterior.learner.of_likelihood(method, outputs, targets)
+        np.testing.assert_allclose(posterior.of_likelihood(method, outputs, targets), expected, rtol=2e-5, atol=2e-6)
+    assert len(np.unique(posterior.outputs(x)[:, 0, 0])) == len(outputs)
+
+
 def test_networks_too_large_to_keep_are_drawn_anew(framework: str, monkeypatch) -> None:
     package = {"jax": "brax", "torch": "torchbnn"}[framework]
     monkeypatch.setattr(f"sdebnn.{package}.learning.drawn_networks.MOST", 100)

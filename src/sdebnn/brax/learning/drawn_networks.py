@@ -1,7 +1,7 @@
 """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sdebnn.brax.learning.export import export
 from sdebnn.brax.learning.model import Model, batch_size, shapes_of
 from sdebnn.data import to_float
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
+from sdebnn.training.members import SideBySide
 
 # Weights that are kept, in bytes. Those of larger networks are drawn anew at each call, a sample at a time.
 MOST = 2**28
@@ -59,6 +60,11 @@ class DrawnNetworks:
         said, rest = self._said, () if targets is None else ((0, targets),)
         return in_batches(lambda *given: said(method, self._params, *given), outputs.shape[1], (1, outputs), *rest)
 
+    def together(self, others: Sequence["DrawnNetworks"]) -> SideBySide:
+        """These samples and those of others, whose models are the same, in this order."""
+        every = [self, *others]
+        return _Together(every) if self._programs.vmapped and self._said is not None else SideBySide(every)
+
     def export(
         self,
         path: Path,
@@ -75,15 +81,44 @@ class DrawnNetworks:
         export(mean, path, example, shift, scale)
 
 
+class _Together(SideBySide):
+    """The samples of several as one program."""
+
+    members: Sequence[DrawnNetworks]
+
+    def __init__(self, members: Sequence[DrawnNetworks]) -> None:
+        super().__init__(members)
+        self._programs = members[0]._programs
+        stack = functools.partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
+        self._params, self._drawn = stack(*((member._params, member._drawn) for member in members))
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        refuse_fork()
+        run = self._programs.run_all
+        return in_batches(lambda x: run(self._params, self._drawn, to_float(x)), len(x), (0, x))
+
+    def of_likelihood(
+        self, method: str, outputs: Float[np.ndarray, "samples n o"], targets: Any = None, *, seed: int = 0
+    ) -> np.ndarray | None:
+        if method == "sample" or not hasattr(self.members[0]._model.likelihood, method):
+            return super().of_likelihood(method, outputs, targets, seed=seed)
+        said, rest = self._programs.said_of_all, () if targets is None else ((0, targets),)
+        return in_batches(lambda *given: said(method, self._params, *given), outputs.shape[1], (1, outputs), *rest)
+
+
 class _Programs(NamedTuple):
-    """`draw(params, keys)`, `run(params, drawn, x)` and `said(method, params, outputs, *targets)`, compiled; and
-    `run_one(params, drawn, x)`, the outputs of one sample.
+    """`draw(params, keys)`, `run(params, drawn, x)` and `said(method, params, outputs, *targets)`, compiled; `run_all`
+    and `said_of_all`, the same of several networks' parameters and samples along a first axis; `run_one(params, drawn,
+    x)`, the outputs of one sample; and whether samples are computed at once, or one after the other.
     """
 
     run_one: Callable[..., Any]
     draw: Callable[..., Any]
     run: Callable[..., Any]
     said: Callable[..., Any]
+    run_all: Callable[..., Any]
+    said_of_all: Callable[..., Any]
+    vmapped: bool
 
 
 def _programs(model: Model, samples: int, shared: bool) -> _Programs:
@@ -97,7 +132,7 @@ def _programs(model: Model, samples: int, shared: bool) -> _Programs:
     network = BayesianLayer(*predictor) if too_many else predictor
     # Of images a few samples at once would fill the memory; of a table's rows one at a time would be all waiting. A
     # network of a user's own need not be one to vmap.
-    together = shared and isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
+    vmapped = shared and isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
 
     def run_one(params: Params, drawn: Any, x: Any) -> Any:
         if isinstance(network, DrawnFirstLayer):
@@ -108,7 +143,7 @@ def _programs(model: Model, samples: int, shared: bool) -> _Programs:
         def of_sample(drawn: Any) -> Any:
             return run_one(params, drawn, x)
 
-        return jax.vmap(of_sample)(drawn) if together else jax.lax.map(of_sample, drawn)
+        return jax.vmap(of_sample)(drawn) if vmapped else jax.lax.map(of_sample, drawn)
 
     def said(method: str, params: Params, outputs: Any, *targets: Any) -> Any:
         """One call for the examples of all samples."""
@@ -117,7 +152,20 @@ def _programs(model: Model, samples: int, shared: bool) -> _Programs:
         found = getattr(model.likelihood, method)(params["likelihood"], outputs.reshape(samples * n, -1), *rest)
         return found.reshape(samples, n, *found.shape[1:])
 
-    return _Programs(run_one, jax.jit(draw_of(network)), jax.jit(run), jax.jit(said, static_argnums=0))
+    def run_all(params: Params, drawn: Any, x: Any) -> Any:
+        outputs = jax.vmap(run, in_axes=(0, 0, None))(params, drawn, x)
+        return outputs.reshape(-1, *outputs.shape[2:])
+
+    def said_of_all(method: str, params: Params, outputs: Any, *targets: Any) -> Any:
+        members = len(jax.tree.leaves(params)[0])
+        of_each = outputs.reshape(members, -1, *outputs.shape[1:])
+        found = jax.vmap(lambda params, outputs: said(method, params, outputs, *targets))(params, of_each)
+        return found.reshape(-1, *found.shape[2:])
+
+    return _Programs(
+        run_one, jax.jit(draw_of(network)), jax.jit(run), jax.jit(said, static_argnums=0), jax.jit(run_all),
+        jax.jit(said_of_all, static_argnums=0), vmapped,
+    )  # fmt: skip
 
 
 _shared_programs = functools.lru_cache(maxsize=8)(_programs)

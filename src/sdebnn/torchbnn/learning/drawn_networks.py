@@ -1,6 +1,6 @@
 """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sdebnn.torchbnn.layers.bayesian import BayesianModule
 from sdebnn.torchbnn.learning.export import export
 from sdebnn.torchbnn.learning.model import Model
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
+from sdebnn.training.members import SideBySide
 
 # Examples that go through the networks at once, at most; and so few that what PyTorch does around its products takes
 # longer than these: they are filled up to that number, and go through a program that was traced.
@@ -74,12 +75,11 @@ class DrawnNetworks:
         self._model, self._samples, self._inputs = model, samples, inputs
         self._drawn, self._structure = pytree.tree_flatten(drawn)
         self._of_likelihood, self._shared = of_likelihood, shared
-        self._of_few: torch.fx.GraphModule | None = None
+        self._of_rows = _OfRows(self._of_all)
 
     @torch.no_grad()
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
-        parts = (to_float(x[start : start + BATCH]) for start in range(0, len(x), BATCH))
-        outputs = torch.cat([self._outputs(self._inputs(part)) for part in parts], dim=1)
+        outputs = in_batches(self._outputs, self._inputs, x)
         check_outputs(tuple(outputs.shape[1:]), (len(x), number_of_outputs(self._model.likelihood)))
         return outputs.cpu().numpy()
 
@@ -102,6 +102,11 @@ class DrawnNetworks:
         said = getattr(self._model.likelihood, method)(params, of_all, *rest)
         return said.reshape(samples, n, *said.shape[1:]).cpu().numpy()
 
+    def together(self, others: Sequence["DrawnNetworks"]) -> SideBySide:
+        """These samples and those of others, whose models are the same but for their parameters, in this order."""
+        every = [self, *others]
+        return _Together(every) if self._shared and self._drawn else SideBySide(every)
+
     def export(
         self,
         path: Path,
@@ -119,16 +124,76 @@ class DrawnNetworks:
         if x.ndim > 2 or not self._drawn or not self._shared:
             run = self._model.network.run_drawn
             return torch.stack([run(x, self._of_sample(sample)) for sample in range(self._samples)])
-        if len(x) > FEW:
-            return self._of_all(x)
-        filled = torch.cat([x, x[-1:].expand(FEW - len(x), -1)])
-        if self._of_few is None:
-            self._of_few = traced(self._of_all, filled)
-        return self._of_few(filled)[:, : len(x)]
+        return self._of_rows(x)
 
     def _of_all(self, x: torch.Tensor) -> torch.Tensor:
         run = self._model.network.run_drawn
         return torch.func.vmap(lambda drawn: run(x, pytree.tree_unflatten(drawn, self._structure)))(self._drawn)
+
+
+class _Together(SideBySide):
+    """The samples of several as one program, of a table's rows."""
+
+    members: Sequence[DrawnNetworks]
+
+    def __init__(self, members: Sequence[DrawnNetworks]) -> None:
+        super().__init__(members)
+        first = members[0]
+        networks = [_Drawn(member._model.network) for member in members]
+        self._network, self._inputs, self._structure = networks[0], first._inputs, first._structure
+        named = [dict(network.named_parameters()) for network in networks]
+        self._params = {name: torch.stack([of_one[name].detach() for of_one in named]) for name in named[0]}
+        self._drawn = [torch.stack(parts) for parts in zip(*(member._drawn for member in members), strict=True)]
+        self._of_rows = _OfRows(self._of_all)
+
+    @torch.no_grad()
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        return super().outputs(x) if np.ndim(x) > 2 else in_batches(self._of_rows, self._inputs, x).cpu().numpy()
+
+    def _of_all(self, x: torch.Tensor) -> torch.Tensor:
+        def of_member(params: dict[str, torch.Tensor], drawn: list[torch.Tensor]) -> torch.Tensor:
+            def of_sample(drawn: list[torch.Tensor]) -> torch.Tensor:
+                given = (x, pytree.tree_unflatten(drawn, self._structure))
+                return torch.func.functional_call(self._network, params, given)
+
+            return torch.func.vmap(of_sample)(drawn)
+
+        return torch.func.vmap(of_member)(self._params, self._drawn).flatten(0, 1)
+
+
+class _Drawn(nn.Module):
+    """A network with weights that were drawn."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+
+    def forward(self, x: torch.Tensor, drawn: Any) -> torch.Tensor:
+        return self.network.run_drawn(x, drawn)
+
+
+class _OfRows:
+    """A function of a table's rows, which is traced for few."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._function = function
+        self._of_few: torch.fx.GraphModule | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > FEW:
+            return self._function(x)
+        filled = torch.cat([x, x[-1:].expand(FEW - len(x), -1)])
+        if self._of_few is None:
+            self._of_few = traced(self._function, filled)
+        return self._of_few(filled)[:, : len(x)]
+
+
+def in_batches(
+    function: Callable[[torch.Tensor], torch.Tensor], inputs: Callable[[np.ndarray], torch.Tensor], x: Any
+) -> torch.Tensor:
+    """(samples, n, o): what `function` says of n examples, a batch at a time, as tensors that `inputs` makes."""
+    parts = (to_float(x[start : start + BATCH]) for start in range(0, len(x), BATCH))
+    return torch.cat([function(inputs(part)) for part in parts], dim=1)
 
 
 def traced(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.fx.GraphModule:
