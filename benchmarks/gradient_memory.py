@@ -31,6 +31,8 @@ def main() -> None:
         "jaxsde euler_maruyama, checkpoint": lambda e: e.jaxsde("euler_maruyama", "checkpoint"),
         "jaxsde euler_maruyama, stochastic": lambda e: e.jaxsde("euler_maruyama", "stochastic"),
         "jaxsde midpoint, stochastic": lambda e: e.jaxsde("midpoint", "stochastic"),
+        "jaxsde coupled_midpoint, reversible": lambda e: e.jaxsde("coupled_midpoint", "reversible"),
+        "jaxsde ees25, reversible": lambda e: e.jaxsde("ees25", "reversible"),
         "jaxsde reversible_heun, reversible": lambda e: e.jaxsde("reversible_heun", "reversible"),
         "diffrax Euler, recursive checkpoints": lambda e: e.diffrax(diffrax.Euler()),
     }

@@ -39,7 +39,8 @@ class Equation:
         return jax.lax.scan(step, y0, jnp.arange(self.steps))[0]
 
     def jaxsde(self, method: str, adjoint: str) -> Callable[..., Any]:
-        solve = sdeint_ito if method in ("euler_maruyama", "milstein") else sdeint_strat
+        ito = method.endswith(("euler_maruyama", "milstein"))
+        solve = sdeint_ito if ito else sdeint_strat
         f, g = (lambda y, t, params: self.drift(y, params)), (lambda y, t, params: self.diffusion(y, params))
         ts, dt = np.asarray([0.0, 1.0], np.float32), 1 / self.steps
         return lambda y0, key, params: solve(f, g, y0, ts, key, params, method, dt=dt, adjoint=adjoint)[-1]
@@ -97,6 +98,10 @@ def compare(equation: Equation, rounds: int) -> None:
         "jaxsde euler_maruyama, checkpoint": equation.jaxsde("euler_maruyama", "checkpoint"),
         "jaxsde euler_maruyama, stochastic": equation.jaxsde("euler_maruyama", "stochastic"),
         "jaxsde milstein, backprop": equation.jaxsde("milstein", "backprop"),
+        "jaxsde midpoint, backprop": equation.jaxsde("midpoint", "backprop"),
+        "jaxsde coupled_midpoint, reversible": equation.jaxsde("coupled_midpoint", "reversible"),
+        "jaxsde coupled_euler_maruyama, reversible": equation.jaxsde("coupled_euler_maruyama", "reversible"),
+        "jaxsde ees25, reversible": equation.jaxsde("ees25", "reversible"),
         "jaxsde reversible_heun, reversible": equation.jaxsde("reversible_heun", "reversible"),
         "diffrax Euler, recursive checkpoints": equation.diffrax(diffrax.Euler()),
         "diffrax ReversibleHeun, recursive checkpoints": equation.diffrax(diffrax.ReversibleHeun()),

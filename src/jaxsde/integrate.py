@@ -20,6 +20,7 @@ from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
 from jaxsde.methods import METHODS, Method
+from jaxsde.methods.coupled import COUPLED, coupled
 from jaxsde.problem import (
     check_adaptive,
     check_adaptive_clock,
@@ -74,9 +75,10 @@ def solve(
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
       given; with adaptive steps `"milstein"` for Ito's with diagonal or scalar noise. A method that does not
-      converge for this SDE type and noise is refused.
+      converge for this SDE type and noise is refused. `"coupled_midpoint"`, and the like of every method that carries
+      the state alone, is its reversible form: another solution of the same order, at twice the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
-      `"stochastic"` unless it is given.
+      `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
       for adaptive ones.
     - `save`: a function of y; what to keep at every time. All of y unless given.
@@ -97,18 +99,30 @@ def solve(
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
         method = _usual_method(sde, steps)
-    chosen = check_method(method, sde.sde_type, sde.noise)
+    name = method.removeprefix(COUPLED)
+    chosen = check_method(name, sde.sde_type, sde.noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
     known = known_times(ts)
     times = jnp.asarray(known, precision(y0))
     flat = check_equation(sde, y0, times, args)
-    posed = _Posed(flat, chosen, tuple(jax.tree.leaves(y0)), known, times, args)
+    rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y0))
+    in_reverse = sde.sde_type == "stratonovich" or sde.noise == "additive"
+
+    def pose(most: int) -> _Posed:
+        couples = method != name or (adjoint == "reversible" and chosen.inverse is None)
+        taken = coupled(chosen, most, in_reverse, rounding) if couples else chosen
+        return _Posed(flat, taken, tuple(jax.tree.leaves(y0)), known, times, args)
+
     if isinstance(steps, AdaptiveSteps):
+        posed = pose(2 * steps.max_steps)
         path, rows, stats, result = _adapt(posed, steps, rng, brownian, running)
     else:
-        path, rows = _path(posed, rng, brownian, CounterPath), steps.rows(known, resolution(ts), times.dtype)
-        stats, result = Stats(rows.total, rows.total, chosen.evaluations * rows.total), np.int32(Result.SUCCESSFUL)
+        rows = steps.rows(known, resolution(ts), times.dtype)
+        posed = pose(rows.total)
+        path = _path(posed, rng, brownian, CounterPath)
+        evaluations = posed.method.evaluations * rows.total
+        stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
     ys = _on_grid(posed, path, rows, adjoint, save, running, check_finite)
     ys, sums = (ys, None) if running is None else ys
     return Solution(times, ys, sums, stats, result)

@@ -139,14 +139,14 @@ def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyT
         if scheme.substeps == 1:
             return step(state, x, number, 0)
 
-        def substep(inner: PyTree, scanned: PyTree) -> Any:
-            state, sum_t, sum_h = inner
-            j, p = scanned
+        def substep(inner: PyTree, p: PyTree) -> Any:
+            j, state, sum_t, sum_h = inner
             state, (a_t, a_h, a_path) = step(state, x._replace(path=p), number * scheme.substeps + j, j)
-            return (state, sum_t + a_t, sum_h + a_h), a_path
+            return (j - 1, state, sum_t + a_t, sum_h + a_h), a_path
 
-        j = jnp.arange(scheme.substeps, dtype=jnp.int32)
-        (state, a_t, a_h), a_path = loops.scan(substep, (state, 0 * x.t, 0 * x.h), (j, x.path), reverse=True)
+        latest = jnp.asarray(scheme.substeps - 1, jnp.int32)
+        inner = latest, state, 0 * x.t, 0 * x.h
+        (_, state, a_t, a_h), a_path = loops.scan(substep, inner, x.path, scheme.substeps, reverse=True)
         return state, (a_t, a_h, a_path)
 
     state = (last, memory, *jax.tree.map(jnp.zeros_like, (last, parameters)))

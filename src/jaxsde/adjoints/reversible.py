@@ -24,11 +24,6 @@ ALLOWED = 1e-3
 
 
 def reversible(scheme: Scheme, carry: PyTree, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
-    if scheme.inverse is None:
-        raise ValueError(
-            "adjoint 'reversible' needs a method with an inverse: method='reversible_heun' or 'ees25', or with another "
-            "method adjoint='stochastic' (a dozen states more in memory) or adjoint='checkpoint'; both are exact."
-        )
     return walk_back(States(_forward, _before, partial(_trusted, scheme)), scheme, carry, args, path, xs)
 
 

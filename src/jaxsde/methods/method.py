@@ -21,7 +21,7 @@ def _state(carry: Carry) -> Any:
 Step = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], Carry]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Method:
     """A solver for one step of an SDE.
 

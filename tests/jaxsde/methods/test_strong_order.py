@@ -74,21 +74,33 @@ def coarsened(dW, H, n):
     return W[:, -1], (W - dW / 2 + H).mean(1) - W[:, -1] / 2
 
 
-@pytest.mark.parametrize(("method", "sde_type", "noise"), OFFERED)
-def test_order(x64, method, sde_type, noise):
+# Whose step another one takes back, for which the reversible adjoint has a solution of its own.
+COUPLED = [
+    (method, sde_type, noise, "reversible")
+    for method, sde_type, noise in OFFERED
+    if METHODS[method].inverse is None and sde_type in METHODS[method].sde_types
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "sde_type", "noise", "adjoint"), [(*offered, "backprop") for offered in OFFERED] + COUPLED
+)
+def test_order(x64, method, sde_type, noise, adjoint):
     f, g, y0, shape = setup(noise)
     fine = draw(shape)
     exact = solution(sde_type, noise, *fine)
     errors, sizes = [], np.asarray([8, 16, 32, 64, 128])
-    if METHODS[method].space_time:  # Its error of order 2 is the larger one on the coarsest grid.
-        sizes = 2 * sizes
+    if METHODS[method].space_time:  # Its error of order 2 is the larger one on the coarsest grid, of two solutions too.
+        sizes = sizes * (2 if adjoint == "backprop" else 8)
     for n in sizes:
         dW, H = coarsened(*fine, n)
 
         def solve(dW, H, n=n):
             path = ReplayedPath(dW, H)
             ts = np.linspace(0, 1, n + 1)
-            ys = SOLVERS[sde_type](f, g, y0, ts, None, None, method, noise=noise, brownian=path, save=lambda y: y)
+            ys = SOLVERS[sde_type](
+                f, g, y0, ts, None, None, method, noise=noise, brownian=path, adjoint=adjoint, save=lambda y: y
+            )
             return ys[-1]
 
         ys = jax.jit(jax.vmap(solve, 1))(dW, H)

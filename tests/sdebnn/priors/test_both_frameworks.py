@@ -196,6 +196,20 @@ def test_noise_for_a_part_of_the_weights_does_not_go_with_velocities() -> None:
             Spring(**choice)
 
 
+@pytest.mark.parametrize(
+    ("choices", "who"),
+    [
+        ({"method": "coupled_midpoint"}, "method='coupled_midpoint'"),
+        ({"method": "ees25", "adjoint": "reversible"}, "adjoint='reversible'"),
+    ],
+)
+def test_steps_back_that_begin_at_an_infinite_drift_are_refused(choices: dict[str, Any], who: str) -> None:
+    process = brax.WeightProcess(brax.drift_network((2,)), Funnel())
+    with pytest.raises(InputError, match=f"is infinite at depth 1, and {who} asks for it"):
+        brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, **choices)
+    brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, method="ees25")
+
+
 @pytest.mark.parametrize("choices", [{"method": "heun"}, {"method": "reversible_heun"}])
 def test_solvers_that_ask_for_an_infinite_drift_are_refused(choices: dict[str, Any]) -> None:
     says = re.escape("The drift of the prior Funnel is infinite at depth 1, and method='")

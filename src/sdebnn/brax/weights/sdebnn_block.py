@@ -72,7 +72,7 @@ def SDEBNN(
             f"SDEBNN got process={type(process).__name__}; it takes a WeightProcess, such as "
             "WeightProcess(drift_network())."
         )
-    check_method(process, solver.method)
+    check_method(process, solver.method, solver.adjoint)
     check_estimator(kl_estimator)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:

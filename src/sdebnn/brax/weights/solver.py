@@ -4,6 +4,8 @@ import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jaxsde.methods import named_methods
+from jaxsde.methods.coupled import COUPLED
 from sdebnn.errors import InputError
 
 
@@ -15,7 +17,8 @@ class Solver(NamedTuple):
     - `steps`: equal steps over depth 0 to 1, a whole number of them on each stretch of depth with and without noise.
     - `method`: a solver of `jaxsde` for additive noise. Without noise Euler-Maruyama is Euler's method.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
-      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` with the method of that name two.
+      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` none; it is for
+      `"reversible_heun"`, `"ees25"`, and `"coupled_midpoint"` and the like.
     """
 
     steps: int = 20
@@ -26,8 +29,8 @@ class Solver(NamedTuple):
 def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
     """The solver that a block is given; without one, that of these choices.
 
-    **Raises:** `InputError` for anything but a solver, for both, for choices that it does not have, and for steps that
-    are no whole number, 1 or more.
+    **Raises:** `InputError` for anything but a solver, for both, for choices that it does not have, for steps that are
+    no whole number, 1 or more, and for the adjoint `"reversible"` of a method that has no inverse.
     """
     if unknown := set(choices) - set(Solver._fields):
         raise InputError(
@@ -46,4 +49,12 @@ def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
         raise InputError(f"{block} got steps={solver.steps!r}; it takes a whole number of steps, 1 or more.") from None
     if whole < 1:
         raise InputError(f"{block} got steps={solver.steps}; the solver takes 1 step or more over depth 0 to 1.")
+    known = named_methods().get(solver.method)
+    if solver.adjoint == "reversible" and known is not None and known.inverse is None:
+        # jaxsde would take the coupled form by itself, for the gradient alone.
+        raise InputError(
+            f"{block} got adjoint='reversible' with method={solver.method!r}, which cannot be reversed: take "
+            f"method={COUPLED + known.name!r}, with which predictions are made too, 'reversible_heun' or 'ees25', or "
+            "adjoint='stochastic'."
+        )
     return solver

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from jaxsde import running_path_kl, sdeint_ito
 from jaxsde.brownian.keys import derive_key
 from jaxsde.methods import named_methods
+from jaxsde.methods.coupled import COUPLED
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.priors.prior import check_end
@@ -51,7 +52,7 @@ def draw_path(
 
     **Raises:** `InputError` for other depths, and for a method that asks for a drift where it is infinite.
     """
-    check_method(process, method)
+    check_method(process, method, adjoint)
     sections = process.prior.sections()
     ts = _on_cuts(ts, sections)
     check_depths(ts)
@@ -80,10 +81,14 @@ def draw_path(
     return noisy if still is None else process.weights(jnp.concatenate([noisy, still], axis=1)), xs, kl
 
 
-def check_method(process: WeightProcess, method: str) -> None:
-    """**Raises:** `InputError` for a method that asks for the drift at depth 1 where that of the prior is infinite."""
+def check_method(process: WeightProcess, method: str, adjoint: str) -> None:
+    """**Raises:** `InputError` where method or adjoint ask for the drift at depth 1 and the prior's is infinite."""
     known = named_methods().get(method)
-    check_end(process.prior, f"method={method!r}" if known and known.nodes[-1] == 1 else "")
+    if method.startswith(COUPLED) or (known and known.nodes[-1] == 1):
+        check_end(process.prior, f"method={method!r}")
+    elif adjoint == "reversible":
+        # The step back begins there.
+        check_end(process.prior, "adjoint='reversible'")
 
 
 def _on_cuts(ts: Float[np.ndarray, " times"], sections: list[Section]) -> Float[np.ndarray, " times"]:

@@ -100,6 +100,7 @@ def test_a_fresh_block_draws_from_its_prior_and_a_trained_one_does_not() -> None
     [
         ("checkpoint", "midpoint", 1e-12),
         ("reversible", "reversible_heun", 1e-10),
+        ("reversible", "coupled_midpoint", 1e-10),
         ("stochastic", "euler_maruyama", 5e-3),
     ],
 )
@@ -164,6 +165,14 @@ def test_steps_must_be_positive(steps: int) -> None:
         block(steps=steps)
     with pytest.raises(InputError, match=f"steps={steps}"):
         ODEBlock(FX, steps=steps)
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "midpoint"])
+def test_the_reversible_adjoint_of_a_method_that_cannot_be_reversed_is_refused(method: str) -> None:
+    """Its gradient would be that of another solution than the one that predicts."""
+    for make in (block, lambda **choices: ODEBlock(FX, **choices)):
+        with pytest.raises(InputError, match=f"take method='coupled_{method}'"):
+            make(method=method, adjoint="reversible")
 
 
 def test_an_estimator_that_there_is_not_is_refused_before_it_is_asked() -> None:
