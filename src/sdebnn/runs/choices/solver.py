@@ -18,7 +18,8 @@ class SolverChoices(Choices):
     adjoint: Literal["backprop", "checkpoint", "reversible", "stochastic"] = choice(
         "backprop",
         "how gradients are computed: backprop keeps every step, checkpoint and stochastic few of them and compute the "
-        "others again (stochastic keeps none in PyTorch), reversible (with the method reversible_heun) none",
+        "others again (stochastic keeps none in PyTorch), reversible (with the method reversible_heun, in "
+        "JAX also with ees25 and with coupled_midpoint and the like) none",
     )
     rtol: float = choice(
         0.0, "relative tolerance of adaptive steps, in PyTorch; with atol 0 too, steps are fixed", low=0
