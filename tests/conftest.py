@@ -1,5 +1,7 @@
 """The strict lane: errors for implicit promotion, one CPU that JAX sees as four devices, one thread a worker."""
 
+import ctypes
+import gc
 import os
 import sys
 
@@ -10,6 +12,13 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 import pathlib
 
 import pytest
+
+LONGEST = ("test_kill.py", "test_processes.py", "test_code_blocks.py", "test_wheel.py", "test_soak.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a minute or more comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +39,23 @@ def x64():
         yield
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without the checker of types at run time, which most users do not have: it would be the first to refuse, and it
+    takes longer than a step of PyTorch.
+    """
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_one_file():
-    """What JAX compiled for one file of tests is let go of after it: kept, it is gigabytes by the end."""
+    """What JAX compiled for one file of tests is let go of after it: kept, it is gigabytes by the end. The allocator of
+    glibc has to be asked to give the memory back: the holes between what stays are most of it.
+    """
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+        gc.collect()
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)

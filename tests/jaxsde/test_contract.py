@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -27,12 +26,6 @@ TS = np.linspace(0, 1, 4)
 
 def f(y, t, args):
     return -y
-
-
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Without the checker of types at run time, which most users do not have and which would speak first."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.parametrize("solver", [sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid])

@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -43,19 +42,13 @@ BLOCK = SDEBNN(square(lambda p, x, t: x @ p), process(), steps=2)
 
 
 @pytest.fixture
-def untyped(monkeypatch):
-    """Without the types that these tests check: users' calls are not."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-
-
-@pytest.fixture
 def loose():
     """The layers of stax add biases of lower rank, which the strict lane of these tests refuses."""
     with jax.numpy_rank_promotion("allow"):
         yield
 
 
-def test_a_kl_that_comes_out_of_other_combinators_is_added_up(loose, untyped) -> None:
+def test_a_kl_that_comes_out_of_other_combinators_is_added_up(loose, unchecked) -> None:
     block = SDEBNN(square(lambda p, x, t: x @ p), process(sigma_scale="constant"), steps=2, kl_estimator="analytic")
     # Of 16 weights, at every depth: u = 0.5 / 0.1.
     kl = 16 * 0.5 * 5.0**2
@@ -171,14 +164,14 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("advice", GIVEN)
-def test_what_is_no_pair_is_refused_with_advice(untyped, advice) -> None:
+def test_what_is_no_pair_is_refused_with_advice(unchecked, advice) -> None:
     given = GIVEN[advice]
     for make in (MeanField, ODEBlock, WeightProcess, bnn_serial, independent_paths, lambda f: SDEBNN(f, process())):
         with pytest.raises(InputError, match=advice):
             make(given)
 
 
-def test_pairs_of_other_libraries_and_other_processes_are_refused(untyped) -> None:
+def test_pairs_of_other_libraries_and_other_processes_are_refused(unchecked) -> None:
     theirs = (lambda rng, inputs: {"params": {}}, lambda variables, inputs: inputs)
     with pytest.raises(InputError, match=r"init.*gives a dict.*\(output_shape, params\)"):
         ODEBlock(theirs).init(KEY, (-1, 4))
@@ -229,7 +222,7 @@ def test_weights_are_real_numbers() -> None:
         SDEBNN(stax.Tanh, process()).init(KEY, (-1, 4))
 
 
-def test_parameters_of_something_else_are_refused(untyped) -> None:
+def test_parameters_of_something_else_are_refused(unchecked) -> None:
     for layer in (BLOCK, MeanField(dense("ignore", 4)), HyperODEBlock(dense("ignore", 4), DRIFT)):
         with pytest.raises(InputError, match=r"output_shape, params = block.init"):
             layer.apply(layer.init(KEY, (-1, 4)), X, rng=KEY)
@@ -239,7 +232,7 @@ def test_parameters_of_something_else_are_refused(untyped) -> None:
 
 
 @pytest.mark.parametrize("rng", [0, None, np.int64(3), jax.random.split(jax.random.key(0))])
-def test_what_is_no_key_is_refused_by_every_layer(untyped, rng) -> None:
+def test_what_is_no_key_is_refused_by_every_layer(unchecked, rng) -> None:
     for layer in (BLOCK, MeanField(dense("ignore", 4)), bnn_serial(BLOCK), independent_paths(BLOCK)):
         with pytest.raises(TypeError, match="needs one JAX key"):
             layer.init(rng, (-1, 4))
@@ -248,14 +241,14 @@ def test_what_is_no_key_is_refused_by_every_layer(untyped, rng) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "0.1", None, np.ones(3), jnp.ones(3)])
-def test_a_process_takes_one_positive_number(untyped, value) -> None:
+def test_a_process_takes_one_positive_number(unchecked, value) -> None:
     with pytest.raises(InputError, match="sigma="):
         process(sigma=value)
     with pytest.raises(InputError, match="prior_std="):
         MeanField(dense("ignore", 4), prior_std=value)
 
 
-def test_numbers_of_a_process_are_known_and_python_s(untyped) -> None:
+def test_numbers_of_a_process_are_known_and_python_s(unchecked) -> None:
     with pytest.raises(InputError, match=r"rate=.*JAX traces"):
         jax.jit(lambda rate: process(rate=rate).rate)(0.5)
     made = process(rate=np.float64(0.5), sigma=jnp.float32(0.5), noisy_depth=[np.float32(0), 1])

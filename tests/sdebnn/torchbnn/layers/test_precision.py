@@ -2,7 +2,6 @@
 
 import re
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -137,9 +136,7 @@ MAKES = [
 
 
 @pytest.mark.parametrize(("make", "says"), MAKES)
-def test_what_cannot_be_used_is_refused_in_a_sentence(make, says: str, monkeypatch) -> None:
-    """As a reader meets it, whose types are not checked."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+def test_what_cannot_be_used_is_refused_in_a_sentence(make, says: str, unchecked) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         make()
 

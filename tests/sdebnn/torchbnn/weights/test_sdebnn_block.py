@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -569,9 +568,7 @@ def test_what_cannot_be_used_is_refused(make, says) -> None:
         (lambda: SDEBNN(nn.Linear(3, 3), DROPPING), "drift has dropout (1)"),
     ],
 )
-def test_what_is_of_another_type_is_refused(make, says, monkeypatch) -> None:
-    """As a reader meets it, whose types are not checked."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+def test_what_is_of_another_type_is_refused(make, says, unchecked) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         make()
 
