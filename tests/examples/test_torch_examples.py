@@ -2,9 +2,9 @@
 
 import importlib.util
 import json
-import os
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +13,27 @@ import pytest
 pytest.importorskip("torchsde")
 pytest.importorskip("matplotlib")
 
-ROOT = Path(__file__).parents[2]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "torch"
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, f"examples/torch/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=540, check=False)
+@pytest.fixture
+def run(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+    """Runs a script with these arguments in this process. Returns its exit code, and what is on standard error."""
+
+    def run_script(script: str, *arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    return run_script
 
 
-def test_the_classification_command(tmp_path: Path) -> None:
+def test_the_classification_command(run, tmp_path: Path) -> None:
     flags = "--data digits --dt 0.05 --method midpoint --adjoint True --inhomogeneous True --max-steps 2 --batch-size 8"
     small = "--width 3 --augment 1 --test-samples 1 --drift-widths 2"
-    done = run("sdebnn_classification", "--train-dir", str(tmp_path / "run"), *flags.split(), *small.split())
-    assert done.returncode == 0, done.stderr
+    arguments = ("--train-dir", str(tmp_path / "run"), *flags.split(), *small.split())
+    assert run("sdebnn_classification", *arguments)[0] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     chosen = {name: config[name] for name in ("framework", "steps", "method", "adjoint", "layer", "test_examples")}
     assert chosen == {
@@ -54,31 +61,30 @@ def test_the_classification_command(tmp_path: Path) -> None:
         (["--data", "digits", "--method", "srk4"], "torchsde takes euler"),
     ],
 )
-def test_what_does_not_fit_is_a_sentence_and_leaves_nothing(flags, says, tmp_path: Path) -> None:
-    done = run("sdebnn_classification", "--train-dir", str(tmp_path / "run"), *flags)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_what_does_not_fit_is_a_sentence_and_leaves_nothing(run, flags, says, tmp_path: Path) -> None:
+    code, sentence = run("sdebnn_classification", "--train-dir", str(tmp_path / "run"), *flags)
+    assert code == 2
+    assert says in sentence
+    assert sentence.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_the_toy_command_draws(tmp_path: Path) -> None:
+def test_the_toy_command_draws(run, tmp_path: Path) -> None:
     flags = "--ds b40gap --diff_const 0.2 --prior_dw ou --num_samples 5 --stl --iters 3 --nsteps 2"
-    done = run("sdebnn_toy1d", "--output_dir", str(tmp_path), *flags.split())
-    assert done.returncode == 0, done.stderr
+    assert run("sdebnn_toy1d", "--output_dir", str(tmp_path), *flags.split())[0] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b40gap", "b40gap.png"]
 
 
-def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data() -> None:
+def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data(unchecked) -> None:
     from sdebnn.cli.toy import parse_toy_flags
     from sdebnn.data import load
     from sdebnn.training.toy_problem import fit_and_sample
 
-    spec = importlib.util.spec_from_file_location("torch_toy", ROOT / "examples" / "torch" / "sdebnn_toy1d.py")
+    spec = importlib.util.spec_from_file_location("torch_toy", EXAMPLES / "sdebnn_toy1d.py")
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     dataset = load("b40gap")
-    flags = "--ds b40gap --iters 1000 --num_samples 64 --nsteps 5 --train_samples 2"
+    flags = "--ds b40gap --iters 300 --num_samples 64 --nsteps 5 --train_samples 2"
     options = parse_toy_flags(flags.split())
     x, predictives = fit_and_sample(dataset, lambda p: example.functions(p, options, lambda step, values: None))
     inputs = dataset.x_train[:, 0]
