@@ -1,6 +1,8 @@
 """A run that is killed again and again, at random moments, also while it writes, ends with the same bits and log."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,26 +14,57 @@ import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
-KILLS = 20
+KILLS = 10
 CHOICES = (
     "--epochs 400 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 100 "
     "--checkpoint-steps 3"
 )
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
+# What each life would import, imported once: for each line, the words of a command, a process of its own.
+LIVES = """
+import importlib, json, os, sys
+from sdebnn.cli import evaluate, main, predict, train
+
+importlib.import_module(sys.argv[1])
+for line in sys.stdin:
+    if (life := os.fork()) == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(main(json.loads(line)))
+    print(life, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(life, 0)[1]), flush=True)
+"""
+LEARNERS = {"jax": "sdebnn.brax.learning.learner", "torch": "sdebnn.torchbnn.learning.learner"}
+
+
+def lives(framework: str, folder: Path) -> subprocess.Popen[str]:
     # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     # Each life compiles the same programs. A cache of their own: who is killed may leave half of one.
     env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    command = [sys.executable, "-c", "import sys; from sdebnn.cli import main; sys.exit(main())", "train", *arguments]
-    return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-c", LIVES, LEARNERS[framework]]
+    return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, text=True, **pipes)
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+def start(parent: subprocess.Popen[str], *arguments: str) -> int:
+    """Begins a life. Returns the number of its process."""
+    print(json.dumps(["train", *arguments]), file=parent.stdin, flush=True)
+    return int(parent.stdout.readline())
+
+
+def exit_code(parent: subprocess.Popen[str]) -> int:
+    """That of the life that began last, once it has ended."""
+    return int(parent.stdout.readline())
+
+
+def wait_for(condition: Callable[[], bool], process: int) -> None:
     deadline = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, "the run ended before it could be killed often enough"
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            pytest.fail("the run ended before it could be killed often enough")
         assert time.monotonic() < deadline, "the run does not get on"
         time.sleep(0.002)
 
@@ -50,27 +83,29 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     x = rng.normal(size=(30, 2)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=(x[:, 0] > 0).astype(int))
     choices = ["--data", str(tmp_path / "mine.npz"), "--framework", framework, *CHOICES.split()]
-    assert start(tmp_path, "--output", str(tmp_path / "whole"), *choices).wait(300) == 0
-
     run = RunFolder(tmp_path / "killed")
-    process = start(tmp_path, "--output", str(run.path), *choices)
-    # Once before the first checkpoint is there.
-    wait_for(run.metrics_file.exists, process)
-    process.kill()
-    process.wait()
-    process = start(tmp_path, "--resume", str(run.path))
-    for _ in range(KILLS):
-        step = newest(run)
-        wait_for(lambda step=step: newest(run) > step, process)
-        time.sleep(rng.uniform(0.0, 0.06))
-        process.kill()
-        process.wait()
-        _, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
-        assert meta["step"] > step
-        assert run.read_config()["framework"] == framework
-        MetricsLog.read(run)
-        process = start(tmp_path, "--resume", str(run.path))
-    assert process.wait(300) == 0
+    with lives(framework, tmp_path) as parent:
+        start(parent, "--output", str(tmp_path / "whole"), *choices)
+        assert exit_code(parent) == 0
+
+        process = start(parent, "--output", str(run.path), *choices)
+        # Once before the first checkpoint is there.
+        wait_for(run.metrics_file.exists, process)
+        os.kill(process, signal.SIGKILL)
+        assert exit_code(parent) == -signal.SIGKILL
+        process = start(parent, "--resume", str(run.path))
+        for _ in range(KILLS):
+            step = newest(run)
+            wait_for(lambda step=step: newest(run) > step, process)
+            time.sleep(rng.uniform(0.0, 0.06))
+            os.kill(process, signal.SIGKILL)
+            assert exit_code(parent) == -signal.SIGKILL
+            _, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
+            assert meta["step"] > step
+            assert run.read_config()["framework"] == framework
+            MetricsLog.read(run)
+            process = start(parent, "--resume", str(run.path))
+        assert exit_code(parent) == 0
 
     first, second = (
         checkpoint.load(checkpoint.latest(RunFolder(tmp_path / name).checkpoints)) for name in ("whole", "killed")
