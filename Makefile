@@ -4,8 +4,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One thread a test worker: thread pools that fight over the cores are slower than none.
-TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+# One thread a test worker: thread pools that fight over the cores are slower than none. Small programs are in the cache
+# too: each file of tests lets go of what it has compiled, and the next one needs most of them.
+TEST_ENV := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_force_host_platform_device_count=4 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 # Real data sets, for the tests that need them: in the folder that SDEBNN_DATA names, or laid out from ../shared where that is.
