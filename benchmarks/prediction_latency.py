@@ -2,7 +2,7 @@
 
     python benchmarks/prediction_latency.py
 
-Networks of default size on a table of 13 columns, of three labels and of one target, in either framework. Times are
+Networks of the size that tables have by default, on one of 13 columns, of three labels and of one target, in either framework. Times are
 medians after the first call, which compiles.
 """
 
@@ -58,7 +58,7 @@ def milliseconds(call: Callable[[], Any], calls: int) -> np.ndarray:
 def measured(framework: str, members: int, dataset: Dataset, folder: Path) -> list[str]:
     """The cells of a row."""
     # Nothing was learned: the networks are as large as others.
-    config = TrainConfig(framework=framework, members=members)
+    config = TrainConfig.for_table(framework=framework, members=members)
     learner = built(build_learner, config, dataset)
     Posterior(config, Task.of(dataset), learner, build=build_learner).save(folder)
     started = time.perf_counter()
