@@ -2,8 +2,8 @@
 
     python benchmarks/prediction_latency.py
 
-Networks of the size that tables have by default, on one of 13 columns, of three labels and of one target, in either framework. Times are
-medians after the first call, which compiles.
+Networks of the size that tables have by default, on one of 13 columns, of three labels and of one target, in either
+framework. Times are medians after the first call, which compiles.
 """
 
 import gc
