@@ -2,8 +2,9 @@
 
     python benchmarks/away_from_data.py
 
-Rows of eight tables are moved along a random direction to 3 and to 8 times the range of the training rows: by how much
-does the median of the epistemic deviation grow over that of the test rows? And eight smooth functions, drawn from a
+Rows of eight tables are moved along random directions to the edge of a box around the training rows' middle that
+reaches 3 and 8 times their range to either side: by how much does the median of the epistemic deviation grow over that
+of the test rows? And eight smooth functions, drawn from a
 Gaussian process with a known scale and seen on [-1, 1] with a little noise: how often do the 95 % intervals hold them
 on [-2, 2], beside those of a Gaussian process that learns its scale?
 """
@@ -26,11 +27,11 @@ SCALE, NOISE, EXAMPLES = 0.7, 0.05, 60
 
 
 def moved(x: np.ndarray, like: np.ndarray, times: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows at so many times the range of `like` from its middle, each along a direction of its own."""
+    """Rows that are up to so many times the range of `like` from its middle, each along a direction of its own."""
     low, high = like.min(axis=0), like.max(axis=0)
     direction = rng.normal(size=x.shape)
     direction /= np.abs(direction).max(axis=1, keepdims=True)
-    return (low + high) / 2 + times * (high - low) / 2 * direction
+    return (low + high) / 2 + times * (high - low) * direction
 
 
 def of_tables(framework: str) -> dict[str, list[str]]:

@@ -9,7 +9,6 @@ file, from which a run that was broken off goes on.
 """
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from results_file import ResultsFile
 from scipy import stats
 from sklearn import datasets
 from sklearn.ensemble import (
@@ -119,49 +119,46 @@ def scores_of(name: str, model: Any, table: Table, train: np.ndarray, test: np.n
             "accuracy": float(np.mean(model.classes_[probs.argmax(axis=1)] == y_test)), "seconds": seconds,
         }  # fmt: skip
     if name == OURS:
-        log_likelihood = float(model.posterior_.log_prob(x_test, y_test).mean())
-        mean, (low, high) = model.predict(x_test), model.predict_interval(x_test).T
+        return scores_of_ours(model, x_test, y_test) | {"seconds": seconds}
+    if name in ("linear", "Gaussian process"):
+        mean, std = model.predict(x_test, return_std=True)
     else:
-        if name in ("linear", "Gaussian process"):
-            mean, std = model.predict(x_test, return_std=True)
-        else:
-            errors = y - cross_val_predict(model, x, y, cv=5)
-            mean, std = model.predict(x_test), np.sqrt(np.mean(errors**2))
-        log_likelihood = float(stats.norm.logpdf(y_test, mean, std).mean())
-        low, high = stats.norm.interval(0.95, mean, std)
+        errors = y - cross_val_predict(model, x, y, cv=5)
+        mean, std = model.predict(x_test), np.sqrt(np.mean(errors**2))
+    densities, interval = stats.norm.logpdf(y_test, mean, std), stats.norm.interval(0.95, mean, std)
+    return of_targets(y_test, densities, mean, *interval) | {"seconds": seconds}
+
+
+def scores_of_ours(model: SDEBNNRegressor, x: Any, y: np.ndarray) -> dict[str, float]:
+    """Log-likelihood, RMSE and coverage of the 95 % interval."""
+    return of_targets(y, model.posterior_.log_prob(x, y), model.predict(x), *model.predict_interval(x).T)
+
+
+def of_targets(
+    y: np.ndarray, densities: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> dict[str, float]:
     return {
-        "log_likelihood": log_likelihood, "rmse": float(np.sqrt(np.mean((mean - y_test) ** 2))),
-        "coverage": float(np.mean((low <= y_test) & (y_test <= high))), "seconds": seconds,
+        "log_likelihood": float(densities.mean()), "rmse": float(np.sqrt(np.mean((mean - y) ** 2))),
+        "coverage": float(np.mean((low <= y) & (y <= high))),
     }  # fmt: skip
 
 
 def run(names: list[str], folds: int, framework: str, results: Path) -> list[dict[str, Any]]:
     """The numbers of every table, model and fold, of which those in the file are not computed again."""
-    found = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    results.parent.mkdir(parents=True, exist_ok=True)
-    known = {(row["table"], row["model"], row["fold"]) for row in found}
-    with results.open("a") as file:
-        for fold in range(folds):
-            for name in names:
-                table = TABLES[name]()
-                split = (StratifiedKFold if table.classes else KFold)(folds, shuffle=True, random_state=0)
-                train, test = list(split.split(table.x, table.y))[fold]
-                models = (classifiers if table.classes else regressors)(framework)
-                for label, model in models.items():
-                    if (name, label, fold) in known:
-                        continue
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")
-                        row = {
-                            "table": name,
-                            "model": label,
-                            "fold": fold,
-                            **scores_of(label, model, table, train, test),
-                        }
-                    found.append(row)
-                    file.write(json.dumps(row) + "\n")
-                    file.flush()
-    return found
+    file = ResultsFile(results, ("table", "model", "fold", "framework"))
+    for fold in range(folds):
+        for name in names:
+            table = TABLES[name]()
+            split = (StratifiedKFold if table.classes else KFold)(folds, shuffle=True, random_state=0)
+            train, test = list(split.split(table.x, table.y))[fold]
+            for label, model in (classifiers if table.classes else regressors)(framework).items():
+                of = {"table": name, "model": label, "fold": fold, "framework": framework if label == OURS else ""}
+                if file.has(**of):
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    file.add(of | scores_of(label, model, table, train, test))
+    return [row for row in file.rows if row["framework"] in (framework, "")]
 
 
 def print_scores(found: list[dict[str, Any]]) -> None:
@@ -189,7 +186,7 @@ def main() -> None:
     parser.add_argument("--framework", default="jax", choices=["jax", "torch"])
     parser.add_argument("--results", type=Path, default=Path("runs/tables.jsonl"))
     options = parser.parse_args()
-    print_conditions("jax", "scikit-learn")
+    print_conditions(options.framework, "scikit-learn")
     print_scores(run(options.tables, options.folds, options.framework, options.results))
 
 

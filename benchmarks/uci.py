@@ -9,14 +9,14 @@ published. Every split's numbers go to a file, from which a run that was broken 
 """
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from results_file import ResultsFile
+from tables import scores_of_ours
 from timing import print_conditions, print_rows
 
 from sdebnn.data import load_uci
@@ -30,7 +30,7 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def scores_of(name: str, split: int, framework: str) -> dict[str, Any]:
+def scores_of(name: str, split: int, framework: str) -> dict[str, float]:
     """Log-likelihood, RMSE, coverage of the 95 % interval, and seconds of the fit, on one split."""
     data = load_uci(name, split)
     x, x_test = data.x_train.astype(np.float64), data.x_test.astype(np.float64)
@@ -41,28 +41,18 @@ def scores_of(name: str, split: int, framework: str) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         model = SDEBNNRegressor(framework=framework, random_state=split).fit(x, y)
     seconds = time.perf_counter() - started
-    low, high = model.predict_interval(x_test).T
-    return {
-        "table": name, "split": split, "log_likelihood": float(model.posterior_.log_prob(x_test, y_test).mean()),
-        "rmse": float(np.sqrt(np.mean((model.predict(x_test) - y_test) ** 2))),
-        "coverage": float(np.mean((low <= y_test) & (y_test <= high))), "seconds": seconds, "sigma": model.sigma_,
-    }  # fmt: skip
+    return scores_of_ours(model, x_test, y_test) | {"seconds": seconds, "sigma": model.sigma_}
 
 
 def run(names: list[str], splits: int, framework: str, results: Path) -> pd.DataFrame:
     """The numbers of every split, of which those in the file are not computed again; the first splits first."""
-    found = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    results.parent.mkdir(parents=True, exist_ok=True)
-    known = {(row["table"], row["split"]) for row in found}
-    with results.open("a") as file:
-        for split in range(splits):
-            for name in names:
-                if split >= SPLITS[name] or (name, split) in known:
-                    continue
-                found.append(scores_of(name, split, framework))
-                file.write(json.dumps(found[-1]) + "\n")
-                file.flush()
-    return pd.DataFrame(found)
+    file = ResultsFile(results, ("table", "split", "framework"))
+    for split in range(splits):
+        for name in names:
+            of = {"table": name, "split": split, "framework": framework}
+            if split < SPLITS[name] and not file.has(**of):
+                file.add(of | scores_of(name, split, framework))
+    return pd.DataFrame([row for row in file.rows if row["framework"] == framework])
 
 
 def print_scores(frame: pd.DataFrame) -> None:

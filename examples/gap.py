@@ -41,9 +41,9 @@ def deterministic(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> Said:
     return Said(mean, mean - Z * noise, mean + Z * noise)
 
 
-def bayesian(x: np.ndarray, y: np.ndarray, at: np.ndarray, framework: str, max_iter: int) -> Said:
-    """That of the estimator, with its defaults."""
-    model = SDEBNNRegressor(framework=framework, max_iter=max_iter, random_state=0).fit(x, y)
+def bayesian(x: np.ndarray, y: np.ndarray, at: np.ndarray, framework: str, **choices: int) -> Said:
+    """That of the estimator, with its defaults where nothing else is chosen."""
+    model = SDEBNNRegressor(framework=framework, random_state=0, **choices).fit(x, y)
     return Said(model.predict(at), *model.predict_interval(at, LEVEL).T)
 
 
@@ -52,13 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Said]:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("runs/gap.png"), help="PNG to write")
     parser.add_argument("--framework", default="auto", choices=["auto", "jax", "torch"])
-    parser.add_argument("--max-iter", type=int, default=2000, help="gradient steps at most")
+    parser.add_argument("--max-iter", type=int, help="gradient steps at most, unless the default")
     options = parser.parse_args(arguments)
+    choices = {} if options.max_iter is None else {"max_iter": options.max_iter}
     x, y = data(np.random.default_rng(0))
     at = np.linspace(-2.5, 2.5, 200)[:, None]
     said = {
         "A deterministic network": deterministic(x, y, at),
-        "An SDE-BNN": bayesian(x, y, at, options.framework, options.max_iter),
+        "An SDE-BNN": bayesian(x, y, at, options.framework, **choices),
     }
     with drawing(None, options.output, "", width=6.4, height=2.4) as ax:
         axes = panels(ax, 1, 2, sharey=True)[0]

@@ -14,8 +14,9 @@ from sklearn.utils.validation import column_or_1d
 from sdebnn.data import TableEncoding
 from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
-from sdebnn.estimators.estimator import SDEBNNEstimator, answers_of
+from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.training import Posterior
+from sdebnn.training.committee import HELD_OUT, PATIENCE
 from sdebnn.training.history import History
 
 
@@ -70,12 +71,12 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         prior: str = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
-        max_iter: int = 5000,
+        max_iter: int = MAX_ITER,
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = 0.2,
-        n_iter_no_change: int = 6,
+        validation_fraction: float = HELD_OUT,
+        n_iter_no_change: int = PATIENCE,
         n_members: int = 5,
         n_posterior_samples: int = 8,
         class_weight: dict | Literal["balanced"] | None = None,

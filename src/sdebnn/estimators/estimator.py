@@ -22,17 +22,19 @@ from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
+from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
 from sdebnn.training.calibration import calibrate, check_calibration
-from sdebnn.training.committee import Examples, Trained, train_committee
+from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, Trained, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
 from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.predictions import CHUNK, likelihood_of
 from sdebnn.training.task import Task
 
+MAX_ITER: int = TABLE["max_steps"]
 # Those that sigma="auto" chooses among by held-out examples.
 SIGMAS = (0.1, 0.5, 2.0)
 # Where none is chosen.
@@ -108,12 +110,12 @@ class SDEBNNEstimator(BaseEstimator):
         prior: str = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
-        max_iter: int = 5000,
+        max_iter: int = MAX_ITER,
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = 0.2,
-        n_iter_no_change: int = 6,
+        validation_fraction: float = HELD_OUT,
+        n_iter_no_change: int = PATIENCE,
         n_members: int = 5,
         n_posterior_samples: int = 8,
         scale: bool = True,
@@ -205,7 +207,7 @@ class SDEBNNEstimator(BaseEstimator):
     def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
         """Has what is known after `fit`, or of a run folder."""
         self.posterior_, self._history = posterior, history
-        self.sigma_ = posterior.config.sigma
+        self.sigma_, self.temperature_ = posterior.config.sigma, 1.0
         if history is None:
             return
         unit = 0.0 if encoding.target_std is None else float(np.log(encoding.target_std).sum())
@@ -353,7 +355,8 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
     """
     answers = read_columns(values, "The answers", name="y")
     names = list(y.columns) if _is_frame(y) else [getattr(y, "name", None)]
-    if names == [None]:
+    # A Series of polars without a name has an empty one.
+    if names in ([None], [""]):
         return answers
     return Columns(dict(zip(map(str, names), answers.by_name.values(), strict=True)), answers.rows, True)
 

@@ -25,6 +25,12 @@ square."""
 MOST_LOG_RATE = 20.0
 """Of counts, which a machine draws as whole numbers of 32 bits."""
 
+MOST_COUNT = 2**24
+"""The largest count up to which single precision has all whole numbers."""
+
+# From here on Stirling's series, to its first term, is as good as single precision.
+LARGE_COUNT = 16.0
+
 
 class NoiseLaw(NamedTuple):
     """A law of scale 1 about 0.
@@ -73,6 +79,24 @@ def bounded_logarithm(of: Any, logarithm: Any, most: float = MOST_LOG_STD) -> An
     - `most`: its size is less than that.
     """
     return most * of.tanh(logarithm / most)
+
+
+def poisson_log_prob(of: Any, log_gamma: Callable[[Any], Any], log_rate: Any, counts: Any) -> Any:
+    """The logarithm of the probability of counts y by Poisson's law, y log_rate - exp(log_rate) - log y!, in nats.
+
+    Of large counts its terms are large and nearly cancel: of 1e7 nothing is left in single precision. There it is
+    -y (exp(x) - 1 - x) with x = log_rate - log y, less what Stirling's series has for y!.
+
+    **Arguments:**
+
+    - `of`: the module of the arrays, `jax.numpy` or `torch`; `log_gamma`: its logarithm of the gamma function.
+    - `log_rate`, `counts`: of one shape.
+    """
+    small, large = of.clip(counts, max=LARGE_COUNT), of.clip(counts, min=LARGE_COUNT)
+    directly = small * log_rate - of.exp(log_rate) - log_gamma(small + 1)
+    x = log_rate - of.log(large)
+    by_series = large * (x - of.expm1(x)) - 0.5 * of.log(2 * math.pi * large) - 1 / (12 * large)
+    return of.where(counts < LARGE_COUNT, directly, by_series)
 
 
 def noise_law(name: str) -> NoiseLaw:

@@ -2,6 +2,8 @@
 divided, or the scale of the noise of targets is multiplied (Guo, Pleiss, Sun and Weinberger, On calibration of modern
 neural networks, 2017).
 
+It is fitted to each member's own predictions of what that held out; the mixture of all is wider than each.
+
 It becomes part of the parameters: of the last layer, which is linear, or of the likelihood. So whatever reads a run
 predicts with it.
 """

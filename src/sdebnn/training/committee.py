@@ -23,6 +23,9 @@ from sdebnn.training.members import member_seeds
 STEPS = 50
 # Held-out examples of a network that are looked at: of more, the first of them in their mixed order.
 MOST_HELD = 2000
+# Such stretches without a better log-likelihood, after which training ends, and the share of the examples that a member
+# holds out, where nothing else is said.
+PATIENCE, HELD_OUT = 6, 0.2
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
 # Of the number of parts of a share such as 1/49, which need not be whole in double precision.
@@ -117,7 +120,7 @@ class Trained(NamedTuple):
       were held out.
     - `losses`, `held_out`: the curves of the chosen members, by stretches of `STEPS` gradient steps: the mean loss, and
       the mean log-likelihood of held-out examples.
-    - `candidates`: the log-likelihood of every candidate, by what was tried.
+    - `candidates`: the log-likelihood of every candidate, by what was tried: of those given up, what it was then.
     """
 
     config: TrainConfig
@@ -168,7 +171,8 @@ def train_committee(
     batches = _Drawn(first, examples, folds, steps)
     courses = [_Course(gather, config, examples, num_classes, folds) for config in candidates]
     left, rung = courses, FIRST_RUNG
-    for course in {course.config.likelihood: course for course in courses}.values():
+    # Of those that share a program the first, which asks for it.
+    for course in {course.config.likelihood: course for course in reversed(courses)}.values():
         course.prepare(batches.of(0))
     for number, done in enumerate(range(0, steps, STEPS), 1):
         running = [course for course in left if not course.stale(patience)]

@@ -9,22 +9,17 @@ import numpy as np
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs.config import TABLE
 from sdebnn.training import checkpointing
 from sdebnn.training.calibration import calibrate, check_calibration
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
-from sdebnn.training.committee import Examples, train_committee
+from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted
 from sdebnn.training.members import of_members
 from sdebnn.training.predictions import class_weights, likelihood_of, report
-
-# Gradient steps where the run says no other number.
-MOST_STEPS = 5000
-# Looks at the held-out examples without a better one, after which a training ends.
-PATIENCE = 6
-HELD_OUT = 0.2
 
 
 def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbacks: Sequence[Callback]) -> None:
@@ -78,7 +73,7 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
     examples = Examples(dataset.x_train, dataset.y_train, weights)
-    steps, started = config.max_steps or MOST_STEPS, time.perf_counter()
+    steps, started = config.max_steps or TABLE["max_steps"], time.perf_counter()
     with Progress(steps) as bar:
         trained = train_committee(
             learner.gather,  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.metrics.intervals import CENTRAL_95, bisect
-from sdebnn.metrics.noise_laws import COUNT_LAWS, TARGET_LAWS
+from sdebnn.metrics.noise_laws import COUNT_LAWS, MOST_COUNT, TARGET_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import Predictive
 
@@ -48,7 +48,7 @@ def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
 
 def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:
     for part, y in (("training", dataset.y_train), ("test", dataset.y_test)):
-        strange = np.argwhere((y < 0) | (y != np.rint(y)))
+        strange = np.argwhere((y < 0) | (y != np.rint(y)) | (y > MOST_COUNT))
         if not len(strange):
             continue
         row, target = (int(place) for place in strange[0])
@@ -60,8 +60,9 @@ def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:
                 "standardise the inputs alone, by scale='inputs'."
             )
         raise InputError(
-            f"likelihood={likelihood!r} takes counts, whole numbers from 0, and the target {name} of {dataset.name} is "
-            f"{y[row, target]:g} in row {row} of the {part} examples, counted from 0; choose another likelihood."
+            f"likelihood={likelihood!r} takes counts, whole numbers from 0 to {MOST_COUNT}, and the target {name} of "
+            f"{dataset.name} is {y[row, target]:g} in row {row} of the {part} examples, counted from 0; choose another "
+            "likelihood."
         )
 
 

@@ -3,12 +3,15 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax import JaxLearner, build_learner, devices
+from sdebnn.brax import BayesianLayer, JaxLearner, build_learner, devices
 from sdebnn.brax.learning.committee import JaxCommittee
 from sdebnn.brax.learning.model import build_model
 from sdebnn.data import Dataset
@@ -125,6 +128,21 @@ def test_the_second_gradient_step_compiles_nothing() -> None:
     compiled()
     learner.gradient_step(x, y, 1)
     assert compiled() == 0
+
+
+def test_a_start_that_cannot_be_traced_is_drawn() -> None:
+    """By numpy, of the key's numbers, as a user's own layer may."""
+    model = build_model(CONFIG, TABLE)
+
+    def init(rng: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Any]:
+        shape, params = model.network.init(rng, shape)
+        scale = np.random.default_rng(np.asarray(jax.random.key_data(rng))).uniform(0.5, 1)
+        return shape, jax.tree.map(lambda leaf: leaf * jnp.float32(scale), params)
+
+    own = model._replace(network=BayesianLayer(init, model.network.apply))
+    learner = JaxLearner(CONFIG, own, 40, devices.make_mesh())
+    assert learner.outputs(X).shape == (2, 40, 2)
+    learner.load_average({name: array for name, array in learner.state().items() if name.startswith("average/")})
 
 
 def test_predictions_need_no_start_of_training() -> None:

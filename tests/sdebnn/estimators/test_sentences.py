@@ -145,6 +145,11 @@ def test_classes_are_of_the_type_of_the_labels(labels: np.ndarray) -> None:
     np.testing.assert_array_equal(fitted.classes_, np.unique(labels))
 
 
+def test_answers_without_a_name_are_y() -> None:
+    for answers in (Y, pd.Series(Y), pl.Series(Y)):
+        assert SDEBNNRegressor(**QUICK).fit(X, answers).posterior_.task.encoding.target_names == ("y",)
+
+
 def test_one_quantile_has_no_axis_of_its_own() -> None:
     one = SDEBNNRegressor(**QUICK).fit(X, Y)
     np.testing.assert_array_equal(one.predict_quantiles(X, 0.3), one.predict_quantiles(X, [0.3])[:, 0])

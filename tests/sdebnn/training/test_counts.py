@@ -1,13 +1,16 @@
 """Counts by their own law: whole numbers are neither standardised nor classes, and their intervals hold them."""
 
+import importlib
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy import stats
 
 import sdebnn
@@ -72,10 +75,29 @@ def test_a_table_is_learned_and_read_back(tmp_path: pathlib.Path) -> None:
     assert 0.95 < scores["coverage_95"] <= 1.0
 
 
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize("rate", [0.3, 5.0, 16.0, 700.0, 1100.0, 1e5, 1e7])
+def test_probabilities_of_counts_of_any_size_are_those_of_scipy(framework: str, rate: float) -> None:
+    deviations = np.linspace(-4, 4, 9)
+    counts = np.unique(np.maximum(np.rint(rate + deviations * np.sqrt(rate)), 0))[:, None]
+    # The network's number, of which the logarithm of the rate is a bounded one.
+    output = 20 * np.arctanh(np.log(rate) / 20)
+    module = importlib.import_module(f"sdebnn.{'brax' if framework == 'jax' else 'torchbnn'}.learning.likelihoods")
+    of = jnp.asarray if framework == "jax" else torch.tensor
+    given = {}, of(np.full(counts.shape, output, np.float32)), of(counts.astype(np.float32))
+    law = stats.poisson(rate)
+    # A rate in single precision is known to a few parts in a million.
+    doubt = 1e-5 + 4e-6 * np.sqrt(rate)
+    found = np.asarray(module.Poisson(1).log_prob(*given))
+    np.testing.assert_allclose(found, law.logpmf(counts[:, 0]), rtol=1e-5, atol=4 * doubt)
+    np.testing.assert_allclose(np.asarray(module.Poisson(1).cdf(*given)), law.cdf(counts), atol=doubt)
+
+
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
         (COUNTS - 1.0, "'y' of SDEBNNRegressor is -1 in row"),
+        (COUNTS + 2.0**25, r"whole numbers from 0 to 16777216, and the target 'y' .* is 3.355\d+e\+07 in row 0"),
         (COUNTS + 0.5, r"'y' of SDEBNNRegressor is \d.5 in row 0 of the training examples"),
     ],
 )

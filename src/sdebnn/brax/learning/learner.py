@@ -111,10 +111,12 @@ class JaxLearner:
         self._step = make_step(_of_the_step(config), model, train_size, mesh, class_weights)
         self._train_size = train_size
         self._loaded: Params | None = None
-        self._shapes = _shared_shapes(model) if by_choices else shapes_of(model)
         if not (by_choices and jax.default_backend() == "cpu"):
-            _ = self._state
-        elif 4 * _size(self._shapes) > (memory := physical_memory() or math.inf):
+            # What a user's own layers refuse they refuse here; not all that they do can be traced.
+            self._shapes = self._state.average
+            return
+        self._shapes = _shared_shapes(model)
+        if 4 * _size(self._shapes) > (memory := physical_memory() or math.inf):
             raise MemoryError(f"{4 * _size(self._shapes) / 2**30:.0f} GiB of {memory / 2**30:.0f}")
 
     @functools.cached_property

@@ -14,12 +14,22 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sdebnn.brax.layers.precision import strong_types
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import MOST_LOG_RATE, STUDENT_T_DOF, bounded_logarithm, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import (
+    MOST_LOG_RATE,
+    STUDENT_T_DOF,
+    bounded_logarithm,
+    check_dof,
+    poisson_log_prob,
+    student_t_variance,
+)
 
 __all__ = [
     "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
     "Poisson", "StudentT",
 ]  # fmt: skip
+
+# Of the incomplete gamma function: a shape from which its expansion is right to single precision.
+MANY = 1000.0
 
 
 @runtime_checkable
@@ -288,7 +298,7 @@ class Poisson:
     def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
         check_target_shape(outputs.shape, targets.shape)
         log_rate = self._log_rate(outputs)
-        return jnp.sum(targets * log_rate - jnp.exp(log_rate) - special.gammaln(targets + 1), axis=1)
+        return jnp.sum(poisson_log_prob(jnp, special.gammaln, log_rate, targets), axis=1)
 
     def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return jnp.exp(self._log_rate(outputs))
@@ -297,14 +307,30 @@ class Poisson:
         return self.mean(params, outputs)
 
     def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        whole = jnp.floor(jnp.maximum(targets, 0))
-        return jnp.where(targets < 0, 0, special.gammaincc(whole + 1, self.mean(params, outputs)))
+        shape = jnp.floor(jnp.maximum(targets, 0)) + 1
+        log_rate = self._log_rate(outputs)
+        return jnp.where(targets < 0, 0, _upper_gamma(shape, log_rate))
 
     def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
         return jax.random.poisson(rng, self.mean(params, outputs)).astype(outputs.dtype)
 
     def _log_rate(self, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return bounded_logarithm(jnp, outputs, MOST_LOG_RATE)
+
+
+def _upper_gamma(shape: Float[Array, "n d"], log_x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """The regularised upper incomplete gamma function Q(shape, x). That of JAX is wrong for large shapes, where Temme's
+    uniform expansion (The asymptotic expansion of the incomplete gamma functions, 1979), to its first terms, is right
+    to single precision.
+    """
+    large = jnp.maximum(shape, MANY)
+    t = log_x - jnp.log(large)
+    eta = jnp.sign(t) * jnp.sqrt(2 * jnp.maximum(jnp.expm1(t) - t, 0))
+    near = jnp.clip(eta, -1, 1)
+    first = -1 / 3 + near / 12 - 2 / 135 * near**2 + near**3 / 864
+    rest = first * jnp.exp(-0.5 * large * eta**2) / jnp.sqrt(2 * math.pi * large)
+    by_series = 0.5 * special.erfc(eta * jnp.sqrt(large / 2)) + rest
+    return jnp.where(shape < MANY, special.gammaincc(jnp.minimum(shape, MANY), jnp.exp(log_x)), by_series)
 
 
 LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {

@@ -14,7 +14,14 @@ from torch import distributions, nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
-from sdebnn.metrics.noise_laws import MOST_LOG_RATE, STUDENT_T_DOF, bounded_logarithm, check_dof, student_t_variance
+from sdebnn.metrics.noise_laws import (
+    MOST_LOG_RATE,
+    STUDENT_T_DOF,
+    bounded_logarithm,
+    check_dof,
+    poisson_log_prob,
+    student_t_variance,
+)
 
 __all__ = [
     "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
@@ -281,7 +288,7 @@ class Poisson:
     def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         check_target_shape(outputs.shape, targets.shape)
         log_rate = self._log_rate(outputs)
-        return (targets * log_rate - log_rate.exp() - torch.lgamma(targets + 1)).sum(dim=1)
+        return poisson_log_prob(torch, torch.lgamma, log_rate, targets).sum(dim=1)
 
     def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
         return self._log_rate(outputs).exp()

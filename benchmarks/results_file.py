@@ -1,0 +1,35 @@
+"""A file of results, from which a benchmark that was broken off goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class ResultsFile:
+    """Rows of numbers, a line of JSON each; a last line that was cut short is left out.
+
+    **Arguments:**
+
+    - `path`: of the file, which need not be there.
+    - `keys`: the columns that say what a row is of.
+    """
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+        self._path, self._keys = path, keys
+        text = path.read_text() if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        if whole != text:
+            path.write_text(whole)
+
+    def has(self, **of: Any) -> bool:
+        """Whether there is a row of these."""
+        return any(all(row[key] == of[key] for key in self._keys) for row in self.rows)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Keeps a row, in the file too."""
+        self.rows.append(dict(row))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
