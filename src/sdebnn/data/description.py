@@ -7,7 +7,6 @@ import numpy as np
 from sdebnn.data.answers import FEW
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import looks_channels_first
-from sdebnn.metrics.noise_laws import COUNT_LAWS
 
 # Numbers of unit scale have a mean and a standard deviation well below this, and the latter well above its inverse.
 FAR = 10.0
@@ -82,10 +81,17 @@ def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
             "1) does for a table"
         )
         names = dataset.encoding.target_names if dataset.encoding else None
-        if likelihood not in COUNT_LAWS:
+        if likelihood not in _count_laws():
             found.append(_of_scale("targets", dataset.y_train, remedy, names))
         found.append(_of_constants(dataset))
     return [sentence for sentence in found if sentence]
+
+
+def _count_laws() -> dict[str, str]:
+    # With the scores comes scipy, for which data sets do not wait.
+    from sdebnn.metrics.noise_laws import COUNT_LAWS
+
+    return COUNT_LAWS
 
 
 def _of_pixels(x: np.ndarray) -> str | None:
@@ -140,7 +146,7 @@ def hint_of_counts(dataset: Dataset) -> str | None:
         return None
     return (
         f"The targets are whole numbers from 0 to {y.max():.0f}; if they are counts choose "
-        f"{' or '.join(f'likelihood={name!r}' for name in COUNT_LAWS)} (--likelihood), the law of such."
+        f"{' or '.join(f'likelihood={name!r}' for name in _count_laws())} (--likelihood), the law of such."
     )
 
 

@@ -1,6 +1,7 @@
 """How a program ends, whatever has become of the streams that it speaks to."""
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -28,6 +29,8 @@ def shell(redirection: str, act: str, folder: Path, **environment: str) -> tuple
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} program.py {redirection}; exit ${{PIPESTATUS[0]}}"],
         cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False,
+        # Whoever runs the tests in the background may have them not hear it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

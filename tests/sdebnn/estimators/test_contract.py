@@ -62,10 +62,11 @@ def test_contract(estimator: Any, check: Any, monkeypatch: pytest.MonkeyPatch) -
     set_params = type(estimator).set_params
 
     def with_few_steps(self: Any, **params: Any) -> Any:
-        return set_params(self, **params | ({"max_iter": min(params["max_iter"], 100)} if "max_iter" in params else {}))
+        return set_params(self, **params | ({"max_iter": 100} if "max_iter" in params else {}))
 
-    # The check of class weights asks for a thousand steps, of which a hundred learn what it looks at.
-    monkeypatch.setattr(type(estimator), "set_params", with_few_steps)
+    # That of class weights asks for a thousand steps, of which a hundred learn what it looks at.
+    if getattr(check, "func", check).__name__.startswith("check_class_weight"):
+        monkeypatch.setattr(type(estimator), "set_params", with_few_steps)
     check(estimator)
 
 
