@@ -59,6 +59,7 @@ def draw_weight_paths(
                 panel.set_ylabel("Weight (no unit)")
             if k + columns >= weights:
                 panel.tick_params(labelbottom=True)
-        axes[0].figure.supxlabel("Depth t (0 input, 1 output)", fontsize=11)
+                # One for the figure would lie beneath the legend.
+                panel.set_xlabel("Depth t (0 input, 1 output)")
         legend_below(2, axes[0])
     return ax
