@@ -95,7 +95,9 @@ def poisson_log_prob(of: Any, log_gamma: Callable[[Any], Any], log_rate: Any, co
     small, large = of.clip(counts, max=LARGE_COUNT), of.clip(counts, min=LARGE_COUNT)
     directly = small * log_rate - of.exp(log_rate) - log_gamma(small + 1)
     x = log_rate - of.log(large)
-    by_series = large * (x - of.expm1(x)) - 0.5 * of.log(2 * math.pi * large) - 1 / (12 * large)
+    inverse = 1 / large
+    remainder = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 / 1260))
+    by_series = large * (x - of.expm1(x)) - 0.5 * of.log(2 * math.pi * large) - remainder
     return of.where(counts < LARGE_COUNT, directly, by_series)
 
 

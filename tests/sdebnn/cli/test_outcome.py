@@ -12,8 +12,10 @@ import pytest
 from sdebnn.cli.outcome import outcome
 from sdebnn.errors import InputError
 
+# Whoever runs the tests in the background may have what they start not hear an interrupt.
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from sdebnn.cli.outcome import outcome
 
 def act():
@@ -29,8 +31,6 @@ def shell(redirection: str, act: str, folder: Path, **environment: str) -> tuple
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} program.py {redirection}; exit ${{PIPESTATUS[0]}}"],
         cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False,
-        # Whoever runs the tests in the background may have them not hear it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
