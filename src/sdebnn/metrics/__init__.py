@@ -1,7 +1,9 @@
 """Scores of predictions: accuracy, proper scores, calibration, uncertainty and regression. Numpy in, numbers out."""
 
+from sdebnn.metrics.agreement import agreement, total_variation
 from sdebnn.metrics.calibration import (
     ReliabilityBins,
+    classwise_calibration_error,
     expected_calibration_error,
     maximum_calibration_error,
     reliability_bins,
@@ -28,17 +30,20 @@ from sdebnn.metrics.regression import (
 )
 from sdebnn.metrics.report import classification_report, interval_report, predictive_report, regression_report
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
-from sdebnn.metrics.uncertainty import entropy, mutual_information, risk_coverage_area
+from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_at_coverage, risk_coverage_area
+from sdebnn.metrics.uncertainty import entropy, mutual_information
 
 __all__ = [
     "NOISE_LAWS",
     "CoverageCurve",
     "ReliabilityBins",
     "accuracy",
+    "agreement",
     "auroc",
     "average_precision",
     "brier",
     "classification_report",
+    "classwise_calibration_error",
     "coverage_curve",
     "crps_gaussian",
     "crps_samples",
@@ -46,6 +51,7 @@ __all__ = [
     "expected_calibration_error",
     "fpr95",
     "gaussian_log_likelihood",
+    "generalized_risk_coverage_area",
     "in_central_interval",
     "interval_coverage",
     "interval_report",
@@ -65,6 +71,8 @@ __all__ = [
     "recall",
     "regression_report",
     "reliability_bins",
+    "risk_at_coverage",
     "risk_coverage_area",
     "rmse",
+    "total_variation",
 ]

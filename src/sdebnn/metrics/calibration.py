@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Labels, Probabilities, check_predictions
@@ -32,14 +32,54 @@ def reliability_bins(labels: Labels, probs: Probabilities, *, bins: int = 15, sc
     Guo et al., On calibration of modern neural networks, 2017; Nguyen and O'Connor, Posterior calibration and
     exploratory analysis for natural language processing models, 2015 (equal mass).
     """
+    y, p = check_predictions(labels, probs)
+    return _groups(p.max(axis=1), p.argmax(axis=1) == y, bins, scheme)
+
+
+def expected_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
+    """Mean distance between confidence and accuracy over the groups, weighted by their size, as a fraction.
+
+    Arguments as for `reliability_bins`.
+    """
+    return _mean_gap(reliability_bins(labels, probs, bins=bins, scheme=scheme))
+
+
+def maximum_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
+    """The largest distance between confidence and accuracy among the groups that have examples, as a fraction.
+
+    Arguments as for `reliability_bins`. A group of one example counts as much as a group of thousands.
+    """
+    groups = reliability_bins(labels, probs, bins=bins, scheme=scheme)
+    return float(np.nanmax(np.abs(groups.accuracy - groups.confidence)))
+
+
+def classwise_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15) -> float:
+    """The expected calibration error of the probability of each class, mean over classes: unlike that of the predicted
+    class it sees a class whose probability is always too low.
+
+    **Arguments:**
+
+    - `labels`, `probs`: as for `reliability_bins`.
+    - `bins`: how many groups of equal width the probabilities of each class are put in.
+
+    **Returns:** a fraction; of many classes it is small, as most probabilities are.
+
+    Kull et al., Beyond temperature scaling: obtaining well-calibrated multi-class probabilities with Dirichlet
+    calibration, 2019.
+    """
+    y, p = check_predictions(labels, probs)
+    return float(np.mean([_mean_gap(_groups(p[:, k], y == k, bins, "width")) for k in range(p.shape[1])]))
+
+
+def _groups(
+    confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], bins: int, scheme: str
+) -> ReliabilityBins:
     if bins < 1:
         raise InputError(f"bins={bins} is not allowed: it takes 1 or more.")
-    y, p = check_predictions(labels, probs)
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
     if scheme == "width":
         upper = np.arange(1, bins) / bins
     elif scheme == "mass":
-        last = -(-np.arange(1, bins) * len(y) // bins) - 1
+        last = -(-np.arange(1, bins) * len(right) // bins) - 1
         upper = np.sort(confidence)[np.maximum(last, 0)]
     else:
         raise InputError(f"scheme={scheme!r} is not allowed: it takes width or mass.")
@@ -53,20 +93,5 @@ def reliability_bins(labels: Labels, probs: Probabilities, *, bins: int = 15, sc
     )
 
 
-def expected_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
-    """Mean distance between confidence and accuracy over the groups, weighted by their size, as a fraction.
-
-    Arguments as for `reliability_bins`.
-    """
-    groups = reliability_bins(labels, probs, bins=bins, scheme=scheme)
-    gaps = np.abs(groups.accuracy - groups.confidence)
-    return float(np.nansum(gaps * groups.counts) / groups.counts.sum())
-
-
-def maximum_calibration_error(labels: Labels, probs: Probabilities, *, bins: int = 15, scheme: str = "width") -> float:
-    """The largest distance between confidence and accuracy among the groups that have examples, as a fraction.
-
-    Arguments as for `reliability_bins`. A group of one example counts as much as a group of thousands.
-    """
-    groups = reliability_bins(labels, probs, bins=bins, scheme=scheme)
-    return float(np.nanmax(np.abs(groups.accuracy - groups.confidence)))
+def _mean_gap(groups: ReliabilityBins) -> float:
+    return float(np.nansum(np.abs(groups.accuracy - groups.confidence) * groups.counts) / groups.counts.sum())

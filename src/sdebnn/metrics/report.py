@@ -5,7 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from sdebnn.metrics.calibration import expected_calibration_error, maximum_calibration_error
+from sdebnn.metrics.calibration import (
+    classwise_calibration_error,
+    expected_calibration_error,
+    maximum_calibration_error,
+)
 from sdebnn.metrics.contract import Labels, Probabilities, Values, as_array, check_predictions
 from sdebnn.metrics.intervals import (
     CENTRAL_95,
@@ -16,7 +20,7 @@ from sdebnn.metrics.intervals import (
 )
 from sdebnn.metrics.regression import mixture_cdf, mixture_log_probs, noise_log_probs, rmse
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
-from sdebnn.metrics.uncertainty import risk_coverage_area
+from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_coverage_area
 
 # Of more classes the recalls are not listed one by one.
 MOST_SHOWN = 10
@@ -31,9 +35,9 @@ def classification_report(labels: Labels, probs: Probabilities) -> dict[str, flo
     - `probs`: probabilities (n, classes), averaged over posterior samples; where there are two classes also (n,), those
       of class 1.
 
-    **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce`, `aurc`,
-    `balanced_accuracy`, `macro_f1`, and for at most ten classes `recall_0`, ... of those that have labels; none in per
-    cent.
+    **Returns:** `accuracy`, `nll` (nats), `ece` (15 groups of equal width), `brier`, `mce`,
+    `classwise_ece`, `aurc`, `augrc`, `balanced_accuracy`, `macro_f1`, and for at most ten classes `recall_0`, ... of
+    those that have labels; none in per cent.
     """
     labels, probs = check_predictions(labels, probs)
     recalls = recall(labels, probs)
@@ -44,7 +48,9 @@ def classification_report(labels: Labels, probs: Probabilities) -> dict[str, flo
         "ece": expected_calibration_error(labels, probs),
         "brier": brier(labels, probs),
         "mce": maximum_calibration_error(labels, probs),
+        "classwise_ece": classwise_calibration_error(labels, probs),
         "aurc": risk_coverage_area(labels, probs),
+        "augrc": generalized_risk_coverage_area(labels, probs),
         "balanced_accuracy": float(np.mean(list(recalls.values()))),
         "macro_f1": macro_f1(labels, probs),
         **{f"recall_{label}": value for label, value in shown.items()},

@@ -1,7 +1,6 @@
 """How a program ends, whatever has become of the streams that it speaks to."""
 
 import os
-import signal
 import subprocess
 import sys
 import warnings

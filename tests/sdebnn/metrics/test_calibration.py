@@ -100,3 +100,22 @@ def test_refuses_no_groups_and_an_unknown_scheme() -> None:
         metrics.reliability_bins(*EXAMPLE, bins=0)
     with pytest.raises(InputError, match="scheme='depth' is not allowed: it takes width or mass"):
         metrics.reliability_bins(*EXAMPLE, scheme="depth")
+
+
+def test_classwise_calibration_of_a_worked_example() -> None:
+    """Of three classes the first is always said with 0.5 and never there; the other two share the rest evenly."""
+    probs = np.tile([0.5, 0.25, 0.25], (4, 1))
+    labels = np.array([1, 2, 1, 2])
+    assert metrics.classwise_calibration_error(labels, probs) == pytest.approx((0.5 + 0.25 + 0.25) / 3)
+    assert metrics.classwise_calibration_error(np.array([0, 0, 1, 2]), probs) == 0
+
+
+def test_the_classes_of_two_have_one_calibration_error() -> None:
+    """The groups of the second class are those of the first, mirrored, where no probability is on their edges."""
+    rng = np.random.default_rng(0)
+    p = rng.random(200)
+    labels = rng.integers(2, size=200)
+    of_one = metrics.classwise_calibration_error(labels, np.stack([1 - p, p], axis=1), bins=10)
+    group = (10 * p).astype(int)
+    gaps = [abs(labels[group == k].sum() - p[group == k].sum()) for k in range(10)]
+    assert of_one == pytest.approx(sum(gaps) / 200)

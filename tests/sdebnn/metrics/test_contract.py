@@ -19,7 +19,10 @@ SCORES: list[Callable[..., object]] = [
     metrics.reliability_bins,
     metrics.expected_calibration_error,
     metrics.maximum_calibration_error,
+    metrics.classwise_calibration_error,
     metrics.risk_coverage_area,
+    metrics.generalized_risk_coverage_area,
+    metrics.risk_at_coverage,
     metrics.classification_report,
 ]
 BAD: list[tuple[Any, Any, str]] = [

@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import numpy as np
@@ -31,32 +30,6 @@ def test_mutual_information_is_the_mean_divergence_from_the_mean_prediction() ->
 def test_mutual_information_refuses_a_single_prediction() -> None:
     with pytest.raises(InputError, match=r"\(samples, examples, classes\)"):
         metrics.mutual_information(np.full((2, 2), 0.5))
-
-
-def binary(confidence: list[float], right: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    c = np.array(confidence)
-    return np.array(right), np.stack([1 - c, c], axis=1)
-
-
-def test_risk_coverage_area_of_a_worked_example() -> None:
-    # By confidence: right, wrong, right, wrong; risks 0, 1/2, 1/3, 1/2.
-    area = metrics.risk_coverage_area(*binary([0.6, 0.9, 0.7, 0.8], [0, 1, 1, 0]))
-    assert area == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
-
-
-def test_risk_coverage_area_with_ties_is_the_mean_over_their_orders() -> None:
-    labels, probs = binary([0.9, 0.7, 0.7, 0.7, 0.6], [0, 1, 0, 1, 0])
-    wrong = 1 - labels
-    risks = []
-    for order in itertools.permutations([1, 2, 3]):
-        ranked = wrong[[0, *order, 4]]
-        risks.append(np.mean(np.cumsum(ranked) / np.arange(1, 6)))
-    assert metrics.risk_coverage_area(labels, probs) == pytest.approx(np.mean(risks))
-
-
-def test_risk_coverage_area_of_one_example() -> None:
-    assert metrics.risk_coverage_area(*binary([0.9], [1])) == 0.0
-    assert metrics.risk_coverage_area(*binary([0.9], [0])) == 1.0
 
 
 def test_one_sample_cannot_disagree() -> None:
