@@ -67,7 +67,7 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
 
 
 def _start(options: argparse.Namespace) -> Run:
-    from sdebnn.data import is_own_table
+    from sdebnn.data import is_table
     from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
@@ -77,8 +77,8 @@ def _start(options: argparse.Namespace) -> Run:
     if "coordinator" in devices or os.environ.get("WORLD_SIZE", "1") != "1":
         # Folds are for one process.
         choices = {"tuning": "none", **choices}
-    own = is_own_table(choices["data"], choices.get("layout", "auto"))
-    config = TrainConfig.for_table(**choices) if own else TrainConfig.for_data(**choices)
+    table = is_table(choices["data"], choices.get("layout", "auto"))
+    config = TrainConfig.for_table(**choices) if table else TrainConfig.for_data(**choices)
     return start_run(partial(build_learner, **devices), config, options.output, data_dir=options.data_dir)
 
 

@@ -13,7 +13,7 @@ from sdebnn.data.images import IMAGE_SETS, load_images
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.npz import load_inputs, load_npz
 from sdebnn.data.ood import ood_images
-from sdebnn.data.registry import FILES, NAMES, is_own_table, load, read_inputs
+from sdebnn.data.registry import FILES, NAMES, is_published, is_table, load, read_inputs
 from sdebnn.data.split import hold_out, train_validation_split
 from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
@@ -36,7 +36,8 @@ __all__ = [
     "describe",
     "doubts",
     "hold_out",
-    "is_own_table",
+    "is_published",
+    "is_table",
     "load",
     "load_images",
     "load_inputs",

@@ -15,7 +15,7 @@ from sdebnn.data.answers import TASKS
 from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
-from sdebnn.data.own import is_table, unencoded
+from sdebnn.data.own import are_rows, unencoded
 from sdebnn.errors import InputError, naming_file
 from sdebnn.machine import refuse_too_large
 from sdebnn.spelling import refuse_unknown
@@ -70,7 +70,7 @@ def load_npz(
         )
     x, y = arrays["x"], arrays["y"]
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
-    if scale and is_table(x, layout):
+    if scale and are_rows(x, layout):
         with naming_file(path):
             return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem, scale=scale)
     return unencoded(

@@ -38,7 +38,7 @@ def dataset_from_arrays(
     refuse_unknown(layout, LAYOUTS, "a layout")
     if (x_test is None) != (y_test is None):
         raise InputError("There is one of x_test and y_test; give both or none.")
-    if not is_table(x, layout):
+    if not are_rows(x, layout):
         test = None if x_test is None else (np.asarray(x_test), np.asarray(y_test))
         of = "{} of " + name
         return unencoded(name, np.asarray(x), np.asarray(y), test, of=of, task=task, layout=layout, seed=seed)
@@ -47,7 +47,7 @@ def dataset_from_arrays(
     return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
 
 
-def is_table(x: Any, layout: str) -> bool:
+def are_rows(x: Any, layout: str) -> bool:
     """Whether inputs are rows of a table, and no images."""
     return layout == "table" or (layout == "auto" and np.ndim(x) == 2)
 

@@ -14,6 +14,7 @@ from sdebnn.data.mnist import load_mnist
 from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.tables import SUFFIXES, read_table
 from sdebnn.data.toy import TOYS, load_toy
+from sdebnn.data.uci import load_by_name
 from sdebnn.errors import InputError, naming_file
 from sdebnn.spelling import refuse_unknown
 
@@ -30,6 +31,9 @@ LOADERS: dict[str, Callable[[str | Path | None], Dataset]] = {
     **{name: partial(_load_toy, name) for name in TOYS},
 }
 """What loads a data set, by its name, from the folder of data sets that `load` was given."""
+
+TABLES: dict[str, Callable[[str, str | Path | None, Scaling], Dataset]] = {"uci": load_by_name}
+"""What loads a published table, by what is before the first slash of its name: `uci/yacht:3`."""
 
 FILES = (".npz", *SUFFIXES)
 """How the names of files end that `load` reads."""
@@ -52,7 +56,8 @@ def load(
 
     **Arguments:**
 
-    - `name`: one of `NAMES`, or the path of a .npz file (see `load_npz`), or of a table, .csv, .tsv or .parquet.
+    - `name`: one of `NAMES`; or `uci/yacht:3`, a published table and its split, `uci/yacht:gap2` or `uci/yacht:tail2`
+      (see `load_uci`); or the path of a .npz file (see `load_npz`), or of a table, .csv, .tsv or .parquet.
     - `data_dir`: the folder of data sets (see `data_home`) for those that are published files.
     - `task`: what a file's answers are, where that is open (see `load_npz`).
     - `layout`, `like`: what a .npz file's inputs are, where that is open (see `load_npz`).
@@ -72,6 +77,8 @@ def load(
             f"target={target!r} does not fit {name}: it names a column of a table, {', '.join(SUFFIXES)}; choose "
             "target=''."
         )
+    if (table := _published_table(name)) is not None:
+        return table[0](table[1], data_dir, scale)
     if path.suffix == ".npz":
         return load_npz(expand_user(path), task=task, layout=layout, scale=scale, like=like, in_order=in_order)
     if path.suffix:
@@ -79,7 +86,7 @@ def load(
             f"{name} is not a file of data: give a path that ends in {', '.join(FILES)}, such as arrays x and y that "
             f"numpy.savez saved, or take one of {', '.join(LOADERS)}."
         )
-    refuse_unknown(name, (*LOADERS, "a path that ends in .npz or .csv"), "a data set")
+    refuse_unknown(name, (*LOADERS, "uci/NAME:SPLIT", "a path that ends in .npz or .csv"), "a data set")
     return LOADERS[name](data_dir)
 
 
@@ -106,9 +113,22 @@ def _load_table(path: Path, target: str, *, task: str, layout: str, scale: Scali
         return Dataset.from_frame(table, targets, task=task, name=path.stem, scale=scale)
 
 
-def is_own_table(name: str, layout: str = "auto") -> bool:
-    """Whether data of this name are a table of one's own: a file of columns, or arrays whose x has two axes."""
+def is_published(name: str) -> bool:
+    """Whether it is the name of a data set, which is read again by that alone, and not of a file of one's own."""
+    return name in LOADERS or _published_table(name) is not None
+
+
+def is_table(name: str, layout: str = "auto") -> bool:
+    """Whether data of this name are a table to be standardised: a published one, or one's own, a file of columns, or
+    arrays whose x has two axes.
+    """
     path = expand_user(Path(name))
-    if path.suffix in SUFFIXES:
+    if _published_table(name) is not None or path.suffix in SUFFIXES:
         return True
     return path.suffix == ".npz" and (layout == "table" or (layout == "auto" and input_axes(path) == 2))
+
+
+def _published_table(name: str) -> tuple[Callable[..., Dataset], str] | None:
+    """What loads it, and what it is called there."""
+    family, slash, rest = name.partition("/")
+    return (TABLES[family], rest) if slash and family in TABLES and Path(rest).suffix not in FILES else None

@@ -1,16 +1,22 @@
-"""UCI regression tables with the standard splits of the Bayesian deep learning literature.
+"""UCI regression tables with the splits of the Bayesian deep learning literature.
 
-Hernández-Lobato and Adams, "Probabilistic backpropagation", 2015; the files are those of Gal and Ghahramani, "Dropout
-as a Bayesian approximation", 2016.
+The standard splits hold a tenth of the rows out at random (Hernández-Lobato and Adams, "Probabilistic
+backpropagation", 2015; the files are those of Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016). What a
+model says where it has seen nothing is asked by the others, of which there is one for each column of the inputs: the
+rows are sorted by that column, and a third of them is the test set. In a gap split it is the middle third (Foong et
+al., "'In-between' uncertainty in Bayesian neural networks", 2019), in a tail split the sixth at either end.
 """
 
 import io
 import os
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
+from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.files import data_home
 from sdebnn.errors import InputError
@@ -32,31 +38,73 @@ FOLDERS = {
 SPLITS = {name: 5 if name == "protein" else 20 for name in FOLDERS}
 TRAIN_FRACTION = 0.9
 LONGEST = 2**24  # bytes; the longest of these tables has 4 million
+KINDS = ("gap", "tail")
 
 
-def load_uci(name: str, split: int, data_dir: str | Path | None = None) -> Dataset:
-    """One standard split of a UCI table, in the units of the file: standardise with the training examples alone.
+class Named(NamedTuple):
+    """A table and a split of it: `kind` is `""` for a standard one."""
+
+    table: str
+    kind: str
+    number: int
+
+
+def parse(name: str) -> Named:
+    """What `yacht:3`, `yacht:gap2` or `yacht:tail2` name; without a number, the split 0.
+
+    **Raises:** `InputError` for an unknown table and what is no name of a split.
+    """
+    table, _, split = name.partition(":")
+    refuse_unknown(table, FOLDERS, "a UCI table")
+    found = re.fullmatch(rf"({'|'.join(KINDS)})?(\d+)", split or "0")
+    if found is None:
+        raise InputError(
+            f"uci/{name} names no split: write a number for a standard one, uci/{table}:3, or the number of a column "
+            f"of the inputs after gap or tail, uci/{table}:gap0."
+        )
+    return Named(table, found[1] or "", int(found[2]))
+
+
+def load_uci(name: str, split: int | str, data_dir: str | Path | None = None) -> Dataset:
+    """One split of a UCI table, in the units of the file: standardise with the training examples alone.
 
     Two features of `naval` are constant, so mind the division.
 
     **Arguments:**
 
     - `name`: one of boston, concrete, energy, kin8nm, naval, power, protein, wine, yacht.
-    - `split`: 0 to 19, for protein 0 to 4.
+    - `split`: a standard one, 0 to 19, for protein 0 to 4; or `"gap2"` or `"tail2"`, by column 2 of the inputs.
     - `data_dir`: the folder of data sets (see `data_home`), with `uci/<folder>/data/data.txt` and beside it
       `index_features.txt` and `index_target.txt`.
 
     **Raises:** `InputError` for an unknown name or split, and for files that are missing or are not such tables.
     """
     refuse_unknown(name, FOLDERS, "a UCI table")
-    if not 0 <= split < SPLITS[name]:
-        raise InputError(f"{name} has the splits 0 to {SPLITS[name] - 1}, but split {split} was asked for.")
+    kind, number = ("", split) if isinstance(split, int) else parse(f"{name}:{split}")[1:]
+    if not kind and not 0 <= number < SPLITS[name]:
+        raise InputError(f"{name} has the splits 0 to {SPLITS[name] - 1}, but split {number} was asked for.")
     folder = data_home(data_dir) / "uci" / FOLDERS[name] / "data"
     table = _table(folder / "data.txt")
     x = table[:, _columns(folder / "index_features.txt", table.shape[1])]
     y = table[:, _columns(folder / "index_target.txt", table.shape[1])]
-    train, test = _split(len(table), split)
+    if kind and number >= x.shape[1]:
+        raise InputError(
+            f"The inputs of {name} have the columns 0 to {x.shape[1] - 1}, but a {kind} split by column {number} was "
+            "asked for."
+        )
+    train, test = _thirds(x[:, number], kind) if kind else _split(len(table), number)
     return Dataset(name, "regression", x[train], y[train], x[test], y[test], None)
+
+
+def load_by_name(name: str, data_dir: str | Path | None, scale: Scaling) -> Dataset:
+    """The split that `parse` reads off a name, as a table to train on.
+
+    **Arguments:** `scale`: what of it is standardised; see `TableEncoding`.
+    """
+    table, kind, number = parse(name)
+    split = load_uci(table, f"{kind}{number}", data_dir)
+    parts = (split.x_train, split.y_train, split.x_test, split.y_test)
+    return Dataset.from_arrays(*parts, task="regression", name=f"uci/{name}", scale=scale)
 
 
 def _split(n: int, split: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +114,14 @@ def _split(n: int, split: int) -> tuple[np.ndarray, np.ndarray]:
         random.permutation(n)
     order, count = random.permutation(n), round(TRAIN_FRACTION * n)
     return order[:count], order[count:]
+
+
+def _thirds(column: Float32[np.ndarray, " n"], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from and, a third, to be judged by: in the middle of the column, or at its ends."""
+    order, n = np.argsort(column, kind="stable"), len(column)
+    low, high = (n // 3, n - n // 3) if kind == "gap" else (n // 6, n - n // 6)
+    inside, outside = order[low:high], np.concatenate([order[:low], order[high:]])
+    return (outside, inside) if kind == "gap" else (inside, outside)
 
 
 def _columns(path: Path, count: int) -> np.ndarray:

@@ -235,7 +235,7 @@ def load_again(
 ) -> Examples:
     """The examples of a run that was started before. **Raises:** `InputError` saying how they are given."""
     file = _is_file(config.data)
-    if dataset is None and not file and config.data not in data.NAMES:
+    if dataset is None and not file and not data.is_published(config.data):
         arrays, path = started._replace(in_memory=True), repr(str(run.path))
         raise InputError(
             f"The data of the run {run.path} were in memory, and its folder does not hold them: {config.data!r} is not "
@@ -259,7 +259,7 @@ def _load(
     *,
     in_order: bool = False,
 ) -> Examples:
-    own = dataset is not None or config.data not in data.NAMES
+    own = dataset is not None or not data.is_published(config.data)
     dataset = dataset or data.load(
         config.data,
         data_dir,
@@ -327,7 +327,7 @@ def _train(
         if config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
         by_auto = config.likelihood == "auto" and getattr(learner, "by_choices", False)
-        hints = [hint_of_counts(dataset)] if by_auto and config.data not in data.NAMES else []
+        hints = [hint_of_counts(dataset)] if by_auto and not data.is_published(config.data) else []
         for doubt in filter(None, (*doubts, *hints)):
             warnings.warn(doubt, stacklevel=3)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.data import load_uci
+from sdebnn.data import is_published, is_table, load, load_uci
 from sdebnn.data.uci import FOLDERS, SPLITS
 from sdebnn.errors import InputError
 
@@ -28,6 +28,28 @@ def test_columns_go_where_the_index_files_say(home: Path) -> None:
     assert not np.array_equal(load_uci("yacht", 4, home).y_test, dataset.y_test)
 
 
+def test_a_gap_is_the_middle_third_of_a_column_and_tails_are_the_sixths_at_its_ends(home: Path) -> None:
+    """Of 20 rows in the order of both columns: 6 to 13, and 0 to 2 with 17 to 19."""
+    for split, held in (("gap1", range(6, 14)), ("tail0", (0, 1, 2, 17, 18, 19))):
+        dataset = load_uci("yacht", split, home)
+        assert sorted(dataset.y_test[:, 0] / 2) == list(held)
+        assert sorted(dataset.y_train[:, 0] / 2) == sorted(set(range(20)) - set(held))
+        assert (dataset.x_test[:, 0] == dataset.y_test[:, 0] / 2 + 0.5).all()
+
+
+def test_a_split_is_a_data_set_by_name_and_standardised_by_what_is_learned_from(home: Path) -> None:
+    dataset = load("uci/yacht:gap1", home, scale=True)
+    assert dataset.encoding is not None
+    np.testing.assert_allclose(dataset.x_train.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(dataset.encoding.in_user_units(dataset.y_test), load_uci("yacht", "gap1", home).y_test)
+    plain, first = load("uci/yacht:3", home), load("uci/yacht", home)
+    np.testing.assert_array_equal(plain.x_test, load_uci("yacht", 3, home).x_test)
+    np.testing.assert_array_equal(first.y_test, load_uci("yacht", 0, home).y_test)
+    assert is_table("uci/yacht:3")
+    assert is_published("uci/yacht:3")
+    assert not is_published("uci/sales.csv")
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_splits_are_the_published_ones(data_dir: Path, name: str) -> None:
     folder = data_dir / "uci" / FOLDERS[name] / "data"
@@ -47,6 +69,13 @@ def test_unknown_names_and_splits_are_refused(home: Path) -> None:
         load_uci("protein", 5, home)
     with pytest.raises(InputError, match="yacht has the splits 0 to 19, but split -1"):
         load_uci("yacht", -1, home)
+    with pytest.raises(InputError, match="yacht have the columns 0 to 1, but a gap split by column 2"):
+        load_uci("yacht", "gap2", home)
+    for split in ("gap", "gap-1", "middle1", "1.5"):
+        with pytest.raises(InputError, match=f"uci/yacht:{split} names no split: write a number"):
+            load_uci("yacht", split, home)
+    with pytest.raises(InputError, match="did you mean 'yacht'"):
+        load("uci/yachts:3", home)
 
 
 def test_missing_files_are_one_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sdebnn
-from sdebnn.data import Dataset, is_own_table
+from sdebnn.data import Dataset, is_table
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
@@ -74,10 +74,10 @@ def test_files_of_columns_and_arrays_of_two_axes_are_tables(tmp_path: pathlib.Pa
     np.savez(tmp_path / "rows.npz", x=np.zeros((4, 3)), y=np.zeros(4))
     np.savez(tmp_path / "images.npz", x=np.zeros((4, 3, 3)), y=np.zeros(4))
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04")
-    found = {name: is_own_table(str(tmp_path / name)) for name in ("rows.npz", "images.npz", "a.csv", "broken.npz")}
+    found = {name: is_table(str(tmp_path / name)) for name in ("rows.npz", "images.npz", "a.csv", "broken.npz")}
     assert found == {"rows.npz": True, "images.npz": False, "a.csv": True, "broken.npz": False}
-    assert is_own_table(str(tmp_path / "images.npz"), layout="table")
-    assert not is_own_table("digits")
+    assert is_table(str(tmp_path / "images.npz"), layout="table")
+    assert not is_table("digits")
 
 
 @pytest.mark.parametrize(
