@@ -6,6 +6,7 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
+from sdebnn.data import OOD_SETS
 
 CHANGEABLE = (
     "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol", "data"
@@ -19,15 +20,31 @@ def add_to(subcommands: Any) -> None:
         help="score a finished run on its test data; without further flags, the numbers that training printed",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
+    parser.add_argument(
+        "--ood",
+        default="",
+        metavar="NAME,NAME",
+        help=f"sets of images that the run has not learned: does it know them for strange? [{', '.join(OOD_SETS)}]",
+    )
+    parser.add_argument(
+        "--resize",
+        choices=("0", "1"),
+        default="0",
+        help="whether those of another shape are brought to that of the run's images (default 0)",
+    )
     add_data_dir(parser)
     add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints the scores of the run's checkpoint."""
+    """Prints the scores of the run's checkpoint, and of telling strange images from those of its test set."""
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
+    names = [name for name in options.ood.split(",") if name]
+    strange = restored.score_ood(names, options.data_dir, resize=options.resize == "1") if names else {}
     print_scores({restored.config.model: restored.score()})
+    if strange:
+        print_scores(strange)

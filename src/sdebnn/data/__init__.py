@@ -12,7 +12,7 @@ from sdebnn.data.files import data_home
 from sdebnn.data.images import IMAGE_SETS, load_images
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.npz import load_inputs, load_npz
-from sdebnn.data.ood import ood_images
+from sdebnn.data.ood import OOD_SETS, load_ood, ood_images
 from sdebnn.data.registry import FILES, NAMES, is_published, is_table, load, read_inputs
 from sdebnn.data.split import hold_out, train_validation_split
 from sdebnn.data.streamed import StreamedDataset
@@ -24,6 +24,7 @@ __all__ = [
     "FILES",
     "IMAGE_SETS",
     "NAMES",
+    "OOD_SETS",
     "Dataset",
     "StreamedDataset",
     "TableEncoding",
@@ -42,6 +43,7 @@ __all__ = [
     "load_images",
     "load_inputs",
     "load_npz",
+    "load_ood",
     "load_uci",
     "ood_images",
     "read_inputs",

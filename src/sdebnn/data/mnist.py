@@ -33,12 +33,12 @@ SETS = {
             "t10k": ("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
         },
     ),
-    "kmnist_test": (
+    "kmnist": (
         "kmnist-test",
         "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         {"t10k": ("5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134")},
     ),
-    "notmnist_test": (
+    "notmnist": (
         "notmnist-test",
         "https://raw.githubusercontent.com/davidflanagan/notMNIST-to-MNIST/master/",
         {"t10k": ("2c87c839a4ef9b238846600eec8c35b7", "7ea9118cbafd0f6e3ee2ad771d782a01")},

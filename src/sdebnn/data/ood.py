@@ -1,10 +1,57 @@
-"""Images of no class, to see whether a network knows that it does not know them. Nothing is downloaded."""
+"""Images of no class, to see whether a network knows that it does not know them: made here, or of another set."""
+
+from pathlib import Path
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float32, Shaped
 
-from sdebnn.data.dataset import Dataset
+from sdebnn.data.dataset import Dataset, to_float
+from sdebnn.data.images import IMAGE_SETS, load_images
 from sdebnn.errors import InputError
+from sdebnn.spelling import refuse_unknown
+
+MADE = ("shuffled_pixels", "smooth_textures")
+OOD_SETS = (*IMAGE_SETS, *MADE)
+"""Names of sets of images that `load_ood` gives."""
+
+
+def load_ood(
+    name: str, dataset: Dataset, data_dir: str | Path | None = None, *, resize: bool = False
+) -> Shaped[np.ndarray, "n h w c"]:
+    """Out-of-distribution images for a network that was trained on a data set: as many as it has test images, at most,
+    of their shape and dtype.
+
+    **Arguments:**
+
+    - `name`: one of `OOD_SETS`: the test images of another published set, or made of those of `dataset`.
+    - `dataset`: of images.
+    - `data_dir`: the folder of data sets; see `data_home`.
+    - `resize`: whether images of another shape are brought to that of `dataset`: sides by linear interpolation, colours
+      to grey by their mean, grey to colours by repetition. What is found may then be the resizing.
+
+    **Raises:** `InputError` for an unknown name, the set itself, no images, images of another shape unless they may be
+    resized, and files that are missing.
+    """
+    refuse_unknown(name, OOD_SETS, "a set of images out of distribution")
+    if name in MADE:
+        return ood_images(dataset)[name.replace("_", " ")]
+    if name == dataset.name:
+        raise InputError(f"{name} is what the network was trained on; take another set: {', '.join(OOD_SETS)}.")
+    if dataset.x_test.ndim != 4:
+        raise InputError(f"{name} has images, but the inputs of {dataset.name} have shape {dataset.x_test.shape}.")
+    images, shape, n = load_images(name, data_dir), dataset.x_test.shape[1:], len(dataset.x_test)
+    if n < len(images):
+        # Files are often sorted by class.
+        images = images[np.sort(np.random.default_rng(0).choice(len(images), n, replace=False))]
+    if images.shape[1:] != shape:
+        if not resize:
+            raise InputError(
+                f"{name} has images of {_by(images.shape[1:])}, and {dataset.name} of {_by(shape)}; ask for them to be "
+                "resized (--resize 1), or take another set."
+            )
+        images = _resized(images, shape)
+    return images if images.dtype == dataset.x_test.dtype else to_float(images)
 
 
 def ood_images(dataset: Dataset, seed: int = 0) -> dict[str, Shaped[np.ndarray, "n h w c"]]:
@@ -61,3 +108,16 @@ def smooth_noise(n: int, shape: tuple[int, int, int], seed: int) -> Float[np.nda
     rows, columns = (np.fft.fftfreq(size, 1 / size) for size in (height, width))
     damping = np.exp(-((np.pi / 4) ** 2) * (rows[:, None] ** 2 + columns[None, :] ** 2) / 2)
     return np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) * damping[..., None], axes=(1, 2)).real
+
+
+def _resized(images: Shaped[np.ndarray, "n a b d"], shape: tuple[int, ...]) -> Shaped[np.ndarray, "n h w c"]:
+    found, (height, width, channels) = to_float(images), shape
+    if channels != found.shape[3]:
+        found = np.repeat(found.mean(axis=3, keepdims=True), channels, axis=3)
+    zoom = (1, height / found.shape[1], width / found.shape[2], 1)
+    found = scipy.ndimage.zoom(found, zoom, order=1, grid_mode=True, mode="nearest")
+    return np.rint(255 * found).astype(np.uint8) if images.dtype == np.uint8 else found
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

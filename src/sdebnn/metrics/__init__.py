@@ -28,7 +28,13 @@ from sdebnn.metrics.regression import (
     noise_log_probs,
     rmse,
 )
-from sdebnn.metrics.report import classification_report, interval_report, predictive_report, regression_report
+from sdebnn.metrics.report import (
+    classification_report,
+    interval_report,
+    ood_report,
+    predictive_report,
+    regression_report,
+)
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_at_coverage, risk_coverage_area
 from sdebnn.metrics.uncertainty import entropy, mutual_information
@@ -66,6 +72,7 @@ __all__ = [
     "mutual_information",
     "nll",
     "noise_log_probs",
+    "ood_report",
     "pit",
     "predictive_report",
     "recall",

@@ -18,9 +18,11 @@ from sdebnn.metrics.intervals import (
     interval_width,
     mixture_quantile,
 )
+from sdebnn.metrics.ood import auroc, average_precision, fpr95
 from sdebnn.metrics.regression import mixture_cdf, mixture_log_probs, noise_log_probs, rmse
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_coverage_area
+from sdebnn.metrics.uncertainty import entropy, mutual_information
 
 # Of more classes the recalls are not listed one by one.
 MOST_SHOWN = 10
@@ -54,6 +56,28 @@ def classification_report(labels: Labels, probs: Probabilities) -> dict[str, flo
         "balanced_accuracy": float(np.mean(list(recalls.values()))),
         "macro_f1": macro_f1(labels, probs),
         **{f"recall_{label}": value for label, value in shown.items()},
+    }
+
+
+def ood_report(in_probs: Probabilities, out_probs: Probabilities) -> dict[str, float]:
+    """The scores of telling strange inputs from familiar ones by how unsure the prediction is.
+
+    **Arguments:**
+
+    - `in_probs`: (samples, n, classes): the probabilities that each posterior sample gives to familiar inputs.
+    - `out_probs`: (samples, m, classes): to strange ones.
+
+    **Returns:** `auroc`, `average_precision` and `fpr95` of the entropy of the mean prediction, and
+    `auroc_mutual_information`, of how far the samples disagree; NaN where there is one sample.
+    """
+    familiar, strange = (np.asarray(probs) for probs in (in_probs, out_probs))
+    disagreement = mutual_information(familiar), mutual_information(strange)
+    unsure = entropy(familiar.mean(axis=0)), entropy(strange.mean(axis=0))
+    return {
+        "auroc": auroc(*unsure),
+        "average_precision": average_precision(*unsure),
+        "fpr95": fpr95(*unsure),
+        "auroc_mutual_information": auroc(*disagreement) if len(familiar) > 1 else math.nan,
     }
 
 

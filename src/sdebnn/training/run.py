@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn import data
+from sdebnn import data, metrics
 from sdebnn.data import Dataset
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
@@ -31,7 +31,7 @@ from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.prediction_choices import prediction_choices
-from sdebnn.training.predictions import report
+from sdebnn.training.predictions import report, sample_probabilities
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
@@ -70,6 +70,27 @@ class Restored(NamedTuple):
         """The scores on the test data; with unchanged choices, those that training ended with."""
         dataset = self.dataset
         return report(self.learner, self.learner.outputs(dataset.x_test), dataset.y_test, dataset.encoding)
+
+    def score_ood(
+        self, names: Sequence[str], data_dir: str | Path | None = None, *, resize: bool = False
+    ) -> dict[str, dict[str, float]]:
+        """How well the run tells images of other sets from its test images: `metrics.ood_report` of each.
+
+        **Arguments:** see `sdebnn.data.load_ood`.
+
+        **Raises:** `InputError` as `load_ood`, before anything is computed, and for a run of real targets.
+        """
+        if self.dataset.num_classes is None:
+            raise InputError(
+                f"The answers of {self.dataset.name} are real targets; strange inputs are told by the entropy of "
+                "classes, so take a run of classification."
+            )
+        sets = {name: data.load_ood(name, self.dataset, data_dir, resize=resize) for name in names}
+        familiar = self._probabilities(self.dataset.x_test)
+        return {name: metrics.ood_report(familiar, self._probabilities(images)) for name, images in sets.items()}
+
+    def _probabilities(self, x: Any) -> Float[np.ndarray, "samples n classes"]:
+        return sample_probabilities(self.learner, self.learner.outputs(x))
 
 
 def start_run(

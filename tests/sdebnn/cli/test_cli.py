@@ -47,7 +47,7 @@ def scores(folder: pathlib.Path) -> dict[str, float]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
 
 
-def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys) -> None:
+def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys, data_dir) -> None:
     code, printed, _ = run(capsys, "train", "--output", str(tmp_path / "run"), *QUICK)
     assert code == 0
     code, again, _ = run(capsys, "evaluate", str(tmp_path / "run"))
@@ -56,6 +56,17 @@ def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys) -> None:
     assert again.splitlines()[1].split()[:6] == accuracy_row
     code, _, _ = run(capsys, "evaluate", str(tmp_path / "run"), "--test-steps", "3", "--test-samples", "1")
     assert code == 0
+    strange = ("--ood", "smooth_textures,kmnist")
+    code, _, said = run(capsys, "evaluate", str(tmp_path / "run"), *strange, "--data-dir", str(data_dir))
+    assert code == 2
+    assert "ask for them to be resized (--resize 1)" in said
+    code, printed, _ = run(
+        capsys, "evaluate", str(tmp_path / "run"), *strange, "--resize", "1", "--data-dir", str(data_dir)
+    )
+    assert code == 0
+    scores = [line.split() for line in printed.splitlines()[-3:]]
+    assert scores[0] == ["auroc", "average_precision", "fpr95", "auroc_mutual_information"]
+    assert [row[0] for row in scores[1:]] == ["smooth_textures", "kmnist"]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, capsys) -> None:

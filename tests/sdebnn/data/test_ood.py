@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sdebnn.data import Dataset, load, ood_images
+from sdebnn.data import OOD_SETS, Dataset, load, load_images, load_ood, ood_images
 from sdebnn.data.ood import shuffled_pixels, smooth_noise, smooth_textures
 from sdebnn.errors import InputError
 
@@ -59,3 +61,44 @@ def test_tables_and_single_pixels_are_refused() -> None:
     for dataset in (load("cos"), images(np.float32, (1, 1, 3))):
         with pytest.raises(InputError, match="two pixels or more"):
             ood_images(dataset)
+
+
+def pixels(n: int, shape: tuple[int, int, int], name: str = "mine") -> Dataset:
+    x, y = np.zeros((n, *shape), np.uint8), np.zeros(n, np.int32)
+    return Dataset(name, "classification", x, y, x, y, 2)
+
+
+def test_another_set_comes_in_the_number_shape_and_dtype_of_the_test_images(data_dir: Path) -> None:
+    every = load_images("kmnist", data_dir)
+    np.testing.assert_array_equal(load_ood("kmnist", pixels(20_000, (28, 28, 1)), data_dir), every)
+    some = load_ood("kmnist", pixels(50, (28, 28, 1)), data_dir)
+    assert (some[:, None] == every[None, :200]).all(axis=(2, 3, 4)).sum() < 10
+    assert all((image == every).all(axis=(1, 2, 3)).any() for image in some[:3])
+    floats = images(np.float32, (28, 28, 1))
+    found = load_ood("notmnist", floats, data_dir)
+    assert (found.dtype, found.shape, found.max()) == (np.float32, (5, 28, 28, 1), 1.0)
+    np.testing.assert_array_equal(load_ood("smooth_textures", floats), ood_images(floats)["smooth textures"])
+
+
+def test_images_are_resized_where_it_is_asked_for(data_dir: Path) -> None:
+    small = pixels(40, (14, 14, 1))
+    with pytest.raises(InputError, match="kmnist has images of 28 x 28 x 1, and mine of 14 x 14 x 1; ask for them to"):
+        load_ood("kmnist", small, data_dir)
+    found = load_ood("kmnist", small, data_dir, resize=True)
+    # Half of the sides: linear interpolation in the middle of two pixels is their mean.
+    large = load_ood("kmnist", pixels(40, (28, 28, 1)), data_dir)
+    means = large.astype(float).reshape(40, 14, 2, 14, 2).mean(axis=(2, 4))
+    assert np.abs(found[..., 0] - means).max() <= 0.5 + 1e-4
+    in_colour = load_ood("kmnist", pixels(40, (14, 14, 3)), data_dir, resize=True)
+    np.testing.assert_array_equal(in_colour, np.repeat(found, 3, axis=3))
+
+
+def test_what_is_not_strange_to_a_network_is_refused(data_dir: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'kmnist'") as refusal:
+        load_ood("kmnists", pixels(3, (28, 28, 1)))
+    assert all(name in str(refusal.value) for name in OOD_SETS)
+    with pytest.raises(InputError, match="mnist is what the network was trained on; take another"):
+        load_ood("mnist", pixels(3, (28, 28, 1), "mnist"), data_dir)
+    rows = Dataset("rows", "regression", *[np.zeros((3, 2), np.float32)] * 4, None)
+    with pytest.raises(InputError, match=r"kmnist has images, but the inputs of rows have shape \(3, 2\)"):
+        load_ood("kmnist", rows, data_dir)

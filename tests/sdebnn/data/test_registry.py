@@ -48,7 +48,7 @@ def test_cifar10_is_the_published_one(data_dir: Path) -> None:
     assert np.bincount(dataset.y_train).tolist() == [5000] * 10
 
 
-@pytest.mark.parametrize("name", ["kmnist_test", "notmnist_test", "mnist"])
+@pytest.mark.parametrize("name", ["kmnist", "notmnist_test", "mnist"])
 def test_image_sets_are_the_published_ones(data_dir: Path, name: str) -> None:
     images = load_images(name, data_dir)
     assert images.shape == (10_000, 28, 28, 1)
@@ -93,8 +93,8 @@ def test_an_unknown_name_lists_what_is_allowed(name: str, meant: str) -> None:
 
 
 def test_an_unknown_set_of_images_lists_what_is_allowed() -> None:
-    with pytest.raises(InputError, match="did you mean 'kmnist_test'") as refusal:
-        load_images("kmnist_tests")
+    with pytest.raises(InputError, match="did you mean 'kmnist'") as refusal:
+        load_images("kmnists")
     assert all(allowed in str(refusal.value) for allowed in IMAGE_SETS)
 
 

@@ -51,3 +51,17 @@ def test_intervals_of_any_law_are_scored() -> None:
     assert report == {"rmse": pytest.approx(np.sqrt((0.25 + 4) / 2)), "log_likelihood": -2.0, "coverage_95": 0.5}
     report = metrics.interval_report(y, np.array([-1.0, 2.0]), np.array([1.0, 4.0]))
     assert report == {"width_95": 2.0, "interval_score_95": pytest.approx(2 + 40 / 2)}
+
+
+def test_the_report_of_strange_inputs_is_made_of_the_scores() -> None:
+    rng = np.random.default_rng(2)
+    familiar, strange = rng.dirichlet(np.full(3, 0.2), (4, 30)), rng.dirichlet(np.ones(3), (4, 20))
+    unsure = metrics.entropy(familiar.mean(axis=0)), metrics.entropy(strange.mean(axis=0))
+    disagree = metrics.mutual_information(familiar), metrics.mutual_information(strange)
+    assert metrics.ood_report(familiar, strange) == {
+        "auroc": metrics.auroc(*unsure),
+        "average_precision": metrics.average_precision(*unsure),
+        "fpr95": metrics.fpr95(*unsure),
+        "auroc_mutual_information": metrics.auroc(*disagree),
+    }
+    assert math.isnan(metrics.ood_report(familiar[:1], strange[:1])["auroc_mutual_information"])
