@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def act() -> None:
         # Imports take a second or two, which a person may also break off.
-        from sdebnn.cli import demo, evaluate, predict, train
+        from sdebnn.cli import compare, demo, evaluate, predict, train
 
         parser = Parser(
             prog="sdebnn",
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         parser.add_argument("--version", action="version", version=f"sdebnn {__version__}")
         subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-        for command in (train, evaluate, predict, demo):
+        for command in (train, evaluate, compare, predict, demo):
             command.add_to(subcommands)
         options = parser.parse_args(arguments)
         options.run(options)

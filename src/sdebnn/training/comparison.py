@@ -1,0 +1,219 @@
+"""Finished runs side by side, read from their folders: what each scored, as mean and standard error over seeds."""
+
+import csv
+import dataclasses
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sdebnn.errors import InputError
+from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs.started import how_to_resume, read_start
+from sdebnn.spelling import refuse_unknown
+from sdebnn.training.checkpointing import average_of
+from sdebnn.training.task import Task
+
+SHOWN = {
+    "classification": ("accuracy", "nll", "ece", "brier", "augrc"),
+    "regression": ("rmse", "log_likelihood", "coverage_95", "interval_score_95"),
+}
+"""Scores that are shown unless others are asked for, by task."""
+
+# What differs between runs of one kind.
+_OF_ONE_RUN = ("seed",)
+
+
+class Mean(NamedTuple):
+    """Over runs: the mean and its standard error, which one run has none of (NaN)."""
+
+    value: float
+    error: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        n = len(values)
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan)
+
+
+class Kind(NamedTuple):
+    """Runs that differ in nothing but the seed.
+
+    - `name`: the model, and the choices in which it differs from the others.
+    - `runs`: how many there are. `parameters`, `steps`, `seconds`: of one of them, the latter two as a mean.
+    - `scores`: on the test data.
+    """
+
+    name: str
+    runs: int
+    parameters: int
+    steps: float
+    seconds: float
+    scores: dict[str, Mean]
+
+
+class _Ended(NamedTuple):
+    path: Path
+    config: TrainConfig
+    task: Task
+    parameters: int
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+
+
+def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[Kind]:
+    """The kinds of runs that folders hold, in the order in which they first come.
+
+    **Arguments:**
+
+    - `folders`: of finished runs, at least one.
+    - `scores`: names of those on the test data that are wanted; the usual ones of the task unless given.
+
+    **Raises:** `InputError` for a folder that is not a run's or whose run has not ended, for runs on different data,
+    and for a score that a run lacks.
+    """
+    if not folders:
+        raise InputError("There are no runs to compare; give one folder or more.")
+    ended = [_read(RunFolder.open(folder)) for folder in folders]
+    for other in ended[1:]:
+        _refuse_other_data(ended[0], other)
+    shown = tuple(scores) or SHOWN["classification" if ended[0].task.num_classes else "regression"]
+    for run in ended:
+        for name in shown:
+            refuse_unknown(name, run.scores, f"a score of the run {run.path}")
+    differing = _differing([run.config for run in ended])
+    kinds: dict[tuple[Any, ...], list[_Ended]] = {}
+    for run in ended:
+        kinds.setdefault(tuple(getattr(run.config, name) for name in differing), []).append(run)
+    return [
+        Kind(
+            _name(runs[0].config, differing),
+            len(runs),
+            runs[0].parameters,
+            float(np.mean([run.steps for run in runs])),
+            float(np.mean([run.seconds for run in runs])),
+            {name: Mean.of([run.scores[name] for run in runs]) for name in shown},
+        )
+        for runs in kinds.values()
+    ]
+
+
+def written(kinds: Sequence[Kind], format: str = "md") -> str:
+    """The kinds as a table: `"md"` for Markdown, `"latex"` for a tabular of booktabs, or `"csv"` with all digits, whose
+    standard errors have columns of their own.
+
+    **Raises:** `InputError` for another format.
+    """
+    refuse_unknown(format, FORMATS, "a format of tables")
+    return FORMATS[format](kinds)
+
+
+def _read(run: RunFolder) -> _Ended:
+    config, _ = read_start(run)
+    if not os.path.lexists(run.report):
+        raise InputError(f"The run {run.path} has not ended; {how_to_resume(run)} goes on with it.")
+    tested = [record for record in MetricsLog.read(run) if record["split"] == "test"]
+    if not tested:
+        raise InputError(f"{run.metrics_file} has no scores on test data; {how_to_resume(run)} writes them again.")
+    arrays, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
+    parameters = sum(array.size for array in average_of(arrays).values())
+    scores = {name: value for name, value in tested[-1].items() if name not in ("step", "time", "split")}
+    seconds = meta.get("seconds")
+    took = float(seconds) if isinstance(seconds, int | float) else math.nan
+    return _Ended(run.path, config, Task.read(run), parameters, int(tested[-1]["step"]), took, scores)
+
+
+def _refuse_other_data(one: _Ended, other: _Ended) -> None:
+    def shapes(task: Task) -> Task:
+        return task._replace(digest="", held_out="", made=None, encoding=None)
+
+    # What is held out for validation, which is in the digest too, depends on the seed.
+    by_seed = one.config.validation or other.config.validation
+    same = by_seed or one.task.held_out == other.task.held_out
+    if not same or shapes(one.task) != shapes(other.task):
+        raise InputError(
+            f"The runs {one.path} ({one.config.data}) and {other.path} ({other.config.data}) were scored on different "
+            "data, so their scores say nothing of each other; compare runs on the same."
+        )
+
+
+def _differing(configs: Sequence[TrainConfig]) -> list[str]:
+    """The choices in which runs differ, but for those that tell one from another of its kind."""
+    names = [field.name for field in dataclasses.fields(TrainConfig) if field.name not in _OF_ONE_RUN]
+    return [name for name in names if len({getattr(config, name) for config in configs}) > 1]
+
+
+def _name(config: TrainConfig, differing: Sequence[str]) -> str:
+    others = (f"{name}={_text(getattr(config, name))}" for name in differing if name not in ("model", "data"))
+    return ", ".join([config.model, *others])
+
+
+def _text(value: Any) -> str:
+    return (
+        "-".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else str(value)
+    )
+
+
+def _rows(kinds: Sequence[Kind]) -> list[list[str]]:
+    """The table's cells, a head first."""
+
+    def cell(mean: Mean) -> str:
+        if math.isnan(mean.error):
+            return f"{mean.value:.4g}"
+        # As many decimals as give the error two digits.
+        decimals = max(0, 1 - math.floor(math.log10(mean.error))) if mean.error > 0 else 4
+        return f"{mean.value:.{decimals}f} ± {mean.error:.{decimals}f}"
+
+    head = ["", *kinds[0].scores, "runs", "parameters", "steps", "training (s)"]
+    return [head] + [
+        [
+            kind.name, *map(cell, kind.scores.values()), str(kind.runs), str(kind.parameters), f"{kind.steps:.0f}",
+            f"{kind.seconds:.0f}",
+        ]
+        for kind in kinds
+    ]  # fmt: skip
+
+
+def _markdown(kinds: Sequence[Kind]) -> str:
+    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in _rows(kinds))
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _latex(kinds: Sequence[Kind]) -> str:
+    def escaped(cell: str) -> str:
+        return cell.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%").replace(" ± ", r" $\pm$ ")
+
+    head, *rows = (" & ".join(map(escaped, row)) + r" \\" for row in _rows(kinds))
+    columns = "l" + "r" * (len(kinds[0].scores) + 4)
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _csv(kinds: Sequence[Kind]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = list(kinds[0].scores)
+    pairs = [column for name in names for column in (name, f"{name}_error")]
+    writer.writerow(["name", *pairs, "runs", "parameters", "steps", "seconds"])
+    for kind in kinds:
+        values = [number for mean in kind.scores.values() for number in mean]
+        writer.writerow([kind.name, *values, kind.runs, kind.parameters, kind.steps, kind.seconds])
+    return text.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Kind]], str]] = {"md": _markdown, "csv": _csv, "latex": _latex}
+"""How `written` writes a table, by name."""

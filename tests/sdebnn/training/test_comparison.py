@@ -1,0 +1,109 @@
+import csv
+import dataclasses
+import io
+import math
+
+import numpy as np
+import pytest
+
+from sdebnn.cli import main
+from sdebnn.errors import InputError
+from sdebnn.runs import MetricsLog
+from sdebnn.training import comparison, start_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, table, quick, build):
+    """Three seeds with one step size, two with another."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = []
+    for rate, seeds in ((0.01, 3), (0.3, 2)):
+        for seed in range(seeds):
+            config = dataclasses.replace(quick, learning_rate=rate, seed=seed)
+            made.append(start_run(build, config, folder / f"{rate}-{seed}", dataset=table).folder)
+    return made
+
+
+def paths(runs):
+    return [run.path for run in runs]
+
+
+def last_scores(run) -> dict[str, float]:
+    return [line for line in MetricsLog.read(run) if line["split"] == "test"][-1]
+
+
+def test_runs_that_differ_in_their_seeds_are_one_kind(runs) -> None:
+    slow, fast = comparison.compare(paths(runs))
+    assert (slow.name, slow.runs, fast.name, fast.runs) == (
+        "sdebnn, learning_rate=0.01", 3, "sdebnn, learning_rate=0.3", 2,
+    )  # fmt: skip
+    assert (slow.parameters, slow.steps) == (4, 6)
+    for kind, own in ((slow, runs[:3]), (fast, runs[3:])):
+        values = [last_scores(run)["nll"] for run in own]
+        mean, error = kind.scores["nll"]
+        assert mean == pytest.approx(np.mean(values))
+        assert error == pytest.approx(np.std(values, ddof=1) / math.sqrt(len(values)))
+
+
+def test_the_table_in_its_three_formats(runs) -> None:
+    kinds = comparison.compare(paths(runs), ["nll", "balanced_accuracy"])
+    head, rule, slow, _ = comparison.written(kinds).splitlines()
+    assert head == "|  | nll | balanced_accuracy | runs | parameters | steps | training (s) |"
+    assert rule == "| --- | --- | --- | --- | --- | --- | --- |"
+    assert "| sdebnn, learning_rate=0.01 |" in slow
+    mean, error = kinds[0].scores["nll"]
+    shown, spread = (float(number) for number in slow.split("|")[2].split("±"))
+    assert shown == pytest.approx(mean, abs=error / 10)
+    assert spread == pytest.approx(error, rel=0.05)
+
+    latex = comparison.written(kinds, "latex")
+    assert latex.startswith("\\begin{tabular}{lrrrrrr}\n\\toprule\n & nll & balanced\\_accuracy & runs")
+    assert "learning\\_rate=0.01 & " in latex
+    assert " $\\pm$ " in latex
+
+    first = next(csv.DictReader(io.StringIO(comparison.written(kinds, "csv"))))
+    assert float(first["nll"]) == mean
+    assert float(first["nll_error"]) == error
+
+
+def test_one_run_has_no_error(runs) -> None:
+    (kind,) = comparison.compare([runs[0].path])
+    assert kind.name == "sdebnn"
+    assert math.isnan(kind.scores["nll"].error)
+    assert "±" not in comparison.written([kind])
+
+
+def test_the_command_prints_it_or_writes_it(runs, tmp_path, capsys) -> None:
+    folders = [str(path) for path in paths(runs)]
+    assert main(["compare", *folders]) == 0
+    printed = capsys.readouterr().out
+    assert printed == comparison.written(comparison.compare(paths(runs)))
+    assert (
+        main(["compare", *folders, "--format", "csv", "--output", str(tmp_path / "table.csv"), "--scores", "nll"]) == 0
+    )
+    assert (tmp_path / "table.csv").read_text().startswith("name,nll,nll_error,runs,")
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build) -> None:
+    with pytest.raises(InputError, match="There are no runs to compare"):
+        comparison.compare([])
+    with pytest.raises(InputError, match=r"'nlls' is not a score of the run .* \(did you mean 'nll'"):
+        comparison.compare(paths(runs), ["nlls"])
+    with pytest.raises(InputError, match="'html' is not a format of tables"):
+        comparison.written(comparison.compare([runs[0].path]), "html")
+    other = dataclasses.replace(table, x_test=table.x_test[1:], y_test=table.y_test[1:])
+    elsewhere = start_run(build, quick, tmp_path / "elsewhere", dataset=other).folder
+    with pytest.raises(InputError, match="were scored on different data, so their scores say nothing of each other"):
+        comparison.compare([runs[0].path, elsewhere.path])
+    elsewhere.report.unlink()
+    with pytest.raises(InputError, match=r"elsewhere has not ended; .* goes on with it"):
+        comparison.compare([elsewhere.path])
+
+
+def test_seeds_that_hold_other_examples_out_for_validation_are_one_kind(tmp_path, table, quick, build) -> None:
+    made = [
+        start_run(build, dataclasses.replace(quick, validation=0.25, seed=seed), tmp_path / str(seed), dataset=table)
+        for seed in range(2)
+    ]
+    (kind,) = comparison.compare([run.folder.path for run in made])
+    assert kind.runs == 2
