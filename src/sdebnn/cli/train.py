@@ -66,8 +66,15 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
     return dataclasses.replace(config, test_examples=max(100, config.max_steps * config.batch_size))
 
 
-def _start(options: argparse.Namespace) -> Run:
+def config_of(choices: Mapping[str, Any]) -> TrainConfig:
+    """These choices, and for the others what suits the data."""
     from sdebnn.data import is_table
+
+    table = is_table(choices["data"], choices.get("layout", "auto"))
+    return TrainConfig.for_table(**choices) if table else TrainConfig.for_data(**choices)
+
+
+def _start(options: argparse.Namespace) -> Run:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
@@ -77,9 +84,7 @@ def _start(options: argparse.Namespace) -> Run:
     if "coordinator" in devices or os.environ.get("WORLD_SIZE", "1") != "1":
         # Folds are for one process.
         choices = {"tuning": "none", **choices}
-    table = is_table(choices["data"], choices.get("layout", "auto"))
-    config = TrainConfig.for_table(**choices) if table else TrainConfig.for_data(**choices)
-    return start_run(partial(build_learner, **devices), config, options.output, data_dir=options.data_dir)
+    return start_run(partial(build_learner, **devices), config_of(choices), options.output, data_dir=options.data_dir)
 
 
 def _choices_in(file: Path) -> dict[str, Any]:

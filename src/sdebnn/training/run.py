@@ -123,7 +123,7 @@ def start_run(
     can be resumed from its newest checkpoint.
     """
     check_callbacks(callbacks)
-    config = dataclasses.replace(config, data=dataset.name if dataset else _wherever_one_is(config.data))
+    config = dataclasses.replace(config, data=dataset.name if dataset else wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
     learner = _checked(built(build, config, examples.dataset), examples.dataset)
     if config.calibrate != "none" and config.tuning != "folds":
@@ -211,7 +211,7 @@ class Examples(NamedTuple):
     doubts: list[str]
 
 
-def _wherever_one_is(name: str) -> str:
+def wherever_one_is(name: str) -> str:
     """The name of a data set, which a run is read back by from any folder: the path of a file is made absolute."""
     return str(expand_user(Path(name)).absolute()) if _is_file(name) else name
 
@@ -244,7 +244,7 @@ def _is_of_version_0_1(run: RunFolder) -> bool:
 
 
 def _moved(data: str | Path | None) -> dict[str, str]:
-    return {} if data is None else {"data": _wherever_one_is(str(data))}
+    return {} if data is None else {"data": wherever_one_is(str(data))}
 
 
 def load_again(

@@ -1,0 +1,65 @@
+"""Several models on the same data, each in a run folder of its own."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sdebnn.errors import InputError
+from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.started import read_start
+from sdebnn.training.building import Build
+from sdebnn.training.run import resume_run, start_run, wherever_one_is
+
+
+def train_side_by_side(
+    build: Build,
+    configs: Mapping[str, TrainConfig],
+    output: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    tell: Callable[[str], object] = lambda name: None,
+) -> list[RunFolder]:
+    """Trains a run for each configuration. What has ended is left as it is, and what was broken off goes on: called
+    again with more of them, it trains those that are new.
+
+    **Arguments:**
+
+    - `build`, `data_dir`: as for `start_run`.
+    - `configs`: by the name of the run's folder.
+    - `output`: the folder that these are in.
+    - `tell`: is told the name of each run before it is trained.
+
+    **Returns:** the run folders, in this order.
+
+    **Raises:** as `start_run`; `InputError` for a folder that has a run with other choices, before anything is trained.
+    """
+    folders = {name: Path(output) / name for name in configs}
+    left = []
+    for name, config in configs.items():
+        if not os.path.lexists(folders[name] / "config.json"):
+            RunFolder.check_new(folders[name])
+            left.append(name)
+            continue
+        run = RunFolder.open(folders[name])
+        _refuse_other_choices(run, dataclasses.replace(config, data=wherever_one_is(config.data)))
+        if not os.path.lexists(run.report):
+            left.append(name)
+    for name in left:
+        tell(name)
+        if os.path.lexists(folders[name] / "config.json"):
+            resume_run(build, folders[name], data_dir=data_dir)
+        else:
+            start_run(build, configs[name], folders[name], data_dir=data_dir)
+    return [RunFolder.open(folder) for folder in folders.values()]
+
+
+def _refuse_other_choices(run: RunFolder, config: TrainConfig) -> None:
+    there = read_start(run)[0]
+    for field in dataclasses.fields(TrainConfig):
+        had, wanted = getattr(there, field.name), getattr(config, field.name)
+        if had != wanted:
+            raise InputError(
+                f"The run {run.path} was started with {field.name}={had!r}, and {wanted!r} is asked for; choose "
+                "another folder for the output, or remove that one."
+            )

@@ -1,0 +1,82 @@
+"""Models that are trained side by side, and finished runs that are compared."""
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+
+from sdebnn.cli import main
+
+QUICK = [
+    "--data", "digits", "--max-steps", "3", "--batch-size", "8", "--width", "4", "--steps", "2", "--augment", "1",
+    "--drift-widths", "2", "--test-samples", "2", "--test-examples", "20",
+]  # fmt: skip
+
+
+def train(output: Path, *others: str) -> int:
+    # The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        return main(["compare", *QUICK, "--output", str(output), "--seeds", "2", *others])
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("compare") / "both"
+    assert train(folder, "--models", "odenet,sdebnn") == 0
+    return folder
+
+
+def test_each_model_is_trained_with_each_seed_and_the_table_has_a_row_for_each(output: Path) -> None:
+    folders = ["odenet-0", "odenet-1", "sdebnn-0", "sdebnn-1"]
+    assert sorted(path.name for path in output.iterdir()) == ["comparison.md", *folders]
+    for name in folders:
+        config = json.loads((output / name / "config.json").read_text())
+        assert f"{config['model']}-{config['seed']}" == name
+    rows = (output / "comparison.md").read_text().splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["odenet", "sdebnn"]
+    assert [row.split("|")[-5].strip() for row in rows] == ["2", "2"]
+
+
+def test_what_has_ended_is_not_trained_again_and_what_was_broken_off_goes_on(output: Path, capsys) -> None:
+    reports = {name: (output / name / "report.html") for name in ("odenet-0", "odenet-1", "sdebnn-0")}
+    before = {name: report.stat().st_mtime_ns for name, report in reports.items()}
+    table = (output / "comparison.md").read_text()
+    (output / "sdebnn-1" / "report.html").unlink()
+    assert train(output, "--models", "odenet,sdebnn") == 0
+    printed = capsys.readouterr().out
+    assert "Training sdebnn-1.\n" in printed
+    assert printed.count("Training ") == 1
+    assert {name: report.stat().st_mtime_ns for name, report in reports.items()} == before
+    assert (output / "comparison.md").read_text() == table
+
+
+def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
+    runs = [str(output / name) for name in ("odenet-0", "odenet-1", "sdebnn-0", "sdebnn-1")]
+    assert main(["compare", *runs]) == 0
+    assert capsys.readouterr().out == (output / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--models", "odenet", "--width", "8"], r"odenet-0 was started with width=4, and 8 is asked for"),
+        (["--models", "odenett"], "did you mean 'odenet'"),
+        (["--models", "odenet", "--seeds", "0"], "--seeds got 0; it takes 1 or more"),
+        (["--models", "odenet", "--format", "html"], "'html' is not a format of tables"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is(
+    output: Path, capsys, arguments: list[str], sentence: str
+) -> None:
+    entries = sorted(output.rglob("*"))
+    assert train(output, *arguments) == 2
+    assert sentence in capsys.readouterr().err
+    assert sorted(output.rglob("*")) == entries
+
+
+def test_runs_and_choices_do_not_go_together(output: Path, capsys) -> None:
+    assert main(["compare", str(output / "odenet-0"), "--width", "8"]) == 2
+    assert "--width does not go with them; leave it out" in capsys.readouterr().err
+    assert main(["compare", "--output", str(output)]) == 2
+    assert "compare takes run folders, or --data and --output" in capsys.readouterr().err
