@@ -21,7 +21,8 @@ being odd in dW, of order 2 in the mean. It is wrong for Ito's. There g is taken
 the mean moves by g dg h: in the limit z is the solution of another equation, with the drift f + g dg, to which y is
 tied. The step itself, forwards, has the right correction whatever it is. So there M is found from it, as z in
 z + (S(z) - z) = y1, by two rounds from z = y1: M(y1) = S(z) - z with z = y1 - (S(y1) - y1). What is left is of the
-third order in dW, as above, also where both rounds have the drift at y1, so that it is evaluated once.
+third order in dW, as above, also where both rounds have the drift at y1, so that it is evaluated once. So it has weak
+order 1 and no more.
 
 For a method of strong order 1.5 that is too much. With diagonal and scalar noise there is a way back as exact as the
 step itself: the drift f - g dg, twice the correction between the calculi, with which the step of -h and -dW, an Ito
@@ -125,6 +126,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
     back = in_reverse or corrected
     return dataclasses.replace(
         method,
+        weak_order=method.weak_order if back else min(method.weak_order, 1.0),
         evaluations=method.evaluations + (method.evaluations if back else 1),
         nodes=tuple(sorted({*method.nodes, *(1 - node for node in method.nodes if back)})),
         step=step,
