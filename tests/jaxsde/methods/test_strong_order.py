@@ -150,6 +150,17 @@ def test_order_of_sriw1_on_a_tree_with_areas(x64):
     np.testing.assert_allclose(orders, 1.5, atol=0.15, err_msg=str(errors))
 
 
+def test_sriw1_is_the_solution_of_ito_towards_smaller_times(x64):
+    """In its own direction the drift is -f; the noise has the length of time alone."""
+    tree = VirtualTree(jax.random.key(2), 0.0, 1.0, 2.0**-8, space_time=True)
+    W = tree.value(jnp.asarray(1.0), (jax.ShapeDtypeStruct((), jnp.float64),))[0]
+    ys = sdeint_ito(
+        lambda y, t, a: 0.5 * y, lambda y, t, a: 0.8 * y, jnp.ones(()), np.asarray([1.0, 0.0]), None, None, "sriw1",
+        steps=256, brownian=tree,
+    )  # fmt: skip
+    np.testing.assert_allclose(ys[-1], jnp.exp(-0.5 - 0.32 - 0.8 * W), rtol=1e-3)
+
+
 ORACLES = {
     "euler_maruyama": ("ito", diffrax.Euler()),
     "milstein": ("ito", diffrax.ItoMilstein()),
