@@ -35,24 +35,27 @@ def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: 
         column = scale(root, sde.product(g, (unit,)))
         back = scale(-1, column)
         own = unit * dW
-        up, down = (
-            sde.noise_term(add(moved, side), t + h, args, (own + sign * unit * square,))
-            for sign, side in ((1, column), (-1, back))
-        )
         others = dW - own
         after = jnp.sign(jnp.arange(m) - number).astype(dW.dtype).reshape(dW.shape)
         integrals = (others * own.sum() + 12 * after * H * (unit * H).sum()) / jnp.sqrt(length)
-        right, left = (
-            sde.noise_term(add(y, side), t, args, (others + sign * integrals,))
-            for sign, side in ((1, column), (-1, back))
+        states = add(moved, column), add(moved, back), add(y, column), add(y, back)
+        vectors = own + unit * square, own - unit * square, others + integrals, others - integrals
+        supports = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        # One program for all four: compiling is what costs.
+        values = jax.vmap(lambda y, t, v: sde.noise_term(y, t, args, (v,)))(
+            supports, jnp.stack([t + h, t + h, t, t]), jnp.stack(vectors)
         )
-        return add(up, down, right, left, sde.product(g, (2 * own - 2 * others,)))
+        return add(_sum(values), sde.product(g, (2 * own - 2 * others,)))
 
     units = jnp.eye(m, dtype=dW.dtype).reshape(m, *dW.shape)
     each = jax.vmap(of_motion)(units, jnp.arange(m))
-    sums = tuple(None if x is None else x.sum(0) for x in each)
     end = sde.drift(add(moved, noise), t + h, args)
-    return add(y, scale(h / 2, add(f, end)), scale(0.25, sums))
+    return add(y, scale(h / 2, add(f, end)), scale(0.25, _sum(each)))
+
+
+def _sum(leaves: Leaves) -> Leaves:
+    """Over the first axis."""
+    return tuple(None if x is None else x.sum(0) for x in leaves)
 
 
 PLATEN_WEAK2 = Method(
