@@ -1,18 +1,18 @@
 """Adaptive steps: which grid keeps the error of each step within a chosen tolerance.
 
-A step is taken once whole and once in two halves over the same virtual tree; the difference estimates its error. The
-length of the next step follows from the last three errors by a PID controller (Söderlind, 2003). Rejected steps do not
-bias the noise, since the tree answers for the same path again. The halves make up the grid that is found, and the
-solution and its gradient are those of a solve on that grid: the grid itself is not differentiated.
+A step is tried over a virtual tree, and its error estimated. The length of the next step follows from the last three
+errors by a PID controller (Söderlind, 2003). Rejected steps do not bias the noise, since the tree answers for the same
+path again. The solution and its gradient are those of a solve on the grid that is found: the grid itself is not
+differentiated.
 
 Time is counted in whole cells of the tree, from the start in the direction of travel, and lengths are 2 or 3 times a
 power of two. So rounding, which differs from one compiled program to the next, does not move a step by a little: on a
 rough path a little would make of it another grid altogether. Only output times lie between whole cells; a step that
 arrives at one or leaves from one is the shorter for it.
 
-Halves shorter than the tree's tolerance would lie in one of its cells, where increments have the wrong law. So no step
-is shorter than two cells, and output times that are nearer are refused; a step that cannot be divided into two of that
-length is taken whatever its error, and reported.
+Steps shorter than the tree's tolerance would lie in one of its cells, where increments have the wrong law, and so would
+halves, which some estimates of the error take. So no step is shorter than two cells, and output times that are nearer
+are refused; a step that cannot be divided into two of that length is taken whatever its error, and reported.
 """
 
 from typing import Any, NamedTuple
@@ -23,39 +23,48 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxsde import loops
-from jaxsde.brownian import BrownianPath, Increment, VirtualTree
-from jaxsde.brownian.virtual_tree import Point
+from jaxsde.brownian import BrownianPath, Increment, VirtualTree, no_increment
+from jaxsde.brownian.virtual_tree import Place, Point
 from jaxsde.compiled import Same, once
-from jaxsde.flat_sde import FlatSDE, add, precision, scale
+from jaxsde.error_estimate import ErrorEstimate, error_estimate
+from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.methods import Method
 from jaxsde.reports import report_coarse
 from jaxsde.steps import AdaptiveSteps
 from jaxsde.times import Rows
-from jaxsde.types import Args, Carry, Leaves, State, TimeVector
+from jaxsde.types import Args, Leaves, State, Time, TimeVector
 
 PROPORTIONAL, INTEGRAL, DERIVATIVE = 0.1, 0.3, 0.0
 SAFETY, SHRINK_MOST, GROW_MOST = 0.9, 0.2, 5.0
 
 
 class Grid(NamedTuple):
-    """The steps, (2 max_steps + 1,), padding after them included; what it took; how many of the steps have a larger
-    error than is allowed; and which output time was the last that was reached.
+    """The steps, those that may be tried and one, padding after them included; how many there are, were tried and took
+    how many evaluations of the drift, with those of a solve on the grid; how many of those that were tried were taken
+    with a larger error than is allowed; and which output time was the last that was reached.
 
     Where that is not the last of all, a step of unknown length, NaN, comes after those that were accepted: what is
     after it, and every gradient through it, is NaN.
     """
 
     rows: Rows
-    accepted: Any
+    steps: Any
     tried: Any
+    evaluations: Any
     coarse: Any
     reached: Any
 
 
+class _Stop(NamedTuple):
+    """A point in the direction of travel, and its place on the path; that of an ODE has none."""
+
+    point: Point
+    place: Place | None
+
+
 class _State(NamedTuple):
     carry: Any
-    W: Any
-    at: Point
+    at: _Stop
     level: Any
     errors: tuple[Any, Any]
     grid: Point
@@ -141,12 +150,12 @@ def find_grid(
         jnp.asarray(cells, jnp.int32),
     )
 
-    kind, first_step = sde.without_functions(), float(dt / tick)
+    kind, first_step, estimate = sde.without_functions(), float(dt / tick), error_estimate(method, sde.noise)
 
     def run(functions: PyTree, args: Args, *inputs: PyTree) -> _State:
         def search(y0: Leaves, targets: Point, path: BrownianPath, clock: _Clock) -> _State:
             sde = kind.of(functions)
-            return _search(sde, method, y0, targets, args, path, clock, forward, first_step, shortest, chosen)
+            return _search(sde, method, estimate, y0, targets, args, path, clock, forward, first_step, shortest, chosen)
 
         # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
         search_, closed_over = jax.closure_convert(search, *inputs)
@@ -158,7 +167,8 @@ def find_grid(
 
     n = end.grid.cell.size - 1
     failed = (end.target < len(ts)).astype(jnp.int32)
-    after = 2 * end.accepted + 1
+    steps = estimate.parts * end.accepted
+    after = steps + 1
     part = end.grid.part.at[after].set(jnp.where(failed == 1, jnp.nan, end.grid.part[after]))
     a, b = (jax.tree.map(lambda x, cut=cut: x[cut], Point(end.grid.cell, part)) for cut in (slice(-1), slice(1, None)))
     first = jnp.arange(n, dtype=jnp.int32)
@@ -168,12 +178,13 @@ def find_grid(
         clock.time(a),
         clock.since(a, b),
         1,
-        (first < 2 * end.accepted + failed).astype(jnp.int32),
+        (first < steps + failed).astype(jnp.int32),
         jnp.where(end.outputs < 0, after, end.outputs),
         n,
         (start, Point(stop.cell - start.cell, stop.part - start.part)),
     )
-    return Grid(rows, end.accepted, end.tried, end.coarse, end.target - 1)
+    evaluations = estimate.evaluations * end.tried + method.evaluations * steps
+    return Grid(rows, steps, end.tried, evaluations, end.coarse, end.target - 1)
 
 
 def _length(level: Int[Array, ""]) -> Any:
@@ -193,6 +204,7 @@ def _level(cells: Float[Array, ""], least: int) -> Any:
 def _search(
     sde: FlatSDE,
     method: Method,
+    estimate: ErrorEstimate,
     y0: Leaves,
     targets: Point,
     args: Args,
@@ -203,60 +215,66 @@ def _search(
     shortest: int,
     chosen: AdaptiveSteps,
 ) -> _State:
-    order = method.strong_order[sde.noise] + 0.5
     dtype = targets.part.dtype
+    tree = path if isinstance(path, VirtualTree) else None
 
-    def W(p: Point) -> Leaves:
-        if isinstance(path, VirtualTree):
-            return path.at(clock.on_tree(p, forward), sde.noise_like)
-        return (None,) * len(sde.noise_like)
+    def stop(p: Point) -> _Stop:
+        return _Stop(p, None if tree is None else tree.place(clock.on_tree(p, forward), sde.noise_like))
 
-    def step(carry: Carry, a: Point, b: Point, W0: Leaves, W1: Leaves) -> Any:
-        return method.step(sde, carry, clock.time(a), clock.since(a, b), Increment(add(W1, scale(-1, W0))), args)
+    def between(a: _Stop, b: _Stop) -> tuple[Time, Time, Increment]:
+        if tree is None or a.place is None or b.place is None:
+            increment = no_increment(sde.noise_like, method.space_time)
+        else:
+            increment = tree.between(a.place, b.place, sde.noise_like, method.space_time)
+        return clock.time(a.point), clock.since(a.point, b.point), increment
 
     def body(s: _State) -> _State:
         target = Point(targets.cell[s.target], targets.part[s.target])
-        left = target.cell - s.at.cell + (target.part > 0).astype(jnp.int32)
+        start = s.at.point
+        left = target.cell - start.cell + (target.part > 0).astype(jnp.int32)
         length = _length(s.level)
         arrives = (length >= left) | (left < 2 * shortest)
         length = jnp.where(arrives, left, jnp.minimum(length, (left - shortest) & ~1))
-        middle = Point(s.at.cell + length // 2, jnp.zeros((), dtype))
-        p1 = jax.tree.map(lambda a, b: jnp.where(arrives, a, b), target, Point(s.at.cell + length, middle.part))
-        W_middle, W1 = W(middle), W(p1)
-        whole = step(s.carry, s.at, p1, s.W, W1)
-        halves = step(step(s.carry, s.at, middle, s.W, W_middle), middle, p1, W_middle, W1)
-        error = _error(method.state(s.carry), method.state(whole), method.state(halves), chosen)
-        tried = (p1.cell - s.at.cell).astype(dtype) + (p1.part - s.at.part)
+        # Of one part or two: none or the middle between the first point and the last.
+        inner = [Point(start.cell + length // 2, jnp.zeros((), dtype))] * (estimate.parts - 1)
+        p1 = jax.tree.map(
+            lambda a, b: jnp.where(arrives, a, b), target, Point(start.cell + length, jnp.zeros((), dtype))
+        )
+        stops = [s.at, *map(stop, inner), stop(p1)]
+        moved, difference = estimate.attempt(sde, s.carry, stops, between, args)
+        error = _error(method.state(s.carry), method.state(moved), difference, chosen)
+        tried = (p1.cell - start.cell).astype(dtype) + (p1.part - start.part)
         accept = (error <= 1) | ((length < 2 * shortest) & jnp.isfinite(error))
         coarse = accept & (error > 1)
         last, before = s.errors
         factor = SAFETY * (
-            error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / order)
-            * last ** ((PROPORTIONAL + 2 * DERIVATIVE) / order)
-            * before ** (-DERIVATIVE / order)
+            error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / estimate.order)
+            * last ** ((PROPORTIONAL + 2 * DERIVATIVE) / estimate.order)
+            * before ** (-DERIVATIVE / estimate.order)
         )
         factor = jnp.clip(jnp.where(jnp.isfinite(factor), factor, SHRINK_MOST), SHRINK_MOST, GROW_MOST)
         # What is lost where lengths are rounded down is given back by what safety would leave.
         level = _level(tried * jnp.where(accept, factor / SAFETY, jnp.minimum(factor / SAFETY, 0.9)), shortest)
         # A step that was cut short to arrive says nothing against the longer one.
         level = jnp.where(accept & arrives, jnp.maximum(level, s.level), level)
-        at = 2 * s.accepted
+        at = estimate.parts * s.accepted
         new = jnp.arange(s.grid.cell.size, dtype=jnp.int32)
 
-        def record(points: Num[Array, " points"], m: Num[Array, ""], b: Num[Array, ""]) -> Any:
+        def record(points: Num[Array, " points"], b: Num[Array, ""], *inner: Num[Array, ""]) -> Any:
             points = jnp.where(accept & (new > at), b, points)
-            return points.at[at + 1].set(jnp.where(accept, m, points[at + 1]))
+            for k, m in enumerate(inner, 1):
+                points = points.at[at + k].set(jnp.where(accept, m, points[at + k]))
+            return points
 
         reached = accept & arrives
-        carry, W_reached, p = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (halves, W1, p1), (s.carry, s.W, s.at))
+        carry, at_stop = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (moved, stops[-1]), (s.carry, s.at))
         return _State(
             carry,
-            W_reached,
-            p,
+            at_stop,
             level,
             (jnp.where(accept, error, last), jnp.where(accept, last, before)),
-            jax.tree.map(record, s.grid, middle, p1),
-            s.outputs.at[s.target].set(jnp.where(reached, at + 2, s.outputs[s.target])),
+            jax.tree.map(record, s.grid, p1, *inner),
+            s.outputs.at[s.target].set(jnp.where(reached, at + estimate.parts, s.outputs[s.target])),
             s.target + reached.astype(jnp.int32),
             s.accepted + accept.astype(jnp.int32),
             s.tried + 1,
@@ -267,11 +285,10 @@ def _search(
     n = targets.cell.size
     start = _State(
         method.init(sde, y0, clock.start, args),
-        W(clock.origin),
-        clock.origin,
+        stop(clock.origin),
         _level(jnp.asarray(dt * (1 + 1e-6), dtype), shortest),
         (one, one),
-        jax.tree.map(lambda x: jnp.full((2 * chosen.max_steps + 2,), x), clock.origin),
+        jax.tree.map(lambda x: jnp.full((estimate.parts * chosen.max_steps + 2,), x), clock.origin),
         jnp.full(n, -1, jnp.int32).at[0].set(0),
         zero + 1,
         zero,
@@ -281,12 +298,12 @@ def _search(
     return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps), body, start)
 
 
-def _error(y: State, whole: State, halves: State, chosen: AdaptiveSteps) -> Any:
+def _error(y: State, end: State, difference: State, chosen: AdaptiveSteps) -> Any:
     """Root mean square of the error in units of what is allowed."""
     squares, count, dtype = [], 0, precision(y)
-    for a, b, c in zip(y, whole, halves, strict=True):
-        allowed = chosen.atol + chosen.rtol * jnp.maximum(jnp.abs(a), jnp.abs(c))
-        squares.append(jnp.sum(jnp.square((b - c) / allowed)).astype(dtype))
+    for a, b, d in zip(y, end, difference, strict=True):
+        allowed = chosen.atol + chosen.rtol * jnp.maximum(jnp.abs(a), jnp.abs(b))
+        squares.append(jnp.sum(jnp.square(d / allowed)).astype(dtype))
         count += a.size
     # The floor keeps a step without error from an infinite factor.
     return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / max(count, 1)), 1e-6)

@@ -77,7 +77,7 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
 
         def draw() -> Increment:
             if on_tree is not None:
-                return chosen.step(*on_tree, j, sde.noise_like)
+                return chosen.step(*on_tree, j, sde.noise_like, method.space_time)
             return chosen.increment(index + j, t, h, sde.noise_like, method.space_time)
 
         if count is None:

@@ -30,6 +30,7 @@ from jaxsde.problem import (
     check_noise,
     check_path,
     check_state,
+    offers,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
@@ -68,15 +69,18 @@ def solve(
       known are taken in double precision, so that lengths of time are right far from zero too; f and g get t in the
       precision of y0. Traced ones that are out of order, or that their precision has lost, to a thousandth of the
       span, give NaN.
-    - `rng`: a JAX key. Same key, same path, whatever the method and the gradient. It may be `None` for an ODE, and with
+    - `rng`: a JAX key. Same key, same path, whatever the method and the gradient; with adaptive steps methods that need
+      space-time areas have one path, and those that do not another. It may be `None` for an ODE, and with
       `brownian`.
     - `args`: any pytree, handed to f and g.
     - `steps`: `FixedSteps` or `AdaptiveSteps`; steps of at most a hundredth of the span unless given, and where ts is
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
-      given; with adaptive steps `"milstein"` for Ito's with diagonal or scalar noise. A method that does not
-      converge for this SDE type and noise is refused. `"coupled_midpoint"`, and the like of every method that carries
-      the state alone, is its reversible form: another solution of the same order, at twice the cost.
+      given; with adaptive steps and Ito's calculus the one of order 1.5 for the noise, which has an error estimate of
+      its own, and on a given path without space-time areas `"milstein"`, or `"euler_maruyama"` with additive noise.
+      A method that does not converge for this SDE type and noise is refused. `"coupled_midpoint"`, and the like of
+      every method that carries the state alone, is its reversible form: another solution of the same order, at twice
+      the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
       `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
@@ -98,7 +102,7 @@ def solve(
         raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
-        method = _usual_method(sde, steps)
+        method = _usual_method(sde, steps, brownian)
     name = method.removeprefix(COUPLED)
     chosen = check_method(name, sde.sde_type, sde.noise)
     one_of("adjoint", adjoint, ADJOINTS)
@@ -128,13 +132,22 @@ def solve(
     return Solution(times, ys, sums, stats, result)
 
 
-def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps) -> str:
-    """The one of `USUAL_METHOD`, or one of the strong order that adaptive steps need, where there is one."""
-    usual = USUAL_METHOD[sde.sde_type]
-    too_low = sde.diffusion is not None and METHODS[usual].strong_order.get(sde.noise, 1.0) < 1
-    if isinstance(steps, AdaptiveSteps) and too_low and sde.noise in METHODS["milstein"].strong_order:
-        return "milstein"
-    return usual
+def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
+    """The one of `USUAL_METHOD`; with adaptive steps and Ito's calculus, of the methods of the strong order that they
+    need, the first that says its own error on this path, or else the first.
+    """
+    if isinstance(steps, AdaptiveSteps) and sde.sde_type == "ito":
+        with_areas = path is None or getattr(path, "has_space_time", False)
+        fit = [
+            method
+            for method in METHODS.values()
+            if offers(method, sde.sde_type, sde.noise)
+            and method.strong_order[sde.noise] >= 1
+            and (with_areas or not method.space_time)
+        ]
+        if fit:
+            return min(fit, key=lambda method: method.embedded is None).name
+    return USUAL_METHOD[sde.sde_type]
 
 
 class _Posed(NamedTuple):
@@ -168,15 +181,14 @@ def _adapt(
     span, nearest = abs(ts[-1] - ts[0]), np.abs(np.diff(ts)).min()
     start, end = sorted((ts[0], ts[-1]))
     tol = max(min(span * 2.0**-18, nearest / 4), span * 2.0**-30)
-    path = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, tol))
+    path = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, tol, method.space_time))
     path = check_path(path, sde, method, ts, 0, times.dtype)
     apart = check_adaptive_clock(ts, sde, args, times.dtype, running)
     grid = find_grid(sde, method, y0, ts, args, path, first, steps, apart)
     report_unfinished(grid.reached, times, steps.max_steps)
-    evaluations = method.evaluations * (3 * grid.tried + 2 * grid.accepted)
     finished = jnp.where(grid.coarse > 0, int(Result.TOLERANCE_NOT_MET), int(Result.SUCCESSFUL))
     result = jnp.where(grid.reached < ts.size - 1, int(Result.MAX_STEPS_REACHED), finished)
-    return path, grid.rows, Stats(2 * grid.accepted, grid.tried, evaluations), result
+    return path, grid.rows, Stats(grid.steps, grid.tried, grid.evaluations), result
 
 
 def _on_grid(

@@ -28,8 +28,8 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
     one_of("method", name, named)
     one_of("noise", noise, NOISES)
     method = named[name]
-    offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise)]
-    if not _offers(method, sde_type, noise):
+    offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise)]
+    if not offers(method, sde_type, noise):
         if noise in method.strong_order:
             reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
             convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
@@ -46,7 +46,8 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
     return method
 
 
-def _offers(method: Method, sde_type: str, noise: str) -> bool:
+def offers(method: Method, sde_type: str, noise: str) -> bool:
+    """Whether it converges to the solution of that type for that noise."""
     return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
 
 
@@ -184,8 +185,9 @@ def check_path(
         check_key(path.rng)
     if method.space_time and not path.has_space_time:
         raise ValueError(
-            f"method {method.name!r} needs the space-time areas of the path: pass "
-            "ReplayedPath(increments, space_time) or leave the path to the solver."
+            f"method {method.name!r} needs the space-time areas of the path: pass VirtualTree(..., space_time=True), "
+            "which is another path than without, or ReplayedPath(increments, space_time), or leave the path to the "
+            "solver."
         )
     if type(path) is VirtualTree:
         _check_span(path, times)
@@ -296,13 +298,8 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
             f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes order "
-            "1: milstein (diagonal, scalar), heun, midpoint, ees25, euler_heun (Stratonovich), as method='milstein', "
-            "or fixed steps, as FixedSteps(dt=...)."
-        )
-    if method.space_time:
-        raise ValueError(
-            f"{ADAPTIVE} with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
-            "take method='heun', or fixed steps, as FixedSteps(dt=...)."
+            "1: sriw1, milstein (diagonal, scalar), heun, midpoint, ees25, euler_heun (Stratonovich), as "
+            "method='sriw1', or fixed steps, as FixedSteps(dt=...)."
         )
     if brownian is not None and type(brownian) is not VirtualTree:
         raise TypeError(

@@ -79,7 +79,7 @@ def sdeint_ito(
     ts: Times,
     rng: Key | None,
     args: Args = None,
-    method: str = "euler_maruyama",
+    method: str | None = None,
     *,
     dt: float | None = None,
     steps: int | None = None,
@@ -102,6 +102,7 @@ def sdeint_ito(
 
     - `dt`, `steps`: the longest step, or the number of steps: those of `FixedSteps`. With `adaptive`, `dt` is the first
       step.
+    - `method`: that of `solve` unless given.
     - `adjoint`: the stochastic adjoint unless given: exact, in the memory of 13 states. It has no forward mode and no
       second derivative: for those take `"backprop"`.
     - `adaptive`: whether to choose steps by their error; `rtol`, `atol` and `max_steps` are those of `AdaptiveSteps`.

@@ -68,9 +68,9 @@ class AdaptiveSteps:
 
     - `rtol`, `atol`: zero or more, and positive.
     - `dt`: the length of the first step; a hundredth of the span unless given.
-    - `max_steps`: the most steps tried, rejected ones among them. Memory is that of `2 max_steps` states. If they do
-      not suffice, a warning says so and the solution is NaN after the last output time that was reached, and so are
-      all gradients.
+    - `max_steps`: the most steps tried, rejected ones among them. Memory is that of so many states, twice as many where
+      a method has no error estimate of its own. If they do not suffice, a warning says so and the solution is NaN after
+      the last output time that was reached, and so are all gradients.
 
     **Raises:** `TypeError` or `ValueError` for one that is not as above.
     """

@@ -8,6 +8,8 @@ import pytest
 from jaxsde import ReplayedPath, VirtualTree, sdeint_ito, sdeint_strat
 
 TS = np.asarray([0.0, 0.3, 1.0])
+KEY = jax.random.key(0)
+TREE = VirtualTree(KEY, 0.0, 1.0, 2.0**-16)
 
 
 def f(y, t, args):
@@ -90,6 +92,18 @@ def test_gradient_on_the_grid_that_was_found(x64, adjoint):
     np.testing.assert_allclose(jax.jit(jax.grad(loss))(0.5), (TS[:, None] * ys).sum(), rtol=1e-3)
 
 
+def test_gradient_of_a_batch_whose_grids_have_padding(x64):
+    """On the grid of a method that says its own error. Of steps of no length nothing is NaN."""
+
+    def loss(args, key):
+        ys, stats = solve(key, 1e-3, args, solver=sdeint_ito, method=None, adjoint="backprop")
+        return ys[1:].sum(), (ys, stats["steps"])
+
+    slopes, (ys, steps) = jax.jit(jax.vmap(jax.grad(loss, has_aux=True), (None, 0)))(0.5, jax.random.split(KEY, 3))
+    assert len(set(steps.tolist())) > 1
+    np.testing.assert_allclose(slopes, np.einsum("t,kti->k", TS, ys), rtol=1e-2)
+
+
 def test_too_few_steps_are_reported():
     with pytest.warns(RuntimeWarning, match="max_steps=10 adaptive steps came no further than the output time 0.0"):  # noqa: PT031
         ys = sdeint_strat(
@@ -127,7 +141,7 @@ def test_a_solution_that_stops_being_finite_says_when(transform):
     ("change", "error", "says"),
     [
         ({"method": "euler_maruyama"}, ValueError, "strong order 0.5 is too low"),
-        ({"method": "sra1", "noise": "additive"}, ValueError, "space-time areas"),
+        ({"method": "sriw1", "brownian": TREE}, ValueError, r"space-time areas .* VirtualTree\(.*, space_time=True\)"),
         ({"brownian": ReplayedPath(np.zeros((2, 2)))}, TypeError, "VirtualTree"),
         ({"atol": 0.0}, ValueError, "atol=0.0"),
         ({"max_steps": 0}, ValueError, "max_steps=0"),

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 import jaxsde.integrate
-from jaxsde import VirtualTree, sdeint_ito, sdeint_strat
+from jaxsde import METHODS, VirtualTree, sdeint_ito, sdeint_strat
 
 SIGNIFICANCE = 1e-3
 TS = np.asarray([0.0, 1.0])
@@ -15,15 +15,16 @@ SIGMA = 0.8
 KEYS = jax.random.split(jax.random.key(1), 1000)
 
 
-def solve(solver, method, rtol):
+def solve(solver, method, rtol, dt=None):
     """log y(1) / y(0) of dy = SIGMA y dB on the tree of each key, and W(1) there."""
+    areas = METHODS[method].space_time
     like = (jax.ShapeDtypeStruct((), jnp.float32),)
 
     def one(key):
-        tree = VirtualTree(key, 0.0, 1.0, 2.0**-18)
+        tree = VirtualTree(key, 0.0, 1.0, 2.0**-18, areas)
         ys, stats = solver(
             lambda y, t, a: 0 * y, lambda y, t, a: SIGMA * y, jnp.ones(()), TS, None, None, method, brownian=tree,
-            adaptive=True, rtol=rtol, atol=rtol, max_steps=128, stats=True, adjoint="backprop",
+            adaptive=True, rtol=rtol, atol=rtol, max_steps=128, stats=True, adjoint="backprop", dt=dt,
         )  # fmt: skip
         return jnp.log(ys[-1]), tree.value(jnp.asarray(1.0), like)[0], stats["tried_steps"], stats["steps"]
 
@@ -38,6 +39,15 @@ def test_rejected_steps_do_not_change_the_law(solver, method, drift):
     assert (tried > steps // 2).mean() > 0.5
     assert scipy.stats.kstest((np.asarray(log) - drift) / SIGMA, "norm").pvalue > SIGNIFICANCE
     assert np.sqrt(np.mean((log - drift - SIGMA * W) ** 2)) < 0.03
+
+
+def test_a_first_step_far_too_long_does_not_change_the_law_of_a_method_that_says_its_own_error():
+    """One that is tried is one of the grid: no halves, and the first two are always rejected."""
+    log, W, tried, steps = solve(sdeint_ito, "sriw1", 1e-2, dt=1.0)
+    assert (tried - steps >= 2).mean() > 0.9
+    assert scipy.stats.kstest((np.asarray(log) + SIGMA**2 / 2) / SIGMA, "norm").pvalue > SIGNIFICANCE
+    # The error of the whole is of the order of the tolerance.
+    assert np.sqrt(np.mean((log + SIGMA**2 / 2 - SIGMA * W) ** 2)) < 1e-2
 
 
 @pytest.mark.parametrize("tol", [2.0**-5, 0.0297])

@@ -111,6 +111,7 @@ def test_additive_noise_that_depends_on_the_state_is_refused(solve, method, adap
     [
         (sdeint_ito_fixed_grid, {"method": "milstein"}, "method 'milstein'"),
         (sdeint_strat, {"method": "milstein"}, "method 'milstein'"),
+        (sdeint_ito, {"method": "sriw1"}, "method 'sriw1'"),
         (sdeint_strat, {"method": "heun", "adaptive": True}, "adaptive=True"),
     ],
 )

@@ -111,18 +111,27 @@ def test_the_result_says_how_a_solve_ended():
 @pytest.mark.parametrize(
     ("sde_type", "noise", "name"),
     [
-        ("ito", "diagonal", "milstein"),
-        ("ito", "scalar", "milstein"),
-        ("ito", "additive", "euler_maruyama"),
+        ("ito", "diagonal", "sriw1"),
+        ("ito", "scalar", "sriw1"),
+        ("ito", "additive", "sra1"),
         ("stratonovich", "diagonal", "midpoint"),
     ],
 )
 def test_adaptive_steps_need_no_method_by_name(sde_type, noise, name):
     g = (lambda y, t, a: jnp.ones_like(y)) if noise == "additive" else (lambda y, t, a: a["sigma"] * y)
-    steps = AdaptiveSteps(1e-1, 1e-1)
-    solution = solve(SDE(f, g, sde_type, noise), jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps)
-    named = solve(SDE(f, g, sde_type, noise), jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps, method=name)
+    sde, steps = SDE(f, g, sde_type, noise), AdaptiveSteps(1e-1, 1e-1)
+    solution = solve(sde, jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps)
+    named = solve(sde, jnp.ones(2), UNEVEN, KEY, ARGS, steps=steps, method=name)
     np.testing.assert_array_equal(solution.ys, named.ys)
+    assert (
+        solution.stats.evaluations == (2 if "sr" in name else 6) * solution.stats.tried_steps + 2 * solution.stats.steps
+    )
+
+
+def test_adaptive_steps_on_a_path_without_areas_take_a_method_that_needs_none():
+    choices = {"args": ARGS, "steps": AdaptiveSteps(1e-1, 1e-1), "brownian": VirtualTree(KEY, 0.0, 1.0, 2.0**-16)}
+    unnamed, named = (solve(SDE(f, g), jnp.ones(2), UNEVEN, method=m, **choices) for m in (None, "milstein"))
+    np.testing.assert_array_equal(unnamed.ys, named.ys)
 
 
 def test_adaptive_steps_say_what_general_noise_takes():

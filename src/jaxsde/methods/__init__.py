@@ -7,12 +7,25 @@ from jaxsde.methods.heun import HEUN
 from jaxsde.methods.method import Method
 from jaxsde.methods.midpoint import MIDPOINT
 from jaxsde.methods.milstein import MILSTEIN
+from jaxsde.methods.platen_weak2 import PLATEN_WEAK2
 from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sra1 import SRA1
+from jaxsde.methods.sriw1 import SRIW1
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1)
+    for method in (
+        EULER_MARUYAMA,
+        MILSTEIN,
+        EULER_HEUN,
+        HEUN,
+        MIDPOINT,
+        EES25,
+        REVERSIBLE_HEUN,
+        SRA1,
+        SRIW1,
+        PLATEN_WEAK2,
+    )
 }
 
 

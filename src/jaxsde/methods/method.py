@@ -19,6 +19,8 @@ def _state(carry: Carry) -> Any:
 
 # (sde, carry, t, h, increment, args) of a step to the next carry.
 Step = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], Carry]
+# The same, and an estimate of its error: leaves like y.
+EmbeddedStep = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], tuple[Carry, Leaves]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Method:
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
+    - `embedded`: the step with an estimate of its error, which costs no evaluation more: how far y is from a solution
+      of strong order 1 that is made of the same stages. Adaptive steps take it, and halve steps where there is none.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Method:
     recovered: Callable[[Carry], Any] = _state
     entrywise: bool = False
     space_time: bool = False
+    embedded: EmbeddedStep | None = None
     aliases: tuple[str, ...] = ()
 
     @property

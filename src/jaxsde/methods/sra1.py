@@ -1,8 +1,11 @@
 """SRA1: a stochastic Runge-Kutta method of strong order 1.5 for additive noise. Rößler, 2010, table 6.3.
 
 Its noise is I10 / h = dW / 2 + H, where I10 is the integral of the Brownian motion over the step and H the space-time
-area.
+area. With f and g at the start alone it is the method of Euler and Maruyama, of strong order 1: what the two differ by
+is, the sizes of its parts in f and in g added up, the estimate of the error, as in Rackauckas and Nie, 2017.
 """
+
+import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, scale
@@ -11,14 +14,21 @@ from jaxsde.types import Args, Leaves, Time
 
 
 def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
+    return embedded(sde, y, t, h, increment, args)[0]
+
+
+def embedded(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> tuple[Leaves, Leaves]:
     assert increment.H is not None
     average = add(scale(0.5, increment.dW), increment.H)
-    start = sde.drift(y, t, args)
-    early = sde.noise_term(y, t, args, average)
-    late = sde.noise_term(y, t + h, args, add(increment.dW, scale(-1, average)))
+    rest = add(increment.dW, scale(-1, average))
+    start, g = sde.drift(y, t, args), sde.diffusion(y, t, args)
+    early = sde.product(g, average)
+    late = sde.noise_term(y, t + h, args, rest)
     middle = add(y, scale(0.75 * h, start), scale(1.5, early))
     end = sde.drift(middle, t + 0.75 * h, args)
-    return add(y, scale(h / 3, start), scale(2 * h / 3, end), early, late)
+    parts = scale(2 * h / 3, add(end, scale(-1, start))), add(late, scale(-1, sde.product(g, rest)))
+    sizes = (tuple(None if x is None else jnp.abs(x) for x in part) for part in parts)
+    return add(y, scale(h / 3, start), scale(2 * h / 3, end), early, late), add(*sizes)
 
 
 SRA1 = Method(
@@ -29,5 +39,6 @@ SRA1 = Method(
     evaluations=2,
     nodes=(0.0, 0.75),
     step=step,
+    embedded=embedded,
     space_time=True,
 )

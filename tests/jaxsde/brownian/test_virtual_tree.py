@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from jaxsde import VirtualTree, sdeint_ito_fixed_grid
+from jaxsde.brownian.stretch import Stretch
 
 SIGNIFICANCE = 1e-3
 SAMPLES = 5000
@@ -116,6 +117,73 @@ def test_outside_the_interval_nothing_is_made_up():
     assert np.isnan(at(VirtualTree(jax.random.key(0), 0.0, 1.0, TOL), jnp.asarray([-0.01, 1.01]))).all()
 
 
+@jax.jit
+def increments(tree, ts, h):
+    """dW and H over each of the steps, (steps, samples)."""
+    asked = jax.vmap(lambda t, h: tree.increment(0, t, h, LIKE, space_time=True))(ts, h)
+    return asked.dW[0], asked.H[0]
+
+
+WITH_AREAS = VirtualTree(jax.random.key(5), 0.0, 1.0, TOL, space_time=True)
+UNEVEN = np.asarray([0.003, 0.02, 0.11, 0.4321, 0.5, 0.777, 0.999], np.float32)
+
+
+def test_areas_between_any_times_of_different_cells_have_their_law():
+    h = np.diff(UNEVEN)
+    dW, H = (np.asarray(x) for x in increments(WITH_AREAS, UNEVEN[:-1], h))
+    z = np.concatenate([dW / np.sqrt(h)[:, None], H / np.sqrt(h / 12)[:, None]])
+    for a, b in itertools.pairwise(z):
+        assert_independent_normals(a, b)
+    # Twelve normals, and 66 correlations of a standard error of SAMPLES^-1/2 each.
+    assert np.abs(np.corrcoef(z) - np.eye(12)).max() < 4.5 / np.sqrt(SAMPLES)
+
+
+def test_areas_are_those_of_one_path_whatever_is_asked_and_in_which_direction():
+    """Steps, what they join to, the same steps backwards and in another order, and W by itself."""
+    h = np.diff(UNEVEN)
+    dW, H = increments(WITH_AREAS, UNEVEN[:-1], h)
+    for again, first in zip(increments(WITH_AREAS, UNEVEN[:-1][::-1], h[::-1]), (dW, H), strict=True):
+        np.testing.assert_array_equal(again[::-1], first)
+    # Rounding moves the end of a step by 6e-8, and the path there by the root of that.
+    back_dW, back_H = increments(WITH_AREAS, UNEVEN[1:], -h)
+    np.testing.assert_allclose(back_dW, -dW, atol=2e-3)
+    np.testing.assert_allclose(back_H, H, atol=2e-3)
+    np.testing.assert_allclose(np.diff(at(WITH_AREAS, UNEVEN), axis=0), dW, atol=2e-3)
+    joined = [Stretch(h[0], (dW[0],), (H[0],))]
+    for k in range(1, 6):
+        joined.append(joined[-1].followed_by(Stretch(h[k], (dW[k],), (H[k],))))
+    whole_dW, whole_H = increments(WITH_AREAS, np.full(6, UNEVEN[0]), UNEVEN[1:] - UNEVEN[0])
+    np.testing.assert_allclose(jnp.stack([x.dW[0] for x in joined]), whole_dW, atol=4e-3)
+    np.testing.assert_allclose(jnp.stack([x.H[0] for x in joined]), whole_H, atol=4e-3)
+
+
+def test_an_area_is_the_average_of_its_path_less_its_chord():
+    """By the trapezoidal rule over all cells of the tree; what is left is the average of their own areas."""
+    n = round(1 / TOL)
+    ts = jnp.linspace(0, 1, n + 1)
+    W = np.asarray(at(WITH_AREAS, ts))
+    H = np.asarray(increments(WITH_AREAS, np.zeros(6, np.float32), np.ones(6, np.float32))[1][0])
+    left = H - np.trapezoid(W - np.asarray(ts)[:, None] * W[-1], dx=1 / n, axis=0)
+    assert_normal(left * np.sqrt(12) * n)
+
+
+def test_a_finer_tree_with_areas_refines_the_same_path_and_short_stretches_keep_their_digits():
+    ts, h = (np.asarray(x, np.float32) for x in ([0.5, 0.0, 0.25, 0.75, 0.5, 0.25], [0.5, 1.0, 0.5, 0.25, 0.25, 0.25]))
+    fine = VirtualTree(jax.random.key(5), 0.0, 1.0, 2.0**-18, space_time=True)
+    for x, y in zip(increments(fine, ts, h), increments(WITH_AREAS, ts, h), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+    # A difference of integrals over all of the path would be off by a thousandth, in single precision: half of this.
+    _, H = increments(fine, np.full(6, 0.9, np.float32), np.full(6, 2.0**-14, np.float32))
+    assert_normal(H[0] * np.sqrt(12) * 2**7)
+
+
+def test_a_step_of_no_length_and_one_inside_of_a_cell_of_a_tree_with_areas():
+    ts, h = (np.asarray(x, np.float32) for x in ([0.3, 0.5, 1.0, 0.0, 0.301, 0.999], [0, 0, 0, 0, 0.001, -0.001]))
+    for x in increments(WITH_AREAS, ts, h):
+        np.testing.assert_array_equal(x[:4], 0)
+        assert np.isnan(x[4:]).all()
+
+
 @pytest.mark.parametrize(
     ("t0", "t1", "tol", "says"),
     [
@@ -137,9 +205,9 @@ def test_a_traced_interval_is_refused():
         jax.jit(lambda t1: VirtualTree(jax.random.key(0), 0.0, t1, TOL).value(t1, LIKE))(1.0)
 
 
-def test_space_time_areas_are_left_to_other_paths():
+def test_a_tree_without_space_time_areas_says_so():
     tree = VirtualTree(jax.random.key(0), 0.0, 1.0, TOL)
-    with pytest.raises(ValueError, match="space-time areas"):
+    with pytest.raises(ValueError, match=r"space-time areas .* VirtualTree\(\.\.\., space_time=True\)"):
         sdeint_ito_fixed_grid(
             lambda y, t, a: y, lambda y, t, a: y, jnp.ones(2), np.linspace(0, 1, 3), None, None, "sra1",
             noise="additive", brownian=tree,

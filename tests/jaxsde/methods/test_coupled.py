@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, sdeint_ito, sdeint_strat, solve
+from jaxsde.brownian import Increment
+from jaxsde.flat_sde import FlatSDE
+from jaxsde.methods.coupled import coupled
 
 KEY = jax.random.key(0)
 Y0 = jnp.asarray([0.5, -1.0])
@@ -42,7 +45,19 @@ def test_adaptive_steps_have_the_same_gradient(x64):
     np.testing.assert_allclose(gradient("heun", "reversible", steps, None), exact, rtol=1e-10)
 
 
-@pytest.mark.parametrize("method", ["euler_maruyama", "milstein"])
+def test_the_error_of_a_coupled_step_is_that_of_the_step_it_is_made_of(x64):
+    method, y = METHODS["sriw1"], (jnp.asarray(Y0, float),)
+    sde = FlatSDE(f, g, "ito", "diagonal", y[0], y)
+    where = jnp.asarray(0.3), jnp.asarray(0.1), Increment((jnp.asarray([0.2, -0.3]),), (jnp.asarray([0.1, 0.05]),)), 1.0
+    form = coupled(method, 8, False, 1e-16)
+    carry = form.step(sde, form.init(sde, y, where[0], 1.0), *where)
+    assert form.embedded is not None
+    end, error = form.embedded(sde, carry, *where)
+    for found, exact in ((end, form.step(sde, carry, *where)), (error, method.embedded(sde, carry.z, *where)[1])):
+        jax.tree.map(np.testing.assert_array_equal, found, exact)
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "milstein", "sriw1"])
 @pytest.mark.parametrize("ts", [ENDS, ENDS[::-1]])
 def test_it_is_a_solution_of_ito_in_either_direction(x64, method, ts):
     """The correction of Ito's calculus moves these by 0.1; what is right for Stratonovich's would move them by 0.2."""
@@ -57,6 +72,7 @@ def test_what_it_costs():
     for sde, method, each in (
         (SDE(f, g, "stratonovich"), "midpoint", 4),
         (SDE(f, g), "milstein", 2),
+        (SDE(f, g), "sriw1", 4),
         (SDE(f, lambda y, t, a: 0.5 * jnp.ones_like(y), noise="additive"), "sra1", 4),
     ):
         solution = solve(sde, Y0, ENDS, KEY, 1.0, steps=FixedSteps(8), method=method, adjoint="reversible")

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import METHODS, ReplayedPath, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid
+from jaxsde import METHODS, ReplayedPath, VirtualTree, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid
 
 PATHS, FINE = 300, 2048
 SOLVERS = {"ito": sdeint_ito_fixed_grid, "stratonovich": sdeint_strat_fixed_grid}
@@ -112,6 +112,53 @@ def test_order(x64, method, sde_type, noise, adjoint):
     if method != "reversible_heun" or noise not in ("diagonal", "scalar"):
         assert order < declared + 0.15, (order, errors)
     assert errors[-1] < 0.1
+
+
+X0 = np.asarray([0.5, 1.0, 0.5])
+
+
+def three_equations(W):
+    """Drift and diffusion of three equations side by side, and their solution at time 1, each of its own W."""
+
+    def f(y, t, args):
+        wave = -0.01 * jnp.sin(y[1]) * jnp.cos(y[1]) ** 3
+        return jnp.stack([1.01 * y[0], wave, -0.25 * y[2] * (1 - y[2] ** 2)])
+
+    def g(y, t, args):
+        return jnp.stack([0.87 * y[0], 0.1 * jnp.cos(y[1]) ** 2, 0.5 * (1 - y[2] ** 2)])
+
+    linear = X0[0] * jnp.exp(1.01 - 0.87**2 / 2 + 0.87 * W[0])
+    wave = jnp.arctan(0.1 * W[1] + np.tan(X0[1]))
+    e = (1 + X0[2]) * jnp.exp(W[2])
+    return f, g, jnp.stack([linear, wave, (e + X0[2] - 1) / (e + 1 - X0[2])])
+
+
+def test_order_of_sriw1_on_a_tree_with_areas(x64):
+    """They are those of the path that the solution is driven by, whatever the grid."""
+    like = (jax.ShapeDtypeStruct((3,), jnp.float64),)
+
+    def error(key, n):
+        tree = VirtualTree(key, 0.0, 1.0, 2.0**-8, space_time=True)
+        f, g, exact = three_equations(tree.value(jnp.asarray(1.0), like)[0])
+        ts = np.asarray([0.0, 1.0])
+        choices = {"steps": n, "brownian": tree, "adjoint": "backprop"}
+        return sdeint_ito(f, g, jnp.asarray(X0), ts, None, None, "sriw1", **choices)[-1] - exact
+
+    keys, sizes = jax.random.split(jax.random.key(1), 400), [32, 256]
+    errors = [jnp.sqrt(jnp.mean(jax.jit(jax.vmap(lambda key, n=n: error(key, n)))(keys) ** 2, 0)) for n in sizes]
+    orders = np.log(errors[0] / errors[1]) / np.log(sizes[1] / sizes[0])
+    np.testing.assert_allclose(orders, 1.5, atol=0.15, err_msg=str(errors))
+
+
+def test_sriw1_is_the_solution_of_ito_towards_smaller_times(x64):
+    """In its own direction the drift is -f; the noise has the length of time alone."""
+    tree = VirtualTree(jax.random.key(2), 0.0, 1.0, 2.0**-8, space_time=True)
+    W = tree.value(jnp.asarray(1.0), (jax.ShapeDtypeStruct((), jnp.float64),))[0]
+    ys = sdeint_ito(
+        lambda y, t, a: 0.5 * y, lambda y, t, a: 0.8 * y, jnp.ones(()), np.asarray([1.0, 0.0]), None, None, "sriw1",
+        steps=256, brownian=tree,
+    )  # fmt: skip
+    np.testing.assert_allclose(ys[-1], jnp.exp(-0.5 - 0.32 - 0.8 * W), rtol=1e-3)
 
 
 ORACLES = {

@@ -15,9 +15,10 @@ import pytest
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
-from jaxsde import METHODS
+from jaxsde import METHODS, ReplayedPath, sdeint_ito_fixed_grid
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
+from jaxsde.methods.coupled import coupled
 
 OFFERED = [
     (method.name, sde_type, noise)
@@ -120,3 +121,41 @@ def test_order(x64, name, sde_type, noise):
     # With additive noise some methods are better on linear equations.
     if noise != "additive" or set(method.strong_order) == {"additive"}:
         assert order < method.weak_order + 0.15, (order, errors)
+
+
+@pytest.mark.parametrize(("name", "noise"), [("sriw1", "diagonal"), ("sra1", "additive"), ("platen_weak2", "general")])
+def test_order_of_the_coupled_form(x64, name, noise):
+    form = coupled(METHODS[name], 64, noise == "additive", 1e-16)
+    order, errors = measured(form, "ito", noise)
+    assert abs(order - form.weak_order) < 0.25, (order, errors)
+
+
+def test_order_of_platen_weak2_where_drift_and_noise_are_not_linear(x64):
+    """dX = (X / 2 + sqrt(X^2 + 1)) dt + sqrt(X^2 + 1) dB, whose solution is sinh(t + B), of which B is made of two.
+
+    What the solution has on the same path, and on its mirror image, is taken off: the error bar is a tenth.
+    """
+    end, paths = 1.5, 40_000
+    mix = np.asarray([0.6, 0.8])
+
+    def moment(x):
+        z = jnp.arcsinh(x)
+        return z**3 - 6 * z**2 + 8 * z
+
+    def error(dW, H):
+        path = ReplayedPath(dW, H)
+        ys = sdeint_ito_fixed_grid(
+            lambda y, t, a: y / 2 + jnp.sqrt(y**2 + 1), lambda y, t, a: jnp.sqrt(y**2 + 1)[:, None] * mix[None],
+            jnp.zeros(1), np.linspace(0, end, len(dW) + 1), None, None, "platen_weak2", noise="general", brownian=path,
+        )  # fmt: skip
+        return moment(ys[-1, 0]) - moment(jnp.sinh(end + dW.sum(0) @ mix))
+
+    errors, sizes = [], (8, 32)
+    for n in sizes:
+        keys, h = jax.random.split(jax.random.key(n)), end / n
+        dW, H = (jax.random.normal(k, (paths, n, 2)) * d for k, d in zip(keys, (h**0.5, (h / 12) ** 0.5), strict=True))
+        each = jax.jit(jax.vmap(lambda dW, H: (error(dW, H) + error(-dW, H)) / 2))(dW, H)
+        errors.append((float(each.mean()), float(each.std()) / paths**0.5))
+    (coarse, _), (fine, deviation) = errors
+    assert deviation < 0.15 * abs(fine)
+    assert abs(np.log(coarse / fine) / np.log(4) - 2) < 0.25, errors
