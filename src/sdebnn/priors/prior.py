@@ -3,6 +3,7 @@
 import abc
 import copy
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -218,6 +219,22 @@ def real_number(got: str, value: Any) -> float:
     except TypeError:
         pass
     raise InputError(f"{got}={value!r}; it takes one real number that is known, not an array or what JAX traces.")
+
+
+def standard_deviation(got: str, value: Any) -> float:
+    """As `real_number`, above 0 and finite."""
+    std = real_number(got, value)
+    if not 0 < std < math.inf:
+        raise InputError(f"{got}={std}; a standard deviation must be positive and finite.")
+    return std
+
+
+def share_left_out(got: str, value: Any) -> float:
+    """As `real_number`, from 0 to below 1."""
+    share = real_number(got, value)
+    if not 0 <= share < 1:
+        raise InputError(f"{got}={share}; a share that is left out lies from 0 to below 1.")
+    return share
 
 
 def _described(prior: Prior) -> str:

@@ -21,8 +21,7 @@ from sdebnn.brax.layers.bayesian import (
     without_kl,
 )
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
-from sdebnn.errors import InputError
-from sdebnn.priors.prior import real_number
+from sdebnn.priors.prior import standard_deviation
 
 
 def MeanField(
@@ -47,13 +46,8 @@ def MeanField(
     positive; when `init` is called, for parameters that are not real.
     """
     pair = as_layer(layer, "The layer of MeanField")
-    prior_std, initial_std = (
-        real_number(f"MeanField got {name}", std)
-        for name, std in (("prior_std", prior_std), ("initial_std", initial_std))
-    )
-    for name, std in (("prior_std", prior_std), ("initial_std", initial_std)):
-        if not 0 < std < math.inf:
-            raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive and finite.")
+    prior_std = standard_deviation("MeanField got prior_std", prior_std)
+    initial_std = standard_deviation("MeanField got initial_std", initial_std)
 
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         key = derive_key(rng, "sdebnn.MeanField.init")

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from sdebnn.errors import InputError
-from sdebnn.torchbnn.layers.bayesian import BayesianModule, Output, check_deterministic, device_of, masks_from
-from sdebnn.torchbnn.layers.checkpoints_within import without_checkpoints
-from sdebnn.torchbnn.layers.dropout import layers_that_draw
-from sdebnn.torchbnn.layers.precision import called_with, check_weights, precision, working
+from sdebnn.priors.prior import standard_deviation
+from sdebnn.torchbnn.layers.bayesian import BayesianModule, Output, device_of
+from sdebnn.torchbnn.layers.given_weights import call_with_weights, check_layer_with_weights
+from sdebnn.torchbnn.layers.precision import precision, working
 from sdebnn.torchbnn.layers.randomness import check_generator
 
 
@@ -34,13 +33,10 @@ class MeanField(BayesianModule):
         self, layer: nn.Module, *, prior_std: float = 1.0, initial_std: float = 0.01, disable: bool = False
     ) -> None:
         super().__init__()
-        for name, std in (("prior_std", prior_std), ("initial_std", initial_std)):
-            if not std > 0:
-                raise InputError(f"MeanField got {name}={std}; a standard deviation must be positive.")
-        check_deterministic(layer, "MeanField's layer")
-        check_weights(layer, "MeanField's layer")
-        self._drops = any(True for _ in layers_that_draw(layer))
-        self.prior_std, self.disable = prior_std, disable
+        self.prior_std = standard_deviation("MeanField got prior_std", prior_std)
+        initial_std = standard_deviation("MeanField got initial_std", initial_std)
+        check_layer_with_weights(layer, "MeanField's layer")
+        self.disable = disable
         self.mean = layer
         self.log_std = nn.Module()
         for name, parameter in layer.named_parameters():
@@ -63,9 +59,6 @@ class MeanField(BayesianModule):
         """**Arguments:** `noise`: of `draw_noise`, in place of `rng`."""
         means: dict[str, torch.Tensor] = dict(self.mean.named_parameters())
         promoted = precision(x, means.values(), "MeanField")
-        # Whole numbers may be the keys of an embedding; where weights are of several precisions, so is what they take.
-        promotes = x.is_floating_point() and len({mean.dtype for mean in means.values()}) == 1
-        dtypes = {name: promoted if promotes else mean.dtype for name, mean in means.items()}
         log_stds = dict(self.log_std.named_parameters())
         kl = torch.zeros((), dtype=working(promoted), device=x.device)
         weights = means
@@ -78,21 +71,10 @@ class MeanField(BayesianModule):
                 weights[name] = mean + log_stds[name].exp() * noise[name]
                 log_ratio = log_stds[name] - math.log(self.prior_std)
                 kl = kl + (0.5 * (torch.exp(2 * log_ratio) + (mean / self.prior_std) ** 2 - 1) - log_ratio).sum()
-        weights = {name: weight.to(dtypes[name]) for name, weight in weights.items()}
-
-        called = "MeanField's layer"
-
-        def layer(x: torch.Tensor) -> torch.Tensor:
-            def call() -> torch.Tensor:
-                return torch.func.functional_call(self.mean, weights, (x,))
-
-            return call() if self.disable else without_checkpoints(call, (x, *weights.values()), called)
-
-        # A copy, which layers may write into.
-        x = x.to(promoted, copy=True) if promotes else x.clone()
-        return Output(
-            called_with(masks_from(rng, layer, called) if self._drops else layer, x, weights.values(), called), kl
+        outputs = call_with_weights(
+            self.mean, weights, x, promoted, rng=rng, called="MeanField's layer", drawn=not self.disable
         )
+        return Output(outputs, kl)
 
     def draw_noise(self, *, rng: torch.Generator | None = None) -> dict[str, torch.Tensor]:
         """Independent standard normals for every weight, by the names of the parameters."""
