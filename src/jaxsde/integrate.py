@@ -29,6 +29,7 @@ from jaxsde.problem import (
     check_method,
     check_noise,
     check_path,
+    check_size,
     check_state,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
@@ -76,7 +77,7 @@ def solve(
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
       given; with adaptive steps `"milstein"` for Ito's with diagonal or scalar noise. A method that does not
       converge for this SDE type and noise is refused. `"coupled_midpoint"`, and the like of every method that carries
-      the state alone, is its reversible form: another solution of the same order, at twice the cost.
+      the state alone and is explicit, is its reversible form: another solution of the same order, at twice the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
       `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
@@ -85,7 +86,8 @@ def solve(
     - `running`: a function `running(y, t, h, dW, args)` of the start of a step, its length (negative where ts
       decreases) and its Brownian increment, to be added up over the steps. Unlike `ys` it sees every step, and no
       state is kept for it; see `running_path_kl`.
-    - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was.
+    - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was. With
+      implicit methods it is always said, since a step that they do not find is NaN.
 
     **Returns:** a `Solution`.
 
@@ -103,6 +105,7 @@ def solve(
     chosen = check_method(name, sde.sde_type, sde.noise)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
+    check_size(chosen, y0)
     known = known_times(ts)
     times = jnp.asarray(known, precision(y0))
     flat = check_equation(sde, y0, times, args)
@@ -227,6 +230,6 @@ def _on_grid(
     }
     static = (sde.kind, Same(method), substeps, padded, adjoint)
     ys = once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
-    if check_finite:
-        report_nonfinite(ys, times)
+    if check_finite or method.implicit:
+        report_nonfinite(ys, times, method.implicit)
     return ys

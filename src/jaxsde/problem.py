@@ -19,6 +19,8 @@ from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
+# Of which a matrix is 400 MB in single precision.
+LARGEST_IMPLICIT = 10_000
 NOISES = ("diagonal", "additive", "scalar", "general")
 
 
@@ -60,6 +62,17 @@ def check_state(y0: State) -> Any:
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of floating point: convert it first.")
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
+
+
+def check_size(method: Method, y0: State) -> None:
+    """Refuses a state so large that an implicit method cannot hold the derivative of f."""
+    size = sum(leaf.size for leaf in jax.tree.leaves(y0))
+    if method.implicit and size > LARGEST_IMPLICIT:
+        raise ValueError(
+            f"method {method.name!r} solves with the derivative of f by all of y, a matrix of {size} x {size}; it "
+            f"takes states of up to {LARGEST_IMPLICIT} entries. Solve parts that do not depend on each other by "
+            "jax.vmap, or take an explicit method with smaller steps."
+        )
 
 
 def check_clock(steps: Rows, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None) -> None:

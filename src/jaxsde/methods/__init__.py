@@ -9,11 +9,14 @@ from jaxsde.methods.midpoint import MIDPOINT
 from jaxsde.methods.milstein import MILSTEIN
 from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sra1 import SRA1
+from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for method in (EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1)
-}
+    for method in (
+        EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, IMPLICIT_EULER, TRAPEZOIDAL,
+    )
+}  # fmt: skip
 
 
 def named_methods() -> dict[str, Method]:

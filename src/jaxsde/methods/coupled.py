@@ -61,8 +61,13 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
     - `in_reverse`: whether the step of -h and -dW leads back: not for Ito's calculus, unless noise is additive.
     - `rounding`: of the state, relative: its machine epsilon.
 
-    **Raises:** `ValueError` for a method that carries more than y.
+    **Raises:** `ValueError` for a method that carries more than y, and for an implicit one.
     """
+    if method.implicit:
+        raise ValueError(
+            f"method {method.name!r} is for stiff equations, on which two coupled solutions part: it has no reversible "
+            "form; take adjoint='stochastic', which has constant memory too."
+        )
     if not method.carries_state_alone:
         raise ValueError(
             f"method {method.name!r} carries more than the state from step to step, so that two of its solutions "

@@ -30,7 +30,8 @@ class Method:
     - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
     - `weak_order`: proved weak order of convergence, of expectations of smooth functions, with every noise type it
       offers; with some it may be higher.
-    - `evaluations`: of the drift, a step.
+    - `evaluations`: of the drift, a step; where it is implicit with one iteration of Newton's method, which takes two
+      of them or more and in each a product with the derivative of the drift for every entry of y as well.
     - `nodes`: the fractions of a step at which the drift is asked for, increasing, what the step before or `init` has
       asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
     - `step`: from the carry at t to that at t + h.
@@ -40,6 +41,8 @@ class Method:
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
+    - `implicit`: whether the step is the root of an equation, found by Newton's method; it is NaN where none is
+      found.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Method:
     recovered: Callable[[Carry], Any] = _state
     entrywise: bool = False
     space_time: bool = False
+    implicit: bool = False
     aliases: tuple[str, ...] = ()
 
     @property

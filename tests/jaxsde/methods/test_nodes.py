@@ -12,7 +12,7 @@ from jaxsde.methods.coupled import COUPLED, coupled
 REVERSIBLE_FORMS = {
     f"{COUPLED}{name} {back}": coupled(method, 8, back, 1e-16)
     for name, method in METHODS.items()
-    if method.carries_state_alone
+    if method.carries_state_alone and not method.implicit
     for back in (True, False)
 }
 
@@ -32,4 +32,6 @@ def test_nodes(x64, method, h):
     first = len(asked)
     method.step(sde, carry, jnp.asarray(2.0), jnp.asarray(h), Increment(y, y), None)
     np.testing.assert_allclose(sorted(set(asked)), method.nodes, atol=1e-12)
-    assert len(asked) - first == method.evaluations
+    # Those of Newton's method are traced in a loop.
+    if not method.implicit:
+        assert len(asked) - first == method.evaluations
