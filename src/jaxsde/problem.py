@@ -1,5 +1,6 @@
 """The contract of every entry point, checked before any integration."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.flat_sde import FlatSDE, aligned
+from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
@@ -24,15 +26,20 @@ LARGEST_IMPLICIT = 10_000
 NOISES = ("diagonal", "additive", "scalar", "general")
 
 
-def check_method(name: str, sde_type: str, noise: str) -> Method:
-    """The method, if it converges to the solution of that type for that noise."""
+def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
+    """The method, if it converges to the solution of that type for that noise, of a Langevin equation or another."""
     named = named_methods()
     one_of("method", name, named)
     one_of("noise", noise, NOISES)
     method = named[name]
-    offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise)]
-    if not _offers(method, sde_type, noise):
-        if noise in method.strong_order:
+    offered = [m.name for m in METHODS.values() if _offers(m, sde_type, noise, langevin)]
+    if not _offers(method, sde_type, noise, langevin):
+        if method.langevin and not langevin:
+            reason, more = (
+                "it splits a Langevin equation into its parts",
+                " To use it, pass a jaxsde.Langevin to solve.",
+            )
+        elif noise in method.strong_order:
             reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
             convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
             more = (
@@ -48,7 +55,9 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
     return method
 
 
-def _offers(method: Method, sde_type: str, noise: str) -> bool:
+def _offers(method: Method, sde_type: str, noise: str, langevin: bool) -> bool:
+    if method.langevin and not langevin:
+        return False
     return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
 
 
@@ -149,6 +158,17 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
         return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
     noisy = tuple(None if d is None else x for d, x in zip(aligned(diffusion, like), leaves, strict=True))
     return FlatSDE(f, g, sde_type, noise, like, noisy)
+
+
+def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: Args) -> FlatSDE:
+    """The equation in terms of leaves, once y0 is a pair and the force fits it."""
+    if not (isinstance(y0, tuple | list) and len(y0) == 2):
+        raise ValueError(f"y0 is {type(y0).__name__}; of a Langevin equation it is the pair (q, p), two pytrees alike.")
+    q, p = jax.eval_shape(lambda y: y, tuple(y0))
+    if _kinds(q) != _kinds(p):
+        raise ValueError(f"y0 has a position of {_kinds(q)} and a momentum of {_kinds(p)}; they are alike.")
+    _fits("the force", jax.eval_shape(lambda q, t: equation.force(q, t, args), q, t0[0]), q, "")
+    return dataclasses.replace(check_equation(equation.sde, y0, t0, args), damping=equation.damping)
 
 
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:

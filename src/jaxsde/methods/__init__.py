@@ -1,5 +1,6 @@
 """The methods, by name."""
 
+from jaxsde.methods.baoab import BAOAB
 from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
@@ -10,11 +11,13 @@ from jaxsde.methods.milstein import MILSTEIN
 from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sra1 import SRA1
 from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL
+from jaxsde.methods.ubu import UBU
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, IMPLICIT_EULER, TRAPEZOIDAL,
+        BAOAB, UBU,
     )
 }  # fmt: skip
 

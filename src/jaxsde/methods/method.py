@@ -43,6 +43,7 @@ class Method:
     - `space_time`: whether the step needs space-time Levy areas of the path.
     - `implicit`: whether the step is the root of an equation, found by Newton's method; it is NaN where none is
       found.
+    - `langevin`: whether it splits a `Langevin` equation, and takes no other.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Method:
     entrywise: bool = False
     space_time: bool = False
     implicit: bool = False
+    langevin: bool = False
     aliases: tuple[str, ...] = ()
 
     @property

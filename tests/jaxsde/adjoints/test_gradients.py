@@ -35,12 +35,12 @@ NOISES = {
 OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
-    # Of implicit methods, which compile for longer, test_theta.py has them.
-    if not method.implicit
+    # Of implicit methods, which compile for longer, test_theta.py has them, of splitting methods test_langevin.py.
+    if not (method.implicit or method.langevin)
     for noise in method.strong_order
     for sde_type in (method.sde_types[:1] if noise == "additive" else method.sde_types)
 ]
-WITH_INVERSE = [method.name for method in METHODS.values() if method.inverse is not None]
+WITH_INVERSE = [method.name for method in METHODS.values() if method.inverse is not None and not method.langevin]
 COUPLED = [of for of in OFFERED if of[0] not in WITH_INVERSE]
 
 

@@ -6,13 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import METHODS, ReplayedPath, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid
+from jaxsde import METHODS, FixedSteps, Langevin, ReplayedPath, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid, solve
 
 PATHS, FINE = 300, 2048
 SOLVERS = {"ito": sdeint_ito_fixed_grid, "stratonovich": sdeint_strat_fixed_grid}
 OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
+    if not method.langevin
     for noise in method.strong_order
     for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
 ]
@@ -114,6 +115,24 @@ def test_order(x64, method, sde_type, noise, adjoint):
     if method != "reversible_heun" or noise not in ("diagonal", "scalar"):
         assert order < declared + 0.15, (order, errors)
     assert errors[-1] < 0.1
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS.values() if method.langevin], ids=lambda m: m.name)
+def test_order_of_splitting_methods(x64, method):
+    """Of a pendulum, towards another method on the fine path."""
+    pendulum = Langevin(lambda q, t, a: jnp.cos(t) - 3.0 * jnp.sin(q), 1.5, 0.8)
+    dW, H = draw((1,))
+
+    def ends(dW, H, name):
+        path, n = ReplayedPath((None, dW), (None, H)), len(dW)
+        y0 = jnp.asarray([2.0]), jnp.asarray([0.0])
+        return jnp.stack(solve(pendulum, y0, [0.0, 1.0], steps=FixedSteps(n), method=name, brownian=path).ys)[:, -1]
+
+    ends = jax.jit(jax.vmap(ends, (1, 1, None)), static_argnums=2)
+    exact, sizes = ends(dW, H, "sra1"), np.asarray([8, 16, 32])
+    errors = [jnp.sqrt(jnp.mean((ends(*coarsened(dW, H, n), method.name) - exact) ** 2, (0, 2))) for n in sizes]
+    orders = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert (abs(orders - method.strong_order["additive"]) < 0.15).all(), (orders, errors)
 
 
 ORACLES = {

@@ -22,6 +22,7 @@ from jaxsde.flat_sde import FlatSDE
 OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
+    if not method.langevin
     for noise in method.strong_order
     for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
 ]
