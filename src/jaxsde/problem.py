@@ -220,6 +220,15 @@ def check_path(
             f"method {method.name!r} needs the space-time areas of the path: pass "
             "ReplayedPath(increments, space_time) or leave the path to the solver."
         )
+    if (
+        method.area
+        and sde.g is not None
+        and (type(path) not in (CounterPath, ReplayedPath) or getattr(path, "area", path) is None)
+    ):
+        raise ValueError(
+            f"method {method.name!r} needs the Levy areas of the path, which a CounterPath draws: leave the path to "
+            "the solver, or pass ReplayedPath(increments, area=area)."
+        )
     if type(path) is VirtualTree:
         _check_span(path, times)
         return path
@@ -229,7 +238,8 @@ def check_path(
     if type(path) is not ReplayedPath:
         _check_increment(path, sde, method, dtype)
         return path
-    return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
+    dW, H = (None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time))
+    return ReplayedPath(dW, H, _given_area(path.area, sde, steps) if method.area else None)
 
 
 def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:
@@ -246,7 +256,7 @@ def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np
 
     found = jax.eval_shape(step, path, jax.ShapeDtypeStruct((), jnp.int32), time, time)
     needed = sde.noise_like, sde.noise_like if method.space_time else None
-    if not isinstance(found, Increment) or _kinds(tuple(found)) != _kinds(needed):
+    if not isinstance(found, Increment) or _kinds((found.dW, found.H)) != _kinds(needed):
         raise ValueError(
             f"{name}.increment gives {found}; for this noise it has to give an Increment of dW like {needed[0]} and H "
             f"like {needed[1]}."
@@ -271,6 +281,16 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
             f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
         )
     return tuple(None if x is None or a is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+
+
+def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
+    like = sde.noise_like[0]
+    if like is None:
+        return None
+    needed = (steps, like.size, like.size)
+    if np.shape(area) != needed:
+        raise ValueError(f"ReplayedPath has area of shape {np.shape(area)}; this noise on this grid has {needed}.")
+    return jnp.asarray(area, like.dtype)
 
 
 def _check_span(tree: VirtualTree, times: TimeVector) -> None:
@@ -336,6 +356,11 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r}: it needs space-time areas, which a VirtualTree does not have; "
             "take method='heun', or fixed steps, as FixedSteps(dt=...)."
+        )
+    if method.area:
+        raise ValueError(
+            f"{ADAPTIVE} with method {method.name!r}: it needs Levy areas, which a VirtualTree does not have; take "
+            "fixed steps, as FixedSteps(dt=...)."
         )
     if brownian is not None and type(brownian) is not VirtualTree:
         raise TypeError(

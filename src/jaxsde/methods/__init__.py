@@ -1,6 +1,7 @@
 """The methods, by name."""
 
 from jaxsde.methods.baoab import BAOAB
+from jaxsde.methods.davie import DAVIE
 from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
@@ -17,7 +18,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, IMPLICIT_EULER, TRAPEZOIDAL,
-        BAOAB, UBU,
+        DAVIE, BAOAB, UBU,
     )
 }  # fmt: skip
 

@@ -77,7 +77,8 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
         if in_reverse:
-            negated = increment._replace(dW=scale(-1, increment.dW))
+            area = None if increment.A is None else -increment.A
+            negated = increment._replace(dW=scale(-1, increment.dW), A=area)
             return _minus(y, method.step(sde, y, t + h, -h, negated, args))
         drift = sde.f(sde.unflatten(y), t, args)
         sde = dataclasses.replace(sde, f=lambda y, t, args: drift)

@@ -41,6 +41,7 @@ class Method:
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
+    - `area`: whether the step needs Levy areas of the path.
     - `implicit`: whether the step is the root of an equation, found by Newton's method; it is NaN where none is
       found.
     - `langevin`: whether it splits a `Langevin` equation, and takes no other.
@@ -59,6 +60,7 @@ class Method:
     recovered: Callable[[Carry], Any] = _state
     entrywise: bool = False
     space_time: bool = False
+    area: bool = False
     implicit: bool = False
     langevin: bool = False
     aliases: tuple[str, ...] = ()

@@ -29,11 +29,15 @@ def test_nodes(x64, method, h):
         return jax.tree.map(lambda x: -x, y)
 
     # Two leaves, of which splitting methods take one for the position and one for the momentum.
-    y = (jnp.ones(2), jnp.ones(2))
-    sde = FlatSDE(f, lambda y, t, args: y, method.sde_types[0], "additive", y, y, damping=lambda h, args: h)
+    y, w = (jnp.ones(2), jnp.ones(2)), (jnp.ones(2), jnp.ones(2))
+    noise, g = "additive", lambda y, t, args: y
+    if method.area:
+        noise, g, w = "general", lambda y, t, args: (jnp.eye(2), jnp.eye(2)), w[:1]
+    sde = FlatSDE(f, g, method.sde_types[0], noise, y, w, damping=lambda h, args: h)
+    increment = Increment(w, w, jnp.zeros((2, 2)))
     carry = method.init(sde, y, jnp.asarray(2.0), None)
     first = len(asked)
-    method.step(sde, carry, jnp.asarray(2.0), jnp.asarray(h), Increment(y, y), None)
+    method.step(sde, carry, jnp.asarray(2.0), jnp.asarray(h), increment, None)
     np.testing.assert_allclose(sorted(set(asked)), method.nodes, atol=1e-12)
     # Those of Newton's method are traced in a loop.
     if not method.implicit:

@@ -75,6 +75,14 @@ def coarsened(dW, H, n):
     return W[:, -1], (W - dW / 2 + H).mean(1) - W[:, -1] / 2
 
 
+def areas(dW, n):
+    """Of the path that is straight in each fine step, over n steps."""
+    dW = dW.reshape(n, FINE // n, *dW.shape[1:])
+    W = jnp.cumsum(dW, 1) - dW / 2
+    twice = jnp.einsum("nfpj,nfpk->npjk", W, dW)
+    return (twice - jnp.swapaxes(twice, -1, -2)) / 2
+
+
 # Whose step another one takes back, for which the reversible adjoint has a solution of its own.
 COUPLED = [
     (method, sde_type, noise, "reversible")
@@ -98,15 +106,16 @@ def test_order(x64, method, sde_type, noise, adjoint):
     for n in sizes:
         dW, H = coarsened(*fine, n)
 
-        def solve(dW, H, n=n):
-            path = ReplayedPath(dW, H)
+        def solve(dW, H, A, n=n):
+            path = ReplayedPath(dW, H, A)
             ts = np.linspace(0, 1, n + 1)
             ys = SOLVERS[sde_type](
                 f, g, y0, ts, None, None, method, noise=noise, brownian=path, adjoint=adjoint, save=lambda y: y
             )
             return ys[-1]
 
-        ys = jax.jit(jax.vmap(solve, 1))(dW, H)
+        A = areas(fine[0], n) if METHODS[method].area else None
+        ys = jax.jit(jax.vmap(solve, 1))(dW, H, A)
         errors.append(float(jnp.sqrt(jnp.mean(jnp.sum((ys - exact) ** 2, -1)))))
     order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
     declared = METHODS[method].strong_order[noise]
