@@ -15,7 +15,8 @@ OFFERED = [
     for method in METHODS.values()
     if not method.langevin
     for noise in method.strong_order
-    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+    # Implicit methods, which compile for longer, do not ask for the type.
+    for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
 # Two matrices that do not commute and whose squares are zero: both calculi have the same drift.
 A, B = np.asarray([[0.0, 0.6], [0.0, 0.0]]), np.asarray([[0.0, 0.0], [0.6, 0.0]])

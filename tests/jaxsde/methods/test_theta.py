@@ -73,15 +73,14 @@ def double_well(y, t, k):
     return {"a": -k * (y["a"] ** 3 - y["a"]) - 5.0 * (y["a"] - y["b"].sum()), "b": jnp.cos(t) - k * y["b"]}
 
 
-@pytest.mark.parametrize("method", THETA)
-def test_gradients_are_those_of_the_root(x64, method):
+def test_gradients_are_those_of_the_root(x64):
     """Against finite differences, and against backpropagation through Newton's iterations."""
-    start, n, theta = {"a": jnp.asarray([2.0, -0.3]), "b": jnp.ones((1, 1))}, 4, THETA[method]
+    start, n, theta = {"a": jnp.asarray([2.0, -0.3]), "b": jnp.ones((1, 1))}, 4, THETA["trapezoidal"]
     noise = jax.random.normal(KEY, (n, 2)) / n**0.5
 
     def solved(k, adjoint):
         ys = sdeint_ito(
-            double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k, method,
+            double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k, "trapezoidal",
             steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
         )  # fmt: skip
         return jnp.sum(jnp.sin(ys["a"][-1]))

@@ -24,7 +24,8 @@ OFFERED = [
     for method in METHODS.values()
     if not method.langevin
     for noise in method.strong_order
-    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+    # Implicit methods, which compile for longer, do not ask for the type.
+    for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
 RATE = np.asarray([[-0.8, 0.3], [0.1, 0.5]])
 CONSTANT = np.asarray([0.4, -0.2])
