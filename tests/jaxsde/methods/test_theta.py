@@ -80,8 +80,8 @@ def test_gradients_are_those_of_the_root(x64):
 
     def solved(k, adjoint):
         ys = sdeint_ito(
-            double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k, "trapezoidal",
-            steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
+            double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k,
+            "trapezoidal", steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
         )  # fmt: skip
         return jnp.sum(jnp.sin(ys["a"][-1]))
 
