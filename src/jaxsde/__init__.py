@@ -5,6 +5,7 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
 from jaxsde.integrate import solve
+from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
 from jaxsde.sde import SDE
@@ -21,6 +22,7 @@ __all__ = [
     "CounterPath",
     "FixedSteps",
     "Increment",
+    "Langevin",
     "ReplayedPath",
     "Result",
     "Solution",

@@ -78,12 +78,14 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
         def draw() -> Increment:
             if on_tree is not None:
                 return chosen.step(*on_tree, j, sde.noise_like, method.space_time)
-            return chosen.increment(index + j, t, h, sde.noise_like, method.space_time)
+            # Only paths of ours know of areas.
+            asked = {"area": True} if method.area else {}
+            return chosen.increment(index + j, t, h, sde.noise_like, method.space_time, **asked)
 
         if count is None:
             return t, h, draw()
         there = j < count
-        nothing = partial(no_increment, sde.noise_like, method.space_time)
+        nothing = partial(no_increment, sde.noise_like, method.space_time, method.area)
         return t, jnp.where(there, h, 0), loops.cond(there, draw, nothing)
 
     return Scheme(

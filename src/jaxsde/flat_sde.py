@@ -66,6 +66,8 @@ class FlatSDE:
     - `like`: a pytree with the structure and dtypes of y.
     - `noise_like`: shape and dtype of every Brownian increment: one for each leaf of y with diagonal and additive
       noise, a single one with scalar and general noise.
+    - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
+      function of a length of time and args: friction times that. `None` for any other equation.
     - `matrix_free`: with general noise, whether `g` gives the function v -> g v instead of the matrix.
     """
 
@@ -76,6 +78,7 @@ class FlatSDE:
     like: Any
     noise_like: Shapes
     matrix_free: bool = False
+    damping: Callable[[Time, Args], Any] | None = None
 
     @property
     def kind(self) -> Any:
@@ -86,18 +89,19 @@ class FlatSDE:
     def traceable(self, t: jax.ShapeDtypeStruct) -> dict[str, Any]:
         """f and g as functions that give arrays, each with an example of its arguments but args."""
         y, g = self.like, self.g
-        if g is None or not self.matrix_free:
-            return {"f": (self.f, (y, t)), "g": None if g is None else (g, (y, t))}
-        return {"f": (self.f, (y, t)), "g": (lambda y, t, v, args: g(y, t, args)(v), (y, t, self.noise_like[0]))}
+        functions: dict[str, Any] = {"f": (self.f, (y, t)), "g": None if g is None else (g, (y, t))}
+        if g is not None and self.matrix_free:
+            functions["g"] = (lambda y, t, v, args: g(y, t, args)(v), (y, t, self.noise_like[0]))
+        return functions | {"damping": self.damping and (self.damping, (t,))}
 
     def of(self, functions: PyTree) -> "FlatSDE":
         """The equation with what was made of its `traceable` functions."""
         f, g = functions["f"], functions["g"]
         by_vector = (lambda y, t, args: lambda v: g(y, t, v, args)) if g is not None and self.matrix_free else g
-        return dataclasses.replace(self, f=f, g=by_vector)
+        return dataclasses.replace(self, f=f, g=by_vector, damping=functions["damping"])
 
     def without_functions(self) -> "FlatSDE":
-        return dataclasses.replace(self, f=_nothing, g=None)
+        return dataclasses.replace(self, f=_nothing, g=None, damping=None)
 
     def unflatten(self, y: PyTree) -> Any:
         return jax.tree.unflatten(jax.tree.structure(self.like), y)

@@ -19,6 +19,7 @@ from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
+from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method
 from jaxsde.methods.coupled import COUPLED, coupled
 from jaxsde.problem import (
@@ -26,9 +27,11 @@ from jaxsde.problem import (
     check_adaptive_clock,
     check_clock,
     check_equation,
+    check_langevin,
     check_method,
     check_noise,
     check_path,
+    check_size,
     check_state,
     offers,
 )
@@ -45,7 +48,7 @@ USUAL_STEPS = FixedSteps()
 
 
 def solve(
-    sde: SDE,
+    sde: SDE | Langevin,
     y0: State,
     ts: Times,
     rng: Key | None = None,
@@ -63,7 +66,7 @@ def solve(
 
     **Arguments:**
 
-    - `sde`: the equation, an `SDE`.
+    - `sde`: the equation, an `SDE` or a `Langevin`.
     - `y0`: a pytree of floating-point arrays.
     - `ts`: the times of the solution, increasing or decreasing, (n,); `ts[0]` is the time of `y0`. Numbers that are
       known are taken in double precision, so that lengths of time are right far from zero too; f and g get t in the
@@ -77,10 +80,10 @@ def solve(
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
       given; with adaptive steps and Ito's calculus the one of order 1.5 for the noise, which has an error estimate of
-      its own, and on a given path without space-time areas `"milstein"`, or `"euler_maruyama"` with additive noise.
-      A method that does not converge for this SDE type and noise is refused. `"coupled_midpoint"`, and the like of
-      every method that carries the state alone, is its reversible form: another solution of the same order, at twice
-      the cost.
+      its own, and on a given path without space-time areas `"milstein"`, or `"euler_maruyama"` with additive noise; of
+      a Langevin equation `"baoab"`. A method that does not converge for this SDE type and noise is refused.
+      `"coupled_midpoint"`, and the like of every method that carries the state alone and is explicit, is its reversible
+      form: another solution of the same order, at twice the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
       `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
@@ -89,27 +92,31 @@ def solve(
     - `running`: a function `running(y, t, h, dW, args)` of the start of a step, its length (negative where ts
       decreases) and its Brownian increment, to be added up over the steps. Unlike `ys` it sees every step, and no
       state is kept for it; see `running_path_kl`.
-    - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was.
+    - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was. With
+      implicit methods it is always said, since a step that they do not find is NaN.
 
     **Returns:** a `Solution`.
 
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
     """
     refuse_fork()
+    langevin = sde if isinstance(sde, Langevin) else None
+    sde = sde.sde if isinstance(sde, Langevin) else sde
     if not isinstance(sde, SDE):
-        raise TypeError(f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g).")
+        raise TypeError(f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.")
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
         raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
-        method = _usual_method(sde, steps, brownian)
+        method = "baoab" if langevin else _usual_method(sde, steps, brownian)
     name = method.removeprefix(COUPLED)
-    chosen = check_method(name, sde.sde_type, sde.noise)
+    chosen = check_method(name, sde.sde_type, sde.noise, langevin is not None)
     one_of("adjoint", adjoint, ADJOINTS)
     y0 = check_state(y0)
+    check_size(chosen, y0)
     known = known_times(ts)
     times = jnp.asarray(known, precision(y0))
-    flat = check_equation(sde, y0, times, args)
+    flat = check_langevin(langevin, y0, times, args) if langevin else check_equation(sde, y0, times, args)
     rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y0))
     in_reverse = sde.sde_type == "stratonovich" or sde.noise == "additive"
 
@@ -239,6 +246,6 @@ def _on_grid(
     }
     static = (sde.kind, Same(method), substeps, padded, adjoint)
     ys = once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
-    if check_finite:
-        report_nonfinite(ys, times)
+    if check_finite or method.implicit:
+        report_nonfinite(ys, times, method.implicit)
     return ys

@@ -1,5 +1,6 @@
 """The contract of every entry point, checked before any integration."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.flat_sde import FlatSDE, aligned
+from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
@@ -19,18 +21,25 @@ from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
+# Of which a matrix is 400 MB in single precision.
+LARGEST_IMPLICIT = 10_000
 NOISES = ("diagonal", "additive", "scalar", "general")
 
 
-def check_method(name: str, sde_type: str, noise: str) -> Method:
-    """The method, if it converges to the solution of that type for that noise."""
+def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
+    """The method, if it converges to the solution of that type for that noise, of a Langevin equation or another."""
     named = named_methods()
     one_of("method", name, named)
     one_of("noise", noise, NOISES)
     method = named[name]
-    offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise)]
-    if not offers(method, sde_type, noise):
-        if noise in method.strong_order:
+    offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise, langevin)]
+    if not offers(method, sde_type, noise, langevin):
+        if method.langevin and not langevin:
+            reason, more = (
+                "it splits a Langevin equation into its parts",
+                " To use it, pass a jaxsde.Langevin to solve.",
+            )
+        elif noise in method.strong_order:
             reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
             convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
             more = (
@@ -46,8 +55,10 @@ def check_method(name: str, sde_type: str, noise: str) -> Method:
     return method
 
 
-def offers(method: Method, sde_type: str, noise: str) -> bool:
+def offers(method: Method, sde_type: str, noise: str, langevin: bool = False) -> bool:
     """Whether it converges to the solution of that type for that noise."""
+    if method.langevin and not langevin:
+        return False
     return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
 
 
@@ -61,6 +72,17 @@ def check_state(y0: State) -> Any:
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of floating point: convert it first.")
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
+
+
+def check_size(method: Method, y0: State) -> None:
+    """Refuses a state so large that an implicit method cannot hold the derivative of f."""
+    size = sum(leaf.size for leaf in jax.tree.leaves(y0))
+    if method.implicit and size > LARGEST_IMPLICIT:
+        raise ValueError(
+            f"method {method.name!r} solves with the derivative of f by all of y, a matrix of {size} x {size}; it "
+            f"takes states of up to {LARGEST_IMPLICIT} entries. Solve parts that do not depend on each other by "
+            "jax.vmap, or take an explicit method with smaller steps."
+        )
 
 
 def check_clock(steps: Rows, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None) -> None:
@@ -139,6 +161,17 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
     return FlatSDE(f, g, sde_type, noise, like, noisy)
 
 
+def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: Args) -> FlatSDE:
+    """The equation in terms of leaves, once y0 is a pair and the force fits it."""
+    if not (isinstance(y0, tuple | list) and len(y0) == 2):
+        raise ValueError(f"y0 is {type(y0).__name__}; of a Langevin equation it is the pair (q, p), two pytrees alike.")
+    q, p = jax.eval_shape(lambda y: y, tuple(y0))
+    if _kinds(q) != _kinds(p):
+        raise ValueError(f"y0 has a position of {_kinds(q)} and a momentum of {_kinds(p)}; they are alike.")
+    _fits("the force", jax.eval_shape(lambda q, t: equation.force(q, t, args), q, t0[0]), q, "")
+    return dataclasses.replace(check_equation(equation.sde, y0, t0, args), damping=equation.damping)
+
+
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
     found: list[bool] = []
     jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
@@ -189,6 +222,15 @@ def check_path(
             "which is another path than without, or ReplayedPath(increments, space_time), or leave the path to the "
             "solver."
         )
+    if (
+        method.area
+        and sde.g is not None
+        and (type(path) not in (CounterPath, ReplayedPath) or getattr(path, "area", path) is None)
+    ):
+        raise ValueError(
+            f"method {method.name!r} needs the Levy areas of the path, which a CounterPath draws: leave the path to "
+            "the solver, or pass ReplayedPath(increments, area=area)."
+        )
     if type(path) is VirtualTree:
         _check_span(path, times)
         return path
@@ -198,7 +240,8 @@ def check_path(
     if type(path) is not ReplayedPath:
         _check_increment(path, sde, method, dtype)
         return path
-    return ReplayedPath(*(None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time)))
+    dW, H = (None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time))
+    return ReplayedPath(dW, H, _given_area(path.area, sde, steps) if method.area else None)
 
 
 def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:
@@ -215,7 +258,7 @@ def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np
 
     found = jax.eval_shape(step, path, jax.ShapeDtypeStruct((), jnp.int32), time, time)
     needed = sde.noise_like, sde.noise_like if method.space_time else None
-    if not isinstance(found, Increment) or _kinds(tuple(found)) != _kinds(needed):
+    if not isinstance(found, Increment) or _kinds((found.dW, found.H)) != _kinds(needed):
         raise ValueError(
             f"{name}.increment gives {found}; for this noise it has to give an Increment of dW like {needed[0]} and H "
             f"like {needed[1]}."
@@ -240,6 +283,16 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
             f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
         )
     return tuple(None if x is None or a is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+
+
+def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
+    like = sde.noise_like[0]
+    if like is None:
+        return None
+    needed = (steps, like.size, like.size)
+    if np.shape(area) != needed:
+        raise ValueError(f"ReplayedPath has area of shape {np.shape(area)}; this noise on this grid has {needed}.")
+    return jnp.asarray(area, like.dtype)
 
 
 def _check_span(tree: VirtualTree, times: TimeVector) -> None:
@@ -300,6 +353,11 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
             f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes order "
             "1: sriw1, milstein (diagonal, scalar), heun, midpoint, ees25, euler_heun (Stratonovich), as "
             "method='sriw1', or fixed steps, as FixedSteps(dt=...)."
+        )
+    if method.area:
+        raise ValueError(
+            f"{ADAPTIVE} with method {method.name!r}: it needs Levy areas, which a VirtualTree does not have; take "
+            "fixed steps, as FixedSteps(dt=...)."
         )
     if brownian is not None and type(brownian) is not VirtualTree:
         raise TypeError(

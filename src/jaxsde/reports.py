@@ -18,19 +18,29 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from jaxsde.types import State
 
 
-def report_nonfinite(ys: State, ts: Float[Array, " n"]) -> None:
-    """Warns when the solution stops being finite, and says when. Works under jit, vmap and grad."""
+def report_nonfinite(ys: State, ts: Float[Array, " n"], implicit: bool = False) -> None:
+    """Warns when the solution, of an implicit method or not, stops being finite, and says when.
+
+    Works under jit, vmap and grad.
+    """
     finite = functools.reduce(
         jnp.logical_and, [jnp.isfinite(y.reshape(ts.size, -1)).all(1) for y in jax.tree.leaves(ys)]
     )
     first = jnp.argmin(finite).astype(jnp.int32)
-    _report(_warn_nonfinite, jnp.logical_not(finite.all()), first, ts[jnp.maximum(first - 1, 0)], ts[first])
+    _report(
+        functools.partial(_warn_nonfinite, implicit),
+        jnp.logical_not(finite.all()),
+        first,
+        ts[jnp.maximum(first - 1, 0)],
+        ts[first],
+    )
 
 
-def _warn_nonfinite(which: str, first: np.number, before: np.number, after: np.number) -> None:
+def _warn_nonfinite(implicit: bool, which: str, first: np.number, before: np.number, after: np.number) -> None:
     since = f"between t = {before} and t = {after}" if first else f"at its start, t = {after}"
+    why = "Newton's method did not find the end of a step: " if implicit else ""
     _warn(
-        f"The solution stops being finite {since}{which}. Where f and g are finite there, take smaller steps.",
+        f"The solution stops being finite {since}{which}. Where f and g are finite there, {why}take smaller steps.",
     )
 
 

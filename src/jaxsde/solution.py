@@ -25,7 +25,8 @@ class Stats(NamedTuple):
     """What a solve took.
 
     - `steps`: of the solution; `tried_steps`: with those that adaptive steps rejected.
-    - `evaluations`: of the drift, to find the grid and to step on it once.
+    - `evaluations`: of the drift, to find the grid and to step on it once; of an implicit method as if a step took one
+      iteration.
     """
 
     steps: int | Int[Array, ""]

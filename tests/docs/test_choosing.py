@@ -17,7 +17,7 @@ def test_methods_and_their_orders():
     expected = [
         [
             f"`{method.name}`",
-            " and ".join(name[sde_type] for sde_type in method.sde_types),
+            "Langevin" if method.langevin else " and ".join(name[sde_type] for sde_type in method.sde_types),
             *(str(method.strong_order.get(noise, "-")) for noise in ("diagonal", "additive", "scalar", "general")),
             str(method.weak_order),
             str(method.evaluations),

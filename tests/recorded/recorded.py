@@ -49,6 +49,9 @@ def solves() -> Numbers:
         "general": lambda y, t, a: a * jnp.float32(0.1) * jnp.outer(jnp.cos(y), jnp.array([1.0, 2.0], jnp.float32)),
     }
     for name, method in jaxsde.METHODS.items():
+        if method.langevin:
+            found[f"jaxsde/langevin/{name}"] = langevin(name)
+            continue
         for calculus in method.sde_types:
             for noise in method.strong_order:
                 if noise not in diffusions:
@@ -62,6 +65,25 @@ def solves() -> Numbers:
                 gradient, last = jax.jit(jax.grad(end, has_aux=True))(jnp.float32(1.3))
                 found[f"jaxsde/{calculus}/{noise}/{name}"] = [*map(float, last), float(gradient)]
     return found
+
+
+def langevin(name: str) -> list[float]:
+    """The same of a splitting method."""
+    import jax
+    import jax.numpy as jnp
+
+    import jaxsde
+
+    y0 = jnp.array([0.6, -0.3, 1.1], jnp.float32), jnp.zeros(3, jnp.float32)
+
+    def end(a: Any) -> Any:
+        equation = jaxsde.Langevin(lambda q, t, a: -a * jnp.sin(q), a, 0.5)
+        ts, key, steps = np.linspace(0.0, 1.0, 9), jax.random.key(7), jaxsde.FixedSteps(1)
+        q, p = jaxsde.solve(equation, y0, ts, key, a, method=name, steps=steps).ys
+        return jnp.sum(q[-1]), jnp.append(q[-1], p[-1])
+
+    gradient, last = jax.jit(jax.grad(end, has_aux=True))(jnp.float32(1.3))
+    return [*map(float, last), float(gradient)]
 
 
 def trainings(framework: str, folder: Path) -> Numbers:

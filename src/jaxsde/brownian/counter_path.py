@@ -1,6 +1,7 @@
 """The Brownian path of a fixed grid: increment k is a function of the key and of k alone."""
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -35,18 +36,37 @@ class CounterPath:
     cholesky: Any = None
     has_space_time: ClassVar[bool] = True
 
-    def increment(self, k: Index, t: TimeLike | None, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
+    def increment(
+        self,
+        k: Index,
+        t: TimeLike | None,
+        h: TimeLike,
+        like: Shapes,
+        space_time: bool = False,
+        area: bool = False,
+    ) -> Increment:
         if all(x is None for x in like):
-            return no_increment(like, space_time)
+            return no_increment(like, space_time, area)
         dW = self._draw("jaxsde.CounterPath", k, jnp.sqrt(jnp.abs(h)), like)
-        H = self._draw("jaxsde.CounterPath.H", k, jnp.sqrt(jnp.abs(h) / 12), like) if space_time else None
-        return Increment(dW, H)
+        H = self._draw("jaxsde.CounterPath.H", k, jnp.sqrt(jnp.abs(h) / 12), like) if space_time or area else None
+        return Increment(dW, H if space_time else None, self._area(k, h, dW[0], H[0]) if area and H else None)
+
+    def _area(self, k: Index, h: TimeLike, dW: Any, H: Any) -> Any:
+        """H (x) dW - dW (x) H, and of what is left of the path an area that has the right variance (Davie, 2014)."""
+        size = dW.size
+        # By rows and by columns, as correlated noise has it.
+        like = jax.ShapeDtypeStruct((size, *dW.shape), dW.dtype)
+        rows: Any = self._draw("jaxsde.CounterPath.A", k, jnp.abs(h) / math.sqrt(24), (like,))[0]
+        both = self._correlated(rows.reshape(size, size).T.reshape(like.shape)).reshape(size, size)
+        half = jnp.outer(H, dW) + both
+        return half - half.T
 
     def _draw(self, purpose: str, k: Index, deviation: Float[Array, ""], like: Shapes) -> Leaves:
         z = normals(jax.random.fold_in(derive_key(self.rng, purpose), k), like)
-        if self.cholesky is not None:
-            z = tuple(None if x is None else x @ jnp.asarray(self.cholesky, x.dtype).T for x in z)
-        return scale(deviation, z)
+        return scale(deviation, tuple(None if x is None else self._correlated(x) for x in z))
+
+    def _correlated(self, x: Any) -> Any:
+        return x if self.cholesky is None else x @ jnp.asarray(self.cholesky, x.dtype).T
 
 
 def brownian_increments(rng: Key, ts: Times, like: PyTree) -> Any:

@@ -19,14 +19,24 @@ class ReplayedPath:
     - `increments`: a pytree like the noise (with diagonal and additive noise like y, `None` where g gives `None`; with
       scalar noise an array of n numbers; with general noise (n, m)), each leaf with a leading axis of n steps.
     - `space_time`: the space-time Levy areas H, shaped alike, for a method that needs them.
+    - `area`: the Levy areas A, (n, m, m), for a method that needs them; see `Increment`.
     """
 
     increments: Any
     space_time: Any = None
+    area: Any = None
 
     @property
     def has_space_time(self) -> bool:
         return self.space_time is not None
 
-    def increment(self, k: Index, t: TimeLike | None, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
-        return Increment(self.increments, self.space_time if space_time else None)
+    def increment(
+        self,
+        k: Index,
+        t: TimeLike | None,
+        h: TimeLike,
+        like: Shapes,
+        space_time: bool = False,
+        area: bool = False,
+    ) -> Increment:
+        return Increment(self.increments, self.space_time if space_time else None, self.area if area else None)

@@ -57,4 +57,5 @@ class Stretch(NamedTuple):
 
 def no_stretch(like: Shapes, length: Time) -> Stretch:
     """That of no length; `length` is zero, in the precision of time."""
-    return Stretch(length, *no_increment(like, space_time=True))
+    nothing = no_increment(like, space_time=True)
+    return Stretch(length, nothing.dW, nothing.H)

@@ -1,5 +1,7 @@
 """The methods, by name."""
 
+from jaxsde.methods.baoab import BAOAB
+from jaxsde.methods.davie import DAVIE
 from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
@@ -11,22 +13,16 @@ from jaxsde.methods.platen_weak2 import PLATEN_WEAK2
 from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sra1 import SRA1
 from jaxsde.methods.sriw1 import SRIW1
+from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL
+from jaxsde.methods.ubu import UBU
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        EULER_MARUYAMA,
-        MILSTEIN,
-        EULER_HEUN,
-        HEUN,
-        MIDPOINT,
-        EES25,
-        REVERSIBLE_HEUN,
-        SRA1,
-        SRIW1,
-        PLATEN_WEAK2,
+        EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, SRIW1, PLATEN_WEAK2,
+        IMPLICIT_EULER, TRAPEZOIDAL, DAVIE, BAOAB, UBU,
     )
-}
+}  # fmt: skip
 
 
 def named_methods() -> dict[str, Method]:

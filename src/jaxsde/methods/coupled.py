@@ -82,8 +82,13 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
     - `in_reverse`: whether the step of -h and -dW leads back: not for Ito's calculus, unless noise is additive.
     - `rounding`: of the state, relative: its machine epsilon.
 
-    **Raises:** `ValueError` for a method that carries more than y.
+    **Raises:** `ValueError` for a method that carries more than y, and for an implicit one.
     """
+    if method.implicit:
+        raise ValueError(
+            f"method {method.name!r} is for stiff equations, on which two coupled solutions part: it has no reversible "
+            "form; take adjoint='stochastic', which has constant memory too."
+        )
     if not method.carries_state_alone:
         raise ValueError(
             f"method {method.name!r} carries more than the state from step to step, so that two of its solutions "
@@ -94,7 +99,8 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
         if in_reverse or corrected:
-            negated = increment._replace(dW=scale(-1, increment.dW))
+            area = None if increment.A is None else -increment.A
+            negated = increment._replace(dW=scale(-1, increment.dW), A=area)
             sde = _backwards(sde, h) if corrected else sde
             return _minus(y, method.step(sde, y, t + h, -h, negated, args))
         drift = sde.f(sde.unflatten(y), t, args)

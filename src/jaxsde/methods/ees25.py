@@ -14,11 +14,11 @@ smaller, because the step is too long for any of this, the state is NaN and so i
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, scale
+from jaxsde.methods.last_correction import is_last
 from jaxsde.methods.method import Method
 from jaxsde.types import Args, Leaves, Time
 
@@ -47,21 +47,11 @@ def inverse(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, arg
     def correct(state: Any) -> Any:
         found, _, number = state
         correction = add(first, scale(-1, back(step(sde, found, t, h, increment, args))))
-        return add(found, correction), _is_last(correction, found, y), number + 1
+        return add(found, correction), is_last(correction, found, y), number + 1
 
     unknown = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     found, done, _ = loops.while_loop(lambda s: ~s[1] & (s[2] < CORRECTIONS), correct, (first, *unknown))
     return tuple(jnp.where(done, x, jnp.nan) for x in found)
-
-
-def _is_last(*leaves: Any) -> Any:
-    """Whether the correction of what was found is so small that what it leaves, which is of its square, is rounding."""
-
-    def small(correction: Array, found: Array, end: Array) -> Any:
-        size = jnp.maximum(jnp.abs(found), jnp.abs(end))
-        return jnp.all(jnp.abs(correction) <= jnp.finfo(size.dtype).eps ** 0.5 * (size + jnp.mean(size)))
-
-    return jnp.stack(list(map(small, *leaves))).all()
 
 
 EES25 = Method(

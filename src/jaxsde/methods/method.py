@@ -32,7 +32,8 @@ class Method:
     - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
     - `weak_order`: proved weak order of convergence, of expectations of smooth functions, with every noise type it
       offers; with some it may be higher.
-    - `evaluations`: of the drift, a step.
+    - `evaluations`: of the drift, a step; where it is implicit with one iteration of Newton's method, which takes two
+      of them or more and in each a product with the derivative of the drift for every entry of y as well.
     - `nodes`: the fractions of a step at which the drift is asked for, increasing, what the step before or `init` has
       asked for at its start among them: a drift that is not finite at the end of ts needs a method without 1.
     - `step`: from the carry at t to that at t + h.
@@ -44,6 +45,10 @@ class Method:
     - `space_time`: whether the step needs space-time Levy areas of the path.
     - `embedded`: the step with an estimate of its error, which costs no evaluation more: how far y is from a solution
       of strong order 1 that is made of the same stages. Adaptive steps take it, and halve steps where there is none.
+    - `area`: whether the step needs Levy areas of the path.
+    - `implicit`: whether the step is the root of an equation, found by Newton's method; it is NaN where none is
+      found.
+    - `langevin`: whether it splits a `Langevin` equation, and takes no other.
     """
 
     name: str
@@ -60,6 +65,9 @@ class Method:
     entrywise: bool = False
     space_time: bool = False
     embedded: EmbeddedStep | None = None
+    area: bool = False
+    implicit: bool = False
+    langevin: bool = False
     aliases: tuple[str, ...] = ()
 
     @property

@@ -6,15 +6,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import METHODS, ReplayedPath, VirtualTree, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat_fixed_grid
+from jaxsde import (
+    METHODS,
+    FixedSteps,
+    Langevin,
+    ReplayedPath,
+    VirtualTree,
+    sdeint_ito,
+    sdeint_ito_fixed_grid,
+    sdeint_strat_fixed_grid,
+    solve,
+)
 
 PATHS, FINE = 300, 2048
 SOLVERS = {"ito": sdeint_ito_fixed_grid, "stratonovich": sdeint_strat_fixed_grid}
 OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
+    if not method.langevin
     for noise in method.strong_order
-    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+    # Implicit methods, which compile for longer, do not ask for the type.
+    for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
 # Two matrices that do not commute and whose squares are zero: both calculi have the same drift.
 A, B = np.asarray([[0.0, 0.6], [0.0, 0.0]]), np.asarray([[0.0, 0.0], [0.6, 0.0]])
@@ -74,11 +86,19 @@ def coarsened(dW, H, n):
     return W[:, -1], (W - dW / 2 + H).mean(1) - W[:, -1] / 2
 
 
+def areas(dW, n):
+    """Of the path that is straight in each fine step, over n steps."""
+    dW = dW.reshape(n, FINE // n, *dW.shape[1:])
+    W = jnp.cumsum(dW, 1) - dW / 2
+    twice = jnp.einsum("nfpj,nfpk->npjk", W, dW)
+    return (twice - jnp.swapaxes(twice, -1, -2)) / 2
+
+
 # Whose step another one takes back, for which the reversible adjoint has a solution of its own.
 COUPLED = [
     (method, sde_type, noise, "reversible")
     for method, sde_type, noise in OFFERED
-    if METHODS[method].inverse is None and sde_type in METHODS[method].sde_types
+    if METHODS[method].inverse is None and not METHODS[method].implicit and sde_type in METHODS[method].sde_types
 ]
 
 
@@ -90,20 +110,23 @@ def test_order(x64, method, sde_type, noise, adjoint):
     fine = draw(shape)
     exact = solution(sde_type, noise, *fine)
     errors, sizes = [], np.asarray([8, 16, 32, 64, 128])
+    if METHODS[method].implicit:  # Its compilations are longer.
+        sizes = sizes[::2]
     if METHODS[method].space_time:  # Its error of order 2 is the larger one on the coarsest grid, of two solutions too.
         sizes = sizes * (2 if adjoint == "backprop" else 8)
     for n in sizes:
         dW, H = coarsened(*fine, n)
 
-        def solve(dW, H, n=n):
-            path = ReplayedPath(dW, H)
+        def solve(dW, H, A, n=n):
+            path = ReplayedPath(dW, H, A)
             ts = np.linspace(0, 1, n + 1)
             ys = SOLVERS[sde_type](
                 f, g, y0, ts, None, None, method, noise=noise, brownian=path, adjoint=adjoint, save=lambda y: y
             )
             return ys[-1]
 
-        ys = jax.jit(jax.vmap(solve, 1))(dW, H)
+        A = areas(fine[0], n) if METHODS[method].area else None
+        ys = jax.jit(jax.vmap(solve, 1))(dW, H, A)
         errors.append(float(jnp.sqrt(jnp.mean(jnp.sum((ys - exact) ** 2, -1)))))
     order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
     declared = METHODS[method].strong_order[noise]
@@ -159,6 +182,24 @@ def test_sriw1_is_the_solution_of_ito_towards_smaller_times(x64):
         steps=256, brownian=tree,
     )  # fmt: skip
     np.testing.assert_allclose(ys[-1], jnp.exp(-0.5 - 0.32 - 0.8 * W), rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS.values() if method.langevin], ids=lambda m: m.name)
+def test_order_of_splitting_methods(x64, method):
+    """Of a pendulum, towards another method on the fine path."""
+    pendulum = Langevin(lambda q, t, a: jnp.cos(t) - 3.0 * jnp.sin(q), 1.5, 0.8)
+    dW, H = draw((1,))
+
+    def ends(dW, H, name):
+        path, n = ReplayedPath((None, dW), (None, H)), len(dW)
+        y0 = jnp.asarray([2.0]), jnp.asarray([0.0])
+        return jnp.stack(solve(pendulum, y0, [0.0, 1.0], steps=FixedSteps(n), method=name, brownian=path).ys)[:, -1]
+
+    ends = jax.jit(jax.vmap(ends, (1, 1, None)), static_argnums=2)
+    exact, sizes = ends(dW, H, "sra1"), np.asarray([8, 16, 32])
+    errors = [jnp.sqrt(jnp.mean((ends(*coarsened(dW, H, n), method.name) - exact) ** 2, (0, 2))) for n in sizes]
+    orders = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert (abs(orders - method.strong_order["additive"]) < 0.15).all(), (orders, errors)
 
 
 ORACLES = {

@@ -23,8 +23,10 @@ from jaxsde.methods.coupled import coupled
 OFFERED = [
     (method.name, sde_type, noise)
     for method in METHODS.values()
+    if not method.langevin
     for noise in method.strong_order
-    for sde_type in (("ito", "stratonovich") if noise == "additive" else method.sde_types)
+    # Implicit methods, which compile for longer, do not ask for the type.
+    for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
 RATE = np.asarray([[-0.8, 0.3], [0.1, 0.5]])
 CONSTANT = np.asarray([0.4, -0.2])
@@ -73,26 +75,33 @@ def moments_of_the_equation(noise, sde_type):
     return scipy.linalg.expm(rate) @ start, scipy.linalg.expm(square) @ np.kron(start, start)
 
 
+def area_of(dW, H, rest):
+    """Davie's, of two Brownian motions."""
+    straight = jnp.outer(H, dW)
+    return straight - straight.T + rest * jnp.asarray([[0.0, 1.0], [-1.0, 0.0]])
+
+
 def moments_of_a_solve(method, sde, n):
     h = 1.0 / n
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    count = np.size(sde.noise_like[0]) * (2 if method.space_time or method.area else 1) + method.area
     start, unravel = ravel_pytree(method.init(sde, (jnp.asarray(Y0),), jnp.zeros(()), None))
 
     def matrix(normals):
         """Of (carry, 1)."""
         m = np.size(sde.noise_like[0])
         dW = (jnp.reshape(normals[:m], sde.noise_like[0].shape) * h**0.5,)
-        H = (jnp.reshape(normals[m:], sde.noise_like[0].shape) * (h / 12) ** 0.5,) if method.space_time else None
+        H = (jnp.reshape(normals[m : 2 * m], sde.noise_like[0].shape) * (h / 12) ** 0.5,) if count > m else None
+        A = area_of(dW[0], H[0], normals[-1] * h / 12**0.5) if method.area else None
 
         def step(carry):
-            end = method.step(sde, unravel(carry), jnp.zeros(()), jnp.asarray(h), Increment(dW, H), None)
+            end = method.step(sde, unravel(carry), jnp.zeros(()), jnp.asarray(h), Increment(dW, H, A), None)
             return ravel_pytree(end)[0]
 
         nothing = jnp.zeros_like(start)
         M = jax.jacfwd(step)(nothing)
         return jnp.block([[M, step(nothing)[:, None]], [jnp.zeros((1, start.size)), jnp.ones((1, 1))]])
 
-    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
-    count = np.size(sde.noise_like[0]) * (2 if method.space_time else 1)
     points = jnp.asarray(list(itertools.product(nodes, repeat=count)))
     chances = np.asarray([np.prod(w) for w in itertools.product(weights / weights.sum(), repeat=count)])
     each = np.asarray(jax.jit(jax.vmap(matrix))(points))

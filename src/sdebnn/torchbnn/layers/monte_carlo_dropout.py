@@ -105,7 +105,7 @@ def _axes_of_inputs(layer: nn.Module) -> Iterator[tuple[str, int]]:
                 yield name, _INPUTS[type(module)]
             else:
                 raise InputError(
-                    f"MonteCarloDropout's layer has the parameter {name!r} of a {type(module).__name__}, of which it is "
-                    "not known which axis has the inputs; it takes nn.Linear, nn.Conv1d to nn.Conv3d, and the layers of "
-                    "diffeq_layers."
+                    f"MonteCarloDropout's layer has the parameter {name!r} of a {type(module).__name__}, of which it "
+                    "is not known which axis has the inputs; it takes nn.Linear, nn.Conv1d to nn.Conv3d, and the "
+                    "layers of diffeq_layers."
                 )

@@ -1,0 +1,73 @@
+"""The Langevin equation, which has more structure than a drift and a diffusion show."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxsde.sde import SDE
+from jaxsde.times import is_known
+from jaxsde.types import Args, Drift, State, Time
+
+
+@dataclasses.dataclass(frozen=True)
+class Langevin:
+    """dq = p dt, dp = force(q, t, args) dt - friction p dt + sqrt(2 friction temperature) dW, with masses of one.
+
+    Its state is the pair (q, p) of position and momentum, two pytrees alike. Where the force is -grad U its stationary
+    law is that of independent q and p, with densities proportional to exp(-U(q) / temperature) and
+    exp(-|p|^2 / (2 temperature)): with U minus the logarithm of a posterior and a temperature of one it samples that.
+
+    `solve` takes it in place of an `SDE`, with the splitting methods that are for it alone, or with any method for
+    additive noise.
+
+    **Arguments:**
+
+    - `force`: gives what is like q.
+    - `friction`: the rate at which momentum is lost, in units of one over time.
+    - `temperature`: the variance of each entry of p.
+
+    Friction and temperature are positive numbers, or scalar arrays, which may be traced and have gradients.
+
+    **Raises:** `TypeError` or `ValueError` for a friction or a temperature that is not as above.
+    """
+
+    force: Drift
+    friction: Any
+    temperature: Any
+
+    def __post_init__(self) -> None:
+        for name in ("friction", "temperature"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value) != ():
+                raise TypeError(f"{name} is {value!r}; it is one number, or an array of shape ().")
+            if is_known(value) and not 0 < float(value) < np.inf:
+                raise ValueError(f"{name} is {value}; it is a positive, finite number.")
+
+    @property
+    def sde(self) -> SDE:
+        """The same equation, for methods that know nothing of its structure."""
+
+        def drift(y: State, t: Time, args: Args) -> Any:
+            q, p = y
+
+            def change(force: Array, p: Array) -> Any:
+                return force - jnp.asarray(self.friction, p.dtype) * p
+
+            return p, jax.tree.map(change, self.force(q, t, args), p)
+
+        def diffusion(y: State, t: Time, args: Args) -> Any:
+            def size(p: Array) -> Any:
+                friction, temperature = (jnp.asarray(x, p.dtype) for x in (self.friction, self.temperature))
+                return jnp.broadcast_to(jnp.sqrt(2 * friction * temperature), p.shape)
+
+            return None, jax.tree.map(size, y[1])
+
+        return SDE(drift, diffusion, noise="additive")
+
+    def damping(self, h: Time, args: Args) -> Any:
+        """Friction times a length of time."""
+        return jnp.asarray(self.friction, h.dtype) * h

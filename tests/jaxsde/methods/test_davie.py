@@ -1,0 +1,141 @@
+"""General noise that does not commute: what Levy areas are for, and the law of those that are drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsde import (
+    SDE,
+    AdaptiveSteps,
+    CounterPath,
+    FixedSteps,
+    ReplayedPath,
+    VirtualTree,
+    sdeint_ito,
+    sdeint_ito_fixed_grid,
+    solve,
+)
+
+KEY = jax.random.key(0)
+ENDS = np.asarray([0.0, 1.0])
+TWO = (jax.ShapeDtypeStruct((2,), jnp.float32),)
+
+
+def area_problem(y, t, args):
+    """dX = dW_1, dY = X dW_2."""
+    return jnp.asarray([[1.0, 0.0], [0.0, 0.0]]) + y[0] * jnp.asarray([[0.0, 0.0], [0.0, 1.0]])
+
+
+def still(y, t, args):
+    return jnp.zeros_like(y)
+
+
+def torus(y, t, args):
+    c, s = np.cos(0.5), np.sin(0.5)
+    x, z = y
+    return jnp.stack([
+        jnp.stack([c * jnp.sin(x), c * jnp.cos(x), -s * jnp.sin(z), -s * jnp.cos(z)]),
+        jnp.stack([s * jnp.sin(x), s * jnp.cos(x), c * jnp.sin(z), c * jnp.cos(z)]),
+    ])  # fmt: skip
+
+
+def ends(g, y0, n, path, method):
+    ts = np.linspace(0, 1, n + 1)
+    solver = jax.vmap(
+        lambda path: sdeint_ito_fixed_grid(still, g, y0, ts, None, None, method, noise="general", brownian=path)[-1]
+    )
+    return jax.jit(solver)(path)
+
+
+def coarsened(dW, A, n):
+    """Increments of n steps and their areas, of paths (paths, fine, m) and areas."""
+    dW, A = (x.reshape(len(x), n, -1, *x.shape[2:]) for x in (dW, A))
+    before = jnp.cumsum(dW, 2) - dW
+    twice = jnp.einsum("pnfj,pnfk->pnjk", before, dW)
+    return dW.sum(2), A.sum(2) + (twice - jnp.swapaxes(twice, -1, -2)) / 2
+
+
+@pytest.mark.parametrize(("method", "expected"), [("davie", 1.0), ("euler_maruyama", 0.5)])
+def test_strong_order_on_the_torus(x64, method, expected):
+    """Towards a fine solution of its own, with the areas of the same path."""
+    paths, fine = 150, 256
+    draw = jax.vmap(lambda k: CounterPath(KEY).increment(k, 0.0, jnp.asarray(1 / fine), (jnp.zeros(4),), area=True))
+    drawn = draw(jnp.arange(paths * fine))
+    dW, A = drawn.dW[0].reshape(paths, fine, 4), drawn.A.reshape(paths, fine, 4, 4)
+    y0, sizes = jnp.asarray([2.0, 2.0]), np.asarray([8, 16, 32])
+
+    def at(n, method):
+        w, a = coarsened(dW, A, n)
+        return ends(torus, y0, n, ReplayedPath(w, None, a), method)
+
+    exact = at(fine, "davie")
+    errors = [float(jnp.sqrt(jnp.mean((at(int(n), method) - exact) ** 2))) for n in sizes]
+    order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert abs(order - expected) < 0.15, (order, errors)
+
+
+def test_the_second_moment_that_the_area_makes():
+    """E Y^2 = t^2 / 2 after a single step; t^2 / 4 without the area."""
+    keys = jax.random.split(KEY, 20_000)
+
+    def square(key):
+        ys = sdeint_ito(still, area_problem, jnp.zeros(2), ENDS, key, None, "davie", steps=1, noise="general")
+        return ys[-1, 1] ** 2
+
+    squares = jax.jit(jax.vmap(square))(keys)
+    assert abs(squares.mean() - 0.5) < 3 * squares.std() / squares.size**0.5
+    assert squares.std() / squares.size**0.5 < 0.02
+
+
+def test_the_law_of_drawn_areas():
+    """Given the increments: mean zero, variance h^2 / 12 + h (dW_1^2 + dW_2^2) / 12, also of correlated noise."""
+    h, n = 0.5, 20_000
+    L = np.asarray([[2.0, 0.0], [1.5, 0.5]], np.float32)
+    draw = jax.jit(
+        lambda path: jax.vmap(lambda k: path.increment(k, 0.0, jnp.asarray(h), TWO, area=True))(jnp.arange(n))
+    )
+    drawn, correlated = draw(CounterPath(KEY)), draw(CounterPath(KEY, cholesky=L))
+    np.testing.assert_allclose(drawn.A, -jnp.swapaxes(drawn.A, 1, 2), atol=1e-6)
+    # The increments are those without areas.
+    alone = CounterPath(KEY).increment(3, 0.0, jnp.asarray(h), TWO).dW[0]
+    np.testing.assert_allclose(drawn.dW[0][3], alone, rtol=1e-6)
+    ratio = drawn.A[:, 0, 1] ** 2 / (h**2 / 12 + h * (drawn.dW[0] ** 2).sum(1) / 12)
+    assert abs(ratio.mean() - 1) < 0.04
+    assert abs(drawn.A[:, 0, 1].mean()) < 0.01
+    # In two dimensions an area is multiplied by the determinant.
+    np.testing.assert_allclose(correlated.A, np.linalg.det(L) * drawn.A, rtol=1e-3, atol=1e-5)
+
+
+def test_matrix_free_noise_of_any_shape_has_the_same_areas():
+    mix = jax.random.normal(KEY, (3, 2, 2))
+
+    def matrix(y, t, args):
+        return jnp.sin(y)[:, None] * mix.reshape(3, 4)
+
+    def product(y, t, args):
+        return lambda v: jnp.sin(y) * jnp.tensordot(mix, v, 2)
+
+    found = [
+        sdeint_ito(still, g, jnp.ones(3), ENDS, KEY, None, "davie", steps=4, noise="general", noise_shape=shape)[-1]
+        for g, shape in ((matrix, None), (product, (2, 2)))
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_what_has_no_areas_is_refused():
+    sde, y0 = SDE(still, area_problem, noise="general"), jnp.zeros(2)
+
+    def call(**choices):
+        return solve(sde, y0, ENDS, KEY, method="davie", **choices)
+
+    one = {"steps": FixedSteps(1)}
+    for path in (VirtualTree(KEY, 0.0, 1.0, 0.1), ReplayedPath(np.zeros((1, 2), np.float32))):
+        with pytest.raises(ValueError, match=r"'davie' needs the Levy areas .*area=area"):
+            call(brownian=path, **one)
+    with pytest.raises(ValueError, match=r"area of shape \(1, 2\); .* \(1, 2, 2\)"):
+        call(brownian=ReplayedPath(np.zeros((1, 2), np.float32), area=np.zeros((1, 2))), **one)
+    with pytest.raises(ValueError, match="it needs Levy areas, which a VirtualTree does not have"):
+        call(steps=AdaptiveSteps())
+    ode = solve(SDE(lambda y, t, a: -y, None, noise="general"), jnp.ones(2), ENDS, method="davie")
+    np.testing.assert_allclose(ode.ys[-1], np.exp(-1), rtol=0.01)
