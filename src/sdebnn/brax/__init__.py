@@ -7,6 +7,7 @@ from sdebnn.brax import diffeq_layers
 from sdebnn.brax.layers.bayesian import BayesianLayer, Layer, bnn_serial
 from sdebnn.brax.layers.bfloat16 import Bfloat16
 from sdebnn.brax.layers.mean_field import MeanField
+from sdebnn.brax.layers.monte_carlo_dropout import MonteCarloDropout
 from sdebnn.brax.layers.recomputing_serial import recomputing_serial
 from sdebnn.brax.layers.resnet import ResNet32
 from sdebnn.brax.layers.shape_layers import Augment, Squeeze
@@ -42,6 +43,7 @@ __all__ = [
     "Layer",
     "MeanField",
     "Model",
+    "MonteCarloDropout",
     "ODEBlock",
     "ResNet32",
     "Solver",

@@ -7,6 +7,7 @@ from sdebnn.torchbnn import diffeq_layers
 from sdebnn.torchbnn.layers.bayesian import BayesianModule, Serial, bnn_serial
 from sdebnn.torchbnn.layers.bfloat16 import Bfloat16
 from sdebnn.torchbnn.layers.mean_field import MeanField
+from sdebnn.torchbnn.layers.monte_carlo_dropout import MonteCarloDropout
 from sdebnn.torchbnn.layers.resnet import ResNet32
 from sdebnn.torchbnn.layers.shape_layers import Augment, Flatten, Squeeze
 from sdebnn.torchbnn.learning import likelihoods
@@ -39,6 +40,7 @@ __all__ = [
     "HyperODEBlock",
     "MeanField",
     "Model",
+    "MonteCarloDropout",
     "ODEBlock",
     "ResNet32",
     "Serial",

@@ -9,6 +9,7 @@ from sdebnn.brax.layers import diffeq_layers
 from sdebnn.brax.layers.bayesian import BayesianLayer, Layer, Shape, bnn_serial
 from sdebnn.brax.layers.bfloat16 import Bfloat16
 from sdebnn.brax.layers.mean_field import MeanField
+from sdebnn.brax.layers.monte_carlo_dropout import MonteCarloDropout
 from sdebnn.brax.layers.recomputing_serial import recomputing_serial
 from sdebnn.brax.layers.resnet import ResNet32
 from sdebnn.brax.layers.shape_layers import Augment, Squeeze
@@ -39,8 +40,7 @@ def build_network(
     that do not exist, and for a residual network of anything but images.
     """
     images = len(input_shape) == 3
-    model = config.model.removeprefix("meanfield_")
-    mean_field = model != config.model
+    posterior, _, model = config.model.rpartition("_")
     if model == "resnet32":
         if not images:
             raise InputError(
@@ -56,10 +56,12 @@ def build_network(
         if images:
             layers.append(stax.Flatten)
         layers.append(diffeq_layers.dense("ignore", outputs))
-    if mean_field and model == "sdebnn":
+    if posterior == "meanfield" and model == "sdebnn":
         layers[-1] = MeanField(layers[-1])
-    elif mean_field:
+    elif posterior == "meanfield":
         layers = [MeanField(stax.serial(*layers))]
+    elif posterior == "dropout":
+        layers = [MonteCarloDropout(stax.serial(*layers), rate=config.dropout)]
     return bnn_serial(*layers)
 
 

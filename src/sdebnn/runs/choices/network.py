@@ -28,6 +28,9 @@ class NetworkChoices(Choices):
         "float32",
         "of f_x alone: bfloat16 is faster on devices that multiply in it; weights, KL and hidden state stay float32",
     )
+    dropout: float = choice(
+        0.1, "share of the inputs of every matrix and kernel that models dropout_... leave out", low=0, below=1
+    )
     drift_widths: tuple[int, ...] = choice(
         (2, 64, 2), "hidden widths of the network that corrects the prior's drift", low=1
     )

@@ -25,11 +25,15 @@ class RunChoices(Choices):
         "meanfield_odenet",
         "meanfield_hyperodenet",
         "meanfield_resnet32",
+        "dropout_odenet",
+        "dropout_hyperodenet",
+        "dropout_resnet32",
     ] = choice(
         "sdebnn",
         "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
         "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
-        "network with an independent Gaussian for every weight outside the SDE",
+        "network with an independent Gaussian for every weight outside the SDE; dropout_...: that network with inputs "
+        "of its weights left out at random, in prediction too",
     )
     members: int = choice(
         1, "networks, each with a seed of its own, that are trained and predict together as one mixture", low=1

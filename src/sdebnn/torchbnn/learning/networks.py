@@ -11,6 +11,7 @@ from sdebnn.torchbnn.layers import diffeq_layers
 from sdebnn.torchbnn.layers.bayesian import Serial, bnn_serial
 from sdebnn.torchbnn.layers.bfloat16 import Bfloat16
 from sdebnn.torchbnn.layers.mean_field import MeanField
+from sdebnn.torchbnn.layers.monte_carlo_dropout import MonteCarloDropout
 from sdebnn.torchbnn.layers.resnet import ResNet32
 from sdebnn.torchbnn.layers.shape_layers import Augment, Flatten, Squeeze, check_halves
 from sdebnn.torchbnn.layers.swish_serial import SwishSerial
@@ -36,8 +37,7 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
     anything but images.
     """
     images = len(input_shape) == 3
-    model = config.model.removeprefix("meanfield_")
-    mean_field = model != config.model
+    posterior, _, model = config.model.rpartition("_")
     channels, sides = input_shape[-1], input_shape[:-1]
     layers: list[nn.Module] = []
 
@@ -67,10 +67,12 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
             layers.append(Flatten())
             features = channels * sides[0] * sides[1]
         layers.append(diffeq_layers.dense("ignore", features, outputs))
-    if mean_field and model == "sdebnn":
+    if posterior == "meanfield" and model == "sdebnn":
         layers[-1] = MeanField(layers[-1])
-    elif mean_field:
+    elif posterior == "meanfield":
         layers = [MeanField(Serial(*layers))]
+    elif posterior == "dropout":
+        layers = [MonteCarloDropout(Serial(*layers), rate=config.dropout)]
     return bnn_serial(*layers)
 
 

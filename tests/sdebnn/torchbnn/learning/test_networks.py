@@ -61,6 +61,8 @@ MODELS = [model for kind in ("", "meanfield_") for model in (f"{kind}sdebnn", f"
         ("sdebnn", TABLE, {"start": "gaussian", "noisy_weights": 0.5, "drift_widths": (2, 5, 3)}),
         ("resnet32", IMAGES, {}),
         ("meanfield_resnet32", (8, 8, 3), {}),
+        ("dropout_resnet32", (8, 8, 3), {}),
+        *((model, TABLE, {}) for model in ("dropout_odenet", "dropout_hyperodenet")),
     ],
 )
 def test_the_same_configuration_gives_the_same_parameters(model, shape, choices) -> None:
@@ -78,6 +80,7 @@ DETERMINISTIC = [
     ("odenet", IMAGES, {"squeeze": 1, "blocks": (1, 1), "activation": "elu", "steps": 2}),
     ("hyperodenet", TABLE, {"method": "heun", "activation": "gaussian"}),
     ("resnet32", (4, 4, 1), {}),
+    ("dropout_odenet", TABLE, {"dropout": 0.0, "method": "midpoint", "steps": 2}),
 ]
 
 
