@@ -31,7 +31,7 @@ def test_nodes(x64, method, h):
     # Two leaves, of which splitting methods take one for the position and one for the momentum.
     y, w = (jnp.ones(2), jnp.ones(2)), (jnp.ones(2), jnp.ones(2))
     noise, g = "additive", lambda y, t, args: y
-    if method.area:
+    if set(method.strong_order) == {"general"}:
         noise, g, w = "general", lambda y, t, args: (jnp.eye(2), jnp.eye(2)), w[:1]
     sde = FlatSDE(f, g, method.sde_types[0], noise, y, w, damping=lambda h, args: h)
     increment = Increment(w, w, jnp.zeros((2, 2)))

@@ -47,7 +47,8 @@ def test_without_dropout_it_is_the_layer() -> None:
     x = jax.random.normal(KEY, (5, 3))
     outputs, kl = apply(params, x, rng=KEY)
     np.testing.assert_allclose(outputs, network[1](params, x), rtol=1e-6)
-    assert kl == pytest.approx(sum(float(jnp.square(leaf).sum()) for leaf in jax.tree.leaves(params)) / (2 * 2.0**2), rel=1e-6)
+    squares = sum(float(jnp.square(leaf).sum()) for leaf in jax.tree.leaves(params))
+    assert kl == pytest.approx(squares / (2 * 2.0**2), rel=1e-6)
 
 
 def test_the_kl_is_the_mean_of_the_squares_of_what_is_drawn() -> None:
