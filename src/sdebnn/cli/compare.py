@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from sdebnn import storage
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
+from sdebnn.metrics.report import SCORES
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.comparison import FORMATS, compare, written
 from sdebnn.training.side_by_side import train_side_by_side
 
-MODELS = "sdebnn,odenet"
+MODELS, SEEDS = ("sdebnn", "odenet"), 3
+# The name of the table's file.
+TABLE = "comparison"
 
 
 def add_to(subcommands: Any) -> None:
@@ -32,42 +36,51 @@ def add_to(subcommands: Any) -> None:
     table.add_argument("--format", default="md", metavar="NAME", help=f"[{', '.join(FORMATS)}] (default md)")
     training = parser.add_argument_group("training them here, in place of runs that there are")
     training.add_argument(
-        "--models", default=MODELS, metavar="NAME,NAME", help=f"what --model takes, several (default {MODELS})"
+        "--models",
+        default=argparse.SUPPRESS,
+        metavar="NAME,NAME",
+        help=f"what --model takes, several (default {','.join(MODELS)})",
     )
-    training.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each, from --seed on (default 3)")
+    training.add_argument(
+        "--seeds",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help=f"runs of each, from --seed on (default {SEEDS})",
+    )
     training.add_argument(
         "--output",
         type=Path,
-        default=None,
+        default=argparse.SUPPRESS,
         metavar="DIR",
         help="folder of their run folders; those that have ended are not trained again, those broken off go on",
     )
-    add_choices(parser, flags={"model": None})
     add_data_dir(training)
+    add_choices(parser, flags={"model": None}, defaults={"data": "none: it is asked for"})
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains what is to be trained, and prints the table; of runs trained here it is in their folder too."""
     refuse_unknown(options.format, FORMATS, "a format of tables")
-    names = [name for name in options.scores.split(",") if name]
-    choices = choices_given(options)
+    names, choices = _listed("--scores", options.scores), choices_given(options)
     if options.folders:
-        given = next(iter({**choices, **({"output": 1} if options.output else {})}), None)
-        if given is not None:
+        others = [name for name in ("models", "seeds", "output") if name in options]
+        others += ["data_dir"] if options.data_dir is not None else []
+        for given in (*choices, *others):
             raise InputError(
                 f"Finished runs are compared as they are, so --{given.replace('_', '-')} does not go with them; leave "
                 "it out, or name --data and no runs to train anew."
             )
-        print(written(compare(options.folders, names), options.format), end="")
+        print(written(compare(list(_runs_in(options.folders)), names), options.format), end="")
         return
-    if options.output is None or "data" not in choices:
+    if "output" not in options or "data" not in choices:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
-    if options.seeds < 1:
-        raise InputError(f"--seeds got {options.seeds}; it takes 1 or more.")
+    for name in names:
+        refuse_unknown(name, SCORES, "a score")
     runs = _trained(options, choices)
     table = written(compare([run.path for run in runs], names), options.format)
-    file = options.output.resolve() / f"comparison.{_SUFFIXES.get(options.format, options.format)}"
+    file = options.output.resolve() / f"{TABLE}.{_SUFFIXES.get(options.format, options.format)}"
     storage.write(file, table.encode())
     print(f"\n{table}\nThe runs are in {options.output}, and this table is {file.name} there.")
 
@@ -75,13 +88,33 @@ def run(options: argparse.Namespace) -> None:
 _SUFFIXES = {"latex": "tex"}
 
 
+def _listed(flag: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InputError(f"{flag} names {name} twice; name it once.")
+    return names
+
+
+def _runs_in(folders: Sequence[Path]) -> Iterator[Path]:
+    """Run folders; those within a folder that is none, such as that of runs trained here, in place of it."""
+    for folder in folders:
+        if folder.is_file() and folder.stem == TABLE:
+            continue
+        within = sorted(file.parent for file in folder.glob("*/config.json"))
+        yield from within if within and not (folder / "config.json").exists() else [folder]
+
+
 def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFolder]:
     from sdebnn.frameworks import build_learner
 
+    seeds = getattr(options, "seeds", SEEDS)
+    if seeds < 1:
+        raise InputError(f"--seeds got {seeds}; it takes 1 or more.")
     configs: dict[str, TrainConfig] = {}
-    for model in options.models.split(","):
+    for model in _listed("--models", options.models) if "models" in options else MODELS:
         config = config_of({**choices, "model": model})
-        for seed in range(config.seed, config.seed + options.seeds):
+        for seed in range(config.seed, config.seed + seeds):
             configs[f"{model}-{seed}"] = dataclasses.replace(config, seed=seed)
     return train_side_by_side(
         build_learner, configs, options.output, data_dir=options.data_dir,

@@ -7,6 +7,7 @@ from typing import Any
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
 from sdebnn.data import OOD_SETS
+from sdebnn.errors import InputError
 
 CHANGEABLE = (
     "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol", "data"
@@ -22,7 +23,7 @@ def add_to(subcommands: Any) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
     parser.add_argument(
         "--ood",
-        default="",
+        default=None,
         metavar="NAME,NAME",
         help=f"sets of images that the run has not learned: does it know them for strange? [{', '.join(OOD_SETS)}]",
     )
@@ -42,8 +43,10 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
+    names = [name.strip() for name in (options.ood or "").split(",") if name.strip()]
+    if not names and (options.ood is not None or options.resize == "1"):
+        raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
-    names = [name for name in options.ood.split(",") if name]
     strange = restored.score_ood(names, options.data_dir, resize=options.resize == "1") if names else {}
     print_scores({restored.config.model: restored.score()})
     if strange:

@@ -30,17 +30,22 @@ def load_ood(
     - `resize`: whether images of another shape are brought to that of `dataset`: sides by linear interpolation, colours
       to grey by their mean, grey to colours by repetition. What is found may then be the resizing.
 
-    **Raises:** `InputError` for an unknown name, the set itself, no images, images of another shape unless they may be
-    resized, and files that are missing.
+    **Raises:** `InputError` for an unknown name, a data set of no images or of numbers beyond 0 and 1, images of
+    another shape unless they may be resized, and files that are missing.
     """
     refuse_unknown(name, OOD_SETS, "a set of images out of distribution")
     if name in MADE:
         return ood_images(dataset)[name.replace("_", " ")]
-    if name == dataset.name:
-        raise InputError(f"{name} is what the network was trained on; take another set: {', '.join(OOD_SETS)}.")
     if dataset.x_test.ndim != 4:
         raise InputError(f"{name} has images, but the inputs of {dataset.name} have shape {dataset.x_test.shape}.")
-    images, shape, n = load_images(name, data_dir), dataset.x_test.shape[1:], len(dataset.x_test)
+    x = dataset.x_test
+    if x.dtype != np.uint8 and not (x.min() >= 0 and x.max() <= 1):
+        raise InputError(
+            f"{name} has pixels, which become numbers from 0 to 1, and the images of {dataset.name} go from "
+            f"{x.min():.4g} to {x.max():.4g}: the network would tell them by their scale alone; train it on pixels, or "
+            "on numbers from 0 to 1."
+        )
+    images, shape, n = load_images(name, data_dir), x.shape[1:], len(x)
     if n < len(images):
         # Files are often sorted by class.
         images = images[np.sort(np.random.default_rng(0).choice(len(images), n, replace=False))]

@@ -78,6 +78,11 @@ def load(
             "target=''."
         )
     if (table := _published_table(name)) is not None:
+        if task not in ("auto", "regression") or layout not in ("auto", "table"):
+            raise InputError(
+                f"task={task!r} and layout={layout!r} do not fit {name}, a table with real targets; choose auto for "
+                "both."
+            )
         return table[0](table[1], data_dir, scale)
     if path.suffix == ".npz":
         return load_npz(expand_user(path), task=task, layout=layout, scale=scale, like=like, in_order=in_order)

@@ -4,7 +4,8 @@ The standard splits hold a tenth of the rows out at random (Hernández-Lobato an
 backpropagation", 2015; the files are those of Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016). What a
 model says where it has seen nothing is asked by the others, of which there is one for each column of the inputs: the
 rows are sorted by that column, and a third of them is the test set. In a gap split it is the middle third (Foong et
-al., "'In-between' uncertainty in Bayesian neural networks", 2019), in a tail split the sixth at either end.
+al., "'In-between' uncertainty in Bayesian neural networks", 2019), in a tail split the sixth at either end. Of a column
+of few values some that are held out are learned from too.
 """
 
 import io
@@ -50,13 +51,13 @@ class Named(NamedTuple):
 
 
 def parse(name: str) -> Named:
-    """What `yacht:3`, `yacht:gap2` or `yacht:tail2` name; without a number, the split 0.
+    """What `yacht:3`, `yacht:gap2` or `yacht:tail2` name.
 
     **Raises:** `InputError` for an unknown table and what is no name of a split.
     """
     table, _, split = name.partition(":")
     refuse_unknown(table, FOLDERS, "a UCI table")
-    found = re.fullmatch(rf"({'|'.join(KINDS)})?(\d+)", split or "0")
+    found = re.fullmatch(rf"({'|'.join(KINDS)})?(0|[1-9][0-9]*)", split)
     if found is None:
         raise InputError(
             f"uci/{name} names no split: write a number for a standard one, uci/{table}:3, or the number of a column "
@@ -92,6 +93,8 @@ def load_uci(name: str, split: int | str, data_dir: str | Path | None = None) ->
             f"The inputs of {name} have the columns 0 to {x.shape[1] - 1}, but a {kind} split by column {number} was "
             "asked for."
         )
+    if kind and np.ptp(x[:, number]) == 0:
+        raise InputError(f"Column {number} of {name} is the same in every row, so it has no {kind}; take another.")
     train, test = _thirds(x[:, number], kind) if kind else _split(len(table), number)
     return Dataset(name, "regression", x[train], y[train], x[test], y[test], None)
 

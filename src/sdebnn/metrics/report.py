@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sdebnn.errors import InputError
 from sdebnn.metrics.calibration import (
     classwise_calibration_error,
     expected_calibration_error,
@@ -23,6 +24,12 @@ from sdebnn.metrics.regression import mixture_cdf, mixture_log_probs, noise_log_
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_coverage_area
 from sdebnn.metrics.uncertainty import entropy, mutual_information
+
+SCORES = (
+    *("accuracy", "nll", "ece", "brier", "mce", "classwise_ece", "aurc", "augrc", "balanced_accuracy", "macro_f1"),
+    *("rmse", "log_likelihood", "coverage_95", "width_95", "interval_score_95"),
+)
+"""Names of the scores that a run may have, of classes and of targets, but for the recall of each class."""
 
 # Of more classes the recalls are not listed one by one.
 MOST_SHOWN = 10
@@ -69,15 +76,22 @@ def ood_report(in_probs: Probabilities, out_probs: Probabilities) -> dict[str, f
 
     **Returns:** `auroc`, `average_precision` and `fpr95` of the entropy of the mean prediction, and
     `auroc_mutual_information`, of how far the samples disagree; NaN where there is one sample.
+
+    **Raises:** `InputError` for what are no such probabilities, and for other numbers of classes.
     """
     familiar, strange = (np.asarray(probs) for probs in (in_probs, out_probs))
+    if familiar.shape[2:] != strange.shape[2:]:
+        raise InputError(
+            f"in_probs has shape {familiar.shape} and out_probs {strange.shape}; both are of one network, (samples, "
+            "examples, classes)."
+        )
     disagreement = mutual_information(familiar), mutual_information(strange)
     unsure = entropy(familiar.mean(axis=0)), entropy(strange.mean(axis=0))
     return {
         "auroc": auroc(*unsure),
         "average_precision": average_precision(*unsure),
         "fpr95": fpr95(*unsure),
-        "auroc_mutual_information": auroc(*disagreement) if len(familiar) > 1 else math.nan,
+        "auroc_mutual_information": auroc(*disagreement) if min(len(familiar), len(strange)) > 1 else math.nan,
     }
 
 

@@ -62,7 +62,7 @@ def risk_at_coverage(labels: Labels, probs: Probabilities, *, coverage: float = 
         raise InputError(f"coverage={coverage!r} is not allowed: it takes a share above 0, up to 1.")
     wrong = _wrong_by_confidence(labels, probs)
     # What is a whole number but for rounding is one.
-    accepted = int(np.ceil(coverage * len(wrong) - 1e-9))
+    accepted = max(1, int(np.ceil(coverage * len(wrong) - 1e-9)))
     return float(np.mean(wrong[:accepted]))
 
 

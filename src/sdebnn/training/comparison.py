@@ -24,8 +24,8 @@ SHOWN = {
 }
 """Scores that are shown unless others are asked for, by task."""
 
-# What differs between runs of one kind.
-_OF_ONE_RUN = ("seed",)
+# What differs between runs of one kind: the same data may be in another place.
+_OF_ONE_RUN = ("seed", "data")
 
 
 class Mean(NamedTuple):
@@ -37,7 +37,9 @@ class Mean(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean":
         n = len(values)
-        return cls(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan)
+        mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+        # Of equal numbers rounding is left.
+        return cls(mean, 0.0 if error < 1e-12 * abs(mean) else error)
 
 
 class Kind(NamedTuple):
@@ -75,7 +77,7 @@ def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[K
     - `scores`: names of those on the test data that are wanted; the usual ones of the task unless given.
 
     **Raises:** `InputError` for a folder that is not a run's or whose run has not ended, for runs on different data,
-    and for a score that a run lacks.
+    for one run twice, and for a score that a run lacks.
     """
     if not folders:
         raise InputError("There are no runs to compare; give one folder or more.")
@@ -90,6 +92,8 @@ def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[K
     kinds: dict[tuple[Any, ...], list[_Ended]] = {}
     for run in ended:
         kinds.setdefault(tuple(getattr(run.config, name) for name in differing), []).append(run)
+    for runs in kinds.values():
+        _refuse_one_twice(runs)
     return [
         Kind(
             _name(runs[0].config, differing),
@@ -107,9 +111,11 @@ def written(kinds: Sequence[Kind], format: str = "md") -> str:
     """The kinds as a table: `"md"` for Markdown, `"latex"` for a tabular of booktabs, or `"csv"` with all digits, whose
     standard errors have columns of their own.
 
-    **Raises:** `InputError` for another format.
+    **Raises:** `InputError` for another format, and for no kinds.
     """
     refuse_unknown(format, FORMATS, "a format of tables")
+    if not kinds:
+        raise InputError("There are no kinds of runs to write a table of; give what compare returns.")
     return FORMATS[format](kinds)
 
 
@@ -130,16 +136,36 @@ def _read(run: RunFolder) -> _Ended:
 
 def _refuse_other_data(one: _Ended, other: _Ended) -> None:
     def shapes(task: Task) -> Task:
-        return task._replace(digest="", held_out="", made=None, encoding=None)
+        return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None)
 
-    # What is held out for validation, which is in the digest too, depends on the seed.
-    by_seed = one.config.validation or other.config.validation
-    same = by_seed or one.task.held_out == other.task.held_out
+    if one.task.tested and other.task.tested:
+        same = one.task.tested == other.task.tested
+    elif one.config.validation or other.config.validation:
+        # Older folders know the test examples only together with those of validation, which depend on the seed.
+        same = one.config.data == other.config.data
+    else:
+        same = one.task.held_out == other.task.held_out
     if not same or shapes(one.task) != shapes(other.task):
         raise InputError(
             f"The runs {one.path} ({one.config.data}) and {other.path} ({other.config.data}) were scored on different "
             "data, so their scores say nothing of each other; compare runs on the same."
         )
+
+
+def _refuse_one_twice(runs: Sequence[_Ended]) -> None:
+    by_seed: dict[int, _Ended] = {}
+    for run in runs:
+        if (other := by_seed.setdefault(run.config.seed, run)) is not run:
+            raise InputError(
+                f"The runs {other.path} and {run.path} have the same choices and the same seed, {run.config.seed}, so "
+                "they are one run twice, and their standard error would be none; give one of them, or runs of other "
+                "seeds."
+            )
+        if run.task.digest != runs[0].task.digest and not run.config.validation:
+            raise InputError(
+                f"The runs {runs[0].path} and {run.path} have the same choices and learned from different examples; "
+                "compare runs that learned from the same."
+            )
 
 
 def _differing(configs: Sequence[TrainConfig]) -> list[str]:
@@ -149,7 +175,7 @@ def _differing(configs: Sequence[TrainConfig]) -> list[str]:
 
 
 def _name(config: TrainConfig, differing: Sequence[str]) -> str:
-    others = (f"{name}={_text(getattr(config, name))}" for name in differing if name not in ("model", "data"))
+    others = (f"{name}={_text(getattr(config, name))}" for name in differing if name != "model")
     return ", ".join([config.model, *others])
 
 
@@ -166,7 +192,7 @@ def _rows(kinds: Sequence[Kind]) -> list[list[str]]:
         if math.isnan(mean.error):
             return f"{mean.value:.4g}"
         # As many decimals as give the error two digits.
-        decimals = max(0, 1 - math.floor(math.log10(mean.error))) if mean.error > 0 else 4
+        decimals = max(0, 1 - math.floor(math.log10(mean.error))) if 0 < mean.error < math.inf else 4
         return f"{mean.value:.{decimals}f} ± {mean.error:.{decimals}f}"
 
     head = ["", *kinds[0].scores, "runs", "parameters", "steps", "training (s)"]

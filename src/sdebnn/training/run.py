@@ -78,13 +78,17 @@ class Restored(NamedTuple):
 
         **Arguments:** see `sdebnn.data.load_ood`.
 
-        **Raises:** `InputError` as `load_ood`, before anything is computed, and for a run of real targets.
+        **Raises:** `InputError` as `load_ood`, before anything is computed, for a run of real targets, and for the set
+        that it was trained on.
         """
         if self.dataset.num_classes is None:
             raise InputError(
                 f"The answers of {self.dataset.name} are real targets; strange inputs are told by the entropy of "
                 "classes, so take a run of classification."
             )
+        if self.config.data in names:
+            others = ", ".join(name for name in data.OOD_SETS if name != self.config.data)
+            raise InputError(f"{self.config.data} is what the network was trained on; take others: {others}.")
         sets = {name: data.load_ood(name, self.dataset, data_dir, resize=resize) for name in names}
         familiar = self._probabilities(self.dataset.x_test)
         return {name: metrics.ood_report(familiar, self._probabilities(images)) for name, images in sets.items()}
@@ -123,16 +127,7 @@ def start_run(
     can be resumed from its newest checkpoint.
     """
     check_callbacks(callbacks)
-    config = dataclasses.replace(config, data=dataset.name if dataset else wherever_one_is(config.data))
-    examples = _load(config, data_dir, dataset)
-    learner = _checked(built(build, config, examples.dataset), examples.dataset)
-    if config.calibrate != "none" and config.tuning != "folds":
-        raise InputError(
-            f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
-            "calibrate='none'."
-        )
-    if config.tuning == "folds":
-        check_folds(learner, config, examples.dataset, callbacks)
+    config, examples, learner = _posed(build, config, data_dir, dataset, callbacks)
     run = RunFolder(Path(output))
     with first_alone(learner):
         if learner.rank == 0:
@@ -202,6 +197,31 @@ def restore(
     learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
     checkpointing.load_average(run, read_start(run)[0], learner)
     return Restored(config, examples.dataset, examples.task, learner)
+
+
+def check_start(build: Build, config: TrainConfig, *, data_dir: str | Path | None = None) -> None:
+    """**Raises:** `InputError` for choices and data that `start_run` would refuse; nothing is written."""
+    _posed(build, config, data_dir, None, ())
+
+
+def _posed(
+    build: Build,
+    config: TrainConfig,
+    data_dir: str | Path | None,
+    dataset: Dataset | None,
+    callbacks: Sequence[Callback],
+) -> "tuple[TrainConfig, Examples, Learner]":
+    config = dataclasses.replace(config, data=dataset.name if dataset else wherever_one_is(config.data))
+    examples = _load(config, data_dir, dataset)
+    learner = _checked(built(build, config, examples.dataset), examples.dataset)
+    if config.calibrate != "none" and config.tuning != "folds":
+        raise InputError(
+            f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
+            "calibrate='none'."
+        )
+    if config.tuning == "folds":
+        check_folds(learner, config, examples.dataset, callbacks)
+    return config, examples, learner
 
 
 class Examples(NamedTuple):

@@ -9,7 +9,7 @@ from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import read_start
 from sdebnn.training.building import Build
-from sdebnn.training.run import resume_run, start_run, wherever_one_is
+from sdebnn.training.run import check_start, resume_run, start_run, wherever_one_is
 
 
 def train_side_by_side(
@@ -32,12 +32,13 @@ def train_side_by_side(
 
     **Returns:** the run folders, in this order.
 
-    **Raises:** as `start_run`; `InputError` for a folder that has a run with other choices, before anything is trained.
+    **Raises:** as `start_run`, for what is new before anything is trained; `InputError` for a folder that has a run
+    with other choices.
     """
     folders = {name: Path(output) / name for name in configs}
     left = []
     for name, config in configs.items():
-        if not os.path.lexists(folders[name] / "config.json"):
+        if not _has_begun(folders[name]):
             RunFolder.check_new(folders[name])
             left.append(name)
             continue
@@ -45,13 +46,21 @@ def train_side_by_side(
         _refuse_other_choices(run, dataclasses.replace(config, data=wherever_one_is(config.data)))
         if not os.path.lexists(run.report):
             left.append(name)
+    # The seed matters to none of the checks.
+    new = {dataclasses.replace(configs[name], seed=0) for name in left if not _has_begun(folders[name])}
+    for config in new:
+        check_start(build, config, data_dir=data_dir)
     for name in left:
         tell(name)
-        if os.path.lexists(folders[name] / "config.json"):
+        if _has_begun(folders[name]):
             resume_run(build, folders[name], data_dir=data_dir)
         else:
             start_run(build, configs[name], folders[name], data_dir=data_dir)
     return [RunFolder.open(folder) for folder in folders.values()]
+
+
+def _has_begun(folder: Path) -> bool:
+    return os.path.lexists(folder / "config.json")
 
 
 def _refuse_other_choices(run: RunFolder, config: TrainConfig) -> None:

@@ -24,8 +24,8 @@ LONGEST_TABLE = 2**24
 
 class Task(NamedTuple):
     """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
-    the SHA-256 digests of all that is trained on and of all that is held out, for validation and for the test;
-    `held_out` is `None` in the folders of older runs. `made` says what was made of the data, for people. `encoding` is
+    the SHA-256 digests of all that is trained on, of all that is held out, for validation and for the test, and of the
+    test examples alone; `held_out` and `tested` are `None` in the folders of older runs. `made` says what was made of the data, for people. `encoding` is
     that of a table, which the folder keeps beside it.
     """
 
@@ -37,6 +37,7 @@ class Task(NamedTuple):
     held_out: str | None
     made: str | None = None
     encoding: TableEncoding | None = None
+    tested: str | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
@@ -45,8 +46,9 @@ class Task(NamedTuple):
         x_shape, x_dtype = tuple(dataset.x_train.shape[1:]), str(dataset.x_train.dtype)
         trained_on = _digest(dataset.x_train, dataset.y_train)
         held_out = _digest(*(validation or ()), dataset.x_test, dataset.y_test)
+        tested = _digest(dataset.x_test, dataset.y_test)
         made = describe(dataset, len(validation[0]) if validation else 0)
-        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding)
+        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding, tested)
 
     @staticmethod
     def file(run: RunFolder) -> Path:
@@ -85,7 +87,13 @@ class Task(NamedTuple):
         """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
         kept = Task.read(run)
         # What a table was made of it is in the digests.
-        now = self._replace(made=kept.made, held_out=self.held_out if kept.held_out else None, encoding=kept.encoding)
+        now = self._replace(
+            made=kept.made,
+            held_out=self.held_out if kept.held_out else None,
+            encoding=kept.encoding,
+            # It is in `held_out`.
+            tested=kept.tested,
+        )
         if kept != now:
             raise InputError(
                 f"{run.path / 'task.json'} is of other examples than the run's data; restore the one or the other."
@@ -95,7 +103,7 @@ class Task(NamedTuple):
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = cls.file(run)
-        record = {"held_out": None, "made": None, "encoding": None, **strict_json.read(file)}
+        record = {"held_out": None, "made": None, "encoding": None, "tested": None, **strict_json.read(file)}
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         encoding = None if record["encoding"] is None else cls._read_encoding(run, record)
@@ -173,7 +181,7 @@ def _is_task(record: dict[str, Any]) -> bool:
         all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and (len(x_shape), dtype) in ((1, "float32"), (3, "float32"), (3, "uint8"))
         and _is_digest(record["digest"])
-        and (record["held_out"] is None or _is_digest(record["held_out"]))
+        and all(record[name] is None or _is_digest(record[name]) for name in ("held_out", "tested"))
         and isinstance(record["made"], str | None)
         and (record["encoding"] is None or (len(x_shape) == 1 and _is_digest(record["encoding"])))
         and min(x_shape) >= 1

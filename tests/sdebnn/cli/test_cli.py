@@ -60,6 +60,10 @@ def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys, data_dir) 
     code, _, said = run(capsys, "evaluate", str(tmp_path / "run"), *strange, "--data-dir", str(data_dir))
     assert code == 2
     assert "ask for them to be resized (--resize 1)" in said
+    for flags in (("--ood", ""), ("--resize", "1")):
+        code, _, said = run(capsys, "evaluate", str(tmp_path / "run"), *flags)
+        assert (code, said.count("\n")) == (2, 1)
+        assert "--ood names no set of images" in said
     code, printed, _ = run(
         capsys, "evaluate", str(tmp_path / "run"), *strange, "--resize", "1", "--data-dir", str(data_dir)
     )

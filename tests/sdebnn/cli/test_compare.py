@@ -53,8 +53,9 @@ def test_what_has_ended_is_not_trained_again_and_what_was_broken_off_goes_on(out
 
 def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
     runs = [str(output / name) for name in ("odenet-0", "odenet-1", "sdebnn-0", "sdebnn-1")]
-    assert main(["compare", *runs]) == 0
-    assert capsys.readouterr().out == (output / "comparison.md").read_text()
+    for given in (runs, [str(output)], sorted(map(str, output.iterdir()))):
+        assert main(["compare", *given]) == 0
+        assert capsys.readouterr().out == (output / "comparison.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,9 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         (["--models", "odenett"], "did you mean 'odenet'"),
         (["--models", "odenet", "--seeds", "0"], "--seeds got 0; it takes 1 or more"),
         (["--models", "odenet", "--format", "html"], "'html' is not a format of tables"),
+        (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score (did you mean 'nll'?)"),
+        (["--models", "odenet,odenet"], "--models names odenet twice"),
+        (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "did you mean 'swish'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is(
@@ -78,5 +82,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
 def test_runs_and_choices_do_not_go_together(output: Path, capsys) -> None:
     assert main(["compare", str(output / "odenet-0"), "--width", "8"]) == 2
     assert "--width does not go with them; leave it out" in capsys.readouterr().err
+    assert main(["compare", str(output / "odenet-0"), "--seeds", "5"]) == 2
+    assert "--seeds does not go with them" in capsys.readouterr().err
     assert main(["compare", "--output", str(output)]) == 2
     assert "compare takes run folders, or --data and --output" in capsys.readouterr().err

@@ -63,9 +63,9 @@ def test_tables_and_single_pixels_are_refused() -> None:
             ood_images(dataset)
 
 
-def pixels(n: int, shape: tuple[int, int, int], name: str = "mine") -> Dataset:
+def pixels(n: int, shape: tuple[int, int, int]) -> Dataset:
     x, y = np.zeros((n, *shape), np.uint8), np.zeros(n, np.int32)
-    return Dataset(name, "classification", x, y, x, y, 2)
+    return Dataset("mine", "classification", x, y, x, y, 2)
 
 
 def test_another_set_comes_in_the_number_shape_and_dtype_of_the_test_images(data_dir: Path) -> None:
@@ -75,6 +75,7 @@ def test_another_set_comes_in_the_number_shape_and_dtype_of_the_test_images(data
     assert (some[:, None] == every[None, :200]).all(axis=(2, 3, 4)).sum() < 10
     assert all((image == every).all(axis=(1, 2, 3)).any() for image in some[:3])
     floats = images(np.float32, (28, 28, 1))
+    assert floats.x_test.max() == 1
     found = load_ood("notmnist", floats, data_dir)
     assert (found.dtype, found.shape, found.max()) == (np.float32, (5, 28, 28, 1), 1.0)
     np.testing.assert_array_equal(load_ood("smooth_textures", floats), ood_images(floats)["smooth textures"])
@@ -97,8 +98,10 @@ def test_what_is_not_strange_to_a_network_is_refused(data_dir: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'kmnist'") as refusal:
         load_ood("kmnists", pixels(3, (28, 28, 1)))
     assert all(name in str(refusal.value) for name in OOD_SETS)
-    with pytest.raises(InputError, match="mnist is what the network was trained on; take another"):
-        load_ood("mnist", pixels(3, (28, 28, 1), "mnist"), data_dir)
+    wide = images(np.float32, (28, 28, 1))
+    wide.x_test[0, 0, 0, 0] = 3.5
+    with pytest.raises(InputError, match=r"go from 0 to 3.5: the network would tell them by their scale alone"):
+        load_ood("kmnist", wide, data_dir)
     rows = Dataset("rows", "regression", *[np.zeros((3, 2), np.float32)] * 4, None)
     with pytest.raises(InputError, match=r"kmnist has images, but the inputs of rows have shape \(3, 2\)"):
         load_ood("kmnist", rows, data_dir)

@@ -42,9 +42,7 @@ def test_a_split_is_a_data_set_by_name_and_standardised_by_what_is_learned_from(
     assert dataset.encoding is not None
     np.testing.assert_allclose(dataset.x_train.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(dataset.encoding.in_user_units(dataset.y_test), load_uci("yacht", "gap1", home).y_test)
-    plain, first = load("uci/yacht:3", home), load("uci/yacht", home)
-    np.testing.assert_array_equal(plain.x_test, load_uci("yacht", 3, home).x_test)
-    np.testing.assert_array_equal(first.y_test, load_uci("yacht", 0, home).y_test)
+    np.testing.assert_array_equal(load("uci/yacht:3", home).x_test, load_uci("yacht", 3, home).x_test)
     assert is_table("uci/yacht:3")
     assert is_published("uci/yacht:3")
     assert not is_published("uci/sales.csv")
@@ -71,11 +69,17 @@ def test_unknown_names_and_splits_are_refused(home: Path) -> None:
         load_uci("yacht", -1, home)
     with pytest.raises(InputError, match="yacht have the columns 0 to 1, but a gap split by column 2"):
         load_uci("yacht", "gap2", home)
-    for split in ("gap", "gap-1", "middle1", "1.5"):
+    for split in ("", "gap", "gap-1", "middle1", "1.5", "01"):
         with pytest.raises(InputError, match=f"uci/yacht:{split} names no split: write a number"):
             load_uci("yacht", split, home)
     with pytest.raises(InputError, match="did you mean 'yacht'"):
         load("uci/yachts:3", home)
+    with pytest.raises(InputError, match="task='classification' and layout='auto' do not fit uci/yacht:3"):
+        load("uci/yacht:3", home, task="classification")
+    folder = home / "uci" / "yacht" / "data"
+    (folder / "data.txt").write_text("".join(f"{i} {i} 7\n" for i in range(20)))
+    with pytest.raises(InputError, match="Column 1 of yacht is the same in every row, so it has no gap"):
+        load_uci("yacht", "gap1", home)
 
 
 def test_missing_files_are_one_sentence(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sdebnn import metrics
+from sdebnn.errors import InputError
 
 
 def test_the_classification_report_is_made_of_the_scores() -> None:
@@ -64,4 +65,7 @@ def test_the_report_of_strange_inputs_is_made_of_the_scores() -> None:
         "fpr95": metrics.fpr95(*unsure),
         "auroc_mutual_information": metrics.auroc(*disagree),
     }
-    assert math.isnan(metrics.ood_report(familiar[:1], strange[:1])["auroc_mutual_information"])
+    for one in ((familiar[:1], strange), (familiar, strange[:1])):
+        assert math.isnan(metrics.ood_report(*one)["auroc_mutual_information"])
+    with pytest.raises(InputError, match="both are of one network"):
+        metrics.ood_report(familiar, rng.dirichlet(np.ones(2), (4, 20)))

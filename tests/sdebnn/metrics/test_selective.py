@@ -53,7 +53,15 @@ def test_generalized_risk_knows_its_ends() -> None:
 def test_risk_at_coverage_of_a_worked_example() -> None:
     predictions = binary([0.6, 0.9, 0.7, 0.8, 0.8], [0, 1, 1, 0, 1])
     # By confidence: right, then one right and one wrong in either order, right, wrong.
-    for coverage, risk in ((0.2, 0.0), (0.4, 1 / 4), (0.6, 1 / 3), (0.61, 1 / 4), (0.8, 1 / 4), (1.0, 2 / 5)):
+    for coverage, risk in (
+        (1e-12, 0.0),
+        (0.2, 0.0),
+        (0.4, 1 / 4),
+        (0.6, 1 / 3),
+        (0.61, 1 / 4),
+        (0.8, 1 / 4),
+        (1.0, 2 / 5),
+    ):
         assert metrics.risk_at_coverage(*predictions, coverage=coverage) == pytest.approx(risk), coverage
 
 

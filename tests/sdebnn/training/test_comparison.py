@@ -1,7 +1,9 @@
 import csv
 import dataclasses
 import io
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -73,15 +75,22 @@ def test_one_run_has_no_error(runs) -> None:
     assert "±" not in comparison.written([kind])
 
 
-def test_the_command_prints_it_or_writes_it(runs, tmp_path, capsys) -> None:
+def test_the_command_prints_it(runs, capsys) -> None:
     folders = [str(path) for path in paths(runs)]
     assert main(["compare", *folders]) == 0
     printed = capsys.readouterr().out
     assert printed == comparison.written(comparison.compare(paths(runs)))
-    assert (
-        main(["compare", *folders, "--format", "csv", "--output", str(tmp_path / "table.csv"), "--scores", "nll"]) == 0
-    )
-    assert (tmp_path / "table.csv").read_text().startswith("name,nll,nll_error,runs,")
+    assert main(["compare", *folders, "--format", "csv", "--scores", "nll"]) == 0
+    assert capsys.readouterr().out.startswith("name,nll,nll_error,runs,")
+
+
+def test_of_equal_scores_there_is_no_rounding_left() -> None:
+    kind = comparison.Kind("sdebnn", 3, 1, 1.0, 1.0, {"accuracy": comparison.Mean.of([0.7] * 3)})
+    assert "| 0.7000 ± 0.0000 |" in comparison.written([kind])
+    kind = kind._replace(scores={"rmse": comparison.Mean(1.0, math.inf)})
+    assert "inf" in comparison.written([kind])
+    with pytest.raises(InputError, match="There are no kinds of runs"):
+        comparison.written([])
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build) -> None:
@@ -95,6 +104,13 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build)
     elsewhere = start_run(build, quick, tmp_path / "elsewhere", dataset=other).folder
     with pytest.raises(InputError, match="were scored on different data, so their scores say nothing of each other"):
         comparison.compare([runs[0].path, elsewhere.path])
+    twice = shutil.copytree(runs[0].path, tmp_path / "copy")
+    with pytest.raises(InputError, match=r"copy have the same choices and the same seed, 0, so they are one run twice"):
+        comparison.compare([runs[0].path, twice])
+    fewer = dataclasses.replace(table, x_train=table.x_train[1:], y_train=table.y_train[1:])
+    less = start_run(build, dataclasses.replace(quick, seed=7, learning_rate=0.01), tmp_path / "less", dataset=fewer)
+    with pytest.raises(InputError, match="have the same choices and learned from different examples"):
+        comparison.compare([runs[0].path, less.folder.path])
     elsewhere.report.unlink()
     with pytest.raises(InputError, match=r"elsewhere has not ended; .* goes on with it"):
         comparison.compare([elsewhere.path])
@@ -107,3 +123,13 @@ def test_seeds_that_hold_other_examples_out_for_validation_are_one_kind(tmp_path
     ]
     (kind,) = comparison.compare([run.folder.path for run in made])
     assert kind.runs == 2
+    other = dataclasses.replace(table, x_test=table.x_test[::-1].copy(), y_test=table.y_test[::-1].copy())
+    elsewhere = start_run(build, made[0].config, tmp_path / "elsewhere", dataset=other).folder
+    with pytest.raises(InputError, match="were scored on different data"):
+        comparison.compare([made[0].folder.path, elsewhere.path])
+    # What an older folder does not know of its test examples is told by the name of the data.
+    for run in (made[0].folder, elsewhere):
+        task = json.loads((run.path / "task.json").read_text())
+        (run.path / "task.json").write_text(json.dumps(task | {"tested": None}))
+    with pytest.raises(InputError, match="one run twice"):
+        comparison.compare([made[0].folder.path, elsewhere.path])

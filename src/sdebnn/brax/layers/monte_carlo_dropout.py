@@ -24,7 +24,8 @@ def MonteCarloDropout(layer: tuple[Init, Any], *, rate: float = 0.1, prior_std: 
     **Arguments:**
 
     - `layer`: an (init, apply) pair whose weights have their inputs on the last axis but one, as all of this package
-      and of `jax.example_libraries.stax` have; arrays of one axis, such as biases, are kept whole.
+      and of `jax.example_libraries.stax` have; arrays of one axis, such as biases, are kept whole. A kernel of several
+      groups would lose inputs of all of them together: it is for those of one.
     - `rate`: from 0, where it is the deterministic layer, to below 1.
     - `prior_std`: standard deviation of every weight under the prior.
 

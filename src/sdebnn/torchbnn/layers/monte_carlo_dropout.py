@@ -29,7 +29,7 @@ class MonteCarloDropout(BayesianModule):
     **Arguments:**
 
     - `layer`: whose parameters these are. Matrices and kernels are those of the layers of `diffeq_layers`, `nn.Linear`
-      and `nn.Conv1d` to `nn.Conv3d`; arrays of one axis, such as biases, are kept whole.
+      and `nn.Conv1d` to `nn.Conv3d` of one group; arrays of one axis, such as biases, are kept whole.
     - `rate`: from 0, where it is the deterministic module, to below 1.
     - `prior_std`: standard deviation of every weight under the prior.
 
@@ -91,21 +91,19 @@ class MonteCarloDropout(BayesianModule):
 
 def _axes_of_inputs(layer: nn.Module) -> Iterator[tuple[str, int]]:
     """The names of matrices and kernels within, and the axis of each that its inputs are on."""
-    within_depth = [
-        f"{name}." if name else "" for name, module in layer.named_modules() if isinstance(module, DepthLayer)
-    ]
+    within_depth = [f"{name}." if name else "" for name, part in layer.named_modules() if isinstance(part, DepthLayer)]
     for prefix, module in layer.named_modules():
         for last, parameter in module.named_parameters(recurse=False):
             name = f"{prefix}.{last}" if prefix else last
             if parameter.ndim < 2:
                 continue
-            if any(name.startswith(start) for start in within_depth):
-                yield name, parameter.ndim - 2
-            elif type(module) in _INPUTS:
+            if type(module) in _INPUTS and getattr(module, "groups", 1) == 1:
                 yield name, _INPUTS[type(module)]
+            elif type(module) not in _INPUTS and any(name.startswith(start) for start in within_depth):
+                yield name, parameter.ndim - 2
             else:
                 raise InputError(
                     f"MonteCarloDropout's layer has the parameter {name!r} of a {type(module).__name__}, of which it "
-                    "is not known which axis has the inputs; it takes nn.Linear, nn.Conv1d to nn.Conv3d, and the "
-                    "layers of diffeq_layers."
+                    "is not known which axis has the inputs; it takes nn.Linear, nn.Conv1d to nn.Conv3d of one group, "
+                    "and the layers of diffeq_layers."
                 )

@@ -97,5 +97,7 @@ def test_what_cannot_be_dropped_is_refused() -> None:
         InputError, match=r"parameter '1.weight' of a ConvTranspose2d, of which it is not known which axis"
     ):
         MonteCarloDropout(nn.Sequential(nn.Conv2d(1, 1, 3), nn.ConvTranspose2d(1, 1, 3)))
+    with pytest.raises(InputError, match=r"parameter 'weight' of a Conv2d, of which it is not known which axis"):
+        MonteCarloDropout(nn.Conv2d(4, 4, 3, groups=4))
     with pytest.raises(InputError, match="whose KL would be lost"):
         MonteCarloDropout(bnn_serial(MonteCarloDropout(nn.Linear(2, 2))))
