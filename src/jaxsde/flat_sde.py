@@ -56,6 +56,11 @@ def scale(factor: float | int | Array, leaves: Leaves) -> Leaves:
     return tuple(None if x is None else jnp.asarray(factor, x.dtype) * x for x in leaves)
 
 
+def size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:
+    """The size of every entry, or `at_least` where that is more; `None` stays `None`."""
+    return tuple(None if x is None else jnp.maximum(jnp.abs(x), jnp.asarray(at_least, x.dtype)) for x in leaves)
+
+
 @dataclasses.dataclass(frozen=True)
 class FlatSDE:
     """dy = f(y, t, args) dt + g(y, t, args) dB, with f and g in terms of leaves.

@@ -20,9 +20,10 @@ from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
 from jaxsde.langevin import Langevin
-from jaxsde.methods import METHODS, Method
+from jaxsde.methods import Method
 from jaxsde.methods.coupled import COUPLED, coupled
 from jaxsde.problem import (
+    adaptive_methods,
     check_adaptive,
     check_adaptive_clock,
     check_clock,
@@ -33,7 +34,6 @@ from jaxsde.problem import (
     check_path,
     check_size,
     check_state,
-    offers,
 )
 from jaxsde.reports import report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
@@ -140,18 +140,11 @@ def solve(
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
-    """The one of `USUAL_METHOD`; with adaptive steps and Ito's calculus, of the methods of the strong order that they
-    need, the first that says its own error on this path, or else the first.
+    """The one of `USUAL_METHOD`; with adaptive steps and Ito's calculus, of the methods that they converge with, the
+    first that says its own error on this path, or else the first.
     """
     if isinstance(steps, AdaptiveSteps) and sde.sde_type == "ito":
-        with_areas = path is None or getattr(path, "has_space_time", False)
-        fit = [
-            method
-            for method in METHODS.values()
-            if offers(method, sde.sde_type, sde.noise)
-            and method.strong_order[sde.noise] >= 1
-            and (with_areas or not method.space_time)
-        ]
+        fit = adaptive_methods(sde.sde_type, sde.noise, path)
         if fit:
             return min(fit, key=lambda method: method.embedded is None).name
     return USUAL_METHOD[sde.sde_type]

@@ -62,6 +62,21 @@ def offers(method: Method, sde_type: str, noise: str, langevin: bool = False) ->
     return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
 
 
+def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> list[Method]:
+    """Those that are offered and with which adaptive steps converge, on that path or, if none is given, on one of their
+    own.
+    """
+    with_areas = path is None or getattr(path, "has_space_time", False)
+    return [
+        method
+        for method in METHODS.values()
+        if offers(method, sde_type, noise)
+        and method.strong_order[noise] >= 1
+        and not method.area
+        and (with_areas or not method.space_time)
+    ]
+
+
 def check_state(y0: State) -> Any:
     """y0 as a pytree of floating-point arrays."""
     leaves = jax.tree.leaves(y0)
@@ -348,11 +363,12 @@ def check_additive(g: Callable[..., Any], y: State, t: TimeLike, args: Args) -> 
 def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) -> None:
     """Refuses what adaptive steps do not converge for."""
     if method.strong_order[sde.noise] < 1 and sde.g is not None:
+        fit = [repr(m.name) for m in adaptive_methods(sde.sde_type, sde.noise, brownian)]
+        others = f"method {' or '.join(fit)}, of order 1 or more, or " if fit else ""
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
-            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; it takes order "
-            "1: sriw1, milstein (diagonal, scalar), heun, midpoint, ees25, euler_heun (Stratonovich), as "
-            "method='sriw1', or fixed steps, as FixedSteps(dt=...)."
+            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; take "
+            f"{others}fixed steps, as FixedSteps(dt=...)."
         )
     if method.area:
         raise ValueError(

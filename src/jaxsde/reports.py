@@ -52,7 +52,7 @@ def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps
 def _warn_unfinished(max_steps: int, which: str, reached: np.number, t: np.number) -> None:
     _warn(
         f"max_steps={max_steps} adaptive steps came no further than the output time {t}{which}; the solution after it "
-        "is NaN, and so are gradients. Raise max_steps, or rtol and atol.",
+        "is NaN, and so are gradients. Where the solution is finite there, raise max_steps, or rtol and atol.",
     )
 
 

@@ -140,7 +140,16 @@ def test_a_solution_that_stops_being_finite_says_when(transform):
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"method": "euler_maruyama"}, ValueError, "strong order 0.5 is too low"),
+        (
+            {"method": "euler_maruyama"},
+            ValueError,
+            "strong order 0.5 is too low.* take method 'milstein' or 'sriw1', of order 1 or more, or fixed steps",
+        ),
+        (
+            {"method": "euler_maruyama", "brownian": TREE},
+            ValueError,
+            "take method 'milstein', of order 1 or more, or fixed steps",
+        ),
         ({"method": "sriw1", "brownian": TREE}, ValueError, r"space-time areas .* VirtualTree\(.*, space_time=True\)"),
         ({"brownian": ReplayedPath(np.zeros((2, 2)))}, TypeError, "VirtualTree"),
         ({"atol": 0.0}, ValueError, "atol=0.0"),
@@ -154,9 +163,15 @@ def test_refusals(change, error, says):
         sdeint_ito(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
 
 
+@pytest.mark.parametrize(("solver", "method"), [(sdeint_ito, None), (sdeint_strat, "heun")])
+def test_general_noise_is_left_to_fixed_steps(solver, method):
+    with pytest.raises(ValueError, match=r"and general noise: strong order 0\.5 .* another solution; take fixed steps"):
+        solver(f, lambda y, t, a: jnp.eye(2), jnp.ones(2), TS, KEY, 0.5, method, noise="general", adaptive=True)
+
+
 def test_a_method_of_which_order_one_is_not_proved_is_refused_and_taken_where_it_is():
     call = {"method": "reversible_heun", "adaptive": True, "max_steps": 200, "rtol": 1e-2, "atol": 1e-2}
-    with pytest.raises(ValueError, match=r"'reversible_heun' and diagonal noise: strong order 0\.5 is too low.* heun"):
+    with pytest.raises(ValueError, match=r"'reversible_heun' and diagonal noise: strong order 0\.5 .* 'heun' or"):
         sdeint_strat(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
     sigma = lambda y, t, a: 0.8 * jnp.ones_like(y)  # noqa: E731
     ys = sdeint_strat(f, sigma, jnp.ones(2), TS, jax.random.key(0), -0.5, noise="additive", **call)

@@ -44,7 +44,17 @@ def test_order_and_cost(x64, name, noise, parts, evaluations):
 def test_where_noise_happens_to_be_small_the_estimate_is_not(x64):
     """A step with no increment at all is not without error: the increment's spread is."""
     y, zero = (jnp.asarray([0.4]),), (jnp.zeros(1),)
-    sde = FlatSDE(lambda y, t, a: 0 * y, lambda y, t, a: 0.8 * y, "ito", "diagonal", y[0], y)
-    h = jnp.asarray(1.0)
-    end, error = METHODS["sriw1"].embedded(sde, y, jnp.asarray(0.0), h, Increment(zero, zero), None)
-    assert abs(end[0][0] - 0.4 * np.exp(-0.32)) < error[0][0]
+
+    @jax.jit
+    def steps(h):
+        def step(name, noise, g):
+            sde = FlatSDE(lambda y, t, a: 0 * y, g, "ito", noise, y[0], y)
+            (end,), (error,) = METHODS[name].embedded(sde, y, jnp.zeros(()), h, Increment(zero, zero), None)
+            return end[0], error[0]
+
+        return step("sriw1", "diagonal", lambda y, t, a: 0.8 * y), step("sra1", "additive", lambda y, t, a: t + 0 * y)
+
+    (end, error), (_, of_additive) = steps(jnp.asarray(1.0))
+    assert abs(end - 0.4 * np.exp(-0.32)) < error
+    # That of t dB is the standard deviation of its integral.
+    np.testing.assert_allclose(of_additive, 3**-0.5)

@@ -71,10 +71,10 @@ class VirtualTree:
     - `t0`, `t1`: the interval, t0 < t1, concrete numbers. A solve may run through it in either direction.
     - `tol`: the length at which halving stops, in units of time. In single precision times near one are 6e-8 apart:
       there is no use in less than 2^-20 of the span.
-    - `space_time`: whether it has space-time areas, which some methods need. With them it is another path, of twice as
-      many draws: one and the same for every method that is solved on it.
+    - `space_time`: whether it has space-time areas, which those of `jaxsde.METHODS` need whose `space_time` is true.
+      With them it is another path, of twice as many draws: one and the same for every method that is solved on it.
 
-    **Raises:** `ValueError` for an interval or a tolerance that is not as above.
+    **Raises:** `TypeError` or `ValueError` for an interval, a tolerance or a `space_time` that is not as above.
     """
 
     rng: Any
@@ -88,6 +88,8 @@ class VirtualTree:
             raise TypeError(
                 "VirtualTree got t0, t1 or tol traced; its depth follows from them: pass concrete numbers (floats)."
             )
+        if not isinstance(self.space_time, bool):
+            raise TypeError(f"VirtualTree got space_time={self.space_time!r}; it is True or False.")
         for name in ("t0", "t1", "tol"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if not -math.inf < self.t0 < self.t1 < math.inf:
@@ -112,7 +114,10 @@ class VirtualTree:
         return self.space_time
 
     def increment(self, k: Index, t: TimeLike, h: TimeLike, like: Shapes, space_time: bool = False) -> Increment:
-        """NaN where both ends lie inside one cell."""
+        """NaN where both ends lie inside one cell.
+
+        **Raises:** `ValueError` where areas are asked for and the tree has none.
+        """
         start, end = self._point(t), self._point(t + h)
         wrong = (h != 0) & (start.cell == end.cell) & (start.part * end.part > 0)
         end = Point(end.cell, jnp.where(wrong, jnp.nan, end.part))
@@ -129,6 +134,11 @@ class VirtualTree:
     def between(self, start: Place, end: Place, like: Shapes, space_time: bool = False) -> Increment:
         """The increment from one place to another, in either direction."""
         if start.W is not None and end.W is not None:
+            if space_time:
+                raise ValueError(
+                    "This VirtualTree has no space-time areas; pass VirtualTree(..., space_time=True), which is "
+                    "another path than without."
+                )
             return Increment(add(end.W, scale(-1, start.W)))
         a, b = (self._in_a_cell(place.point) for place in (start, end))
         back = (b.cell < a.cell) | ((b.cell == a.cell) & (b.part < a.part))

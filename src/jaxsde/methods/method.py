@@ -43,8 +43,10 @@ class Method:
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
-    - `embedded`: the step with an estimate of its error, which costs no evaluation more: how far y is from a solution
-      of strong order 1 that is made of the same stages. Adaptive steps take it, and halve steps where there is none.
+    - `embedded`: the step with an estimate of its error, which costs no evaluation more: the sizes, added up, of what a
+      solution of strong order 1 that is made of the same stages leaves out, with noise of its standard deviation at
+      least. Of a coupled form it is that of the step from its second solution. Adaptive steps take it, and halve steps
+      where there is none.
     - `area`: whether the step needs Levy areas of the path.
     - `implicit`: whether the step is the root of an equation, found by Newton's method; it is NaN where none is
       found.

@@ -14,7 +14,7 @@ these would be next to nothing, however long the step.
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, add, scale
+from jaxsde.flat_sde import FlatSDE, add, scale, size
 from jaxsde.methods.method import Method
 from jaxsde.types import Args, Leaves, Time
 
@@ -53,15 +53,11 @@ def embedded(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, ar
     by_I111 = add(scale(-2, g1), scale(5 / 3, g2), scale(-2 / 3, g3), g4)
     end = add(first_order, of_f, sde.product(by_I10, I10), sde.product(by_I111, I111))
     error = add(
-        _size(of_f),
-        sde.product(_size(by_I10), _size(I10, at_least=root / 3**0.5)),
-        sde.product(_size(by_I111), _size(I111, at_least=root / 6**0.5)),
+        size(of_f),
+        sde.product(size(by_I10), size(I10, at_least=root / 3**0.5)),
+        sde.product(size(by_I111), size(I111, at_least=root / 6**0.5)),
     )
     return end, error
-
-
-def _size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:
-    return tuple(None if x is None else jnp.maximum(jnp.abs(x), jnp.asarray(at_least, x.dtype)) for x in leaves)
 
 
 SRIW1 = Method(

@@ -3,35 +3,28 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jaxsde.brownian.stretch import Stretch
 
-
-def parts(h, a, normals):
-    """Increment and area of both parts, of four standard normals."""
-    z = normals[:, None]
-    whole = Stretch(jnp.asarray(h), (h**0.5 * z[0],), ((h / 12) ** 0.5 * z[1],))
-    left, right = whole.divided(jnp.asarray(a), (z[2:],))
-    return jnp.stack([left.dW[0], left.H[0], right.dW[0], right.H[0]])[:, 0]
+H = 0.7
+FRACTIONS = np.asarray([0.5, 0.1, 0.83, 0.0, 1.0])
 
 
-@pytest.mark.parametrize("a", [0.5, 0.1, 0.83, 0.0, 1.0])
-def test_parts_are_independent_and_have_the_law_of_their_length(x64, a):
+def parts(a, z):
+    """Increment and area of both parts, of the whole and of both joined, of four standard normals."""
+    whole = Stretch(jnp.asarray(H), (H**0.5 * z[0],), ((H / 12) ** 0.5 * z[1],))
+    left, right = whole.divided(a, (z[2:],))
+    joined = left.followed_by(right)
+    return tuple(jnp.stack([x for s in pair for x in (s.dW[0], s.H[0])]) for pair in ((left, right), (whole, joined)))
+
+
+def test_parts_are_independent_have_the_law_of_their_length_and_are_the_whole_when_joined(x64):
     """All are linear in independent normals, so that the covariance is exact: no samples."""
-    h = 0.7
-    A = jax.jacfwd(lambda z: parts(h, a, z))(jnp.zeros(4))
-    expected = np.diag(h * np.asarray([a, a / 12, 1 - a, (1 - a) / 12]))
-    np.testing.assert_allclose(A @ A.T, expected, atol=1e-15)
-
-
-@pytest.mark.parametrize("a", [0.5, 0.1, 0.0, 1.0])
-def test_parts_joined_are_the_whole(x64, a):
-    z = jax.random.normal(jax.random.key(0), (4, 5))
-    whole = Stretch(jnp.asarray(0.7), (z[0],), (z[1],))
-    left, right = whole.divided(jnp.asarray(a), (z[2:],))
-    for found, exact in zip(jax.tree.leaves(left.followed_by(right)), jax.tree.leaves(whole), strict=True):
-        np.testing.assert_allclose(found, exact, atol=1e-14)
+    matrices = jax.jit(jax.vmap(lambda a: jax.vmap(lambda z: parts(a, z), out_axes=1)(jnp.eye(4))))
+    A, wholes = (np.asarray(x) for x in matrices(FRACTIONS))
+    for a, covariance in zip(FRACTIONS, A @ A.swapaxes(1, 2), strict=True):
+        np.testing.assert_allclose(covariance, np.diag(H * np.asarray([a, a / 12, 1 - a, (1 - a) / 12])), atol=1e-15)
+    np.testing.assert_allclose(wholes[:, 2:], wholes[:, :2], atol=1e-15)
 
 
 def test_the_area_of_a_chain_is_how_far_the_path_is_from_its_chord_on_average(x64):

@@ -200,6 +200,11 @@ def test_refusals(t0, t1, tol, says):
         VirtualTree(jax.random.key(0), t0, t1, tol)
 
 
+def test_space_time_is_a_boolean(unchecked):
+    with pytest.raises(TypeError, match="space_time='no'; it is True or False"):
+        VirtualTree(jax.random.key(0), 0.0, 1.0, TOL, space_time="no")
+
+
 def test_a_traced_interval_is_refused():
     with pytest.raises(TypeError, match="pass concrete numbers"):
         jax.jit(lambda t1: VirtualTree(jax.random.key(0), 0.0, t1, TOL).value(t1, LIKE))(1.0)
@@ -212,6 +217,8 @@ def test_a_tree_without_space_time_areas_says_so():
             lambda y, t, a: y, lambda y, t, a: y, jnp.ones(2), np.linspace(0, 1, 3), None, None, "sra1",
             noise="additive", brownian=tree,
         )  # fmt: skip
+    with pytest.raises(ValueError, match=r"no space-time areas; pass VirtualTree\(\.\.\., space_time=True\)"):
+        tree.increment(0, 0.0, 0.5, LIKE, space_time=True)
 
 
 @pytest.mark.parametrize("ends", [(0.1, 1.0), (0.0, 0.9)])

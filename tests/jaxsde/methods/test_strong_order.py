@@ -140,17 +140,20 @@ def test_order(x64, method, sde_type, noise, adjoint):
 X0 = np.asarray([0.5, 1.0, 0.5])
 
 
-def three_equations(W):
-    """Drift and diffusion of three equations side by side, and their solution at time 1, each of its own W."""
+def three_equations(W, H):
+    """Drift and diffusion of three equations side by side, and their solution at time 1, each of its own W and H.
+
+    The first depends on time: its log has the noise (0.3 + t) dB, whose integral is 0.3 W + W / 2 - H.
+    """
 
     def f(y, t, args):
         wave = -0.01 * jnp.sin(y[1]) * jnp.cos(y[1]) ** 3
-        return jnp.stack([1.01 * y[0], wave, -0.25 * y[2] * (1 - y[2] ** 2)])
+        return jnp.stack([(1.5 - t) * y[0], wave, -0.25 * y[2] * (1 - y[2] ** 2)])
 
     def g(y, t, args):
-        return jnp.stack([0.87 * y[0], 0.1 * jnp.cos(y[1]) ** 2, 0.5 * (1 - y[2] ** 2)])
+        return jnp.stack([(0.3 + t) * y[0], 0.1 * jnp.cos(y[1]) ** 2, 0.5 * (1 - y[2] ** 2)])
 
-    linear = X0[0] * jnp.exp(1.01 - 0.87**2 / 2 + 0.87 * W[0])
+    linear = X0[0] * jnp.exp(1.0 - (1.3**3 - 0.3**3) / 6 + 0.8 * W[0] - H[0])
     wave = jnp.arctan(0.1 * W[1] + np.tan(X0[1]))
     e = (1 + X0[2]) * jnp.exp(W[2])
     return f, g, jnp.stack([linear, wave, (e + X0[2] - 1) / (e + 1 - X0[2])])
@@ -160,15 +163,21 @@ def test_order_of_sriw1_on_a_tree_with_areas(x64):
     """They are those of the path that the solution is driven by, whatever the grid."""
     like = (jax.ShapeDtypeStruct((3,), jnp.float64),)
 
-    def error(key, n):
-        tree = VirtualTree(key, 0.0, 1.0, 2.0**-8, space_time=True)
-        f, g, exact = three_equations(tree.value(jnp.asarray(1.0), like)[0])
+    def tree(key):
+        return VirtualTree(key, 0.0, 1.0, 2.0**-8, space_time=True)
+
+    def error(key, whole, n):
+        f, g, exact = three_equations(whole.dW[0], whole.H[0])
         ts = np.asarray([0.0, 1.0])
-        choices = {"steps": n, "brownian": tree, "adjoint": "backprop"}
+        choices = {"steps": n, "brownian": tree(key), "adjoint": "backprop"}
         return sdeint_ito(f, g, jnp.asarray(X0), ts, None, None, "sriw1", **choices)[-1] - exact
 
-    keys, sizes = jax.random.split(jax.random.key(1), 400), [32, 256]
-    errors = [jnp.sqrt(jnp.mean(jax.jit(jax.vmap(lambda key, n=n: error(key, n)))(keys) ** 2, 0)) for n in sizes]
+    keys, sizes = jax.random.split(jax.random.key(1), 400), [32, 128]
+    ends = jnp.asarray([0.0, 1.0])
+    wholes = jax.jit(jax.vmap(lambda key: tree(key).increment(0, *ends, like, space_time=True)))(keys)
+    errors = [
+        jnp.sqrt(jnp.mean(jax.jit(jax.vmap(lambda *path, n=n: error(*path, n)))(keys, wholes) ** 2, 0)) for n in sizes
+    ]
     orders = np.log(errors[0] / errors[1]) / np.log(sizes[1] / sizes[0])
     np.testing.assert_allclose(orders, 1.5, atol=0.15, err_msg=str(errors))
 
