@@ -127,14 +127,18 @@ def solve(
 
     if isinstance(steps, AdaptiveSteps):
         posed = pose(2 * steps.max_steps)
-        path, rows, stats, result = _adapt(posed, steps, rng, brownian, running)
+        path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running)
     else:
         rows = steps.rows(known, resolution(ts), times.dtype)
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
-    ys = _on_grid(posed, path, rows, adjoint, save, running, check_finite)
+        reached = None
+    ys = _on_grid(posed, path, rows, adjoint, save, running)
+    # Of steps that ran out there is a warning already.
+    if check_finite or chosen.implicit:
+        report_nonfinite(ys if running is None else ys[0], times, chosen.implicit, None if check_finite else reached)
     ys, sums = (ys, None) if running is None else ys
     return Solution(times, ys, sums, stats, result)
 
@@ -172,8 +176,10 @@ def _path(posed: _Posed, rng: Key | None, brownian: BrownianPath | None, default
 
 def _adapt(
     posed: _Posed, steps: AdaptiveSteps, rng: Key | None, brownian: BrownianPath | None, running: Running | None
-) -> tuple[Any, Rows, Stats, Any]:
-    """The path, the grid that is found on it, what finding it took and how that ended."""
+) -> tuple[Any, Rows, Stats, Any, Any]:
+    """The path, the grid that is found on it, what finding it took, how that ended, and the last output time that was
+    reached, by its number.
+    """
     sde, method, y0, ts, times, args = posed
     first = steps.first(ts)
     check_adaptive(sde, method, brownian)
@@ -188,7 +194,7 @@ def _adapt(
     report_unfinished(grid.reached, times, steps.max_steps)
     finished = jnp.where(grid.coarse > 0, int(Result.TOLERANCE_NOT_MET), int(Result.SUCCESSFUL))
     result = jnp.where(grid.reached < ts.size - 1, int(Result.MAX_STEPS_REACHED), finished)
-    return path, grid.rows, Stats(grid.steps, grid.tried, grid.evaluations), result
+    return path, grid.rows, Stats(grid.steps, grid.tried, grid.evaluations), result, grid.reached
 
 
 def _on_grid(
@@ -198,7 +204,6 @@ def _on_grid(
     adjoint: str,
     save: Save | None,
     running: Running | None,
-    check_finite: bool,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
@@ -238,7 +243,4 @@ def _on_grid(
         "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
     }
     static = (sde.kind, Same(method), substeps, padded, adjoint)
-    ys = once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
-    if check_finite or method.implicit:
-        report_nonfinite(ys, times, method.implicit)
-    return ys
+    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)

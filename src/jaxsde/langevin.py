@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from jaxsde.sde import SDE
 from jaxsde.times import is_known
@@ -30,7 +30,9 @@ class Langevin:
     - `friction`: the rate at which momentum is lost, in units of one over time.
     - `temperature`: the variance of each entry of p.
 
-    Friction and temperature are positive numbers, or scalar arrays, which may be traced and have gradients.
+    Friction and temperature are positive numbers, or scalar arrays, which may be traced and have gradients. Towards
+    smaller times it is this equation still, with dt below zero and the noise of the length of time: friction makes
+    momentum grow there, and the law is not stationary.
 
     **Raises:** `TypeError` or `ValueError` for a friction or a temperature that is not as above.
     """
@@ -42,8 +44,8 @@ class Langevin:
     def __post_init__(self) -> None:
         for name in ("friction", "temperature"):
             value = getattr(self, name)
-            if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value) != ():
-                raise TypeError(f"{name} is {value!r}; it is one number, or an array of shape ().")
+            if not (isinstance(value, int | float | np.number | np.ndarray | jax.Array) and _is_real_number(value)):
+                raise TypeError(f"{name} is {value!r}; it is one real number, or an array of shape () of one.")
             if is_known(value) and not 0 < float(value) < np.inf:
                 raise ValueError(f"{name} is {value}; it is a positive, finite number.")
 
@@ -57,17 +59,27 @@ class Langevin:
             def change(force: Array, p: Array) -> Any:
                 return force - jnp.asarray(self.friction, p.dtype) * p
 
-            return p, jax.tree.map(change, self.force(q, t, args), p)
+            return _pair(y, p, jax.tree.map(change, self.force(q, t, args), p))
 
         def diffusion(y: State, t: Time, args: Args) -> Any:
             def size(p: Array) -> Any:
                 friction, temperature = (jnp.asarray(x, p.dtype) for x in (self.friction, self.temperature))
                 return jnp.broadcast_to(jnp.sqrt(2 * friction * temperature), p.shape)
 
-            return None, jax.tree.map(size, y[1])
+            return _pair(y, None, jax.tree.map(size, y[1]))
 
         return SDE(drift, diffusion, noise="additive")
 
     def damping(self, h: Time, args: Args) -> Any:
         """Friction times a length of time."""
         return jnp.asarray(self.friction, h.dtype) * h
+
+
+def _is_real_number(value: Any) -> bool:
+    dtype = jnp.result_type(value)
+    return np.shape(value) == () and (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))
+
+
+def _pair(like: State, q: PyTree, p: PyTree) -> Any:
+    """A pair of the type of `like`: a tuple, a named one, or a list."""
+    return jax.tree.unflatten(jax.tree.structure(like, is_leaf=lambda x: x is not like), (q, p))

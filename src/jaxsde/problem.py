@@ -209,7 +209,7 @@ def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...]
         leaves = aligned(got, like)
     except ValueError:
         leaves = ()
-    if name == "f" and any(leaf is None for leaf in leaves):
+    if name in ("f", "the force") and any(leaf is None for leaf in leaves):
         leaves = ()
     if len(leaves) != len(jax.tree.leaves(like)) or any(
         a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)
@@ -256,7 +256,8 @@ def check_path(
         _check_increment(path, sde, method, dtype)
         return path
     dW, H = (None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time))
-    return ReplayedPath(dW, H, _given_area(path.area, sde, steps) if method.area else None)
+    area = None if path.area is None else _given_area(path.area, sde, steps)
+    return ReplayedPath(dW, H, area if method.area else None)
 
 
 def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:
@@ -301,13 +302,24 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
 
 
 def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
+    if sde.noise != "general":
+        raise ValueError(f"ReplayedPath has area, which is for general noise; the noise is {sde.noise}: leave it out.")
     like = sde.noise_like[0]
     if like is None:
         return None
     needed = (steps, like.size, like.size)
     if np.shape(area) != needed:
         raise ValueError(f"ReplayedPath has area of shape {np.shape(area)}; this noise on this grid has {needed}.")
-    return jnp.asarray(area, like.dtype)
+    found = jnp.asarray(area, like.dtype)
+    if is_known(area):
+        known = np.asarray(found, np.float64)
+        both, size = (np.abs(x).max(initial=0.0) for x in (known + np.swapaxes(known, 1, 2), known))
+        if both > float(jnp.finfo(like.dtype).eps) ** 0.5 * size:
+            raise ValueError(
+                f"ReplayedPath has area with A + A^T of up to {both:.3g}; Levy areas are antisymmetric: pass half of "
+                "I_jk - I_kj."
+            )
+    return found
 
 
 def _check_span(tree: VirtualTree, times: TimeVector) -> None:

@@ -18,14 +18,18 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from jaxsde.types import State
 
 
-def report_nonfinite(ys: State, ts: Float[Array, " n"], implicit: bool = False) -> None:
-    """Warns when the solution, of an implicit method or not, stops being finite, and says when.
+def report_nonfinite(
+    ys: State, ts: Float[Array, " n"], implicit: bool = False, last: Int[Array, ""] | None = None
+) -> None:
+    """Warns when the solution, of an implicit method or not, stops being finite up to `ts[last]`, and says when.
 
     Works under jit, vmap and grad.
     """
     finite = functools.reduce(
         jnp.logical_and, [jnp.isfinite(y.reshape(ts.size, -1)).all(1) for y in jax.tree.leaves(ys)]
     )
+    if last is not None:
+        finite |= jnp.arange(ts.size) > last
     first = jnp.argmin(finite).astype(jnp.int32)
     _report(
         functools.partial(_warn_nonfinite, implicit),

@@ -50,7 +50,7 @@ SOLVES = {
         f, g, y0, TS, None, a, brownian=VirtualTree(key, 0.0, 1.0, 2.0**-6)
     ),
     "adaptive, backprop": lambda key, y0, a: sdeint_strat(f, g, y0, TS[::4], key, a, adjoint="backprop", **ADAPTIVE),
-    "implicit": lambda key, y0, a: sdeint_ito_fixed_grid(f, g, y0, TS, key, a, "implicit_euler"),
+    "implicit": lambda key, y0, a: sdeint_ito_fixed_grid(f, g, y0, TS[::4], key, a, "implicit_euler"),
     "path KL": kl,
 }
 

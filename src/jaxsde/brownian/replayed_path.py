@@ -19,7 +19,7 @@ class ReplayedPath:
     - `increments`: a pytree like the noise (with diagonal and additive noise like y, `None` where g gives `None`; with
       scalar noise an array of n numbers; with general noise (n, m)), each leaf with a leading axis of n steps.
     - `space_time`: the space-time Levy areas H, shaped alike, for a method that needs them.
-    - `area`: the Levy areas A, (n, m, m), for a method that needs them; see `Increment`.
+    - `area`: the Levy areas A, (n, m, m), antisymmetric, for a method that needs them; see `Increment`.
     """
 
     increments: Any

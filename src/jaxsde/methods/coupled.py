@@ -90,9 +90,12 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
             "form; take adjoint='stochastic', which has constant memory too."
         )
     if not method.carries_state_alone:
+        instead = f"{method.name!r} itself, which has an inverse"
+        if method.inverse is None:
+            instead = "'coupled_heun', or with adjoint='reversible' 'heun'"
         raise ValueError(
             f"method {method.name!r} carries more than the state from step to step, so that two of its solutions "
-            "cannot be coupled: take 'coupled_heun', or with adjoint='reversible' 'heun'."
+            f"cannot be coupled: take {instead}."
         )
     factor = rounding ** (DIGITS / steps)
     corrected = not in_reverse and max(method.strong_order.values()) > 1

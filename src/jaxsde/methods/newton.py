@@ -1,9 +1,17 @@
 """The root of an equation by Newton's method, and its derivative by the implicit function theorem.
 
-The derivative by all of the state is a matrix, found column by column and factorised in each iteration. It ends
-with a correction that is no larger than the one before and small enough to be the last: small alone may be a function
-that is steep where the guess is. The root is NaN where that does not come. What is differentiated is the equation at
-its root, not the iterations.
+The derivative by all of the state, J, is a matrix, found column by column and factorised in each iteration. What is
+differentiated is the equation at its root, not the iterations.
+
+A small correction is no sign of the end: on an exponential flank all are of one size, far from the root. The end is a
+residual of rounding, what the equation makes of z, wrong by rounding, and of its own terms: |J| |z| + |z| + |start|
+times a few machine epsilons. A function that is rounded more, since its own terms cancel, is known by this: J is what
+it was along the last correction, to a quarter, and yet the residual did not fall to a quarter, where a smooth function
+has an eighth. Then it may be of the square root of epsilon, or of what rounding of terms of one leaves.
+
+On the branch of roots that begins with no step, where J is the unit matrix, det J is positive up to a fold. A root
+where it is negative is another one, as the state between two wells is. So the root is NaN there, and where none is
+found.
 """
 
 from collections.abc import Callable
@@ -16,14 +24,15 @@ from jaxtyping import Array
 
 from jaxsde import loops
 from jaxsde.flat_sde import precision
-from jaxsde.methods.last_correction import is_last
 from jaxsde.types import Leaves
 
 ITERATIONS = 30
+ROUNDINGS = 64
 
 
 def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
-    """The z with residual(z) = 0 to which Newton's method goes from `guess`; NaN where it goes to none.
+    """The z with residual(z) = 0 to which Newton's method goes from `guess`; NaN where it goes to none, and where the
+    determinant of the derivative is negative.
 
     **Arguments:**
 
@@ -33,6 +42,7 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
     leaves: tuple[Any, ...] = guess
     dtype = precision(leaves)
     ends = np.cumsum([x.size for x in leaves])[:-1]
+    eps = jnp.asarray(np.concatenate([np.full(x.size, float(jnp.finfo(x.dtype).eps)) for x in leaves]), dtype)
 
     def flat(values: Leaves) -> Any:
         return jnp.concatenate([jnp.asarray(x, dtype).ravel() for x in values])
@@ -46,27 +56,44 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
 
     def solve(equation: Callable[[Array], Array], start: Array) -> Any:
         def correct(state: Any) -> Any:
-            z, _, before, number = state
-            correction = -_inverse(*jax.linearize(equation, z))
-            now = jnp.linalg.norm(correction)
-            done = is_last(*map(leaves_of, (correction, z + correction, start))) & (now <= before)
-            return z + correction, done, now, number + 1
+            z, _, _, last, before, number = state
+            J, left = _matrix(*jax.linearize(equation, z))
+            factors, pivots = jax.scipy.linalg.lu_factor(J)
+            correction = -jax.scipy.linalg.lu_solve((factors, pivots), left)
+            end = z + correction
+            size, norm = jnp.maximum(jnp.abs(z), jnp.abs(end)), jnp.linalg.norm
+
+            def within(relative: Array, absolute: Array | float) -> Any:
+                """Whether errors of z and of the equation's terms of this size make what is left."""
+                terms = relative * (jnp.abs(J) @ size + size + jnp.abs(start))
+                return (jnp.abs(left) <= terms + jnp.abs(J) @ (relative * size + absolute)).all()
+
+            few = jnp.minimum(ROUNDINGS * eps, jnp.sqrt(eps))
+            straight = norm(J @ last + before) <= norm(before) / 4
+            rounded = straight & (norm(left) > norm(before) / 4)
+            done = within(few, 0.0) | rounded & within(jnp.sqrt(eps), few)
+            swaps = jnp.sum(pivots != jnp.arange(pivots.size, dtype=pivots.dtype))
+            other = (swaps + jnp.sum(jnp.diag(factors) < 0)) % 2 == 1
+            return end, done, other, correction, left, number + 1
 
         def goes_on(state: Any) -> Any:
-            _, done, now, number = state
-            return ~done & jnp.isfinite(now) & (number < ITERATIONS)
+            z, done, *_, number = state
+            return ~done & jnp.isfinite(z).all() & (number < ITERATIONS)
 
-        unknown = jnp.zeros((), bool), jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-        z, done, *_ = loops.while_loop(goes_on, correct, (start, *unknown))
-        return jnp.where(done, z, jnp.nan)
+        no, unknown = jnp.zeros((), bool), jnp.full_like(start, jnp.inf)
+        begin = start, no, no, unknown, unknown, jnp.zeros((), jnp.int32)
+        z, done, other, *_ = loops.while_loop(goes_on, correct, begin)
+        return jnp.where(done & ~other, z, jnp.nan)
 
     def tangent(linear: Callable[[Array], Array], value: Array) -> Any:
-        return _inverse(value, linear)
+        return jnp.linalg.solve(*_matrix(value, linear))
 
-    return leaves_of(jax.lax.custom_root(equation, flat(leaves), solve, tangent))
+    z = jax.lax.custom_root(equation, flat(leaves), solve, tangent)
+    # An equation whose derivative does not see NaN would give a derivative of no root.
+    return leaves_of(z * jnp.where(jnp.isfinite(z).all(), jnp.ones((), dtype), jnp.nan))
 
 
-def _inverse(value: Array, linear: Callable[[Array], Array]) -> Any:
-    """The x with linear(x) = value."""
+def _matrix(value: Array, linear: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """The linear function as a matrix, and the value."""
     units, value = loops.vary_alike((jnp.eye(value.size, dtype=value.dtype), value))
-    return jnp.linalg.solve(jax.vmap(linear)(units).T, value)
+    return jax.vmap(linear)(units).T, value

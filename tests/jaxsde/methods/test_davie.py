@@ -135,6 +135,14 @@ def test_what_has_no_areas_is_refused():
             call(brownian=path, **one)
     with pytest.raises(ValueError, match=r"area of shape \(1, 2\); .* \(1, 2, 2\)"):
         call(brownian=ReplayedPath(np.zeros((1, 2), np.float32), area=np.zeros((1, 2))), **one)
+    product = np.asarray([[[0.0, 0.2], [0.1, 0.0]]])
+    with pytest.raises(ValueError, match=r"A \+ A\^T of up to 0.3; .* half of I_jk - I_kj"):
+        call(brownian=ReplayedPath(np.zeros((1, 2), np.float32), area=product), **one)
+    for noise, says in (("general", r"area of shape \(3,\)"), ("diagonal", "area, which is for general noise")):
+        g = area_problem if noise == "general" else lambda y, t, a: y
+        path = ReplayedPath(np.zeros((1, 2), np.float32), area=np.zeros(3))
+        with pytest.raises(ValueError, match=says):
+            solve(SDE(still, g, noise=noise), y0, ENDS, method="euler_maruyama", brownian=path, **one)
     with pytest.raises(ValueError, match="it needs Levy areas, which a VirtualTree does not have"):
         call(steps=AdaptiveSteps())
     ode = solve(SDE(lambda y, t, a: -y, None, noise="general"), jnp.ones(2), ENDS, method="davie")

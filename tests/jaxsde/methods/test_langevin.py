@@ -1,6 +1,7 @@
 """Splitting methods of the Langevin equation: their laws by closed form, their gradients, and what is refused."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 import scipy.integrate
 import scipy.linalg
 
-from jaxsde import ADJOINTS, METHODS, SDE, AdaptiveSteps, FixedSteps, Langevin, ReplayedPath, solve
+from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, Langevin, ReplayedPath, solve
 from jaxsde.brownian import Increment
 from jaxsde.problem import check_langevin
 
@@ -135,16 +136,16 @@ def test_moments_of_a_double_well(name):
     q = np.asarray(jax.jit(jax.vmap(end))(jax.random.split(KEY, 1000)), float)
     density = lambda q: np.exp(-((q**2 - 1) ** 2) / 0.5)  # noqa: E731
     total = scipy.integrate.quad(density, -4, 4)[0]
-    for power in (1, 2, 4):
+    for power in (2, 4):
         moment = scipy.integrate.quad(lambda q, n=power: q**n * density(q), -4, 4)[0] / total
         bar = (q**power).std() / q.size**0.5
         # What is left beside the error bar is that of the step.
-        assert abs((q**power).mean() - moment) < 3 * bar + 0.02 * (power > 1), power
+        assert abs((q**power).mean() - moment) < 3 * bar + 0.02, power
 
 
 @pytest.mark.parametrize("name", SPLITTING)
 def test_gradients(x64, name):
-    """By all that there is, with every adjoint, back in time, where friction makes steps grow."""
+    """By all that there is, back in time, where friction makes steps grow."""
     parameters, start, ts = jnp.asarray([1.3, 0.5, 0.8]), jnp.asarray([0.5, -1.2]), np.asarray([1.0, 0.5, 0.0])
     dW, H = jax.random.normal(KEY, (2, 6, 2))
     path = ReplayedPath((None, dW / 6**0.5), (None, H / 72**0.5))
@@ -157,15 +158,13 @@ def test_gradients(x64, name):
         ).ys  # fmt: skip
         return jnp.sum(jnp.sin(ys[0]) + jnp.cos(ys[1]))
 
-    slopes = {
-        adjoint: jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(parameters, start, adjoint) for adjoint in ADJOINTS
-    }
-    for found in slopes.values():
-        for mine, theirs in zip(found, slopes["backprop"], strict=True):
+    both = jax.jit(jax.value_and_grad(loss, (0, 1)), static_argnums=2)
+    exact = both(parameters, start, "backprop")[1]
+    for adjoint in ("stochastic", "reversible"):
+        for mine, theirs in zip(both(parameters, start, adjoint)[1], exact, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-10)
-    moved = jnp.concatenate([parameters[None] + 1e-5 * jnp.eye(3), parameters[None] - 1e-5 * jnp.eye(3)])
-    values = jax.jit(jax.vmap(lambda p: loss(p, start, "backprop")))(moved)
-    np.testing.assert_allclose((values[:3] - values[3:]) / 2e-5, slopes["backprop"][0], rtol=1e-6)
+    values = [both(parameters + e, start, "backprop")[0] for e in (*(1e-5 * np.eye(3)), *(-1e-5 * np.eye(3)))]
+    np.testing.assert_allclose(np.subtract(values[:3], values[3:]) / 2e-5, exact[0], rtol=1e-6)
 
 
 def test_positions_and_momenta_are_pytrees_alike():
@@ -184,6 +183,21 @@ def test_positions_and_momenta_are_pytrees_alike():
         ]  # fmt: skip
         np.testing.assert_allclose(found[0][0]["b"], found[1][0], rtol=1e-6)
         np.testing.assert_allclose(found[0][1]["b"], found[1][1], rtol=1e-6)
+
+
+def test_the_pair_may_be_a_list_or_a_named_tuple():
+    class Pair(NamedTuple):
+        q: jax.Array
+        p: jax.Array
+
+    equation = Langevin(lambda q, t, a: -q, 1.0, 0.5)
+    for y0 in ([jnp.ones(2), jnp.zeros(2)], Pair(jnp.ones(2), jnp.zeros(2))):
+        sde, t = check_langevin(equation, y0, jnp.zeros(1), None), jnp.zeros(())
+        drift, diffusion = (g(y0, t, None) for g in (equation.sde.drift, equation.sde.diffusion))
+        assert type(drift) is type(diffusion) is type(y0)
+        np.testing.assert_array_equal(sde.drift(tuple(y0), t, None), [[0, 0], [-1, -1]])
+        assert diffusion[0] is None
+        np.testing.assert_array_equal(diffusion[1], [1, 1])
 
 
 def test_what_it_costs_and_what_it_takes_unless_told():
@@ -208,11 +222,19 @@ def test_what_it_costs_and_what_it_takes_unless_told():
     [
         ({"friction": 0.0}, ValueError, "friction is 0.0; it is a positive"),
         ({"temperature": np.inf}, ValueError, "temperature is inf"),
-        ({"friction": np.ones(2)}, TypeError, r"friction is array.*one number"),
+        ({"friction": np.ones(2)}, TypeError, r"friction is array.*one real number"),
+        ({"friction": True}, TypeError, "friction is True; it is one real number"),
+        ({"temperature": np.complex64(1)}, TypeError, "one real number"),
         ({"temperature": "warm"}, TypeError, "temperature is 'warm'"),
         ({"y0": jnp.ones(2)}, ValueError, r"the pair \(q, p\)"),
         ({"y0": (jnp.ones(2), jnp.ones(3))}, ValueError, "position of .* and a momentum of .* alike"),
         ({"force": lambda q, t, a: q[:1]}, ValueError, r"the force gives shape \(1,\); .* \(2,\)"),
+        (
+            {"y0": 2 * ({"a": jnp.ones(2), "b": jnp.ones(1)},), "force": lambda q, t, a: {"a": q["a"], "b": None}},
+            ValueError,
+            r"the force gives shape .*'b': None",
+        ),
+        ({"method": "coupled_baoab"}, ValueError, "take 'baoab' itself, which has an inverse"),
         ({"method": "ubu", "sde": SDE(lambda y, t, a: y, noise="additive")}, ValueError, "splits a Langevin .*pass"),
         ({"method": "baoab", "sde": SDE(lambda y, t, a: y)}, ValueError, "'baoab' is not offered .*jaxsde.Langevin"),
         ({"brownian": ReplayedPath((None, np.zeros((1, 2), np.float32)))}, ValueError, "space-time areas"),

@@ -1,13 +1,17 @@
 """What implicit methods are for: stability by closed form, and gradients of what Newton's method finds."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
-from jaxsde import ADJOINTS, METHODS, SDE, FixedSteps, ReplayedPath, sdeint_ito, solve
+from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, ReplayedPath, sdeint_ito, solve
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
+from jaxsde.methods import named_methods
 from jaxsde.methods.newton import root
 
 KEY = jax.random.key(0)
@@ -49,7 +53,7 @@ def test_mean_square_stability(x64, method):
     np.testing.assert_allclose(squares @ weights / weights.sum(), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", [*THETA, "crank_nicolson", "euler_maruyama"])
+@pytest.mark.parametrize("method", [*THETA, "euler_maruyama"])
 def test_a_fast_relaxation_is_followed_with_long_steps(method):
     """In single precision, with h L of 10 and of 10,000."""
     ts = np.linspace(0, 1, 101)
@@ -68,20 +72,25 @@ def test_a_fast_relaxation_is_followed_with_long_steps(method):
         assert (found < 0.05).all()
 
 
+def test_crank_nicolson_is_the_trapezoidal_rule():
+    assert named_methods()["crank_nicolson"] is METHODS["trapezoidal"]
+
+
 def double_well(y, t, k):
     """Stiff, and its parts depend on each other."""
     return {"a": -k * (y["a"] ** 3 - y["a"]) - 5.0 * (y["a"] - y["b"].sum()), "b": jnp.cos(t) - k * y["b"]}
 
 
-def test_gradients_are_those_of_the_root(x64):
-    """Against finite differences, and against backpropagation through Newton's iterations."""
-    start, n, theta = {"a": jnp.asarray([2.0, -0.3]), "b": jnp.ones((1, 1))}, 4, THETA["trapezoidal"]
+@pytest.mark.parametrize("method", THETA)
+def test_gradients_are_those_of_the_root(x64, method):
+    """Against backpropagation through Newton's iterations; of one method, the curvature too, finite differences."""
+    start, n, theta = {"a": jnp.asarray([2.0, -0.3]), "b": jnp.ones((1, 1))}, 4, THETA[method]
     noise = jax.random.normal(KEY, (n, 2)) / n**0.5
 
     def solved(k, adjoint):
         ys = sdeint_ito(
             double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k,
-            "trapezoidal", steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
+            method, steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
         )  # fmt: skip
         return jnp.sum(jnp.sin(ys["a"][-1]))
 
@@ -105,13 +114,14 @@ def test_gradients_are_those_of_the_root(x64):
         return jnp.sum(jnp.sin(jax.lax.scan(step, jnp.asarray([2.0, -0.3, 1.0]), (ts, noise))[0][:2]))
 
     value, exact = jax.jit(jax.value_and_grad(by_iterations))(5.0)
-    found = {adjoint: jax.jit(jax.value_and_grad(lambda k, a=adjoint: solved(k, a))) for adjoint in ADJOINTS}
-    for adjoint in ("backprop", "checkpoint", "stochastic"):
-        np.testing.assert_allclose(found[adjoint](5.0), (value, exact), rtol=1e-9)
-    above, below = (found["backprop"](5.0 + e)[0] for e in (1e-4, -1e-4))
-    np.testing.assert_allclose((above - below) / 2e-4, exact, rtol=1e-6)
-    forward = jax.jvp(lambda k: solved(k, "backprop"), (5.0,), (1.0,))[1]
-    np.testing.assert_allclose(forward, exact, rtol=1e-9)
+    for adjoint in ("backprop", "stochastic")[: 1 + (method == "trapezoidal")]:
+        found = jax.jit(jax.value_and_grad(lambda k, adjoint=adjoint: solved(k, adjoint)))
+        np.testing.assert_allclose(found(5.0), (value, exact), rtol=1e-9)
+    if method == "trapezoidal":
+        (above, upper), (below, lower) = (found(5.0 + e) for e in (1e-4, -1e-4))
+        np.testing.assert_allclose((above - below) / 2e-4, exact, rtol=1e-6)
+        curvature = jax.jit(jax.hessian(lambda k: solved(k, "backprop")))(5.0)
+        np.testing.assert_allclose(curvature, (upper - lower) / 2e-4, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", THETA)
@@ -126,10 +136,10 @@ def test_the_order_without_noise(x64, method):
 
 
 def test_a_step_without_an_end_is_nan_with_a_warning():
-    """z = y + h (1 + 100 z^2) has no root for h = 1/3."""
+    """z = y + h (1 + 100 max(z, 0)) has no root for h = 1/3, and no derivative at NaN."""
 
     def end(y0):
-        drift = lambda y, t, a: 1 + 100 * y**2  # noqa: E731
+        drift = lambda y, t, a: 1 + 100 * jax.nn.relu(y)  # noqa: E731
         return solve(SDE(drift), y0, ENDS, steps=FixedSteps(3), method="implicit_euler").ys[-1].sum()
 
     with pytest.warns(RuntimeWarning, match="Newton's method did not find the end of a step: take smaller"):  # noqa: PT031
@@ -137,6 +147,72 @@ def test_a_step_without_an_end_is_nan_with_a_warning():
         jax.effects_barrier()
     assert np.isnan(value)
     assert np.isnan(gradient).all()
+
+
+def test_no_step_ends_on_another_branch():
+    """y' = a (y - b y^3) for h = 0.1: with a = 100 Newton goes to zero, between the wells, or changes the sign."""
+
+    def end(a, b):
+        return root(lambda z: (z[0] - 0.3 - 0.1 * a * (z[0] - b * z[0] ** 3),), (jnp.full(1, 0.3),))[0][0]
+
+    rates, cubes = jnp.asarray([9.0, 9.0, 100.0, 20.0]), jnp.asarray([1.0, 0.0, 1.0, 0.0])
+    found = np.asarray(jax.jit(jax.vmap(end))(rates, cubes))
+    np.testing.assert_allclose(found[:2], [scipy.optimize.brentq(lambda z: 0.1 * z + 0.9 * z**3 - 0.3, 0, 1), 3], 1e-5)
+    assert np.isnan(found[2:]).all()
+
+
+def test_newton_goes_on_where_corrections_stay_alike():
+    """Down an exponential, beside a large entry, in single precision; and towards a root that is nearly threefold."""
+    h = 2.5e-4
+
+    def diode(V):
+        return 1e6 * ((1.0 - V) - 1e-12 * np.expm1(V / 0.026))
+
+    def voltage(other):
+        y = jnp.stack([other, jnp.ones(())])
+
+        def residual(z):
+            V = z[0][1]
+            return (z[0] - y - h * jnp.stack([0 * V, 1e6 * ((1.0 - V) - 1e-12 * jnp.expm1(V / 0.026))]),)
+
+        return root(residual, (y,))[0][1]
+
+    expected = scipy.optimize.brentq(lambda V: V - 1.0 - h * diode(V), 0.0, 1.0, xtol=1e-14)
+    found = jax.jit(jax.vmap(voltage))(jnp.asarray([1.0, 300.0, 1e6]))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    def end(y):
+        return root(lambda z: (z[0] - y + 5e4 * (z[0] - 3.4501349925) ** 3,), (y,))[0][0]
+
+    value, slope = jax.jit(jax.value_and_grad(lambda y: end(y[None])))(jnp.asarray(3.38))
+    u = scipy.optimize.brentq(lambda u: u + 3.4501349925 - 3.38 + 5e4 * u**3, -1.0, 0.0, xtol=1e-14)
+    np.testing.assert_allclose(value, 3.4501349925 + u, rtol=1e-6)
+    np.testing.assert_allclose(slope, 1 / (1 + 1.5e5 * u**2), rtol=1e-4)
+
+
+def test_rounding_is_an_end():
+    """Of a drift whose terms cancel, at a state near zero, and of one that mixes what is slow with what is fast."""
+
+    def cancelling(y):
+        return root(lambda z: (z[0] - y + 1e3 * (jnp.exp(z[0] + 1) - jnp.exp(jnp.ones(()))),), (y,))[0]
+
+    near = jnp.asarray([1e-2, 1e-5, 1e-8, 0.0])[:, None]
+    found = jax.jit(jax.vmap(cancelling))(near)
+    np.testing.assert_allclose(found, near / (1 + 1e3 * np.e), atol=1e-6)
+    basis, fast = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 20)))[0], np.geomspace(1, 1e4, 20)
+    matrix = jnp.asarray((basis * fast) @ basis.T, jnp.float32)
+    mixed = jax.jit(lambda y: root(lambda z: (z[0] - y + matrix @ z[0],), (y,))[0])(jnp.ones(20))
+    np.testing.assert_allclose(mixed, (basis / (1 + fast)) @ basis.T @ np.ones(20), atol=2e-3)
+
+
+def test_steps_that_ran_out_are_no_failure_of_newton():
+    steps = AdaptiveSteps(1e-6, 1e-8, max_steps=20)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        solution = solve(SDE(lambda y, t, a: -y), jnp.ones(1), [0.0, 0.5, 1.0], steps=steps, method="implicit_euler")
+        jax.effects_barrier()
+    assert np.isnan(solution.ys[-1]).all()
+    assert ["max_steps=20" in str(w.message) for w in said] == [True], said
 
 
 def test_a_small_correction_where_the_function_is_steep_is_not_the_last(x64):

@@ -52,9 +52,9 @@ def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
     known = named_methods().get(solver.method)
     if solver.adjoint == "reversible" and known is not None and known.inverse is None:
         # jaxsde would take the coupled form by itself, for the gradient alone.
+        form = "" if known.implicit else f"{COUPLED + known.name!r}, with which predictions are made too, "
         raise InputError(
             f"{block} got adjoint='reversible' with method={solver.method!r}, which cannot be reversed: take "
-            f"method={COUPLED + known.name!r}, with which predictions are made too, 'reversible_heun' or 'ees25', or "
-            "adjoint='stochastic'."
+            f"method={form}'reversible_heun' or 'ees25', or adjoint='stochastic'."
         )
     return solver

@@ -173,6 +173,8 @@ def test_the_reversible_adjoint_of_a_method_that_cannot_be_reversed_is_refused(m
     for make in (block, lambda **choices: ODEBlock(FX, **choices)):
         with pytest.raises(InputError, match=f"take method='coupled_{method}'"):
             make(method=method, adjoint="reversible")
+        with pytest.raises(InputError, match=r"method='reversible_heun' or 'ees25', or adjoint='stochastic'\.$"):
+            make(method="implicit_euler", adjoint="reversible")
 
 
 def test_an_estimator_that_there_is_not_is_refused_before_it_is_asked() -> None:
