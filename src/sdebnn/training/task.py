@@ -25,8 +25,8 @@ LONGEST_TABLE = 2**24
 class Task(NamedTuple):
     """The shape and dtype of an example, what its answers are (`num_classes` labels, or `targets` real numbers), and
     the SHA-256 digests of all that is trained on, of all that is held out, for validation and for the test, and of the
-    test examples alone; `held_out` and `tested` are `None` in the folders of older runs. `made` says what was made of the data, for people. `encoding` is
-    that of a table, which the folder keeps beside it.
+    test examples alone; `held_out` and `tested` are `None` in the folders of older runs. `made` says what was made of
+    the data, for people. `encoding` is that of a table, which the folder keeps beside it.
     """
 
     x_shape: tuple[int, ...]
