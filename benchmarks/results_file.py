@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 
+RESULTS = Path(__file__).parent / "results"
+"""Where the rows are that the tables of the documentation were made of."""
+
+
 class ResultsFile:
     """Rows of numbers, a line of JSON each; a last line that was cut short is left out.
 

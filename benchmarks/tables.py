@@ -2,10 +2,10 @@
 
 Twelve tables in the units of their files, in five folds; every model sees the same. Log-likelihood in nats (of targets
 in their units), and the share of targets in the central 95 % interval. A peer that predicts no distribution has
-Gaussian noise of one size, that of its errors in a cross-validation of the training part. Every fold's numbers go to a
-file, from which a run that was broken off goes on.
+Gaussian noise of one size, that of its errors in a cross-validation of the training part. Every fold's numbers go to
+benchmarks/results/tables.jsonl, from which a run that was broken off goes on.
 
-    python benchmarks/tables.py [--tables wine yacht] [--folds 5] [--framework jax] [--results runs/tables.jsonl]
+    python benchmarks/tables.py [--tables wine yacht] [--folds 5] [--framework jax]
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from results_file import ResultsFile
+from results_file import RESULTS, ResultsFile
 from scipy import stats
 from sklearn import datasets
 from sklearn.ensemble import (
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--framework", default="jax", choices=["jax", "torch"])
-    parser.add_argument("--results", type=Path, default=Path("runs/tables.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS / "tables.jsonl")
     options = parser.parse_args()
     print_conditions(options.framework, "scikit-learn")
     print_scores(run(options.tables, options.folds, options.framework, options.results))

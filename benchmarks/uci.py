@@ -3,9 +3,10 @@
 Nine tables in the units of their files, on the splits of Hernandez-Lobato and Adams (2015): twenty, of protein five.
 Log-likelihood in nats, of targets in their units, and RMSE. Beside them probabilistic backpropagation, MC dropout
 (Mukhoti, Stenetorp and Gal, 2018) and deep ensembles of five (Lakshminarayanan, Pritzel and Blundell, 2017), as
-published. Every split's numbers go to a file, from which a run that was broken off goes on.
+published. Every split's numbers go to benchmarks/results/uci.jsonl, from
+which a run that was broken off goes on.
 
-    python benchmarks/uci.py [--tables yacht boston] [--splits 20] [--framework jax] [--results runs/uci.jsonl]
+    python benchmarks/uci.py [--tables yacht boston] [--splits 20] [--framework jax]
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from results_file import ResultsFile
+from results_file import RESULTS, ResultsFile
 from tables import scores_of_ours
 from timing import print_conditions, print_rows
 
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--framework", default="jax", choices=["jax", "torch"])
-    parser.add_argument("--results", type=Path, default=Path("runs/uci.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS / "uci.jsonl")
     options = parser.parse_args()
     print_conditions(options.framework)
     print_scores(run(options.tables, options.splits, options.framework, options.results))
