@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
 RESULTS = Path(__file__).parent / "results"
 """Where the rows are that the tables of the documentation were made of."""
 
