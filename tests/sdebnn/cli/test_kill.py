@@ -16,7 +16,7 @@ from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 KILLS = 10
 CHOICES = (
-    "--epochs 400 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 100 "
+    "--epochs 160 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 40 "
     "--checkpoint-steps 3"
 )
 
@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     first, second = (
         checkpoint.load(checkpoint.latest(RunFolder(tmp_path / name).checkpoints)) for name in ("whole", "killed")
     )
-    assert first[1]["step"] == second[1]["step"] == 1000
+    assert first[1]["step"] == second[1]["step"] == 400
     for name, array in first[0].items():
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").iterdir())
