@@ -4,7 +4,6 @@ from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
-from jaxsde.expectation import Expectation, expectation
 from jaxsde.integrate import solve
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS
@@ -21,7 +20,6 @@ __all__ = [
     "AdaptiveSteps",
     "BrownianPath",
     "CounterPath",
-    "Expectation",
     "FixedSteps",
     "Increment",
     "Langevin",
@@ -31,7 +29,6 @@ __all__ = [
     "Stats",
     "VirtualTree",
     "brownian_increments",
-    "expectation",
     "g_dg",
     "ito_to_stratonovich",
     "path_kl",
