@@ -77,7 +77,9 @@ def run(options: argparse.Namespace) -> None:
     if "output" not in options or "data" not in choices:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
     for name in names:
-        refuse_unknown(name, SCORES, "a score")
+        # Of each class there is a recall.
+        if not name.startswith("recall_"):
+            refuse_unknown(name, SCORES, "a score")
     runs = _trained(options, choices)
     table = written(compare([run.path for run in runs], names), options.format)
     file = options.output.resolve() / f"{TABLE}.{_SUFFIXES.get(options.format, options.format)}"
@@ -111,8 +113,11 @@ def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFo
     seeds = getattr(options, "seeds", SEEDS)
     if seeds < 1:
         raise InputError(f"--seeds got {seeds}; it takes 1 or more.")
+    models = _listed("--models", options.models) if "models" in options else MODELS
+    if not models:
+        raise InputError(f"--models names no model; name one or more, such as {','.join(MODELS)}.")
     configs: dict[str, TrainConfig] = {}
-    for model in _listed("--models", options.models) if "models" in options else MODELS:
+    for model in models:
         config = config_of({**choices, "model": model})
         for seed in range(config.seed, config.seed + seeds):
             configs[f"{model}-{seed}"] = dataclasses.replace(config, seed=seed)

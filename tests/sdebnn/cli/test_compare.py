@@ -67,6 +67,7 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         (["--models", "odenet", "--format", "html"], "'html' is not a format of tables"),
         (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score (did you mean 'nll'?)"),
         (["--models", "odenet,odenet"], "--models names odenet twice"),
+        (["--models", ","], "--models names no model; name one or more"),
         (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "'swishh' is not an activation"),
     ],
 )
