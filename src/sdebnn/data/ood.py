@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import scipy
 from jaxtyping import Float, Float32, Shaped
 
 from sdebnn.data.dataset import Dataset, to_float
@@ -116,11 +115,14 @@ def smooth_noise(n: int, shape: tuple[int, int, int], seed: int) -> Float[np.nda
 
 
 def _resized(images: Shaped[np.ndarray, "n a b d"], shape: tuple[int, ...]) -> Shaped[np.ndarray, "n h w c"]:
+    # Imported here: it takes as long as all else that is read of data.
+    from scipy.ndimage import zoom
+
     found, (height, width, channels) = to_float(images), shape
     if channels != found.shape[3]:
         found = np.repeat(found.mean(axis=3, keepdims=True), channels, axis=3)
-    zoom = (1, height / found.shape[1], width / found.shape[2], 1)
-    found = scipy.ndimage.zoom(found, zoom, order=1, grid_mode=True, mode="nearest")
+    factors = (1, height / found.shape[1], width / found.shape[2], 1)
+    found = zoom(found, factors, order=1, grid_mode=True, mode="nearest")
     return np.rint(255 * found).astype(np.uint8) if images.dtype == np.uint8 else found
 
 
