@@ -3,8 +3,7 @@
 Nine tables in the units of their files, on the splits of Hernandez-Lobato and Adams (2015): twenty, of protein five.
 Log-likelihood in nats, of targets in their units, and RMSE. Beside them probabilistic backpropagation, MC dropout
 (Mukhoti, Stenetorp and Gal, 2018) and deep ensembles of five (Lakshminarayanan, Pritzel and Blundell, 2017), as
-published. Every split's numbers go to benchmarks/results/uci.jsonl, from
-which a run that was broken off goes on.
+published. Every split's numbers go to benchmarks/results/uci.jsonl, from which a run that was broken off goes on.
 
     python benchmarks/uci.py [--tables yacht boston] [--splits 20] [--framework jax]
 """

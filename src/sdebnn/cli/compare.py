@@ -17,8 +17,8 @@ from sdebnn.training.comparison import FORMATS, compare, written
 from sdebnn.training.side_by_side import train_side_by_side
 
 MODELS, SEEDS = ("sdebnn", "odenet"), 3
-# The name of the table's file.
-TABLE = "comparison"
+# The name of the table's file, and its suffix where that is not the format's name.
+TABLE, SUFFIXES = "comparison", {"latex": "tex"}
 
 
 def add_to(subcommands: Any) -> None:
@@ -82,12 +82,9 @@ def run(options: argparse.Namespace) -> None:
             refuse_unknown(name, SCORES, "a score")
     runs = _trained(options, choices)
     table = written(compare([run.path for run in runs], names), options.format)
-    file = options.output.resolve() / f"{TABLE}.{_SUFFIXES.get(options.format, options.format)}"
+    file = options.output.resolve() / f"{TABLE}.{SUFFIXES.get(options.format, options.format)}"
     storage.write(file, table.encode())
     print(f"\n{table}\nThe runs are in {options.output}, and this table is {file.name} there.")
-
-
-_SUFFIXES = {"latex": "tex"}
 
 
 def _listed(flag: str, text: str) -> list[str]:

@@ -180,9 +180,9 @@ def _name(config: TrainConfig, differing: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        "-".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else str(value)
-    )
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    return f"{value:g}" if type(value) is float else str(value)
 
 
 def _rows(kinds: Sequence[Kind]) -> list[list[str]]:
