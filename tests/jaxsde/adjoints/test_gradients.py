@@ -64,30 +64,52 @@ def gradient(solve, noise, method, adjoint, ts, y0, args, **options):
     return jax.jit(jax.grad(loss, (0, 1)))(y0, args)
 
 
+def gradients_of_long_and_short_steps(solve, noise, method, adjoint, y0, args, path=None):
+    """Of 1024 steps of 1/64 and of 1/1024, by one program; `path` is one of so many steps of length 1."""
+
+    @jax.jit
+    def of_length(h):
+        brownian = path and ReplayedPath(path.increments * jnp.sqrt(h))
+        ts = 1024 * h * jnp.linspace(0.0, 1.0, 5)
+        return gradient(solve, noise, method, adjoint, ts, y0, args, steps=1024, brownian=brownian)
+
+    return [of_length(h) for h in (1 / 64, 1 / 1024)]
+
+
+def replayed(method, noise, steps, h):
+    """A path of steps of length h, which compiles in half of the time that draws by a key take, unless the method takes
+    more than increments.
+    """
+    if METHODS[method].space_time or METHODS[method].area:
+        return None
+    shape = {"scalar": (), "general": (2,)}.get(noise, (4,))
+    return ReplayedPath(jax.random.normal(KEY, (steps, *shape)) * h**0.5)
+
+
 def distance(a, b):
     """Relative, in the norm of the whole gradient."""
     a, b = (jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)]) for tree in (a, b))
     return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-@pytest.mark.parametrize("steps", [64, 1024])
+@pytest.mark.parametrize("noise", ["diagonal", "general"])
 @pytest.mark.parametrize("method", WITH_INVERSE)
-def test_checkpoint_and_reversible_equal_backprop(x64, method, steps):
+def test_checkpoint_and_reversible_equal_backprop(x64, method, noise):
     y0, args = problem()
-    ts = np.linspace(0, 1, 5)
-    for noise in ("diagonal", "general"):
-        exact = gradient(sdeint_strat, noise, method, "backprop", ts, y0, args, dt=1 / steps)
-        for adjoint in ("checkpoint", "reversible", "stochastic"):
-            got = gradient(sdeint_strat, noise, method, adjoint, ts, y0, args, dt=1 / steps)
-            assert distance(got, exact) < 1e-10, (noise, adjoint)
+    exact = gradients_of_long_and_short_steps(sdeint_strat, noise, method, "backprop", y0, args)
+    for adjoint in ("checkpoint", "reversible", "stochastic"):
+        got = gradients_of_long_and_short_steps(sdeint_strat, noise, method, adjoint, y0, args)
+        for a, b in zip(got, exact, strict=True):
+            assert distance(a, b) < 1e-10, adjoint
 
 
 @pytest.mark.parametrize(("method", "sde_type", "noise"), OFFERED)
 def test_stochastic_equals_backprop_at_64_steps(x64, method, sde_type, noise):
     y0, args = problem()
     solve, ts = SOLVERS[sde_type], np.asarray([0.0, 0.5, 1.0])
-    exact = gradient(solve, noise, method, "backprop", ts, y0, args, dt=1 / 64)
-    assert distance(gradient(solve, noise, method, "stochastic", ts, y0, args, dt=1 / 64), exact) < 1e-10
+    options = {"steps": 64, "brownian": replayed(method, noise, 64, 1 / 64)}
+    exact = gradient(solve, noise, method, "backprop", ts, y0, args, **options)
+    assert distance(gradient(solve, noise, method, "stochastic", ts, y0, args, **options), exact) < 1e-10
 
 
 STIFF = {
@@ -239,12 +261,22 @@ def test_reversible_is_nan_with_a_warning_where_its_walk_loses_the_states(method
 @pytest.mark.parametrize(("method", "sde_type", "noise"), COUPLED)
 def test_reversible_equals_backprop_of_the_coupled_form(x64, method, sde_type, noise):
     y0, args = problem()
-    solve, ts = SOLVERS[sde_type], np.asarray([0.0, 0.5, 1.0])
+    solve = SOLVERS[sde_type]
     # One noise of nearly each method over many steps as well.
     many = noise == next(iter(METHODS[method].strong_order)) and not METHODS[method].area
+    # Rounding of platen_weak2 grows over a time of 16.
+    if many and method != "platen_weak2":
+        path = replayed(method, noise, 1024, 1.0)
+        exact = gradients_of_long_and_short_steps(solve, noise, f"coupled_{method}", "backprop", y0, args, path)
+        got = gradients_of_long_and_short_steps(solve, noise, method, "reversible", y0, args, path)
+        for a, b in zip(got, exact, strict=True):
+            assert distance(a, b) < 1e-10
+        return
     for steps in (64, 1024) if many else (64,):
-        exact = gradient(solve, noise, f"coupled_{method}", "backprop", ts, y0, args, dt=1 / steps)
-        assert distance(gradient(solve, noise, method, "reversible", ts, y0, args, dt=1 / steps), exact) < 1e-10
+        options = {"steps": steps, "brownian": replayed(method, noise, steps, 1 / steps)}
+        ts = np.asarray([0.0, 0.5, 1.0])
+        exact = gradient(solve, noise, f"coupled_{method}", "backprop", ts, y0, args, **options)
+        assert distance(gradient(solve, noise, method, "reversible", ts, y0, args, **options), exact) < 1e-10
 
 
 @pytest.mark.parametrize(
