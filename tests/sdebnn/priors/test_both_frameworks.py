@@ -95,7 +95,7 @@ def test_outputs_kl_and_gradients_are_equal_on_the_same_increments(prior: Prior,
         outputs, kl = block.apply(params, jnp.asarray(x), rng=key)
         return jnp.sum(jnp.sin(outputs)) + kl, (outputs, kl)
 
-    (_, (expected, expected_kl)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    (_, (expected, expected_kl)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     outputs, kl = module(torch.from_numpy(x), noise=Increments(key, size))
     (torch.sin(outputs).sum() + kl).backward()
     np.testing.assert_allclose(outputs.detach(), expected, rtol=1e-6)
@@ -113,9 +113,10 @@ def test_a_fresh_block_is_at_its_prior_with_a_kl_of_zero(prior: Prior) -> None:
     block = brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), process, steps=2)
     _, params = block.init(jax.random.key(0), (-1, 3))
     x = jnp.ones((2, 3))
-    outputs, kl = block.apply(params, x, rng=jax.random.key(1))
+    apply = jax.jit(block.apply, static_argnames="prior")
+    outputs, kl = apply(params, x, rng=jax.random.key(1))
     assert float(kl) == 0
-    np.testing.assert_allclose(outputs, block.apply(params, x, rng=jax.random.key(1), prior=True)[0], rtol=1e-5)
+    np.testing.assert_allclose(outputs, apply(params, x, rng=jax.random.key(1), prior=True)[0], rtol=1e-5)
     fresh = torchbnn.SDEBNN(
         nn.Linear(3, 3), torchbnn.WeightProcess(torchbnn.drift_network((2,)), prior), torchbnn.Solver(2)
     )

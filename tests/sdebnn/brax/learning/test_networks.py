@@ -30,12 +30,11 @@ def test_every_model_maps_images_to_outputs_with_a_gradient(model: str) -> None:
     assert tuple(shape) == (-1, 5)
     x = jax.random.normal(KEY, (2, 8, 8, 3))
 
-    @jax.jit
     def loss(params):
         outputs, kl = network.apply(params, x, rng=KEY)
         return jnp.sum(outputs**2), (outputs, kl)
 
-    gradient, (outputs, kl) = jax.grad(loss, has_aux=True)(params)
+    gradient, (outputs, kl) = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert outputs.shape == (2, 5)
     assert np.isfinite(outputs).all()
     assert (kl > 0) == model.startswith(("meanfield", "dropout"))

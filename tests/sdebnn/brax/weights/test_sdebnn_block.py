@@ -110,7 +110,7 @@ def test_every_adjoint_gives_the_gradient_of_backprop(adjoint: str, method: str,
 
     def gradient(adjoint: str) -> jax.Array:
         _, apply = block(steps=16, method=method, adjoint=adjoint)
-        both = jax.grad(lambda p: sum(jnp.sum(part) for part in apply(p, x, rng=KEY)))(params)
+        both = jax.jit(jax.grad(lambda p: sum(jnp.sum(part) for part in apply(p, x, rng=KEY))))(params)
         return jax.flatten_util.ravel_pytree(both)[0]
 
     exact = gradient("backprop")

@@ -92,7 +92,7 @@ def test_outputs_and_gradients_of_deterministic_networks_are_equal(model, shape,
     def loss(params):
         return jnp.sum(jnp.sin(network.apply(params, jnp.asarray(x), rng=jax.random.key(0))[0]))
 
-    value, gradient = jax.value_and_grad(loss)(params)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     ours = torch.sin(module(x_torch, rng=torch.Generator())[0]).sum()
     ours.backward()
     assert ours.item() == pytest.approx(float(value), rel=1e-9)
@@ -111,9 +111,7 @@ def increments(config: TrainConfig, block: dict, key: jax.Array) -> "Replayed":
     noisy = np.concatenate([np.full(len(g) - 1, s.noisy) for g, s in zip(grids, process.prior.sections(), strict=True)])
     ts = np.concatenate([[0.0], *(g[1:] for g in grids)])
     path = np.asarray(brax.draw_path(process, block, key, ts, steps=config.steps)[0])
-    drift = [
-        process.posterior_drift(jnp.asarray(w), jnp.asarray(t), block) for w, t in zip(path[:-1], ts[:-1], strict=True)
-    ]
+    drift = jax.jit(jax.vmap(process.posterior_drift, (0, 0, None)))(path[:-1], ts[:-1], block)
     noise = np.diff(path, axis=0) - np.asarray(drift) * np.diff(ts)[:, None]
     sigma = process.diffusion(block)
     return Replayed(ts, noise[:, : len(sigma)] / sigma * noisy[:, None])
@@ -152,7 +150,7 @@ def test_kl_outputs_and_gradients_of_a_block_are_equal_on_the_same_increments(me
         outputs, kl = layer.apply(block, jnp.asarray(x), rng=key)
         return jnp.sum(jnp.sin(outputs)) + kl, (outputs, kl)
 
-    (_, (expected, expected_kl)), gradient = jax.value_and_grad(loss, has_aux=True)(block)
+    (_, (expected, expected_kl)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(block)
     euler = dataclasses.replace(config, method="euler_maruyama")
     outputs, kl = blocks[0](x_torch, noise=increments(euler, block, key))
     (torch.sin(outputs).sum() + kl).backward()
@@ -178,7 +176,8 @@ def test_partially_stochastic_blocks_are_equal_too(choices, x64) -> None:
     _, params, module = both(config, TABLE)
     x, x_torch = inputs((4,))
     key, block = jax.random.key(5), params[1]
-    expected, expected_kl = _block("sdebnn", config, False).apply(block, jnp.asarray(x), rng=key)
+    layer = _block("sdebnn", config, False)
+    expected, expected_kl = jax.jit(lambda block: layer.apply(block, jnp.asarray(x), rng=key))(block)
     blocks = [layer for layer in module.children() if isinstance(layer, torchbnn.SDEBNN)]
     outputs, kl = blocks[0](x_torch, noise=increments(config, block, key))
     np.testing.assert_allclose(outputs.detach(), expected, rtol=1e-8)
