@@ -5,6 +5,7 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
 from jaxsde.integrate import solve
+from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
@@ -22,6 +23,7 @@ __all__ = [
     "CounterPath",
     "FixedSteps",
     "Increment",
+    "Jumps",
     "Langevin",
     "ReplayedPath",
     "Result",

@@ -19,6 +19,7 @@ from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
+from jaxsde.jumps import Candidates, Jumps, jump_adapted, jumping
 from jaxsde.langevin import Langevin
 from jaxsde.methods import Method
 from jaxsde.methods.coupled import COUPLED, coupled
@@ -28,6 +29,7 @@ from jaxsde.problem import (
     check_adaptive_clock,
     check_clock,
     check_equation,
+    check_jumps,
     check_langevin,
     check_method,
     check_noise,
@@ -35,7 +37,7 @@ from jaxsde.problem import (
     check_size,
     check_state,
 )
-from jaxsde.reports import report_nonfinite, report_unfinished
+from jaxsde.reports import JUMPS, ROOT, report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
@@ -61,6 +63,7 @@ def solve(
     save: Save | None = None,
     running: Running | None = None,
     check_finite: bool = False,
+    jumps: Jumps | None = None,
 ) -> Solution:
     """Solves an SDE, differentiably.
 
@@ -95,6 +98,9 @@ def solve(
     - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was. With
       implicit methods it is always said, since a step that they do not find is NaN.
 
+    - `jumps`: of the solution at random times, which become ends of steps; with fixed steps. Where y is given at such a
+      time, it is that after the jump.
+
     **Returns:** a `Solution`.
 
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
@@ -116,6 +122,8 @@ def solve(
     check_size(chosen, y0)
     known = known_times(ts)
     times = jnp.asarray(known, precision(y0))
+    if jumps is not None:
+        check_jumps(jumps, y0, times[0], args, steps, adjoint, brownian, rng)
     flat = check_langevin(langevin, y0, times, args) if langevin else check_equation(sde, y0, times, args)
     rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y0))
     in_reverse = sde.sde_type == "stratonovich" or sde.noise == "additive"
@@ -126,19 +134,23 @@ def solve(
         return _Posed(flat, taken, tuple(jax.tree.leaves(y0)), known, times, args)
 
     if isinstance(steps, AdaptiveSteps):
-        posed = pose(2 * steps.max_steps)
+        posed, candidates = pose(2 * steps.max_steps), None
         path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running)
     else:
-        rows = steps.rows(known, resolution(ts), times.dtype)
+        rows, candidates = steps.rows(known, resolution(ts), times.dtype), None
+        if jumps is not None:
+            check_clock(rows, flat, args, times.dtype, running)
+            rows, candidates = jump_adapted(rows, known, jumps, rng, times.dtype)
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
-    ys = _on_grid(posed, path, rows, adjoint, save, running)
+    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates)
     # Of steps that ran out there is a warning already.
-    if check_finite or chosen.implicit:
-        report_nonfinite(ys if running is None else ys[0], times, chosen.implicit, None if check_finite else reached)
+    if check_finite or chosen.implicit or jumps is not None:
+        why = [ROOT] * chosen.implicit + [JUMPS] * (jumps is not None)
+        report_nonfinite(ys if running is None else ys[0], times, why, None if check_finite else reached)
     ys, sums = (ys, None) if running is None else ys
     return Solution(times, ys, sums, stats, result)
 
@@ -204,6 +216,8 @@ def _on_grid(
     adjoint: str,
     save: Save | None,
     running: Running | None,
+    jumps: Jumps | None,
+    candidates: Candidates | None,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
@@ -223,15 +237,17 @@ def _on_grid(
         path: BrownianPath | None,
         xs: PyTree,
         outputs: Int[Array | np.ndarray, " n"] | None,
+        candidates: Candidates | None,
     ) -> Any:
         sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
+        taken = method if candidates is None else jumping(method, functions["rate"], functions["change"], candidates)
         # In a caller's jit it is the user's own, which reads nothing of what was traced.
         if draw is not own_draw:
             path = TracedPath(jax.tree.leaves(path), args, draw)
-        carry = method.init(sde, y0, t0, args)
-        steps = scheme(sde, method, substeps, None if save is None else lambda y: save(y, args))
+        carry = taken.init(sde, y0, t0, args)
+        steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
         if running is not None:
-            steps, carry = add_running(steps, sde, method, running, carry, args, t0)
+            steps, carry = add_running(steps, sde, taken, running, carry, args, t0)
         if padded:
             steps = without_padding(steps)
         ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
@@ -242,5 +258,6 @@ def _on_grid(
         "draw": own,
         "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
     }
+    functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
     static = (sde.kind, Same(method), substeps, padded, adjoint)
-    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
+    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates)

@@ -13,12 +13,14 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.flat_sde import FlatSDE, aligned
+from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
+from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
-from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
+from jaxsde.types import Args, Index, Key, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
 # Of which a matrix is 400 MB in single precision.
@@ -187,6 +189,41 @@ def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: 
     return dataclasses.replace(check_equation(equation.sde, y0, t0, args), damping=equation.damping)
 
 
+def check_jumps(
+    jumps: Jumps,
+    y0: State,
+    t0: Time,
+    args: Args,
+    steps: FixedSteps | AdaptiveSteps,
+    adjoint: str,
+    brownian: BrownianPath | None,
+    rng: Key | None,
+) -> None:
+    """Refuses jumps that do not fit y0, and what a grid with their times in it does not go with."""
+    if not isinstance(jumps, Jumps):
+        raise TypeError(f"jumps is {type(jumps).__name__}; it is Jumps of jaxsde, or None.")
+    if not isinstance(steps, FixedSteps):
+        raise ValueError("jumps have fixed steps between them; take FixedSteps(dt=...) in place of AdaptiveSteps.")
+    if adjoint == "reversible":
+        raise ValueError(
+            "adjoint='reversible' undoes steps, and a jump cannot be undone; take 'backprop', 'checkpoint' or "
+            "'stochastic'."
+        )
+    if brownian is not None and type(brownian) is not VirtualTree:
+        raise TypeError(
+            f"jumps make steps of their own, and brownian is {type(brownian).__name__}, whose increments are of a "
+            "known grid; take a VirtualTree, or leave the path to the solver."
+        )
+    check_key(rng)
+    like = jax.eval_shape(lambda y: y, y0)
+    t, key = jax.ShapeDtypeStruct((), t0.dtype), jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+    _fits("jumps.change", jax.eval_shape(lambda y, t, key: jumps.change(y, t, key, args), like, t, key), like, "")
+    if callable(jumps.rate):
+        found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
+        if found.shape != () or not jnp.issubdtype(found.dtype, jnp.number):
+            raise ValueError(f"jumps.rate gives {found.dtype} of shape {found.shape}; it has to give one number, ().")
+
+
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
     found: list[bool] = []
     jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
@@ -209,7 +246,7 @@ def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...]
         leaves = aligned(got, like)
     except ValueError:
         leaves = ()
-    if name in ("f", "the force") and any(leaf is None for leaf in leaves):
+    if name in ("f", "the force", "jumps.change") and any(leaf is None for leaf in leaves):
         leaves = ()
     if len(leaves) != len(jax.tree.leaves(like)) or any(
         a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)

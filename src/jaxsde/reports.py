@@ -7,7 +7,7 @@ computed with them in JAX could wait for ever.
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,11 +17,15 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxsde.types import State
 
+# What may be why a solution stops being finite.
+ROOT = "Newton's method did not find the end of a step: "
+JUMPS = "see that the rate of jumps stays between zero and its bound, and that there are no more than most; or "
+
 
 def report_nonfinite(
-    ys: State, ts: Float[Array, " n"], implicit: bool = False, last: Int[Array, ""] | None = None
+    ys: State, ts: Float[Array, " n"], why: Sequence[str] = (), last: Int[Array, ""] | None = None
 ) -> None:
-    """Warns when the solution, of an implicit method or not, stops being finite up to `ts[last]`, and says when.
+    """Warns when the solution stops being finite up to `ts[last]`, and says when, and why that may be.
 
     Works under jit, vmap and grad.
     """
@@ -32,7 +36,7 @@ def report_nonfinite(
         finite |= jnp.arange(ts.size) > last
     first = jnp.argmin(finite).astype(jnp.int32)
     _report(
-        functools.partial(_warn_nonfinite, implicit),
+        functools.partial(_warn_nonfinite, tuple(why)),
         jnp.logical_not(finite.all()),
         first,
         ts[jnp.maximum(first - 1, 0)],
@@ -40,11 +44,11 @@ def report_nonfinite(
     )
 
 
-def _warn_nonfinite(implicit: bool, which: str, first: np.number, before: np.number, after: np.number) -> None:
+def _warn_nonfinite(why: tuple[str, ...], which: str, first: np.number, before: np.number, after: np.number) -> None:
     since = f"between t = {before} and t = {after}" if first else f"at its start, t = {after}"
-    why = "Newton's method did not find the end of a step: " if implicit else ""
     _warn(
-        f"The solution stops being finite {since}{which}. Where f and g are finite there, {why}take smaller steps.",
+        f"The solution stops being finite {since}{which}. Where f and g are finite there, {''.join(why)}take smaller "
+        "steps."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxsde.types import Times, TimeVector
 
@@ -33,6 +33,15 @@ class Rows(NamedTuple):
     outputs: Any
     total: int
     on_tree: Any = None
+
+    def ends(self) -> tuple[Any, Int[np.ndarray, " outputs"]]:
+        """The end of every step, padding aside, (total,); and after how many steps each output time comes."""
+        counts = np.full(len(self.first), self.substeps) if self.count is None else self.count
+        number = np.arange(self.substeps)[None]
+        t, h = self.t[:, None], self.h[:, None]
+        rows = np.arange(len(counts) + 1) if self.outputs is None else self.outputs
+        after = np.concatenate([[0], np.cumsum(counts)])
+        return (t + (number + 1).astype(h.dtype) * h)[number < counts[:, None]], after[rows]
 
 
 def is_known(x: object) -> bool:

@@ -1,0 +1,224 @@
+"""Jumps: a compound Poisson process beside the Brownian motion.
+
+The times of jumps are no times of the grid, so the grid takes them in: they are drawn before the solve, from a Poisson
+process of a rate that no rate of the equation exceeds, and every one is the end of a step. There the solution jumps,
+with a probability of its rate over that bound (thinning: Lewis and Shedler, Simulation of nonhomogeneous Poisson
+processes by thinning, 1979; jump-adapted grids: Platen and Bruti-Liberati, Numerical Solution of Stochastic
+Differential Equations with Jumps in Finance, 2010). So jumps cost a method nothing of its order.
+
+Whether there is a jump does not change smoothly with the rate: the derivative of a path by what the rate depends on
+exists and is not the derivative of an expectation. So it is refused. That by the sizes of jumps is right.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxsde import loops
+from jaxsde.brownian.increment import Increment
+from jaxsde.brownian.keys import derive_key
+from jaxsde.flat_sde import FlatSDE
+from jaxsde.methods import Method
+from jaxsde.times import Rows, is_known
+from jaxsde.types import Args, Carry, Leaves, State, Time, TimeVector
+
+# A Poisson number of mean m is above m + 10 sqrt(m) + 20 with a probability below 1e-20.
+DEVIATIONS, LEAST = 10, 20
+MOST, MOST_STEPS = 10**7, 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Jumps:
+    """At random times y jumps to `change(y, t, key, args)`.
+
+    **Arguments:**
+
+    - `change`: y after a jump, of y before it, its time, a JAX key for its size, and `args`. Like y.
+    - `rate`: expected jumps per unit of time: a number of zero or more, which may be traced; or a function
+      `rate(y, t, args)` of the state before.
+    - `bound`: where `rate` is a function, a number that it never exceeds. Where it does, the solution is NaN from there
+      on, with a warning. The expected cost is that of one step for each time of a process of that rate.
+    - `most`: how many such times there is room for; so many that more are never seen unless given. Where they do not
+      suffice the solution is NaN after the last one, with a warning. Needed where the rate, the bound or ts is traced.
+
+    **Raises:** `TypeError` or `ValueError` for what is not as above.
+    """
+
+    change: Callable[[State, Time, Any, Args], State]
+    rate: Any
+    bound: Any = None
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.change):
+            raise TypeError(f"change is {type(self.change).__name__}; it is a function change(y, t, key, args).")
+        if callable(self.rate) and self.bound is None:
+            raise TypeError("rate is a function and bound is not given; pass a number that the rate never exceeds.")
+        if not callable(self.rate) and self.bound is not None:
+            raise TypeError(f"rate is a number and bound={self.bound!r} is given; it is for a rate that is a function.")
+        name, value = ("bound", self.bound) if callable(self.rate) else ("rate", self.rate)
+        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value) != ():
+            raise TypeError(f"{name} is {value!r}; it is one number of zero or more, in jumps per unit of time.")
+        if is_known(value) and not 0 <= float(value) < np.inf:
+            raise ValueError(f"{name} is {value}; it is a finite number of zero or more, in jumps per unit of time.")
+        if self.most is not None and (
+            isinstance(self.most, bool) or not isinstance(self.most, int | np.integer) or not 1 <= self.most <= MOST
+        ):
+            raise ValueError(f"most is {self.most!r}; it is a whole number from 1 to {MOST}.")
+
+    @property
+    def highest_rate(self) -> Any:
+        return self.bound if callable(self.rate) else self.rate
+
+    def room(self, ts: TimeVector) -> int:
+        """For how many times there is room.
+
+        **Raises:** `TypeError` where that is not known.
+        """
+        if self.most is not None:
+            return int(self.most)
+        if not (is_known(self.highest_rate) and is_known(ts)):
+            raise TypeError("The rate, its bound or ts is traced, so the number of jumps is not known; pass most=.")
+        mean = float(self.highest_rate) * float(abs(ts[-1] - ts[0]))
+        needed = math.ceil(mean + DEVIATIONS * math.sqrt(mean)) + LEAST
+        if needed > MOST:
+            raise ValueError(
+                f"A rate of {float(self.highest_rate):g} makes about {mean:.3g} jumps between ts[0] and ts[-1], and "
+                f"there is room for {MOST}: replace jumps that are so many by their mean and Brownian noise."
+            )
+        return needed
+
+    def traceable(self, like: State, t: jax.ShapeDtypeStruct) -> dict[str, Any]:
+        """Its functions, each with an example of its arguments but args."""
+        key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+        return {
+            "rate": (self.rate, (like, t)) if callable(self.rate) else None,
+            "change": (self.change, (like, t, key)),
+        }
+
+
+class Candidates(NamedTuple):
+    """Where a path may jump, by the steps of the grid that has these times in it.
+
+    - `number`: which of the times the end of each step is; -1 where it is a time of the grid alone.
+    - `last`: whether it is one after which there may be more that there is no room for.
+    - `bound`: of the rate.
+    - `key`: of acceptance and sizes.
+    """
+
+    number: Int[Array, " steps"]
+    last: Bool[Array, " steps"]
+    bound: Float[Array, ""]
+    key: Key[Array, ""]
+
+
+def jump_adapted(rows: Rows, ts: TimeVector, jumps: Jumps, rng: Any, dtype: np.dtype[Any]) -> tuple[Rows, Candidates]:
+    """The grid with the times of jumps in it, and these.
+
+    **Arguments:**
+
+    - `rows`: the steps of the grid without.
+    - `ts`: the output times.
+    - `rng`: the key of the solve.
+    """
+    room = jumps.room(ts)
+    if rows.total + room > MOST_STEPS:
+        raise ValueError(
+            f"There are {rows.total} steps and room for {room} jumps, together more than {MOST_STEPS}; take "
+            "longer ones."
+        )
+    key = derive_key(rng, "jaxsde.jumps")
+    times_key, key = jax.random.split(key)
+    ends, outputs = rows.ends()
+    # From the first time, so that clocks far from zero lose nothing.
+    span, ends = jnp.asarray(ends[-1] - ts[0], dtype), jnp.asarray(ends - ts[0], dtype)
+    bound = _undifferentiated(jnp.asarray(jumps.highest_rate, dtype))
+    arrivals = jnp.cumsum(jax.random.exponential(times_key, (room,), dtype)) / bound
+    there = arrivals < jnp.abs(span)
+    arrivals = jnp.sign(span) * jnp.where(there, arrivals, jnp.abs(span))
+    # A traced rate may be none.
+    ends = jnp.where((bound >= 0) & (bound < jnp.inf), ends, jnp.nan)
+    # Those after the end stay behind it.
+    order = jnp.argsort(jnp.concatenate([ends, arrivals]) * jnp.sign(span), stable=True)
+    ends = jnp.concatenate([ends, arrivals])[order]
+    starts = jnp.concatenate([jnp.zeros(1, dtype), ends[:-1]])
+    number = order - (order.size - room)
+    number = jnp.where((number >= 0) & there[number], number, -1)
+    places = jnp.argsort(order)[outputs[1:] - 1] + 1
+    grid = Rows(
+        np.arange(order.size, dtype=np.int32),
+        jnp.asarray(ts[0], dtype) + starts,
+        ends - starts,
+        1,
+        None,
+        jnp.concatenate([jnp.zeros(1, places.dtype), places]),
+        order.size,
+    )
+    return grid, Candidates(number, number == room - 1, bound, key)
+
+
+def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..., Any], at: Candidates) -> Method:
+    """The method, after whose steps the solution may jump. Its carry has the number of the step beside that of the
+    method; a jump begins the method anew.
+
+    **Arguments:**
+
+    - `rate`, `change`: of `Jumps`, in terms of pytrees; no rate where every candidate is a jump.
+    - `at`: where it may jump.
+    """
+
+    def init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Any:
+        # Adjoints take a carry of floating point; to MOST_STEPS it counts exactly.
+        return method.init(sde, y, t, args), jnp.zeros((), jnp.float32)
+
+    def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Any:
+        inner, steps = carry
+        k = steps.astype(jnp.int32)
+        inner = loops.cond(
+            h == 0, lambda inner: inner, lambda inner: method.step(sde, inner, t, h, increment, args), inner
+        )
+        number = at.number[k]
+        return loops.cond(number >= 0, lambda c: jump(sde, c, t + h, k, number, args), lambda c: c, inner), steps + 1
+
+    def jump(sde: FlatSDE, inner: Carry, t: Time, k: Any, number: Any, args: Args) -> Any:
+        chance, size = jax.random.split(jax.random.fold_in(at.key, number))
+        y = sde.unflatten(method.state(inner))
+        accepted, wrong = jnp.array(True), at.last[k]
+        if rate is not None:
+            expected = _undifferentiated(jnp.asarray(rate(y, t, args), at.bound.dtype))
+            accepted = jax.random.uniform(chance, dtype=at.bound.dtype) * at.bound < expected
+            wrong |= ~((expected >= 0) & (expected <= at.bound))
+        leaves, like = (jax.tree.leaves(tree) for tree in (change(y, t, size, args), y))
+        after = tuple(jnp.where(wrong, jnp.nan, x).astype(a.dtype) for x, a in zip(leaves, like, strict=True))
+        begun = method.init(sde, after, t, args)
+        return jax.tree.map(functools.partial(jnp.where, accepted | wrong), begun, inner)
+
+    return dataclasses.replace(
+        method, init=init, step=step, state=lambda carry: method.state(carry[0]), inverse=None, embedded=None
+    )
+
+
+@jax.custom_jvp
+def _undifferentiated(rate: Array) -> Array:
+    return rate
+
+
+def _refuse(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
+    if type(tangents[0]) is not jax.custom_derivatives.SymbolicZero:
+        raise TypeError(
+            "The rate of jumps, or its bound, depends on what is differentiated. Whether there is a jump does not "
+            "change smoothly with it, so that the derivative of a path is not that of an expectation: it is refused. "
+            "Those by the sizes of jumps, of a rate that depends neither on y nor on them, are right; with "
+            "adjoint='stochastic' a rate that is a function is always refused."
+        )
+    return primals[0], jnp.zeros_like(primals[0])
+
+
+_undifferentiated.defjvp(_refuse, symbolic_zeros=True)
