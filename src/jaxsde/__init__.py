@@ -4,6 +4,7 @@ from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
+from jaxsde.first_exit import FirstExit
 from jaxsde.integrate import solve
 from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
@@ -21,6 +22,7 @@ __all__ = [
     "AdaptiveSteps",
     "BrownianPath",
     "CounterPath",
+    "FirstExit",
     "FixedSteps",
     "Increment",
     "Jumps",

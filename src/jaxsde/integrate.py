@@ -12,11 +12,12 @@ from jaxsde import loops
 from jaxsde.adaptive import find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, VirtualTree
-from jaxsde.brownian.keys import check_key
+from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
+from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
 from jaxsde.jumps import Candidates, Jumps, jump_adapted, jumping
@@ -29,6 +30,7 @@ from jaxsde.problem import (
     check_adaptive_clock,
     check_clock,
     check_equation,
+    check_first_exit,
     check_jumps,
     check_langevin,
     check_method,
@@ -64,6 +66,7 @@ def solve(
     running: Running | None = None,
     check_finite: bool = False,
     jumps: Jumps | None = None,
+    first_exit: FirstExit | None = None,
 ) -> Solution:
     """Solves an SDE, differentiably.
 
@@ -98,8 +101,9 @@ def solve(
     - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was. With
       implicit methods it is always said, since a step that they do not find is NaN.
 
-    - `jumps`: of the solution at random times, which become ends of steps; with fixed steps. Where y is given at such a
-      time, it is that after the jump.
+    - `jumps`: of the solution at random times, which become ends of steps; with fixed steps.
+    - `first_exit`: of a region, where the solution ends: `ys` stays where it left, and `exit_time` says when; with
+      fixed steps. What is drawn beside the path, of what it does within a step, is of `rng`.
 
     **Returns:** a `Solution`.
 
@@ -124,6 +128,8 @@ def solve(
     times = jnp.asarray(known, precision(y0))
     if jumps is not None:
         check_jumps(jumps, y0, times[0], args, steps, adjoint, brownian, rng)
+    if first_exit is not None:
+        check_first_exit(first_exit, sde, y0, times[0], args, steps, adjoint, brownian, rng, running, jumps)
     flat = check_langevin(langevin, y0, times, args) if langevin else check_equation(sde, y0, times, args)
     rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y0))
     in_reverse = sde.sde_type == "stratonovich" or sde.noise == "additive"
@@ -146,13 +152,15 @@ def solve(
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
-    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates)
+    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
+    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key)
+    ys, exit_times = (ys, None) if first_exit is None else ys
     # Of steps that ran out there is a warning already.
     if check_finite or chosen.implicit or jumps is not None:
         why = [ROOT] * chosen.implicit + [JUMPS] * (jumps is not None)
         report_nonfinite(ys if running is None else ys[0], times, why, None if check_finite else reached)
     ys, sums = (ys, None) if running is None else ys
-    return Solution(times, ys, sums, stats, result)
+    return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1])
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
@@ -218,6 +226,8 @@ def _on_grid(
     running: Running | None,
     jumps: Jumps | None,
     candidates: Candidates | None,
+    first_exit: FirstExit | None,
+    ending_key: Any,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
@@ -238,14 +248,19 @@ def _on_grid(
         xs: PyTree,
         outputs: Int[Array | np.ndarray, " n"] | None,
         candidates: Candidates | None,
+        ending_key: Any,
     ) -> Any:
         sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
         taken = method if candidates is None else jumping(method, functions["rate"], functions["change"], candidates)
+        inside = functions["inside"]
+        taken = taken if inside is None else ending(taken, inside, ending_key)
         # In a caller's jit it is the user's own, which reads nothing of what was traced.
         if draw is not own_draw:
             path = TracedPath(jax.tree.leaves(path), args, draw)
         carry = taken.init(sde, y0, t0, args)
         steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
+        if inside is not None:
+            steps = with_exit_time(steps)
         if running is not None:
             steps, carry = add_running(steps, sde, taken, running, carry, args, t0)
         if padded:
@@ -259,5 +274,6 @@ def _on_grid(
         "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
     }
     functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
+    functions |= {"inside": None} if first_exit is None else first_exit.traceable(sde.like, t)
     static = (sde.kind, Same(method), substeps, padded, adjoint)
-    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates)
+    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates, ending_key)

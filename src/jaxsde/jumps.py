@@ -28,10 +28,17 @@ from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
 from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Carry, Leaves, State, Time, TimeVector
+from jaxsde.undifferentiated import undifferentiated
 
 # A Poisson number of mean m is above m + 10 sqrt(m) + 20 with a probability below 1e-20.
 DEVIATIONS, LEAST = 10, 20
 MOST, MOST_STEPS = 10**7, 2**24
+REFUSAL = (
+    "The rate of jumps, or its bound, depends on what is differentiated. Whether there is a jump does not change "
+    "smoothly with it, so that the derivative of a path is not that of an expectation: it is refused. Those by the "
+    "sizes of jumps, of a rate that depends neither on y nor on them, are right; with adjoint='stochastic' a rate that "
+    "is a function is always refused."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +146,7 @@ def jump_adapted(rows: Rows, ts: TimeVector, jumps: Jumps, rng: Any, dtype: np.d
     ends, outputs = rows.ends()
     # From the first time, so that clocks far from zero lose nothing.
     span, ends = jnp.asarray(ends[-1] - ts[0], dtype), jnp.asarray(ends - ts[0], dtype)
-    bound = _undifferentiated(jnp.asarray(jumps.highest_rate, dtype))
+    bound = undifferentiated(jnp.asarray(jumps.highest_rate, dtype), REFUSAL)
     arrivals = jnp.cumsum(jax.random.exponential(times_key, (room,), dtype)) / bound
     there = arrivals < jnp.abs(span)
     arrivals = jnp.sign(span) * jnp.where(there, arrivals, jnp.abs(span))
@@ -192,7 +199,7 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
         y = sde.unflatten(method.state(inner))
         accepted, wrong = jnp.array(True), at.last[k]
         if rate is not None:
-            expected = _undifferentiated(jnp.asarray(rate(y, t, args), at.bound.dtype))
+            expected = undifferentiated(jnp.asarray(rate(y, t, args), at.bound.dtype), REFUSAL)
             accepted = jax.random.uniform(chance, dtype=at.bound.dtype) * at.bound < expected
             wrong |= ~((expected >= 0) & (expected <= at.bound))
         leaves, like = (jax.tree.leaves(tree) for tree in (change(y, t, size, args), y))
@@ -203,22 +210,3 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
     return dataclasses.replace(
         method, init=init, step=step, state=lambda carry: method.state(carry[0]), inverse=None, embedded=None
     )
-
-
-@jax.custom_jvp
-def _undifferentiated(rate: Array) -> Array:
-    return rate
-
-
-def _refuse(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
-    if type(tangents[0]) is not jax.custom_derivatives.SymbolicZero:
-        raise TypeError(
-            "The rate of jumps, or its bound, depends on what is differentiated. Whether there is a jump does not "
-            "change smoothly with it, so that the derivative of a path is not that of an expectation: it is refused. "
-            "Those by the sizes of jumps, of a rate that depends neither on y nor on them, are right; with "
-            "adjoint='stochastic' a rate that is a function is always refused."
-        )
-    return primals[0], jnp.zeros_like(primals[0])
-
-
-_undifferentiated.defjvp(_refuse, symbolic_zeros=True)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
+from jaxsde.first_exit import FirstExit
 from jaxsde.flat_sde import FlatSDE, aligned
 from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
@@ -222,6 +223,51 @@ def check_jumps(
         found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
         if found.shape != () or not jnp.issubdtype(found.dtype, jnp.number):
             raise ValueError(f"jumps.rate gives {found.dtype} of shape {found.shape}; it has to give one number, ().")
+
+
+def check_first_exit(
+    first_exit: FirstExit,
+    sde: SDE,
+    y0: State,
+    t0: Time,
+    args: Args,
+    steps: FixedSteps | AdaptiveSteps,
+    adjoint: str,
+    brownian: BrownianPath | None,
+    rng: Key | None,
+    running: Running | None,
+    jumps: Jumps | None,
+) -> None:
+    """Refuses a region that is none, and what does not go with an end in it."""
+    if not isinstance(first_exit, FirstExit):
+        raise TypeError(f"first_exit is {type(first_exit).__name__}; it is FirstExit of jaxsde, or None.")
+    if not isinstance(steps, FixedSteps):
+        raise ValueError("first_exit looks at fixed steps; take FixedSteps(dt=...) in place of AdaptiveSteps.")
+    if adjoint == "reversible":
+        raise ValueError(
+            "adjoint='reversible' undoes steps, and of a solution that has ended they cannot be undone; take "
+            "'backprop', 'checkpoint' or 'stochastic'."
+        )
+    if running is not None:
+        raise ValueError(
+            "running would go on after the solution has ended; make what is to be added up a part of y, whose drift it "
+            "is: it ends with the others."
+        )
+    if jumps is not None:
+        raise ValueError(
+            "first_exit takes a path between steps for a Brownian bridge, and jumps is given; leave one out."
+        )
+    if getattr(brownian, "cholesky", None) is not None:
+        raise ValueError("first_exit takes increments for independent, and brownian has cholesky; put that into g.")
+    if sde.diffusion is not None:
+        check_key(rng)
+    like, t = jax.eval_shape(lambda y: y, y0), jax.ShapeDtypeStruct((), t0.dtype)
+    found = jax.eval_shape(lambda y, t: jnp.asarray(first_exit.inside(y, t, args)), like, t)
+    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise ValueError(
+            f"inside gives {found.dtype} of shape {found.shape}; it has to give one floating-point number, positive in "
+            "the region: of several, their smallest."
+        )
 
 
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:

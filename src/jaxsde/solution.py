@@ -44,6 +44,7 @@ class Solution:
     - `sums`: of `running`, from `ts[0]` to each time, with the same leading axis; `None` without `running`.
     - `stats`: what it took.
     - `result`: a number of `Result`.
+    - `exit_time`: with `first_exit`, when the solution left; infinite where it did not.
     """
 
     ts: Float[Array, "*batch n"]
@@ -51,3 +52,4 @@ class Solution:
     sums: PyTree | None
     stats: Stats
     result: Int[Array | np.ndarray, "*batch"] | np.int32
+    exit_time: Float[Array, "*batch"] | None = None
