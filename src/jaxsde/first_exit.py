@@ -76,7 +76,8 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
         return d if sde.g is None else undifferentiated(d, REFUSAL)
 
     def init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Any:
-        at = jnp.where(distance(sde, y, t, args) > 0, jnp.asarray(jnp.inf, t.dtype), t)
+        d = distance(sde, y, t, args)
+        at = jnp.where(d > 0, jnp.asarray(jnp.inf, t.dtype), jnp.where(d <= 0, t, jnp.nan))
         # Adjoints take a carry of floating point; to 2^24 it counts exactly.
         return method.init(sde, y, t, args), jnp.zeros((), jnp.float32), at
 
@@ -86,7 +87,7 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
         def move(inner: Carry) -> Any:
             return leave(sde, inner, t, h, increment, args, steps)
 
-        inner, at = loops.cond((at < jnp.inf) | (h == 0), lambda inner: (inner, at), move, inner)
+        inner, at = loops.cond((at != jnp.inf) | (h == 0), lambda inner: (inner, at), move, inner)
         return inner, steps + 1, at
 
     def leave(
@@ -111,10 +112,14 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
         way = add(scale(1 - part, start), scale(part, end))
         # From the straight line to the boundary itself.
         direction, _ = _towards_boundary(sde, inside, way, at, args)
+        # Elsewhere it may be none, and at the boundary what it is multiplied by is next to nothing: so is its
+        # derivative.
+        direction = jax.lax.stop_gradient(jax.tree.map(lambda x: jnp.where(left, x, 0).astype(x.dtype), direction))
         exact = add(way, scale(-distance(sde, way, at, args), direction))
         stopped = method.init(sde, jax.tree.map(lambda x, y: x.astype(y.dtype), exact, start), at, args)
         kept = jax.tree.map(lambda x, y: jnp.where(left, x, y), stopped, moved)
-        return kept, jnp.where(left, at, jnp.asarray(jnp.inf, t.dtype))
+        found = jnp.where(left, at, jnp.asarray(jnp.inf, t.dtype))
+        return kept, jnp.where(jnp.isfinite(d0) & jnp.isfinite(d1), found, jnp.nan)
 
     return dataclasses.replace(
         method, init=init, step=step, state=lambda carry: method.state(carry[0]), inverse=None, embedded=None
@@ -130,12 +135,15 @@ def _towards_boundary(sde: FlatSDE, inside: Callable[..., Any], y: Leaves, t: Ti
     """The change of y that takes the distance up by one, along the noise where it has a part in that; and the variance
     of the distance by the noise, per unit of time.
     """
+    # Inside of shard_map what is the same everywhere would have the sum over devices for its derivative.
+    y, t, args = loops.vary_alike((y, t, args))
     rise = jax.grad(lambda y: jnp.asarray(inside(sde.unflatten(y), t, args), t.dtype))(y)
     along = scale(1 / _product(rise, rise, t), rise)
     if sde.g is None:
         return along, jnp.zeros((), t.dtype)
     g = sde.diffusion(y, t, args)
     still = tuple(None if x is None else jnp.zeros(x.shape, x.dtype) for x in sde.noise_like)
+    _, still = loops.vary_alike((rise, still))
     by_noise = jax.grad(lambda dW: _product(rise, sde.product(g, dW), t))(still)
     variance = _product(by_noise, by_noise, t)
     noisy = scale(1 / jnp.where(variance > 0, variance, 1), sde.product(g, by_noise))

@@ -20,7 +20,7 @@ from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
-from jaxsde.jumps import Candidates, Jumps, jump_adapted, jumping
+from jaxsde.jumps import Candidates, Jumps, jump_adapted, jumping, with_wrong
 from jaxsde.langevin import Langevin
 from jaxsde.methods import Method
 from jaxsde.methods.coupled import COUPLED, coupled
@@ -39,12 +39,12 @@ from jaxsde.problem import (
     check_size,
     check_state,
 )
-from jaxsde.reports import JUMPS, ROOT, report_nonfinite, report_unfinished
+from jaxsde.reports import report_jumps, report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.steps import AdaptiveSteps, FixedSteps
-from jaxsde.times import Rows, known_times, resolution
+from jaxsde.times import Rows, check_counted, known_times, resolution
 from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times
 
 USUAL_METHOD = {"ito": "euler_maruyama", "stratonovich": "midpoint"}
@@ -144,9 +144,12 @@ def solve(
         path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running)
     else:
         rows, candidates = steps.rows(known, resolution(ts), times.dtype), None
+        if jumps is not None or first_exit is not None:
+            check_clock(rows, flat, args, times.dtype, running, jumps, first_exit)
         if jumps is not None:
-            check_clock(rows, flat, args, times.dtype, running)
             rows, candidates = jump_adapted(rows, known, jumps, rng, times.dtype)
+        if first_exit is not None:
+            check_counted(rows.total)
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total
@@ -154,12 +157,15 @@ def solve(
         reached = None
     ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
     ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key)
-    ys, exit_times = (ys, None) if first_exit is None else ys
-    # Of steps that ran out there is a warning already.
-    if check_finite or chosen.implicit or jumps is not None:
-        why = [ROOT] * chosen.implicit + [JUMPS] * (jumps is not None)
-        report_nonfinite(ys if running is None else ys[0], times, why, None if check_finite else reached)
     ys, sums = (ys, None) if running is None else ys
+    ys, exit_times = (ys, None) if first_exit is None else ys
+    if jumps is not None:
+        ys, wrong = ys
+        report_jumps(wrong, times)
+        result = jnp.where(wrong[-1] > 0, int(Result.JUMPS_UNKNOWN), result)
+    # Of steps that ran out there is a warning already, as there is of jumps.
+    elif check_finite or chosen.implicit or first_exit is not None:
+        report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
     return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1])
 
 
@@ -259,10 +265,12 @@ def _on_grid(
             path = TracedPath(jax.tree.leaves(path), args, draw)
         carry = taken.init(sde, y0, t0, args)
         steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
+        if candidates is not None:
+            steps = with_wrong(steps)
         if inside is not None:
             steps = with_exit_time(steps)
         if running is not None:
-            steps, carry = add_running(steps, sde, taken, running, carry, args, t0)
+            steps, carry = add_running(steps, sde, taken, running, carry, args, t0, candidates is not None)
         if padded:
             steps = without_padding(steps)
         ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))

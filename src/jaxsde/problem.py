@@ -103,13 +103,23 @@ def check_size(method: Method, y0: State) -> None:
         )
 
 
-def check_clock(steps: Rows, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None) -> None:
+def check_clock(
+    steps: Rows,
+    sde: FlatSDE,
+    args: Args,
+    dtype: np.dtype[Any],
+    running: Running | None,
+    jumps: Jumps | None = None,
+    first_exit: FirstExit | None = None,
+) -> None:
     """Refuses steps whose times the precision of the state does not tell apart, where it matters."""
     if not isinstance(steps.h, np.ndarray):
         return
     apart = float(np.abs(steps.t).max()) * float(jnp.finfo(dtype).eps)
     shortest = float(np.abs(steps.h).min())
-    if shortest < apart and (running is not None or _reads_time(sde, args, dtype)):
+    # The time of an exit is one, whatever inside reads.
+    matters = running is not None or first_exit is not None
+    if shortest < apart and (matters or _reads_time(sde, args, dtype) or _jumps_read_time(jumps, sde, args, dtype)):
         raise ValueError(
             f"Steps from t = {steps.t[0]} are as short as {shortest:.3g}, and in {dtype}, the precision of y0, times "
             f"there are about {apart:.2g} apart: f and g could not tell them apart. Pass the time since the first, "
@@ -138,7 +148,21 @@ def _reads_time(sde: FlatSDE, args: Args, dtype: np.dtype[Any]) -> bool:
         return sde.drift(y, t, args), None if sde.g is None else sde.noise_term(y, t, args, dW)
 
     like = tuple(jax.tree.leaves(sde.like))
-    jaxpr = jax.make_jaxpr(terms)(like, sde.noise_like, jax.ShapeDtypeStruct((), dtype)).jaxpr
+    return _reads_last(terms, like, sde.noise_like, jax.ShapeDtypeStruct((), dtype))
+
+
+def _jumps_read_time(jumps: Jumps | None, sde: FlatSDE, args: Args, dtype: np.dtype[Any]) -> bool:
+    if jumps is None:
+        return False
+    t = jax.ShapeDtypeStruct((), dtype)
+    rate, change = jumps.traceable(sde.like, t).values()
+    by_change = _reads_last(lambda y, key, t: change[0](y, t, key, args), sde.like, change[1][-1], t)
+    return by_change or (rate is not None and _reads_last(lambda y, t: rate[0](y, t, args), sde.like, t))
+
+
+def _reads_last(function: Callable[..., Any], *example: PyTree) -> bool:
+    """Whether a function does anything with its last argument, an array."""
+    jaxpr = jax.make_jaxpr(function)(*example).jaxpr
     t = jaxpr.invars[-1]
     return any(x is t for x in (*jaxpr.outvars, *(x for eqn in jaxpr.eqns for x in eqn.invars)))
 
@@ -210,15 +234,18 @@ def check_jumps(
             "adjoint='reversible' undoes steps, and a jump cannot be undone; take 'backprop', 'checkpoint' or "
             "'stochastic'."
         )
-    if brownian is not None and type(brownian) is not VirtualTree:
+    if brownian is not None and type(brownian) is not CounterPath:
         raise TypeError(
-            f"jumps make steps of their own, and brownian is {type(brownian).__name__}, whose increments are of a "
-            "known grid; take a VirtualTree, or leave the path to the solver."
+            f"jumps make steps of their own, whose increments a {type(brownian).__name__} may not have; take a "
+            "CounterPath for brownian, or leave the path to the solver."
         )
     check_key(rng)
     like = jax.eval_shape(lambda y: y, y0)
     t, key = jax.ShapeDtypeStruct((), t0.dtype), jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
-    _fits("jumps.change", jax.eval_shape(lambda y, t, key: jumps.change(y, t, key, args), like, t, key), like, "")
+    found = jax.eval_shape(lambda y, t, key: jumps.change(y, t, key, args), like, t, key)
+    if str(jax.tree.structure(found)) != str(jax.tree.structure(like)):
+        raise ValueError(f"jumps.change gives {found}; it has to give a pytree like y0: {like}.")
+    _fits("jumps.change", found, like, "")
     if callable(jumps.rate):
         found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
         if found.shape != () or not jnp.issubdtype(found.dtype, jnp.number):

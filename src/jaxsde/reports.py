@@ -7,7 +7,7 @@ computed with them in JAX could wait for ever.
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,15 +17,11 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxsde.types import State
 
-# What may be why a solution stops being finite.
-ROOT = "Newton's method did not find the end of a step: "
-JUMPS = "see that the rate of jumps stays between zero and its bound, and that there are no more than most; or "
-
 
 def report_nonfinite(
-    ys: State, ts: Float[Array, " n"], why: Sequence[str] = (), last: Int[Array, ""] | None = None
+    ys: State, ts: Float[Array, " n"], implicit: bool = False, last: Int[Array, ""] | None = None
 ) -> None:
-    """Warns when the solution stops being finite up to `ts[last]`, and says when, and why that may be.
+    """Warns when the solution, of an implicit method or not, stops being finite up to `ts[last]`, and says when.
 
     Works under jit, vmap and grad.
     """
@@ -36,7 +32,7 @@ def report_nonfinite(
         finite |= jnp.arange(ts.size) > last
     first = jnp.argmin(finite).astype(jnp.int32)
     _report(
-        functools.partial(_warn_nonfinite, tuple(why)),
+        functools.partial(_warn_nonfinite, implicit),
         jnp.logical_not(finite.all()),
         first,
         ts[jnp.maximum(first - 1, 0)],
@@ -44,12 +40,27 @@ def report_nonfinite(
     )
 
 
-def _warn_nonfinite(why: tuple[str, ...], which: str, first: np.number, before: np.number, after: np.number) -> None:
+def _warn_nonfinite(implicit: bool, which: str, first: np.number, before: np.number, after: np.number) -> None:
     since = f"between t = {before} and t = {after}" if first else f"at its start, t = {after}"
+    why = "Newton's method did not find the end of a step: " if implicit else ""
     _warn(
-        f"The solution stops being finite {since}{which}. Where f and g are finite there, {''.join(why)}take smaller "
-        "steps."
+        f"The solution stops being finite {since}{which}. Where f and g are finite there, {why}take smaller steps.",
     )
+
+
+def report_jumps(wrong: Float[Array, " n"], ts: Float[Array, " n"]) -> None:
+    """Warns when a rate of jumps was out of its bound, or there were more than there is room for, and says when."""
+    first = jnp.argmax(wrong > 0).astype(jnp.int32)
+    _report(_warn_jumps, wrong[-1] > 0, first, wrong[first], ts[first])
+
+
+def _warn_jumps(which: str, first: np.number, wrong: np.number, t: np.number) -> None:
+    why = (
+        "the rate of jumps is below zero, above its bound or NaN; see to it, or pass a larger bound"
+        if wrong == 1
+        else "there are more jumps than there is room for; pass a larger most"
+    )
+    _warn(f"The solution is NaN from some time before t = {t}{which}: {why}.")
 
 
 def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps: int) -> None:

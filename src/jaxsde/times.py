@@ -18,7 +18,8 @@ class Rows(NamedTuple):
     """All steps of a solve, in rows of `substeps` equal ones: rows are what the loop over steps scans.
 
     - `first`, `t`, `h`: of each row the number of its first step, its start and the length of its steps, (rows,); in
-      double precision, by numpy, where they are known.
+      double precision, by numpy, where they are known. Where steps are unequal, the start and length of each, (rows,
+      substeps), of which padding is 0 long.
     - `count`: how many steps a row has, the rest of it being padding; `None` where all rows are full.
     - `outputs`: after how many rows each output time comes, (n + 1,); `None` where that is one row each.
     - `total`: of all rows together.
@@ -171,6 +172,12 @@ def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -
         None if (rows == 1).all() else np.concatenate([[0], ends]),
         total,
     )
+
+
+def check_counted(total: int) -> None:
+    """Refuses more steps than a number of single precision counts."""
+    if total > 2**24:
+        raise ValueError(f"There are {total} steps, of which 2^24 are counted; take longer ones, or fewer jumps.")
 
 
 def _check_total(total: float | int, asked: str) -> None:

@@ -116,6 +116,49 @@ def test_starts_at_the_boundary_and_solutions_that_stay() -> None:
     np.testing.assert_allclose(y, plain(KEYS[:3])[:, -1], rtol=1e-6)
 
 
+def test_on_several_devices_paths_leave_as_on_one() -> None:
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("paths",))
+    sde = SDE(lambda y, t, args: -y, lambda y, t, args: 0.1 * y)
+
+    def leave(keys):
+        def one(key):
+            choices = {"steps": FixedSteps(4), "first_exit": FirstExit(lambda y, t, args: y - 0.5)}
+            found = solve(sde, jnp.float32(1), np.array([0.0, 1.0]), key, **choices)
+            return found.exit_time, found.ys[-1]
+
+        return jax.vmap(one)(keys)
+
+    spec = jax.sharding.PartitionSpec("paths")
+    time, y = jax.jit(jax.shard_map(leave, mesh=mesh, in_specs=spec, out_specs=spec))(KEYS[:4])
+    expected, at = leave(KEYS[:4])
+    np.testing.assert_allclose(time, expected, rtol=1e-5)
+    np.testing.assert_allclose(y, at, rtol=1e-5)
+    assert np.isfinite(expected).any()
+
+
+def test_what_is_nan_neither_stays_nor_leaves() -> None:
+    explodes = SDE(lambda y, t, args: y**3 * 1e30, sde_type="stratonovich")
+    with pytest.warns(RuntimeWarning, match="stops being finite"):
+        found = solve(explodes, jnp.float32(1), np.array([0.0, 1]), steps=FixedSteps(4), first_exit=POSITIVE)
+    assert np.isnan(found.exit_time)
+    nowhere = FirstExit(lambda y, t, args: jnp.log(y))
+    assert np.isnan(exits(BROWNIAN, nowhere, jnp.float32(-1), 1.0, 0.5, jnp.float32(0), keys=KEYS[:2])[0]).all()
+
+
+def test_an_ode_may_pass_where_the_distance_has_no_slope() -> None:
+    """y' = a from 0 leaves |y| < 1 at 1 / a."""
+    disc = FirstExit(lambda y, t, args: 1 - y**2)
+
+    def time(a):
+        sde = SDE(lambda y, t, args: 0 * y + args, sde_type="stratonovich")
+        choices = {"steps": FixedSteps(100), "first_exit": disc}
+        return solve(sde, jnp.float32(0), np.array([0.0, 2.0]), None, a, **choices).exit_time
+
+    found, slope = jax.vmap(jax.value_and_grad(time))(jnp.float32([0.8, 1.25]))
+    np.testing.assert_allclose(found, [1.25, 0.8], rtol=1e-3)
+    np.testing.assert_allclose(slope, [-(1.25**2), -(0.8**2)], rtol=3e-2)
+
+
 def test_time_may_decrease_and_methods_carry_more_than_the_state() -> None:
     sde = SDE(lambda y, t, args: 0 * y, lambda y, t, args: 0 * y + 1, "stratonovich", "additive")
 
@@ -168,18 +211,14 @@ def test_a_derivative_of_a_path_with_noise_is_refused() -> None:
         (POSITIVE, {"running": lambda y, t, h, dW, args: h}, "running would go on after the solution has ended"),
         (POSITIVE, {"jumps": Jumps(lambda y, t, key, args: y, 1.0)}, "and jumps is given; leave one out"),
         (POSITIVE, {"brownian": CounterPath(KEYS[0], np.eye(1))}, "brownian has cholesky; put that into g"),
+        (POSITIVE, {"ts": np.array([0.0, 1]) + 1e8}, "f and g could not tell them apart"),
+        (POSITIVE, {"steps": FixedSteps(2**24 + 1)}, "of which 2.24 are counted"),
         (POSITIVE, {"rng": None, "brownian": CounterPath(KEYS[0])}, "rng is NoneType"),
     ],
 )  # fmt: skip
 def test_what_is_no_end_is_refused(region, choices, says: str, unchecked) -> None:
-    choices = {"rng": KEYS[0], "steps": FixedSteps(2)} | choices
+    choices = {"rng": KEYS[0], "steps": FixedSteps(2), "ts": np.array([0.0, 1])} | choices
     with pytest.raises(TypeError, match=r"inside is float; it is a function inside\(y, t, args\)"):
         FirstExit(3.0)
     with pytest.raises((TypeError, ValueError), match=says):
-        solve(
-            SDE(lambda y, t, args: -y, lambda y, t, args: y),
-            jnp.float32(1),
-            np.array([0.0, 1]),
-            first_exit=region,
-            **choices,
-        )
+        solve(SDE(lambda y, t, args: -y, lambda y, t, args: y), jnp.float32(1), first_exit=region, **choices)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxsde import SDE, AdaptiveSteps, CounterPath, FixedSteps, Jumps, Langevin, VirtualTree, solve
+from jaxsde import SDE, AdaptiveSteps, CounterPath, FixedSteps, Jumps, Langevin, Result, VirtualTree, solve
 
 STILL = SDE(lambda y, t, args: 0 * y)
 ONE_STEP, ENDS = FixedSteps(1), np.array([0.0, 1.0])
@@ -91,7 +91,7 @@ def test_the_same_key_jumps_alike_whatever_the_steps_which_keep_their_order() ->
     ts, key = np.array([0.0, 0.3, 1.0, 2.0]), jax.random.key(1)
     with jax.enable_x64(True):
         coarse, middle, fine = (
-            solve(decay, jnp.float64(1), ts, key, steps=FixedSteps(n), jumps=jumps).ys for n in (42, 168, 2688)
+            solve(decay, jnp.float64(1), ts, key, steps=FixedSteps(n), jumps=jumps).ys for n in (42, 168, 1344)
         )
         ratio = (coarse - fine)[1:] / (middle - fine)[1:]
         assert ((ratio > 12) & (ratio < 22)).all(), "order 2 with jumps between: 16 at four times the steps"
@@ -102,9 +102,18 @@ def test_the_same_key_jumps_alike_whatever_the_steps_which_keep_their_order() ->
                 solve(decay, jnp.float64(1), ts, key, steps=FixedSteps(40), jumps=Jumps(jumps.change, 4.0, most=48)).ys
             )
         )
-        assert jumps.room(ts) == 48 + 9
+        assert jumps.room(ts) == 60
         assert np.isfinite(traced(jnp.asarray(ts))).all()
     assert np.ptp(np.diff(coarse)) > 0
+
+
+def test_many_output_times_are_the_same_paths() -> None:
+    """Rows of one step each in place of one row for an interval."""
+    jumps = Jumps(lambda y, t, key, args: y + t, 4.0)
+    few = ends(STILL, jumps, jnp.float32(0), ts=np.linspace(0, 1, 3), steps=FixedSteps(200), keys=KEYS[:20])
+    many = ends(STILL, jumps, jnp.float32(0), ts=np.linspace(0, 1, 201), steps=FixedSteps(200), keys=KEYS[:20])
+    np.testing.assert_allclose(many, few, rtol=1e-5)
+    assert (few > 0).any()
 
 
 def test_time_may_decrease_and_zero_jumps_are_none() -> None:
@@ -115,25 +124,28 @@ def test_time_may_decrease_and_zero_jumps_are_none() -> None:
     np.testing.assert_array_equal(ends(STILL, none, jnp.float32(0), keys=KEYS[:5]), 0)
 
 
-def test_sums_are_over_all_steps_and_paths_may_be_trees() -> None:
+def test_sums_are_over_all_steps_and_have_derivatives() -> None:
     ts = np.array([0.0, 0.5, 2.0])
     sde = SDE(lambda y, t, args: 0 * y, lambda y, t, args: 0 * y + 1, noise="additive")
     jumps = Jumps(lambda y, t, key, args: y + 10, 3.0)
 
     def lengths_and_noise(y, t, h, dW, args):
-        return jnp.stack([h, dW])
+        return jnp.stack([h, dW / h * h])
 
-    tree = VirtualTree(jax.random.key(5), 0.0, 2.0, 1e-4)
-    found = solve(
-        sde, jnp.float32(0), ts, jax.random.key(2), steps=FixedSteps(8), jumps=jumps, running=lengths_and_noise,
-        brownian=tree,
-    )  # fmt: skip
+    def sums(scale):
+        scaled = lambda *given: scale * lengths_and_noise(*given)  # noqa: E731
+        return solve(
+            sde, jnp.float32(0), ts, jax.random.key(2), steps=FixedSteps(8), jumps=jumps, running=scaled,
+            brownian=CounterPath(jax.random.key(5)),
+        )  # fmt: skip
+
+    found = sums(jnp.float32(1))
     np.testing.assert_allclose(found.sums[:, 0], ts, rtol=1e-5)
-    without = solve(sde, jnp.float32(0), ts, steps=FixedSteps(8), brownian=tree).ys
-    np.testing.assert_allclose(found.sums[:, 1], without, atol=1e-5)
-    jumped = (found.ys - without) / 10
+    jumped = (found.ys - found.sums[:, 1]) / 10
     np.testing.assert_allclose(jumped, np.round(jumped), atol=1e-5)
     assert jumped[-1] > 0
+    # A quotient by the length of a step, of which some have none.
+    np.testing.assert_allclose(jax.jacrev(lambda scale: sums(scale).sums)(jnp.float32(1)), found.sums, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["reversible_heun", "coupled_heun", "sriw1", "implicit_euler"])
@@ -186,28 +198,38 @@ def test_a_gradient_by_the_rate_is_refused() -> None:
         jumps = Jumps(add, lambda y, t, args: y, bound=20.0)
         return solve(STILL, y0, ENDS, KEYS[0], steps=ONE_STEP, jumps=jumps).ys[-1]
 
-    for function in (by_rate, by_state, jax.jit(by_state)):
-        with pytest.raises(TypeError, match="rate of jumps, or its bound, depends on what is differentiated"):
+    def by_time(end):
+        ts = jnp.stack([jnp.zeros(()), end])
+        return solve(STILL, jnp.float32(0), ts, KEYS[0], steps=ONE_STEP, jumps=Jumps(add, 3.0, most=30)).ys[-1]
+
+    for function in (by_rate, by_state, jax.jit(by_state), by_time):
+        with pytest.raises(TypeError, match="rate of jumps, its bound or ts depends on what is differentiated"):
             jax.grad(function)(jnp.float32(1))
+    with pytest.raises(TypeError, match="its bound or ts depends on"):
+        jax.jvp(by_time, (jnp.float32(1),), (jnp.float32(1),))
 
 
 @pytest.mark.parametrize(
-    "jumps",
+    ("jumps", "says"),
     [
-        Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: 5 * y, bound=20.0),
-        Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: -y, bound=20.0),
-        Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.nan * y, bound=20.0),
-        Jumps(lambda y, t, key, args: y + 1, 20.0, most=3),
+        (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: 5 * y, bound=20.0), "above its bound"),
+        (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: 1.5 - t, bound=20.0), "below zero"),
+        (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.sqrt(1 - t), bound=20.0), "NaN"),
+        (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.maximum(t - 1, 0), bound=0.0), "pass a larger bound"),
+        (Jumps(lambda y, t, key, args: y + 1, 20.0, most=3), "than there is room for; pass a larger most"),
     ],
-    ids=["above its bound", "below zero", "none", "more than there is room for"],
+    ids=["above its bound", "below zero", "none", "a bound of zero", "more than there is room for"],
 )
-def test_a_rate_that_cannot_be_makes_nan_and_says_so(jumps: Jumps) -> None:
-    with pytest.warns(
-        RuntimeWarning, match="rate of jumps stays between zero and its bound, and that there are no more"
-    ):
-        found = solve(STILL, jnp.float32(1), np.array([0.0, 1e-6, 3.0]), KEYS[0], steps=ONE_STEP, jumps=jumps).ys
-    assert np.isfinite(found[:2]).all()
-    assert np.isnan(found[2])
+@pytest.mark.parametrize("save", [None, lambda y: y > 2], ids=["", "saved as truth"])
+def test_a_rate_that_cannot_be_makes_nan_and_says_so(jumps: Jumps, says: str, save) -> None:
+    with pytest.warns(RuntimeWarning, match=f"The solution is NaN from some time before t = 3.0: .*{says}"):
+        found = solve(
+            STILL, jnp.float32(1), np.array([0.0, 1e-6, 3.0]), KEYS[0], steps=FixedSteps(20), jumps=jumps, save=save
+        )  # fmt: skip
+    assert found.result == Result.JUMPS_UNKNOWN
+    if save is None:
+        assert np.isfinite(found.ys[:2]).all()
+        assert np.isnan(found.ys[2])
 
 
 def test_a_traced_rate_below_zero_or_nan_is_no_silent_zero() -> None:
@@ -249,18 +271,51 @@ def test_what_are_no_jumps_is_refused(make, says: str, unchecked) -> None:
         (3.0, {}, "jumps is float; it is Jumps of jaxsde"),
         (Jumps(CHANGE, 1.0), {"steps": AdaptiveSteps()}, "fixed steps between them; take FixedSteps"),
         (Jumps(CHANGE, 1.0), {"adjoint": "reversible", "method": "heun"}, "a jump cannot be undone"),
-        (Jumps(CHANGE, 1.0), {"brownian": CounterPath(KEYS[0])}, "steps of their own, and brownian is CounterPath"),
+        (
+            Jumps(CHANGE, 1.0),
+            {"brownian": VirtualTree(KEYS[0], 0.0, 1.0, 1e-3)},
+            "whose increments a VirtualTree may not have; take a CounterPath",
+        ),
         (Jumps(CHANGE, 1.0), {"rng": None}, "rng is NoneType"),
-        (Jumps(lambda y, t, key, args: (y, y), 1.0), {}, r"jumps.change gives shape \(\(\), \(\)\)"),
+        (
+            Jumps(lambda y, t, key, args: (y, y), 1.0),
+            {},
+            r"jumps.change gives \(Shape.* it has to give a pytree like y0",
+        ),
         (Jumps(CHANGE, lambda y, t, args: jnp.ones(2), bound=2.0), {}, r"rate gives float32 of shape \(2,\)"),
+        (Jumps(lambda y, t, key, args: jnp.stack([y, y]), 1.0), {}, r"jumps.change gives shape \(2,\)"),
+        (Jumps(lambda y, t, key, args: y + 1e-9 * t, 1.0), {"ts": ENDS + 1e8}, "f and g could not tell them apart"),
+        (Jumps(CHANGE, lambda y, t, args: t, bound=2.0), {"ts": ENDS + 1e8}, "f and g could not tell them apart"),
+        (Jumps(CHANGE, 2e7, most=10_000_000), {"steps": FixedSteps(10_000_000)}, "of which 2.24 are counted"),
         (Jumps(CHANGE, 1e9), {}, "about 1e.09 jumps .* there is room for 10000000"),
     ],
 )
 def test_what_does_not_go_with_jumps_is_refused(jumps, choices, says: str, unchecked) -> None:
     sde = SDE(lambda y, t, args: -y, lambda y, t, args: 0.1 * y, "stratonovich")
-    choices = {"rng": KEYS[0], "steps": ONE_STEP} | choices
+    choices = {"rng": KEYS[0], "steps": ONE_STEP, "y0": jnp.float32(0), "ts": ENDS} | choices
     with pytest.raises((TypeError, ValueError), match=says):
-        solve(sde, jnp.float32(0), ENDS, jumps=jumps, **choices)
+        solve(sde, jumps=jumps, **choices)
+
+
+def test_between_output_times_no_state_is_kept() -> None:
+    """Temporary memory of a gradient, in states, with the adjoints that need few."""
+    sde = SDE(lambda y, t, args: -y, lambda y, t, args: 0.1 * y)
+
+    def states(steps: int, adjoint: str) -> float:
+        def end(y0):
+            jumps = Jumps(lambda y, t, key, args: 0.9 * y, 3.0)
+            return solve(sde, y0, ENDS, KEYS[0], steps=FixedSteps(steps), jumps=jumps, adjoint=adjoint).ys[-1].sum()
+
+        program = jax.jit(jax.grad(end)).lower(jnp.zeros(10_000)).compile()
+        return program.memory_analysis().temp_size_in_bytes / 40_000
+
+    assert states(1000, "stochastic") < 30
+    assert states(1000, "checkpoint") < 120
+
+
+def test_clocks_far_from_zero_lose_no_jumps_that_do_not_read_them() -> None:
+    found = ends(STILL, Jumps(CHANGE, 5.0), jnp.float32(0), ts=ENDS + 1.7e9, keys=KEYS[:4000])
+    assert abs(found.mean() - 5) < 4 * (5 / 4000) ** 0.5
 
 
 def test_how_many_there_are_has_to_be_known() -> None:
