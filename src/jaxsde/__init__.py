@@ -4,7 +4,9 @@ from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
+from jaxsde.first_exit import FirstExit
 from jaxsde.integrate import solve
+from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
@@ -20,8 +22,10 @@ __all__ = [
     "AdaptiveSteps",
     "BrownianPath",
     "CounterPath",
+    "FirstExit",
     "FixedSteps",
     "Increment",
+    "Jumps",
     "Langevin",
     "ReplayedPath",
     "Result",

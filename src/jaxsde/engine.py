@@ -24,7 +24,8 @@ Where = tuple[Time, Time, Increment]
 class Interval(NamedTuple):
     """A row of equal steps: the number of its first step, its start, its step, what the path is sliced to there, and
     how many of its steps there are: all unless said, and the rest, of no length, are padding; and where a tree is asked
-    for them, if that is known: the row's start and the steps' length on it.
+    for them, if that is known: the row's start and the steps' length on it. Of unequal steps it has each one's start
+    and length.
     """
 
     index: Any
@@ -73,7 +74,7 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
     def locate(path: BrownianPath | None, interval: Interval, j: Index) -> Where:
         index, t, h, sliced, count, on_tree = interval
         chosen: Any = sliced if path is None else path
-        t = t + jnp.asarray(j, t.dtype) * h
+        t, h = (t[j], h[j]) if h.ndim else (t + jnp.asarray(j, t.dtype) * h, h)
 
         def draw() -> Increment:
             if on_tree is not None:

@@ -12,13 +12,15 @@ from jaxsde import loops
 from jaxsde.adaptive import find_grid
 from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, VirtualTree
-from jaxsde.brownian.keys import check_key
+from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.engine import intervals, scheme, without_padding
+from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
+from jaxsde.jumps import Candidates, Jumps, jump_adapted, jumping, with_wrong
 from jaxsde.langevin import Langevin
 from jaxsde.methods import Method
 from jaxsde.methods.coupled import COUPLED, coupled
@@ -28,6 +30,8 @@ from jaxsde.problem import (
     check_adaptive_clock,
     check_clock,
     check_equation,
+    check_first_exit,
+    check_jumps,
     check_langevin,
     check_method,
     check_noise,
@@ -35,12 +39,12 @@ from jaxsde.problem import (
     check_size,
     check_state,
 )
-from jaxsde.reports import report_nonfinite, report_unfinished
+from jaxsde.reports import report_jumps, report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.steps import AdaptiveSteps, FixedSteps
-from jaxsde.times import Rows, known_times, resolution
+from jaxsde.times import Rows, check_counted, known_times, resolution
 from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times
 
 USUAL_METHOD = {"ito": "euler_maruyama", "stratonovich": "midpoint"}
@@ -61,6 +65,8 @@ def solve(
     save: Save | None = None,
     running: Running | None = None,
     check_finite: bool = False,
+    jumps: Jumps | None = None,
+    first_exit: FirstExit | None = None,
 ) -> Solution:
     """Solves an SDE, differentiably.
 
@@ -95,6 +101,10 @@ def solve(
     - `check_finite`: whether to warn at run time when the solution stops being finite, and to say when that was. With
       implicit methods it is always said, since a step that they do not find is NaN.
 
+    - `jumps`: of the solution at random times, which become ends of steps; with fixed steps.
+    - `first_exit`: of a region, where the solution ends: `ys` stays where it left, and `exit_time` says when; with
+      fixed steps. What is drawn beside the path, of what it does within a step, is of `rng`.
+
     **Returns:** a `Solution`.
 
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
@@ -116,6 +126,10 @@ def solve(
     check_size(chosen, y0)
     known = known_times(ts)
     times = jnp.asarray(known, precision(y0))
+    if jumps is not None:
+        check_jumps(jumps, y0, times[0], args, steps, adjoint, brownian, rng)
+    if first_exit is not None:
+        check_first_exit(first_exit, sde, y0, times[0], args, steps, adjoint, brownian, rng, running, jumps)
     flat = check_langevin(langevin, y0, times, args) if langevin else check_equation(sde, y0, times, args)
     rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y0))
     in_reverse = sde.sde_type == "stratonovich" or sde.noise == "additive"
@@ -126,21 +140,33 @@ def solve(
         return _Posed(flat, taken, tuple(jax.tree.leaves(y0)), known, times, args)
 
     if isinstance(steps, AdaptiveSteps):
-        posed = pose(2 * steps.max_steps)
+        posed, candidates = pose(2 * steps.max_steps), None
         path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running)
     else:
-        rows = steps.rows(known, resolution(ts), times.dtype)
+        rows, candidates = steps.rows(known, resolution(ts), times.dtype), None
+        if jumps is not None or first_exit is not None:
+            check_clock(rows, flat, args, times.dtype, running, jumps, first_exit)
+        if jumps is not None:
+            rows, candidates = jump_adapted(rows, known, jumps, rng, times.dtype)
+        if first_exit is not None:
+            check_counted(rows.total)
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
-    ys = _on_grid(posed, path, rows, adjoint, save, running)
-    # Of steps that ran out there is a warning already.
-    if check_finite or chosen.implicit:
-        report_nonfinite(ys if running is None else ys[0], times, chosen.implicit, None if check_finite else reached)
+    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
+    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key)
     ys, sums = (ys, None) if running is None else ys
-    return Solution(times, ys, sums, stats, result)
+    ys, exit_times = (ys, None) if first_exit is None else ys
+    if jumps is not None:
+        ys, wrong = ys
+        report_jumps(wrong, times)
+        result = jnp.where(wrong[-1] > 0, int(Result.JUMPS_UNKNOWN), result)
+    # Of steps that ran out there is a warning already, as there is of jumps.
+    elif check_finite or chosen.implicit or first_exit is not None:
+        report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
+    return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1])
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
@@ -204,6 +230,10 @@ def _on_grid(
     adjoint: str,
     save: Save | None,
     running: Running | None,
+    jumps: Jumps | None,
+    candidates: Candidates | None,
+    first_exit: FirstExit | None,
+    ending_key: Any,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
@@ -223,15 +253,24 @@ def _on_grid(
         path: BrownianPath | None,
         xs: PyTree,
         outputs: Int[Array | np.ndarray, " n"] | None,
+        candidates: Candidates | None,
+        ending_key: Any,
     ) -> Any:
         sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
+        taken = method if candidates is None else jumping(method, functions["rate"], functions["change"], candidates)
+        inside = functions["inside"]
+        taken = taken if inside is None else ending(taken, inside, ending_key)
         # In a caller's jit it is the user's own, which reads nothing of what was traced.
         if draw is not own_draw:
             path = TracedPath(jax.tree.leaves(path), args, draw)
-        carry = method.init(sde, y0, t0, args)
-        steps = scheme(sde, method, substeps, None if save is None else lambda y: save(y, args))
+        carry = taken.init(sde, y0, t0, args)
+        steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
+        if candidates is not None:
+            steps = with_wrong(steps)
+        if inside is not None:
+            steps = with_exit_time(steps)
         if running is not None:
-            steps, carry = add_running(steps, sde, method, running, carry, args, t0)
+            steps, carry = add_running(steps, sde, taken, running, carry, args, t0, candidates is not None)
         if padded:
             steps = without_padding(steps)
         ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
@@ -242,5 +281,7 @@ def _on_grid(
         "draw": own,
         "running": None if running is None else (running, (sde.like, t, t, noise_of_user(sde, sde.noise_like))),
     }
+    functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
+    functions |= {"inside": None} if first_exit is None else first_exit.traceable(sde.like, t)
     static = (sde.kind, Same(method), substeps, padded, adjoint)
-    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs)
+    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates, ending_key)

@@ -12,13 +12,16 @@ from jaxtyping import Array, Float, PyTree
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
+from jaxsde.first_exit import FirstExit
 from jaxsde.flat_sde import FlatSDE, aligned
+from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
 from jaxsde.sde import SDE
+from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
-from jaxsde.types import Args, Index, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
+from jaxsde.types import Args, Index, Key, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
 
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
 # Of which a matrix is 400 MB in single precision.
@@ -100,13 +103,23 @@ def check_size(method: Method, y0: State) -> None:
         )
 
 
-def check_clock(steps: Rows, sde: FlatSDE, args: Args, dtype: np.dtype[Any], running: Running | None) -> None:
+def check_clock(
+    steps: Rows,
+    sde: FlatSDE,
+    args: Args,
+    dtype: np.dtype[Any],
+    running: Running | None,
+    jumps: Jumps | None = None,
+    first_exit: FirstExit | None = None,
+) -> None:
     """Refuses steps whose times the precision of the state does not tell apart, where it matters."""
     if not isinstance(steps.h, np.ndarray):
         return
     apart = float(np.abs(steps.t).max()) * float(jnp.finfo(dtype).eps)
     shortest = float(np.abs(steps.h).min())
-    if shortest < apart and (running is not None or _reads_time(sde, args, dtype)):
+    # The time of an exit is one, whatever inside reads.
+    matters = running is not None or first_exit is not None
+    if shortest < apart and (matters or _reads_time(sde, args, dtype) or _jumps_read_time(jumps, sde, args, dtype)):
         raise ValueError(
             f"Steps from t = {steps.t[0]} are as short as {shortest:.3g}, and in {dtype}, the precision of y0, times "
             f"there are about {apart:.2g} apart: f and g could not tell them apart. Pass the time since the first, "
@@ -135,7 +148,21 @@ def _reads_time(sde: FlatSDE, args: Args, dtype: np.dtype[Any]) -> bool:
         return sde.drift(y, t, args), None if sde.g is None else sde.noise_term(y, t, args, dW)
 
     like = tuple(jax.tree.leaves(sde.like))
-    jaxpr = jax.make_jaxpr(terms)(like, sde.noise_like, jax.ShapeDtypeStruct((), dtype)).jaxpr
+    return _reads_last(terms, like, sde.noise_like, jax.ShapeDtypeStruct((), dtype))
+
+
+def _jumps_read_time(jumps: Jumps | None, sde: FlatSDE, args: Args, dtype: np.dtype[Any]) -> bool:
+    if jumps is None:
+        return False
+    t = jax.ShapeDtypeStruct((), dtype)
+    rate, change = jumps.traceable(sde.like, t).values()
+    by_change = _reads_last(lambda y, key, t: change[0](y, t, key, args), sde.like, change[1][-1], t)
+    return by_change or (rate is not None and _reads_last(lambda y, t: rate[0](y, t, args), sde.like, t))
+
+
+def _reads_last(function: Callable[..., Any], *example: PyTree) -> bool:
+    """Whether a function does anything with its last argument, an array."""
+    jaxpr = jax.make_jaxpr(function)(*example).jaxpr
     t = jaxpr.invars[-1]
     return any(x is t for x in (*jaxpr.outvars, *(x for eqn in jaxpr.eqns for x in eqn.invars)))
 
@@ -187,6 +214,89 @@ def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: 
     return dataclasses.replace(check_equation(equation.sde, y0, t0, args), damping=equation.damping)
 
 
+def check_jumps(
+    jumps: Jumps,
+    y0: State,
+    t0: Time,
+    args: Args,
+    steps: FixedSteps | AdaptiveSteps,
+    adjoint: str,
+    brownian: BrownianPath | None,
+    rng: Key | None,
+) -> None:
+    """Refuses jumps that do not fit y0, and what a grid with their times in it does not go with."""
+    if not isinstance(jumps, Jumps):
+        raise TypeError(f"jumps is {type(jumps).__name__}; it is Jumps of jaxsde, or None.")
+    if not isinstance(steps, FixedSteps):
+        raise ValueError("jumps have fixed steps between them; take FixedSteps(dt=...) in place of AdaptiveSteps.")
+    if adjoint == "reversible":
+        raise ValueError(
+            "adjoint='reversible' undoes steps, and a jump cannot be undone; take 'backprop', 'checkpoint' or "
+            "'stochastic'."
+        )
+    if brownian is not None and type(brownian) is not CounterPath:
+        raise TypeError(
+            f"jumps make steps of their own, whose increments a {type(brownian).__name__} may not have; take a "
+            "CounterPath for brownian, or leave the path to the solver."
+        )
+    check_key(rng)
+    like = jax.eval_shape(lambda y: y, y0)
+    t, key = jax.ShapeDtypeStruct((), t0.dtype), jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+    found = jax.eval_shape(lambda y, t, key: jumps.change(y, t, key, args), like, t, key)
+    if str(jax.tree.structure(found)) != str(jax.tree.structure(like)):
+        raise ValueError(f"jumps.change gives {found}; it has to give a pytree like y0: {like}.")
+    _fits("jumps.change", found, like, "")
+    if callable(jumps.rate):
+        found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
+        if found.shape != () or not jnp.issubdtype(found.dtype, jnp.number):
+            raise ValueError(f"jumps.rate gives {found.dtype} of shape {found.shape}; it has to give one number, ().")
+
+
+def check_first_exit(
+    first_exit: FirstExit,
+    sde: SDE,
+    y0: State,
+    t0: Time,
+    args: Args,
+    steps: FixedSteps | AdaptiveSteps,
+    adjoint: str,
+    brownian: BrownianPath | None,
+    rng: Key | None,
+    running: Running | None,
+    jumps: Jumps | None,
+) -> None:
+    """Refuses a region that is none, and what does not go with an end in it."""
+    if not isinstance(first_exit, FirstExit):
+        raise TypeError(f"first_exit is {type(first_exit).__name__}; it is FirstExit of jaxsde, or None.")
+    if not isinstance(steps, FixedSteps):
+        raise ValueError("first_exit looks at fixed steps; take FixedSteps(dt=...) in place of AdaptiveSteps.")
+    if adjoint == "reversible":
+        raise ValueError(
+            "adjoint='reversible' undoes steps, and of a solution that has ended they cannot be undone; take "
+            "'backprop', 'checkpoint' or 'stochastic'."
+        )
+    if running is not None:
+        raise ValueError(
+            "running would go on after the solution has ended; make what is to be added up a part of y, whose drift it "
+            "is: it ends with the others."
+        )
+    if jumps is not None:
+        raise ValueError(
+            "first_exit takes a path between steps for a Brownian bridge, and jumps is given; leave one out."
+        )
+    if getattr(brownian, "cholesky", None) is not None:
+        raise ValueError("first_exit takes increments for independent, and brownian has cholesky; put that into g.")
+    if sde.diffusion is not None:
+        check_key(rng)
+    like, t = jax.eval_shape(lambda y: y, y0), jax.ShapeDtypeStruct((), t0.dtype)
+    found = jax.eval_shape(lambda y, t: jnp.asarray(first_exit.inside(y, t, args)), like, t)
+    if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise ValueError(
+            f"inside gives {found.dtype} of shape {found.shape}; it has to give one floating-point number, positive in "
+            "the region: of several, their smallest."
+        )
+
+
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
     found: list[bool] = []
     jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
@@ -209,7 +319,7 @@ def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...]
         leaves = aligned(got, like)
     except ValueError:
         leaves = ()
-    if name in ("f", "the force") and any(leaf is None for leaf in leaves):
+    if name in ("f", "the force", "jumps.change") and any(leaf is None for leaf in leaves):
         leaves = ()
     if len(leaves) != len(jax.tree.leaves(like)) or any(
         a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)

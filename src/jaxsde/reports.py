@@ -48,6 +48,21 @@ def _warn_nonfinite(implicit: bool, which: str, first: np.number, before: np.num
     )
 
 
+def report_jumps(wrong: Float[Array, " n"], ts: Float[Array, " n"]) -> None:
+    """Warns when a rate of jumps was out of its bound, or there were more than there is room for, and says when."""
+    first = jnp.argmax(wrong > 0).astype(jnp.int32)
+    _report(_warn_jumps, wrong[-1] > 0, first, wrong[first], ts[first])
+
+
+def _warn_jumps(which: str, first: np.number, wrong: np.number, t: np.number) -> None:
+    why = (
+        "the rate of jumps is below zero, above its bound or NaN; see to it, or pass a larger bound"
+        if wrong == 1
+        else "there are more jumps than there is room for; pass a larger most"
+    )
+    _warn(f"The solution is NaN from some time before t = {t}{which}: {why}.")
+
+
 def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps: int) -> None:
     """Warns when adaptive steps came no further than `ts[reached]`, not the last output time."""
     _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached])

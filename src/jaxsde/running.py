@@ -20,10 +20,17 @@ def noise_of_user(sde: FlatSDE, dW: PyTree) -> Any:
 
 
 def add_running(
-    scheme: Scheme, sde: FlatSDE, method: Method, running: Callable[..., Any], carry: Carry, args: Args, t0: Time
+    scheme: Scheme,
+    sde: FlatSDE,
+    method: Method,
+    running: Callable[..., Any],
+    carry: Carry,
+    args: Args,
+    t0: Time,
+    padded: bool = False,
 ) -> tuple[Scheme, Any]:
     """The scheme whose carry holds beside that of `scheme` the sums of `running(y, t, h, dW, args)`, and its first
-    carry.
+    carry. Where steps are padded, those of no length add nothing.
 
     The sums move nothing, so undoing a step leaves them as they are: no gradient reads their value.
     """
@@ -35,7 +42,11 @@ def add_running(
 
     def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         inner, sums = carry
-        sums = jax.tree.map(jnp.add, sums, value(inner, args, t, h, increment))
+        nothing = h == 0
+        # What divides by the length is to have a derivative where there is none.
+        found = value(inner, args, t, jnp.where(nothing, 1, h) if padded else h, increment)
+        found = jax.tree.map(lambda x: jnp.where(nothing, 0, x).astype(x.dtype), found) if padded else found
+        sums = jax.tree.map(jnp.add, sums, found)
         return scheme.step(inner, args, t, h, increment), sums
 
     inverse, recovered = scheme.inverse, scheme.recovered

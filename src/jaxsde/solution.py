@@ -19,12 +19,15 @@ class Result(enum.IntEnum):
     TOLERANCE_NOT_MET = 1
     # The solution is NaN after the last output time that was reached.
     MAX_STEPS_REACHED = 2
+    # The solution is NaN since a rate of jumps was out of its bound, or there were more than there is room for.
+    JUMPS_UNKNOWN = 3
 
 
 class Stats(NamedTuple):
     """What a solve took.
 
-    - `steps`: of the solution; `tried_steps`: with those that adaptive steps rejected.
+    - `steps`: of the solution, with jumps as many as there is room for; `tried_steps`: with those that adaptive steps
+      rejected.
     - `evaluations`: of the drift, to find the grid and to step on it once; of an implicit method as if a step took one
       iteration.
     """
@@ -44,6 +47,7 @@ class Solution:
     - `sums`: of `running`, from `ts[0]` to each time, with the same leading axis; `None` without `running`.
     - `stats`: what it took.
     - `result`: a number of `Result`.
+    - `exit_time`: with `first_exit`, when the solution left; infinite where it did not.
     """
 
     ts: Float[Array, "*batch n"]
@@ -51,3 +55,4 @@ class Solution:
     sums: PyTree | None
     stats: Stats
     result: Int[Array | np.ndarray, "*batch"] | np.int32
+    exit_time: Float[Array, "*batch"] | None = None

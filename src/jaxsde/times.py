@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxsde.types import Times, TimeVector
 
@@ -18,7 +18,8 @@ class Rows(NamedTuple):
     """All steps of a solve, in rows of `substeps` equal ones: rows are what the loop over steps scans.
 
     - `first`, `t`, `h`: of each row the number of its first step, its start and the length of its steps, (rows,); in
-      double precision, by numpy, where they are known.
+      double precision, by numpy, where they are known. Where steps are unequal, the start and length of each, (rows,
+      substeps), of which padding is 0 long.
     - `count`: how many steps a row has, the rest of it being padding; `None` where all rows are full.
     - `outputs`: after how many rows each output time comes, (n + 1,); `None` where that is one row each.
     - `total`: of all rows together.
@@ -33,6 +34,15 @@ class Rows(NamedTuple):
     outputs: Any
     total: int
     on_tree: Any = None
+
+    def ends(self) -> tuple[Any, Int[np.ndarray, " outputs"]]:
+        """The end of every step, padding aside, (total,); and after how many steps each output time comes."""
+        counts = np.full(len(self.first), self.substeps) if self.count is None else self.count
+        number = np.arange(self.substeps)[None]
+        t, h = self.t[:, None], self.h[:, None]
+        rows = np.arange(len(counts) + 1) if self.outputs is None else self.outputs
+        after = np.concatenate([[0], np.cumsum(counts)])
+        return (t + (number + 1).astype(h.dtype) * h)[number < counts[:, None]], after[rows]
 
 
 def is_known(x: object) -> bool:
@@ -162,6 +172,12 @@ def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -
         None if (rows == 1).all() else np.concatenate([[0], ends]),
         total,
     )
+
+
+def check_counted(total: int) -> None:
+    """Refuses more steps than a number of single precision counts."""
+    if total > 2**24:
+        raise ValueError(f"There are {total} steps, of which 2^24 are counted; take longer ones, or fewer jumps.")
 
 
 def _check_total(total: float | int, asked: str) -> None:
