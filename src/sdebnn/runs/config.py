@@ -115,6 +115,9 @@ class TrainConfig(
         for what folds do not have, such as a length in epochs, no examples are held out by folds.
         """
         asked = {"epochs": {"max_steps": 0}} if "epochs" in choices else {}
+        # Of what knows that it does not know, and of answers that are standardised.
+        ignorant = choices.get("model", "sdebnn") == "sdebnn" and choices.get("likelihood") not in COUNT_LAWS
+        choices = {"beyond_range": float(ignorant)} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         if asked or without or not choices.get("model", "sdebnn").startswith(("sdebnn", "odenet")):
             return cls(**TABLE | {"tuning": "none"} | asked.get("epochs", {}) | choices)
