@@ -13,6 +13,7 @@ from sdebnn.runs.started import STANDARD, Started
 from sdebnn.training.beyond_range import BeyondRange, refuse_without_range
 from sdebnn.training.learner import Learner
 from sdebnn.training.members import build_members
+from sdebnn.training.swag import with_swag
 
 Build = Callable[[TrainConfig, Dataset], Learner]
 
@@ -25,7 +26,7 @@ def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
     if config.beyond_range:
         refuse_without_range(config, dataset)
     try:
-        learner = build_members(build, config, dataset)
+        learner = build_members(with_swag(build), config, dataset)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise
