@@ -6,7 +6,7 @@ from typing import Any
 
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
 from sdebnn.cli.table import print_scores
-from sdebnn.data import OOD_SETS
+from sdebnn.data import OOD_SETS, SHIFTS
 from sdebnn.errors import InputError
 
 CHANGEABLE = (
@@ -33,6 +33,13 @@ def add_to(subcommands: Any) -> None:
         default="0",
         help="whether those of another shape are brought to that of the run's images (default 0)",
     )
+    parser.add_argument(
+        "--shift",
+        default=None,
+        metavar="NAME,NAME",
+        help="shifts of the test images: scores at five severities; corruptions is the mean of all but the first two "
+        f"[{', '.join(SHIFTS)}, corruptions]",
+    )
     add_data_dir(parser)
     add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)
@@ -43,11 +50,18 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
-    names = [name.strip() for name in (options.ood or "").split(",") if name.strip()]
+    names, shifts = _listed(options.ood), _listed(options.shift)
+    if not shifts and options.shift is not None:
+        raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
     if not names and (options.ood is not None or options.resize == "1"):
         raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     strange = restored.score_ood(names, options.data_dir, resize=options.resize == "1") if names else {}
+    shifted = restored.score_shifts(shifts) if shifts else {}
     print_scores({restored.config.model: restored.score()})
-    if strange:
-        print_scores(strange)
+    for table in filter(None, (strange, shifted)):
+        print_scores(table)
+
+
+def _listed(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -14,6 +14,7 @@ from sdebnn.data.inputs import as_inputs
 from sdebnn.data.npz import load_inputs, load_npz
 from sdebnn.data.ood import OOD_SETS, load_ood, ood_images
 from sdebnn.data.registry import FILES, NAMES, is_published, is_table, load, read_inputs
+from sdebnn.data.shifts import CORRUPTIONS, MOTIONS, SHIFTS, shifted
 from sdebnn.data.split import hold_out, train_validation_split
 from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
@@ -21,10 +22,13 @@ from sdebnn.data.tables import read_table
 from sdebnn.data.uci import load_uci
 
 __all__ = [
+    "CORRUPTIONS",
     "FILES",
     "IMAGE_SETS",
+    "MOTIONS",
     "NAMES",
     "OOD_SETS",
+    "SHIFTS",
     "Dataset",
     "StreamedDataset",
     "TableEncoding",
@@ -48,6 +52,7 @@ __all__ = [
     "ood_images",
     "read_inputs",
     "read_table",
+    "shifted",
     "to_float",
     "train_validation_split",
 ]

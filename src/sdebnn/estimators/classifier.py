@@ -41,6 +41,9 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
       does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: looks
       at held-out examples, one every 50 steps, without a better log-likelihood, after which training ends.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
+    - `beyond_range`: what is added to the standard deviation of an answer, in the units that the network learns in, for
+      each one of the inputs' that a row lies beyond the range of the training examples. Within it nothing changes.
+      `"auto"` is 1, and 0 for counts.
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
     - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale
@@ -79,6 +82,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         n_iter_no_change: int = PATIENCE,
         n_members: int = 5,
         n_posterior_samples: int = 8,
+        beyond_range: float | Literal["auto"] = "auto",
         class_weight: dict | Literal["balanced"] | None = None,
         scale: bool = True,
         calibrate: Literal["none", "temperature"] = "none",
@@ -92,8 +96,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
             sigma=sigma, kl_coef=kl_coef, max_iter=max_iter, batch_size=batch_size,
             learning_rate_init=learning_rate_init, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, n_members=n_members,
-            n_posterior_samples=n_posterior_samples, scale=scale, calibrate=calibrate, warm_start=warm_start,
-            run_dir=run_dir, verbose=verbose, random_state=random_state,
+            n_posterior_samples=n_posterior_samples, beyond_range=beyond_range, scale=scale,
+            calibrate=calibrate, warm_start=warm_start, run_dir=run_dir, verbose=verbose, random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 

@@ -48,7 +48,7 @@ CHOICES = {
     "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "kl_coef": "kl_coef",
     "max_iter": "max_steps", "batch_size": "batch_size", "learning_rate_init": "learning_rate",
     "n_members": "members", "n_posterior_samples": "test_samples", "scale": "scale",
-    "calibrate": "calibrate",
+    "beyond_range": "beyond_range", "calibrate": "calibrate",
 }  # fmt: skip
 _PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
 # Where a sentence says what a choice is, and not where it uses the word.
@@ -91,6 +91,7 @@ class SDEBNNEstimator(BaseEstimator):
     n_iter_no_change: Any
     n_members: Any
     n_posterior_samples: Any
+    beyond_range: Any
     scale: Any
     calibrate: Any
     warm_start: Any
@@ -118,6 +119,7 @@ class SDEBNNEstimator(BaseEstimator):
         n_iter_no_change: int = PATIENCE,
         n_members: int = 5,
         n_posterior_samples: int = 8,
+        beyond_range: float | Literal["auto"] = "auto",
         scale: bool = True,
         calibrate: Literal["none", "temperature"] = "none",
         warm_start: bool = False,
@@ -140,6 +142,7 @@ class SDEBNNEstimator(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.n_members = n_members
         self.n_posterior_samples = n_posterior_samples
+        self.beyond_range = beyond_range
         self.scale = scale
         self.calibrate = calibrate
         self.warm_start = warm_start
@@ -294,6 +297,8 @@ class SDEBNNEstimator(BaseEstimator):
             raise InputError("warm_start=True is not allowed: every fit trains from the start; leave it at False.")
         if self.sigma != "auto" and isinstance(self.sigma, str):
             raise InputError(f"sigma={self.sigma!r} is not allowed: it takes a number above 0, or 'auto'.")
+        if self.beyond_range != "auto" and isinstance(self.beyond_range, str):
+            raise InputError(f"beyond_range={self.beyond_range!r} is not allowed: it takes a number from 0, or 'auto'.")
         if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
             raise InputError(f"early_stopping={self.early_stopping!r} is not allowed: it takes True, False or 'auto'.")
         fraction = self.validation_fraction
@@ -310,6 +315,8 @@ class SDEBNNEstimator(BaseEstimator):
     def _config(self) -> TrainConfig:
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choices = {choice: getattr(self, parameter) for parameter, choice in CHOICES.items()}
+        if self.beyond_range == "auto":
+            del choices["beyond_range"]
         choices |= {"framework": _framework(self.framework), "blocks": (self.n_blocks,), "seed": int(seed)}
         return TrainConfig.for_table(**choices, **self._of_task())
 

@@ -58,6 +58,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         n_iter_no_change: int = PATIENCE,
         n_members: int = 5,
         n_posterior_samples: int = 8,
+        beyond_range: float | Literal["auto"] = "auto",
         likelihood: str = "auto",
         scale: bool = True,
         calibrate: Literal["none", "temperature"] = "none",
@@ -71,8 +72,8 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
             sigma=sigma, kl_coef=kl_coef, max_iter=max_iter, batch_size=batch_size,
             learning_rate_init=learning_rate_init, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, n_members=n_members,
-            n_posterior_samples=n_posterior_samples, scale=scale, calibrate=calibrate, warm_start=warm_start,
-            run_dir=run_dir, verbose=verbose, random_state=random_state,
+            n_posterior_samples=n_posterior_samples, beyond_range=beyond_range, scale=scale,
+            calibrate=calibrate, warm_start=warm_start, run_dir=run_dir, verbose=verbose, random_state=random_state,
         )  # fmt: skip
         self.likelihood = likelihood
 

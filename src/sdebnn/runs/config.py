@@ -107,7 +107,7 @@ class TrainConfig(
     @classmethod
     def for_data(cls, data: str, **choices: Any) -> "TrainConfig":
         """The defaults that were found to work on the data set, with `choices` in place of them where given."""
-        return cls(**{"data": data, **PRESETS.get(data, {}), **choices})
+        return cls(**{"data": data, **PRESETS.get(data, {}), **_of_model(choices), **choices})
 
     @classmethod
     def for_table(cls, **choices: Any) -> "TrainConfig":
@@ -115,9 +115,12 @@ class TrainConfig(
         for what folds do not have, such as a length in epochs, no examples are held out by folds.
         """
         asked = {"epochs": {"max_steps": 0}} if "epochs" in choices else {}
+        # Of what knows that it does not know, and of answers that are standardised.
+        ignorant = choices.get("model", "sdebnn") == "sdebnn" and choices.get("likelihood") not in COUNT_LAWS
+        choices = {"beyond_range": float(ignorant)} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         if asked or without or not choices.get("model", "sdebnn").startswith(("sdebnn", "odenet")):
-            return cls(**TABLE | {"tuning": "none"} | asked.get("epochs", {}) | choices)
+            return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | asked.get("epochs", {}) | choices)
         return cls(**TABLE | choices)
 
     @classmethod
@@ -125,6 +128,11 @@ class TrainConfig(
         """The choices that a training by folds knows nothing of, each with the default, which it takes."""
         fields = {field.name: field.default for field in dataclasses.fields(cls)}
         return {name: fields[name] for name in _WITHOUT_FOLDS}
+
+
+def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that a model has of its own."""
+    return {"schedule": "constant"} if choices.get("model", "").startswith("swag_") else {}
 
 
 # A dataclass has the fields of its last base first.

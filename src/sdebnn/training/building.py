@@ -10,8 +10,10 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import STANDARD, Started
+from sdebnn.training.beyond_range import BeyondRange, refuse_without_range
 from sdebnn.training.learner import Learner
 from sdebnn.training.members import build_members
+from sdebnn.training.swag import with_swag
 
 Build = Callable[[TrainConfig, Dataset], Learner]
 
@@ -21,8 +23,10 @@ _SIGNS = ("resource_exhausted", "out of memory", "not enough memory", "can't all
 
 def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
     """The learner that `build` makes. **Raises:** `InputError` as `build` does, and when memory does not suffice."""
+    if config.beyond_range:
+        refuse_without_range(config, dataset)
     try:
-        return build_members(build, config, dataset)
+        learner = build_members(with_swag(build), config, dataset)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise
@@ -30,6 +34,7 @@ def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
             f"The network has more weights than fit into memory ({' '.join(str(error).split())}); take a smaller width "
             f"(now {config.width}), augment (now {config.augment}) or drift_widths (now {config.drift_widths})."
         ) from error
+    return BeyondRange(learner, config, dataset) if config.beyond_range else learner
 
 
 def built_again(build: Build, run: RunFolder, started: Started, config: TrainConfig, dataset: Dataset) -> Learner:

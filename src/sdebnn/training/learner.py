@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol, SupportsFloat, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32
 
+from sdebnn.training.unseen_features import UnseenFeatures
+
 
 class WeightPaths(NamedTuple):
     """Draws of a few weights of a network's first SDEBNN block over depth.
@@ -42,11 +44,8 @@ class Predictive(Protocol):
 
 
 @runtime_checkable
-class DrawnNetworks(Predictive, Protocol):
-    """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
-
-    def together(self, others: Sequence["DrawnNetworks"]) -> Predictive:
-        """These samples and those of others, whose models are the same but for their parameters, in this order."""
+class Exportable(Predictive, Protocol):
+    """Posterior samples of which the first can be written to a file."""
 
     def export(
         self,
@@ -68,6 +67,24 @@ class DrawnNetworks(Predictive, Protocol):
 
 
 @runtime_checkable
+class DrawnNetworks(Exportable, Protocol):
+    """Posterior samples whose weights are drawn once, so that a prediction costs what their networks cost."""
+
+    def together(self, others: Sequence["DrawnNetworks"]) -> Predictive:
+        """These samples and those of others, whose models are the same but for their parameters, in this order."""
+
+    def export(
+        self,
+        path: Path,
+        example: Float32[np.ndarray, "1 ..."],
+        shift: Float[np.ndarray, " d"],
+        scale: Float[np.ndarray, " d"],
+        unseen: UnseenFeatures | None = None,
+    ) -> None:
+        """As that of `Exportable`, with the part of features that no training example shows, added to the outputs."""
+
+
+@runtime_checkable
 class Learner(Predictive, Protocol):
     """A network in training. It holds the parameters, their running average, which predictions use, and the optimiser's
     state. All of its randomness is drawn from the run's seed and the number of the gradient step.
@@ -77,7 +94,7 @@ class Learner(Predictive, Protocol):
     A learner may have `by_choices`: whether the run's choices alone describe its network, as they do for those of
     `build_learner`. It may have `drawn_networks()`: the same posterior samples with weights that are drawn once, a
     `Predictive`, or `None` for a network that draws only when it sees its inputs; and `draw_network(seed)`: one more,
-    alone, as `DrawnNetworks`, or `None`.
+    alone, as `Exportable`, or `None`.
     It may have `gather` too, which makes a `sdebnn.training.committee.Committee` of such networks.
     """
 

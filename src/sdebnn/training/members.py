@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
-from sdebnn.training.learner import DrawnNetworks, Learner, Predictive, WeightPaths
+from sdebnn.training.learner import Exportable, Learner, Predictive, WeightPaths
 
 
 class SideBySide:
@@ -94,7 +94,7 @@ class Members(SideBySide):
             return None
         return found[0].together(found[1:]) if self.by_choices else SideBySide(found)
 
-    def draw_network(self, seed: int) -> DrawnNetworks | None:
+    def draw_network(self, seed: int) -> Exportable | None:
         member = self.members[seed % len(self.members)]
         return getattr(member, "draw_network", lambda seed: None)(seed // len(self.members))
 

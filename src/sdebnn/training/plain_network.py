@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from sdebnn.data import to_float
-from sdebnn.training.learner import DrawnNetworks
+from sdebnn.training.learner import Exportable
 from sdebnn.training.predictions import doubles
 from sdebnn.training.task import Task
 
@@ -22,7 +22,7 @@ class PlainNetwork:
         self,
         task: Task,
         layout: str,
-        network: DrawnNetworks,
+        network: Exportable,
         shift: Float[np.ndarray, " d"],
         scale: Float[np.ndarray, " d"],
         lock: threading.Lock,

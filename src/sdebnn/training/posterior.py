@@ -285,6 +285,11 @@ def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, An
     if "data" in (changes or {}):
         load_again(run, started, config).task.confirm(run)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=1)
+    if config.beyond_range and task.ranges is None:
+        raise InputError(
+            f"{Task.file(run)} has no ranges of the training examples, which beyond_range={config.beyond_range:g} "
+            "needs; restore it, or take changes={'beyond_range': 0.0}."
+        )
     learner = built_again(build, run, started, prediction_choices(config), task.placeholder())
     checkpointing.load_average(run, read_start(run)[0], learner)
     if config.test_samples == 1:

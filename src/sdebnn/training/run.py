@@ -16,11 +16,13 @@ from sdebnn import data, metrics
 from sdebnn.data import Dataset
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
+from sdebnn.data.shifts import SEVERITIES
 from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.runs.started import Started, how_to_resume, read_start
+from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
@@ -35,6 +37,10 @@ from sdebnn.training.predictions import report, sample_probabilities
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
+SHIFT_SCORES = ("accuracy", "nll", "ece")
+"""Scores that are told of shifted images."""
+# All that are corruptions.
+ALL = "corruptions"
 MOVED = "--data FILE (in Python: data='FILE')"
 
 
@@ -92,6 +98,35 @@ class Restored(NamedTuple):
         sets = {name: data.load_ood(name, self.dataset, data_dir, resize=resize) for name in names}
         familiar = self._probabilities(self.dataset.x_test)
         return {name: metrics.ood_report(familiar, self._probabilities(images)) for name, images in sets.items()}
+
+    def score_shifts(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """How good and how calibrated the run is on its test images as they are shifted: for each shift and severity,
+        named such as `"rotate 3"`, the scores of `SHIFT_SCORES`; of `"corruptions"` the mean over all of them.
+
+        **Arguments:**
+
+        - `names`: of `sdebnn.data.SHIFTS`, or `"corruptions"`.
+
+        **Raises:** `InputError` for an unknown name, a run of real targets, and test examples that are no images.
+        """
+        dataset = self.dataset
+        for name in names:
+            refuse_unknown(name, (*data.SHIFTS, ALL), "a shift of images")
+        if dataset.num_classes is None:
+            raise InputError(f"The answers of {dataset.name} are real targets; shifts are scored for classes.")
+
+        def scores(shift: str, severity: int) -> dict[str, float]:
+            outputs = self.learner.outputs(data.shifted(dataset.x_test, shift, severity))
+            found = report(self.learner, outputs, dataset.y_test, dataset.encoding)
+            return {score: found[score] for score in SHIFT_SCORES}
+
+        found = {}
+        for name in names:
+            for severity in SEVERITIES:
+                of_each = [scores(shift, severity) for shift in (data.CORRUPTIONS if name == ALL else (name,))]
+                means = {score: float(np.mean([one[score] for one in of_each])) for score in SHIFT_SCORES}
+                found[f"{name} {severity}"] = means
+        return found
 
     def _probabilities(self, x: Any) -> Float[np.ndarray, "samples n classes"]:
         return sample_probabilities(self.learner, self.learner.outputs(x))

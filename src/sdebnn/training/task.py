@@ -20,6 +20,8 @@ MOST_OUTPUTS = 2**20
 MOST_INPUTS = 2**27
 # Bytes: of as many columns as are encoded.
 LONGEST_TABLE = 2**24
+# Inputs whose ranges a record of that length has room for.
+MOST_RANGES = 2**18
 
 
 class Task(NamedTuple):
@@ -27,6 +29,7 @@ class Task(NamedTuple):
     the SHA-256 digests of all that is trained on, of all that is held out, for validation and for the test, and of the
     test examples alone; `held_out` and `tested` are `None` in the folders of older runs. `made` says what was made of
     the data, for people. `encoding` is that of a table, which the folder keeps beside it.
+    `ranges` are the least and the largest value of each input of a table in memory, over the training examples.
     """
 
     x_shape: tuple[int, ...]
@@ -38,6 +41,7 @@ class Task(NamedTuple):
     made: str | None = None
     encoding: TableEncoding | None = None
     tested: str | None = None
+    ranges: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
@@ -48,7 +52,10 @@ class Task(NamedTuple):
         held_out = _digest(*(validation or ()), dataset.x_test, dataset.y_test)
         tested = _digest(dataset.x_test, dataset.y_test)
         made = describe(dataset, len(validation[0]) if validation else 0)
-        return cls(x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding, tested)
+        return cls(
+            x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding, tested,
+            _ranges(dataset),
+        )  # fmt: skip
 
     @staticmethod
     def file(run: RunFolder) -> Path:
@@ -81,7 +88,7 @@ class Task(NamedTuple):
                 table = self.encoding.to_json()
                 strict_json.write(self.table_file(run), table, limit=LONGEST_TABLE)
                 record["encoding"] = _digest_of_table(table)
-            strict_json.write(file, record)
+            strict_json.write(file, record, limit=LONGEST_TABLE)
 
     def confirm(self, run: RunFolder) -> None:
         """**Raises:** `InputError` when the run folder keeps another one: the data have changed since."""
@@ -93,6 +100,7 @@ class Task(NamedTuple):
             encoding=kept.encoding,
             # It is in `held_out`.
             tested=kept.tested,
+            ranges=kept.ranges,
         )
         if kept != now:
             raise InputError(
@@ -103,11 +111,13 @@ class Task(NamedTuple):
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = cls.file(run)
-        record = {"held_out": None, "made": None, "encoding": None, "tested": None, **strict_json.read(file)}
+        absent = {"held_out": None, "made": None, "encoding": None, "tested": None, "ranges": None}
+        record = absent | strict_json.read(file, limit=LONGEST_TABLE)
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         encoding = None if record["encoding"] is None else cls._read_encoding(run, record)
-        return cls(**record | {"x_shape": tuple(record["x_shape"]), "encoding": encoding})
+        ranges = None if record["ranges"] is None else tuple(tuple(ends) for ends in record["ranges"])
+        return cls(**record | {"x_shape": tuple(record["x_shape"]), "encoding": encoding, "ranges": ranges})
 
     @classmethod
     def _read_encoding(cls, run: RunFolder, record: dict[str, Any]) -> TableEncoding:
@@ -150,11 +160,34 @@ class Task(NamedTuple):
         return x
 
     def placeholder(self) -> Dataset:
-        """A data set of this shape with nothing in it, which is what building a model needs."""
-        x = np.zeros((2, *self.x_shape), self.x_dtype)
+        """A data set of this shape with nothing in it but the ends of the inputs' ranges, which is what building a
+        model needs.
+        """
+        x = np.zeros((2, *self.x_shape), self.x_dtype) if self.ranges is None else np.array(self.ranges, self.x_dtype)
         y = np.arange(2, dtype=np.int32) if self.num_classes else np.zeros((2, self.targets), np.float32)
         task = "classification" if self.num_classes else "regression"
         return Dataset("placeholder", task, x, y, x, y, self.num_classes)  # type: ignore[arg-type]
+
+
+def _ranges(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    x = dataset.x_train
+    # Of a stream there is a sample alone.
+    if x.ndim != 2 or len(x) != dataset.train_size or x.shape[1] > MOST_RANGES:
+        return None
+    return tuple(x.min(axis=0).tolist()), tuple(x.max(axis=0).tolist())
+
+
+def _are_ranges(value: Any, x_shape: list[int]) -> bool:
+    largest = float(np.finfo(np.float32).max)
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(ends, list) and [len(ends)] == x_shape for ends in value)
+        and all(
+            isinstance(low, float) and isinstance(high, float) and -largest <= low <= high <= largest
+            for low, high in zip(*value, strict=True)
+        )
+    )
 
 
 def _digest(*arrays: np.ndarray) -> str:
@@ -184,6 +217,7 @@ def _is_task(record: dict[str, Any]) -> bool:
         and all(record[name] is None or _is_digest(record[name]) for name in ("held_out", "tested"))
         and isinstance(record["made"], str | None)
         and (record["encoding"] is None or (len(x_shape) == 1 and _is_digest(record["encoding"])))
+        and (record["ranges"] is None or _are_ranges(record["ranges"], x_shape))
         and min(x_shape) >= 1
         and math.prod(x_shape) <= MOST_INPUTS
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)

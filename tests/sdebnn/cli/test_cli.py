@@ -64,11 +64,20 @@ def test_train_then_evaluate_gives_the_same_numbers(tmp_path, capsys, data_dir) 
         code, _, said = run(capsys, "evaluate", str(tmp_path / "run"), *flags)
         assert (code, said.count("\n")) == (2, 1)
         assert "--ood names no set of images" in said
+    code, _, said = run(capsys, "evaluate", str(tmp_path / "run"), "--shift", "rotat")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "did you mean 'rotate'" in said
     code, printed, _ = run(
-        capsys, "evaluate", str(tmp_path / "run"), *strange, "--resize", "1", "--data-dir", str(data_dir)
-    )
+        capsys, "evaluate", str(tmp_path / "run"), *strange, "--resize", "1", "--data-dir", str(data_dir),
+        "--shift", "rotate",
+    )  # fmt: skip
     assert code == 0
-    scores = [line.split() for line in printed.splitlines()[-3:]]
+    lines = printed.splitlines()
+    shifted = [line.split() for line in lines[-6:]]
+    assert shifted[0] == ["accuracy", "nll", "ece"]
+    assert [row[:2] for row in shifted[1:]] == [["rotate", str(severity)] for severity in range(1, 6)]
+    assert float(shifted[-1][2]) < float(accuracy_row[1])
+    scores = [line.split() for line in lines[-9:-6]]
     assert scores[0] == ["auroc", "average_precision", "fpr95", "auroc_mutual_information"]
     assert [row[0] for row in scores[1:]] == ["smooth_textures", "kmnist"]
 

@@ -37,7 +37,8 @@ QUICK = {
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2)).astype(np.float32)
-NEW = RNG.normal(size=(11, 2)).astype(np.float32)
+# Some of them are beyond the range of the training examples.
+NEW = 2 * RNG.normal(size=(11, 2)).astype(np.float32)
 LABELS = Dataset("labels", "classification", X, (X[:, 0] > 0).astype(np.int32), X, (X[:, 0] > 0).astype(np.int32), 2)
 Y = (X + 0.1 * RNG.normal(size=X.shape)).astype(np.float32)
 TARGETS = Dataset("targets", "regression", X, Y, X, Y, None)
@@ -52,12 +53,12 @@ def standard_promotion():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """A run on labels and one on targets of each framework."""
+    """A run on labels and one on targets of each framework, which know that they do not know what is beyond them."""
     folder = tmp_path_factory.mktemp("runs")
     with jax.numpy_dtype_promotion("standard"):
         for framework in FRAMEWORKS:
             for data in (LABELS, TARGETS):
-                config = TrainConfig(framework=framework, **QUICK)
+                config = TrainConfig(framework=framework, beyond_range=1.0, **QUICK)
                 start_run(build_learner, config, folder / f"{framework}-{data.name}", dataset=data)
     return folder
 
@@ -465,7 +466,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_learner_need_not_draw_networks(framework: str, runs: Path, monkeypatch) -> None:
-    posterior = sdebnn.load(runs / f"{framework}-labels")
+    posterior = sdebnn.load(runs / f"{framework}-labels", changes={"beyond_range": 0.0})
     for name in ("drawn_networks", "draw_network"):
         monkeypatch.delattr(type(posterior.learner), name)
     np.testing.assert_array_equal(posterior.outputs(NEW), posterior.learner.outputs(NEW))

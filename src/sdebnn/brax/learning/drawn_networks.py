@@ -17,6 +17,7 @@ from sdebnn.brax.learning.model import Model, batch_size, shapes_of
 from sdebnn.data import to_float
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.members import SideBySide
+from sdebnn.training.unseen_features import UnseenFeatures
 
 # Weights that are kept, in bytes. Those of larger networks are drawn anew at each call, a sample at a time.
 MOST = 2**28
@@ -71,11 +72,15 @@ class DrawnNetworks:
         example: Float32[np.ndarray, "1 ..."],
         shift: Float[np.ndarray, " d"],
         scale: Float[np.ndarray, " d"],
+        unseen: UnseenFeatures | None = None,
     ) -> None:
         first = jax.tree.map(lambda part: part[0], self._drawn)
 
         def mean(x: Any) -> Any:
             outputs = self._programs.run_one(self._params, first, x)
+            if unseen is not None:
+                added = unseen(x)
+                outputs = outputs.at[:, : added.shape[1]].add(added)
             return self._model.likelihood.mean(self._params["likelihood"], outputs)
 
         export(mean, path, example, shift, scale)

@@ -23,6 +23,12 @@ class ScoringChoices(Choices):
         "with tuning folds, temperature fits one number on the held-out examples, by which logits are divided, or the "
         "scale of the noise of targets is multiplied",
     )
+    beyond_range: float = choice(
+        0.0,
+        "of tables: what is added to the standard deviation of an answer for each one of the inputs' that a row lies "
+        "beyond the range of the training examples; within it nothing is changed",
+        low=0,
+    )
     snr: bool = choice(False, "1 logs the signal-to-noise ratio of the gradient")
     checkpoint_steps: int = choice(
         0,

@@ -18,6 +18,7 @@ from sdebnn.torchbnn.learning.export import export
 from sdebnn.torchbnn.learning.model import Model
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.members import SideBySide
+from sdebnn.training.unseen_features import UnseenFeatures
 
 # Examples that go through the networks at once, at most; and so few that what PyTorch does around its products takes
 # longer than these: they are filled up to that number, and go through a program that was traced.
@@ -113,8 +114,9 @@ class DrawnNetworks:
         example: Float32[np.ndarray, "1 ..."],
         shift: Float[np.ndarray, " d"],
         scale: Float[np.ndarray, " d"],
+        unseen: UnseenFeatures | None = None,
     ) -> None:
-        export(self._model, self._of_sample(0), path, self._inputs(example), shift, scale)
+        export(self._model, self._of_sample(0), path, self._inputs(example), shift, scale, unseen)
 
     def _of_sample(self, sample: int) -> Any:
         return pytree.tree_unflatten([part[sample] for part in self._drawn], self._structure)

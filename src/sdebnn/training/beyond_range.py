@@ -1,0 +1,119 @@
+"""Predictions of tables beyond the range of their training examples; see `sdebnn.training.unseen_features`."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from sdebnn.data import Dataset, to_float
+from sdebnn.errors import InputError
+from sdebnn.metrics.noise_laws import COUNT_LAWS
+from sdebnn.runs import TrainConfig
+from sdebnn.training.learner import DrawnNetworks, Exportable, Learner, Predictive
+from sdebnn.training.task import MOST_RANGES
+from sdebnn.training.unseen_features import UnseenFeatures, draw_unseen_features
+
+# Apart from all other draws of a run's seed.
+SAMPLES, PLAIN = 0x62657900, 0x62657901
+
+
+class BeyondRange:
+    """A `Learner`, to whose outputs is added what it is taken not to know. All else is that learner's.
+
+    **Arguments:**
+
+    - `learner`: of any framework, on a table.
+    - `config`: of the run; its `beyond_range` is the slope.
+    - `dataset`: the training examples, or two rows that are the ends of their ranges.
+    """
+
+    def __init__(self, learner: Learner, config: TrainConfig, dataset: Dataset) -> None:
+        self._learner, self._slope, self._seed = learner, float(config.beyond_range), config.seed
+        self._samples = config.members * config.test_samples
+        self._low, self._high = dataset.x_train.min(axis=0), dataset.x_train.max(axis=0)
+        self._numbers = dataset.num_classes or dataset.y_train.shape[1]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_learner":
+            raise AttributeError(name)
+        return getattr(self._learner, name)
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        return self.extended(self._learner.outputs(x), x)
+
+    def drawn_networks(self) -> Predictive | None:
+        drawn = getattr(self._learner, "drawn_networks", lambda: None)()
+        return None if drawn is None else _Extended(drawn, self)
+
+    def draw_network(self, seed: int) -> Exportable | None:
+        drawn = getattr(self._learner, "draw_network", lambda seed: None)(seed)
+        return None if drawn is None else _Plain(drawn, self._features(1, PLAIN, seed)[0])
+
+    def extended(self, outputs: Float[np.ndarray, "samples n o"], x: Any) -> Float[np.ndarray, "samples n o"]:
+        """The outputs of the run's posterior samples for inputs `x`, with what is added to them."""
+        inputs = to_float(np.asarray(x))
+        outside = ((inputs < self._low) | (inputs > self._high)).any(axis=1)
+        if outside.any():
+            outputs = outputs.copy()
+            # Outputs that are not finite are told of where they are used.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for of_sample, features in zip(outputs, self._of_samples, strict=True):
+                    of_sample[outside, : self._numbers] += features(inputs[outside])
+        return outputs
+
+    @functools.cached_property
+    def _of_samples(self) -> list[UnseenFeatures]:
+        return self._features(self._samples, SAMPLES)
+
+    def _features(self, samples: int, *seeds: int) -> list[UnseenFeatures]:
+        rng = np.random.default_rng([self._seed, *seeds])
+        return draw_unseen_features(rng, samples, self._slope, self._low, self._high, self._numbers)
+
+
+class _Extended:
+    """Posterior samples that are drawn, with what is added to them."""
+
+    def __init__(self, drawn: Predictive, beyond: BeyondRange) -> None:
+        self._drawn, self._beyond = drawn, beyond
+        self.of_likelihood = drawn.of_likelihood
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        return self._beyond.extended(self._drawn.outputs(x), x)
+
+
+class _Plain:
+    """One network that is drawn, with what is added to it."""
+
+    def __init__(self, drawn: DrawnNetworks, features: UnseenFeatures) -> None:
+        self._drawn, self._features = drawn, features
+        self.of_likelihood = drawn.of_likelihood
+
+    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+        outputs, added = self._drawn.outputs(x), self._features(to_float(x))
+        return np.concatenate([outputs[..., : added.shape[1]] + added, outputs[..., added.shape[1] :]], axis=-1)
+
+    def export(
+        self,
+        path: Path,
+        example: Float32[np.ndarray, "1 ..."],
+        shift: Float[np.ndarray, " d"],
+        scale: Float[np.ndarray, " d"],
+    ) -> None:
+        self._drawn.export(path, example, shift, scale, self._features)
+
+
+def refuse_without_range(config: TrainConfig, dataset: Dataset) -> None:
+    """**Raises:** `InputError` where `beyond_range` has no meaning: for examples that are no table in memory, and for
+    counts, whose outputs are logarithms.
+    """
+    what = f"beyond_range={config.beyond_range:g} is for inputs beyond the range of a table's columns"
+    if dataset.x_train.ndim != 2:
+        raise InputError(f"{what}, and {dataset.name} has inputs of shape {dataset.x_train.shape[1:]}; take 0.")
+    if dataset.train_size != len(dataset.x_train):
+        raise InputError(f"{what}, and of {dataset.name} only a sample of the training examples is known; take 0.")
+    if dataset.x_train.shape[1] > MOST_RANGES:
+        raise InputError(f"{what}, of which the run keeps {MOST_RANGES}, and {dataset.name} has more; take 0.")
+    if config.likelihood in COUNT_LAWS:
+        raise InputError(f"{what} in units of the targets, and likelihood={config.likelihood!r} has none; take 0.")

@@ -1,0 +1,124 @@
+"""Beyond the range of the training examples posterior samples have features that no example speaks of."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sdebnn
+from sdebnn.data import Dataset, StreamedDataset
+from sdebnn.errors import InputError
+from sdebnn.estimators import SDEBNNRegressor
+from sdebnn.frameworks import build_learner
+from sdebnn.runs import TrainConfig
+from sdebnn.training.building import built
+from sdebnn.training.task import Task
+from sdebnn.training.unseen_features import UnseenFeatures, draw_unseen_features
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 2, size=(30, 3)).astype(np.float32)
+Y = X[:, :2].copy()
+TARGETS = Dataset("targets", "regression", X, Y, X[:2], Y[:2], None)
+LOW, HIGH = X.min(axis=0), X.max(axis=0)
+SMALL = {"framework": "torch", "width": 4, "augment": 1, "drift_widths": (2,), "steps": 2, "test_samples": 3}
+
+
+def test_they_are_zero_on_every_training_example_to_the_bit() -> None:
+    (features,) = draw_unseen_features(np.random.default_rng(0), 1, 1.0, LOW, HIGH, 2)
+    assert (features(X) == 0).all()
+    assert (features(np.nextafter(HIGH, np.float32(9))[None]) != 0).all()
+
+
+def test_their_standard_deviation_is_the_slope_times_the_distance_to_the_box() -> None:
+    """That of a sum of independent slopes; the distance of (low_1 - 3, within, high_3 + 4) is 5."""
+    draws = draw_unseen_features(np.random.default_rng(1), 20_000, 0.5, LOW, HIGH, 2)
+    x = np.array([[LOW[0] - 3, 0.5, HIGH[2] + 4]], np.float32)
+    found = np.stack([features(x)[0] for features in draws])
+    np.testing.assert_allclose(found.std(axis=0), 0.5 * 5, rtol=0.02)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=5 * 2.5 / 20_000**0.5)
+    assert abs(np.corrcoef(found.T)[0, 1]) < 5 / 20_000**0.5
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "gaussian_input"])
+def test_a_learner_adds_them_to_the_means_of_its_samples_alone(likelihood: str) -> None:
+    config = TrainConfig(likelihood=likelihood, members=2, **SMALL)
+    plain, once, twice = (built(build_learner, dataclasses.replace(config, beyond_range=b), TARGETS) for b in (0, 1, 2))
+    np.testing.assert_array_equal(once.outputs(X), plain.outputs(X))
+    far = (X + 5).astype(np.float32)
+    added, more = (learner.outputs(far) - plain.outputs(far) for learner in (once, twice))
+    assert added.shape[0] == 6
+    assert (added[..., 2:] == 0).all()
+    np.testing.assert_allclose(more, 2 * added, rtol=1e-4, atol=1e-5)
+    assert np.abs(np.diff(added[..., :2], axis=0)).min() > 0, "each sample has weights of its own"
+
+
+def test_weights_are_those_of_the_seed() -> None:
+    config = TrainConfig(beyond_range=1.0, **SMALL)
+    same, other = (built(build_learner, dataclasses.replace(config, seed=seed), TARGETS) for seed in (0, 1))
+    again = built(build_learner, config, Task.of(TARGETS).placeholder())
+    np.testing.assert_array_equal(again.outputs(X + 5), same.outputs(X + 5))
+    assert not np.allclose(other.outputs(X + 5), same.outputs(X + 5), atol=0.5)
+
+
+def test_frameworks_share_the_arithmetic() -> None:
+    import jax.numpy as jnp
+    import torch
+
+    (features,) = draw_unseen_features(np.random.default_rng(0), 1, 1.0, LOW, HIGH, 2)
+    x = (X * 3).astype(np.float32)
+    np.testing.assert_allclose(features(jnp.asarray(x)), features(x), rtol=1e-6, atol=1e-6)
+    tensors = UnseenFeatures(*map(torch.from_numpy, features))
+    np.testing.assert_allclose(tensors(torch.from_numpy(x)), features(x), rtol=1e-6, atol=1e-6)
+
+
+def test_an_estimator_doubts_what_is_beyond_its_table_and_a_run_keeps_its_ranges(tmp_path: Path) -> None:
+    small = {"framework": "torch", "width": 4, "n_members": 2, "max_iter": 50, "sigma": 0.1, "random_state": 0}
+    rows, far = X.astype(float), X.astype(float) + 30
+    fitted = SDEBNNRegressor(**small).fit(rows, Y[:, 0])
+    without = SDEBNNRegressor(**small, beyond_range=0).fit(rows, Y[:, 0])
+    np.testing.assert_array_equal(fitted.predict(rows), without.predict(rows))
+    # In the target's unit: its deviation, times the distance in deviations of the columns.
+    distance = np.linalg.norm(np.maximum(far - rows.max(axis=0), 0) / rows.std(axis=0), axis=1)
+    added = fitted.predict_uncertainty(far).epistemic[:, 0] / (Y[:, 0].std() * distance)
+    assert (added > 0.5).all()
+    assert (without.predict_uncertainty(far).epistemic[:, 0] / distance < 0.5).all()
+
+    fitted.save(tmp_path / "run")
+    np.testing.assert_array_equal(SDEBNNRegressor.load(tmp_path / "run").predict(far), fitted.predict(far))
+    record = json.loads((tmp_path / "run" / "task.json").read_text())
+    (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": None}))
+    with pytest.raises(InputError, match=r"task\.json has no ranges .* beyond_range=1 needs; .*changes="):
+        sdebnn.load(tmp_path / "run")
+    loaded = sdebnn.load(tmp_path / "run", changes={"beyond_range": 0.0})
+    np.testing.assert_allclose(loaded.predict(rows).mean[:, 0], fitted.predict(rows), rtol=1e-6, atol=1e-6)
+    low, high = record["ranges"]
+    for bad in ([low], [low, high[:1]], [high, low], [low, [1e300] * 3], [low, [None] * 3], "0"):
+        (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": bad}))
+        with pytest.raises(InputError, match=r"task\.json was truncated or altered"):
+            sdebnn.load(tmp_path / "run")
+
+
+def test_what_has_no_range_is_refused() -> None:
+    config = TrainConfig(beyond_range=1.0, **SMALL)
+    images = Dataset("images", "regression", X.reshape(30, 3, 1, 1), Y, X.reshape(30, 3, 1, 1), Y, None)
+    stream = StreamedDataset("stream", "regression", X, Y, X, Y, None, stream=[(X, Y)], size=300)
+    counts = Dataset("counts", "regression", X, np.ones_like(Y), X, np.ones_like(Y), None)
+    for dataset, likelihood, says in (
+        (images, "auto", r"beyond_range=1 is for .* a table's columns, and images has inputs of shape \(3, 1, 1\)"),
+        (stream, "auto", "of stream only a sample of the training examples is known; take 0"),
+        (counts, "poisson", "in units of the targets, and likelihood='poisson' has none; take 0"),
+    ):
+        with pytest.raises(InputError, match=says):
+            built(build_learner, dataclasses.replace(config, likelihood=likelihood), dataset)
+    with pytest.raises(InputError, match="beyond_range='far' is not allowed: it takes a number from 0, or 'auto'"):
+        SDEBNNRegressor(beyond_range="far").fit(X, Y)
+
+
+def test_a_table_has_it_by_default_where_it_has_a_meaning() -> None:
+    assert TrainConfig.for_table().beyond_range == 1
+    assert TrainConfig.for_table(likelihood="poisson").beyond_range == 0
+    assert TrainConfig.for_table(model="odenet").beyond_range == 0
+    assert TrainConfig.for_table(beyond_range=0.5).beyond_range == 0.5
+    assert TrainConfig.for_data("digits").beyond_range == 0
