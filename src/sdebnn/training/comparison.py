@@ -16,6 +16,7 @@ from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
 from sdebnn.runs.started import how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.checkpointing import average_of
+from sdebnn.training.swag import is_moment
 from sdebnn.training.task import Task
 
 SHOWN = {
@@ -127,7 +128,7 @@ def _read(run: RunFolder) -> _Ended:
     if not tested:
         raise InputError(f"{run.metrics_file} has no scores on test data; {how_to_resume(run)} writes them again.")
     arrays, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
-    parameters = sum(array.size for array in average_of(arrays).values())
+    parameters = sum(array.size for name, array in average_of(arrays).items() if not is_moment(name))
     scores = {name: value for name, value in tested[-1].items() if name not in ("step", "time", "split")}
     seconds = meta.get("seconds")
     took = float(seconds) if isinstance(seconds, int | float) else math.nan

@@ -130,6 +130,11 @@ class Swag:
         self._looks = int(own["looks"])
 
 
+def is_moment(name: str) -> bool:
+    """Whether an array of a state, or of one of several members, is of SWAG and no parameter of the network."""
+    return "swag" in name.split("/")
+
+
 def with_swag(build: Callable[[TrainConfig, Dataset], Learner]) -> Callable[[TrainConfig, Dataset], Learner]:
     """Makes learners of SWAG where the model is one of it, and what `build` makes elsewhere.
 

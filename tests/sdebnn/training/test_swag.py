@@ -14,6 +14,7 @@ from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training import start_run
 from sdebnn.training.building import built
+from sdebnn.training.comparison import compare
 from sdebnn.training.swag import RANK, Swag
 
 X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
@@ -95,6 +96,9 @@ def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: str
     outputs = run.learner.outputs(X)
     assert outputs.shape == (6, 40, 1)
     assert (outputs.std(axis=0) > 1e-4).all()
+    (kind,) = compare([tmp_path / "run"])
+    plain = built(build_learner, dataclasses.replace(config, model="odenet", members=1), DATA).state()
+    assert kind.parameters == 2 * sum(array.size for name, array in plain.items() if name.startswith("average/"))
     loaded = sdebnn.load(tmp_path / "run")
     np.testing.assert_allclose(loaded.outputs(X), outputs, rtol=1e-6, atol=1e-6)
     other = sdebnn.load(tmp_path / "run", framework="torch" if framework == "jax" else "jax")

@@ -1,0 +1,230 @@
+"""What does an accurate path cost? Strong error at the end against the time of a solve, beside diffrax and torchsde.
+
+    python benchmarks/work_precision.py [--picture PNG]
+
+Equations with closed forms of the driving path (Kloeden and Platen, 1992), 1,000 paths at once, single precision. Every
+library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
+method of a higher order for the noise, it is here.
+"""
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import lineax
+import numpy as np
+import torch
+import torchsde
+from timing import medians, print_conditions, print_rows
+
+from jaxsde import SDE, FixedSteps, solve
+from sdebnn.plots.style import COLOURS, drawing, legend, panels
+
+PATHS, DIMENSIONS = 1000, 10
+STEPS = (8, 32, 128, 512, 2048)
+# Solves that take longer than this are not refined any further, in seconds.
+LONGEST = 1.0
+GOAL = 1e-3
+
+
+class Equation(NamedTuple):
+    """`drift(xp, t, y)` and `diffusion(xp, t, y)` by the functions of `xp`, on any arrays; `exact(t, W)` at t = 1."""
+
+    noise: str
+    start: float
+    drift: Callable[..., Any]
+    diffusion: Callable[..., Any]
+    exact: Callable[[np.ndarray], np.ndarray]
+
+
+EQUATIONS = {
+    "linear, diagonal noise": Equation(
+        "diagonal",
+        0.5,
+        lambda xp, t, y: 1.01 * y,
+        lambda xp, t, y: 0.87 * y,
+        lambda W: 0.5 * np.exp(1.01 - 0.87**2 / 2 + 0.87 * W),
+    ),
+    "cubic, diagonal noise": Equation(
+        "diagonal",
+        0.5,
+        lambda xp, t, y: -0.25 * y * (1 - y**2),
+        lambda xp, t, y: 0.5 * (1 - y**2),
+        lambda W: (1.5 * np.exp(W) - 0.5) / (1.5 * np.exp(W) + 0.5),
+    ),
+    "additive noise": Equation(
+        "additive",
+        1.0,
+        lambda xp, t, y: 1 / (1 + t) ** 0.5 - y / (2 * (1 + t)),
+        lambda xp, t, y: 1 / (1 + t) ** 0.5 + 0 * y,
+        lambda W: (2 + W) / 2**0.5,
+    ),
+}
+
+OURS = {"diagonal": ("euler_maruyama", "milstein", "sriw1"), "additive": ("euler_maruyama", "sra1")}
+DIFFRAX = {
+    "diagonal": {"Euler": diffrax.Euler, "ItoMilstein": diffrax.ItoMilstein},
+    "additive": {"Euler": diffrax.Euler, "SRA1": diffrax.SRA1, "ShARK": diffrax.ShARK, "SEA": diffrax.SEA},
+}
+AREAS = {"SRA1", "ShARK", "SEA"}
+TORCHSDE = {"diagonal": ("euler", "milstein", "srk"), "additive": ("euler", "srk")}
+
+
+class Run(NamedTuple):
+    """`call()` solves and waits; `found()` gives what came of it, and W at the end, of the same noise."""
+
+    call: Callable[[], Any]
+    found: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+def noise_in_jax(equation: Equation, t: Any, y: Any) -> Any:
+    """That of additive noise of numbers in place of y, since it does not depend on it."""
+    return equation.diffusion(jnp, t, jnp.zeros(DIMENSIONS) if equation.noise == "additive" else y)
+
+
+def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
+    sde = SDE(
+        lambda y, t, args: equation.drift(jnp, t, y),
+        lambda y, t, args: noise_in_jax(equation, t, y),
+        noise=equation.noise,  # type: ignore[arg-type]
+    )
+    y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), PATHS)
+
+    def one(key: Any, **more: Any) -> Any:
+        return solve(sde, y0, np.array([0.0, 1.0]), key, method=method, steps=FixedSteps(steps), **more)
+
+    end = jax.jit(jax.vmap(lambda key: one(key).ys[-1]))
+    with_noise = jax.jit(jax.vmap(lambda key: one(key, running=lambda y, t, h, dW, args: dW)))
+
+    def found() -> tuple[np.ndarray, np.ndarray]:
+        solution = with_noise(keys)
+        return np.asarray(end(keys)), np.asarray(solution.sums[:, -1])
+
+    return Run(lambda: jax.block_until_ready(end(keys)), found)
+
+
+def of_diffrax(equation: Equation, method: str, steps: int) -> Run:
+    y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), PATHS)
+    grid = diffrax.StepTo(ts=np.linspace(0, 1, steps + 1, dtype=np.float32))
+    area = diffrax.SpaceTimeLevyArea if method in AREAS else diffrax.BrownianIncrement
+
+    def path(key: Any) -> Any:
+        return diffrax.VirtualBrownianTree(0.0, 1.0, 0.5 / steps, (DIMENSIONS,), key, levy_area=area)
+
+    def one(key: Any) -> Any:
+        def diffusion(t: Any, y: Any, args: Any) -> Any:
+            return lineax.DiagonalLinearOperator(noise_in_jax(equation, t, y))
+
+        terms = diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, y, args: equation.drift(jnp, t, y)), diffrax.ControlTerm(diffusion, path(key))
+        )
+        solver = DIFFRAX[equation.noise][method]()
+        return diffrax.diffeqsolve(terms, solver, 0.0, 1.0, None, y0, stepsize_controller=grid, max_steps=steps).ys[-1]
+
+    end = jax.jit(jax.vmap(one))
+    noise = jax.jit(jax.vmap(lambda key: path(key).evaluate(0.0, 1.0)))
+    return Run(lambda: jax.block_until_ready(end(keys)), lambda: (np.asarray(end(keys)), np.asarray(noise(keys))))
+
+
+def of_torchsde(equation: Equation, method: str, steps: int) -> Run:
+    sde = torchsde.BaseSDE(equation.noise, "ito")
+    if equation.noise == "additive":
+        # It takes a matrix, of which ours is a diagonal.
+        sde.g = lambda t, y: torch.diag_embed(equation.diffusion(torch, t, torch.zeros_like(y)))
+    else:
+        sde.g = lambda t, y: equation.diffusion(torch, t, y)
+    sde.f = lambda t, y: equation.drift(torch, t, y)
+    y0, ts = torch.full((PATHS, DIMENSIONS), equation.start), torch.tensor([0.0, 1.0])
+    levy = "space-time" if method == "srk" else "none"
+
+    def solved() -> tuple[Any, Any]:
+        path = torchsde.BrownianInterval(
+            0.0, 1.0, size=(PATHS, DIMENSIONS), dt=1 / steps, levy_area_approximation=levy, entropy=0
+        )
+        with torch.no_grad():
+            return torchsde.sdeint(sde, y0, ts, bm=path, method=method, dt=1 / steps)[-1], path
+
+    def found() -> tuple[np.ndarray, np.ndarray]:
+        end, path = solved()
+        return end.numpy(), path(0.0, 1.0).numpy()
+
+    return Run(solved, found)
+
+
+def curve(equation: Equation, run: Callable[[int], Run]) -> list[tuple[int, float, float]]:
+    """Steps, error and seconds, from coarse to fine."""
+    points = []
+    for steps in STEPS:
+        one = run(steps)
+        end, W = one.found()
+        error = float(np.abs(end.astype(np.float64) - equation.exact(W.astype(np.float64))).mean())
+        seconds = medians({"": one.call}, rounds=5)[""]
+        points.append((steps, error, seconds))
+        if seconds > LONGEST or error < GOAL / 30:
+            break
+    return points
+
+
+def seconds_for(points: list[tuple[int, float, float]], goal: float) -> float:
+    """By interpolation of logarithms between two points, or beyond the last two; infinite where the error does not
+    fall to it within ten times the last steps.
+    """
+    errors, seconds = (np.log([point[column] for point in points]) for column in (1, 2))
+    below = np.flatnonzero(errors <= np.log(goal))
+    if below.size and below[0] == 0:
+        return float(np.exp(seconds[0]))
+    last = below[0] if below.size else len(errors) - 1
+    slope = (seconds[last] - seconds[last - 1]) / (errors[last] - errors[last - 1])
+    found = seconds[last] + slope * (np.log(goal) - errors[last])
+    return float(np.exp(found)) if slope < 0 and (below.size or found < seconds[-1] + np.log(1000)) else np.inf
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", type=Path, default=Path("runs/work_precision.png"), metavar="PNG")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print_conditions("jax", "diffrax", "torch", "torchsde")
+    curves: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
+    for name, equation in EQUATIONS.items():
+        found = curves[name] = {}
+        for library, methods, of in (
+            ("jaxsde", OURS, of_jaxsde), ("diffrax", DIFFRAX, of_diffrax), ("torchsde", TORCHSDE, of_torchsde),
+        ):  # fmt: skip
+            for method in methods[equation.noise]:
+                found[f"{library} {method}"] = curve(equation, functools.partial(of, equation, method))
+        times = {label: seconds_for(points, GOAL) for label, points in found.items()}
+        best = min(time for label, time in times.items() if label.startswith("jaxsde"))
+        rows = {
+            label: [
+                f"{1000 * time:.3g}" if np.isfinite(time) else "more than tried",
+                f"{time / best:.2g}" if np.isfinite(time) else "",
+                f"{-np.polyfit(*np.log([(s, e) for s, e, _ in found[label]]).T, 1)[0]:.2f}",
+            ]
+            for label, time in times.items()
+        }
+        print_rows(f"{name}: an error of {GOAL:g}", ("ms", "times our best", "order seen"), rows)
+    draw(curves, options.picture)
+
+
+def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], picture: Path) -> None:
+    title = "Strong error at the end against the time of a solve, 1,000 paths of ten entries"
+    markers = {"jaxsde": "o", "diffrax": "s", "torchsde": "^"}
+    with drawing(None, picture, title, width=5.2 * len(curves), height=4.2) as ax:
+        for axis, (name, found) in zip(panels(ax, 1, len(curves))[0], curves.items(), strict=True):
+            for number, (label, points) in enumerate(found.items()):
+                _, errors, seconds = zip(*points, strict=True)
+                library = label.split()[0]
+                style = {"marker": markers[library], "linestyle": "-" if library == "jaxsde" else "--"}
+                axis.plot(seconds, errors, label=label, color=COLOURS[number % len(COLOURS)], **style)
+            axis.set(xscale="log", yscale="log", title=name, xlabel="Seconds", ylabel="Mean error")
+            legend(axis)
+
+
+if __name__ == "__main__":
+    main()
