@@ -215,7 +215,10 @@ def test_a_gradient_by_the_rate_is_refused() -> None:
         (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: 5 * y, bound=20.0), "above its bound"),
         (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: 1.5 - t, bound=20.0), "below zero"),
         (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.sqrt(1 - t), bound=20.0), "NaN"),
-        (Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.maximum(t - 1, 0), bound=0.0), "pass a larger bound"),
+        (
+            Jumps(lambda y, t, key, args: y + 1, lambda y, t, args: jnp.maximum(t - 1, 0), bound=0.0),
+            "pass a larger bound",
+        ),
         (Jumps(lambda y, t, key, args: y + 1, 20.0, most=3), "than there is room for; pass a larger most"),
     ],
     ids=["above its bound", "below zero", "none", "a bound of zero", "more than there is room for"],
