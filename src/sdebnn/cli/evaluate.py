@@ -47,12 +47,14 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the scores of the run's checkpoint, and of telling strange images from those of its test set."""
+    from sdebnn.data.shifts import refuse_unknown_shifts
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
     names, shifts = _listed(options.ood), _listed(options.shift)
     if not shifts and options.shift is not None:
         raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
+    refuse_unknown_shifts(shifts)
     if not names and (options.ood is not None or options.resize == "1"):
         raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))

@@ -5,7 +5,7 @@ perturbations, 2019, with the constants that they published for CIFAR-10-C; what
 nineteen those are left out that need a library for images or photographs of frost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from sdebnn.spelling import refuse_unknown
 
 Images = Float64[np.ndarray, "n h w c"]
 SEVERITIES = (1, 2, 3, 4, 5)
+# All that are corruptions.
+ALL = "corruptions"
 
 
 class Shift(NamedTuple):
@@ -43,9 +45,9 @@ def shifted(
     **Raises:** `InputError` for an unknown name, another severity, and what are no such images.
     """
     refuse_unknown(shift, SHIFTS, "a shift of images")
-    if severity not in SEVERITIES:
+    if isinstance(severity, bool) or not isinstance(severity, int | np.integer) or severity not in SEVERITIES:
         raise InputError(f"severity={severity!r} is not allowed: it takes a whole number from 1 to 5.")
-    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
+    if images.ndim != 4 or images.size == 0 or images.dtype not in (np.uint8, np.float32):
         raise InputError(
             f"The inputs are {images.dtype} of shape {images.shape}; shifts are of images (n, height, width, "
             "channels), uint8 or float32."
@@ -144,7 +146,8 @@ def _clouds(n: int, size: int, decay: float, rng: np.random.Generator) -> Float[
         zoom = 2 ** (scales - scale)
         heights += decay**-scale * ndimage.zoom(coarse, (1, zoom, zoom), order=1, mode="grid-wrap", grid_mode=True)
     heights -= heights.min(axis=(1, 2), keepdims=True)
-    return heights / heights.max(axis=(1, 2), keepdims=True)
+    highest = heights.max(axis=(1, 2), keepdims=True)
+    return heights / np.where(highest > 0, highest, 1)
 
 
 def _brightness(x: Images, added: float, rng: np.random.Generator) -> Images:
@@ -208,6 +211,21 @@ def _elastic(x: Images, elastic: tuple[float, float, float], rng: np.random.Gene
         for channel in range(x.shape[3]):
             moved[number, ..., channel] = ndimage.map_coordinates(image[..., channel], places, order=1, mode="mirror")
     return moved
+
+
+def refuse_unknown_shifts(names: Sequence[str]) -> None:
+    """**Raises:** `InputError` for names that are neither of `SHIFTS` nor `"corruptions"`."""
+    for name in names:
+        refuse_unknown(name, (*SHIFTS, ALL), "a shift of images")
+
+
+def shifts_of(name: str, channels: int) -> list[str]:
+    """The shifts that a name stands for: itself, or with `"corruptions"` all that change images of so many channels:
+    grey has no saturation.
+    """
+    if name != ALL:
+        return [name]
+    return [corruption for corruption in CORRUPTIONS if channels > 1 or corruption != "saturate"]
 
 
 MOTIONS: dict[str, Shift] = {

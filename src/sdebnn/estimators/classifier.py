@@ -41,9 +41,9 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
       does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: looks
       at held-out examples, one every 50 steps, without a better log-likelihood, after which training ends.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
-    - `beyond_range`: what is added to the standard deviation of an answer, in the units that the network learns in, for
-      each one of the inputs' that a row lies beyond the range of the training examples. Within it nothing changes.
-      `"auto"` is 1, and 0 for counts.
+    - `beyond_range`: how uncertain an answer becomes beyond the range of the training examples: its standard deviation,
+      in those of the targets, or on the logits of classes, where all columns are half their range beyond it. Within the
+      range nothing changes. `"auto"` is 2, and 0 for counts and with `scale=False`.
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
     - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale

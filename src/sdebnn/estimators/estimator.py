@@ -91,7 +91,8 @@ class SDEBNNEstimator(BaseEstimator):
     n_iter_no_change: Any
     n_members: Any
     n_posterior_samples: Any
-    beyond_range: Any
+    # Objects that were pickled before it was there have none.
+    beyond_range: Any = "auto"
     scale: Any
     calibrate: Any
     warm_start: Any

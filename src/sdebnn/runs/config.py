@@ -116,8 +116,9 @@ class TrainConfig(
         """
         asked = {"epochs": {"max_steps": 0}} if "epochs" in choices else {}
         # Of what knows that it does not know, and of answers that are standardised.
-        ignorant = choices.get("model", "sdebnn") == "sdebnn" and choices.get("likelihood") not in COUNT_LAWS
-        choices = {"beyond_range": float(ignorant)} | choices
+        ignorant = choices.get("model", "sdebnn") == "sdebnn" and choices.get("scale", True)
+        ignorant = ignorant and choices.get("likelihood") not in COUNT_LAWS
+        choices = {"beyond_range": BEYOND_RANGE if ignorant else 0.0} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         if asked or without or not choices.get("model", "sdebnn").startswith(("sdebnn", "odenet")):
             return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | asked.get("epochs", {}) | choices)
@@ -139,6 +140,8 @@ def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
 SECTIONS: tuple[type[Choices], ...] = TrainConfig.__bases__[::-1]
 """What a configuration is made of, in the order of its choices."""
 
+# Two standard deviations of the targets, where all columns are twice as far from the middle as they ever were.
+BEYOND_RANGE = 2.0
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"augment": 7, "evaluate_every": 5},

@@ -13,8 +13,10 @@ from sdebnn.metrics.noise_laws import COUNT_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import DrawnNetworks, Exportable, Learner, Predictive
 from sdebnn.training.task import MOST_RANGES
-from sdebnn.training.unseen_features import UnseenFeatures, draw_unseen_features
+from sdebnn.training.unseen_features import UnseenFeatures, draw_one_network, draw_unseen_features
 
+# Weights of all samples, in memory.
+MOST_WEIGHTS = 2**27
 # Apart from all other draws of a run's seed.
 SAMPLES, PLAIN = 0x62657900, 0x62657901
 
@@ -49,7 +51,10 @@ class BeyondRange:
 
     def draw_network(self, seed: int) -> Exportable | None:
         drawn = getattr(self._learner, "draw_network", lambda seed: None)(seed)
-        return None if drawn is None else _Plain(drawn, self._features(1, PLAIN, seed)[0])
+        if drawn is None:
+            return None
+        rng = np.random.default_rng([self._seed, PLAIN, seed])
+        return _Plain(drawn, draw_one_network(rng, self._slope, self._low, self._high, self._numbers))
 
     def extended(self, outputs: Float[np.ndarray, "samples n o"], x: Any) -> Float[np.ndarray, "samples n o"]:
         """The outputs of the run's posterior samples for inputs `x`, with what is added to them."""
@@ -65,11 +70,8 @@ class BeyondRange:
 
     @functools.cached_property
     def _of_samples(self) -> list[UnseenFeatures]:
-        return self._features(self._samples, SAMPLES)
-
-    def _features(self, samples: int, *seeds: int) -> list[UnseenFeatures]:
-        rng = np.random.default_rng([self._seed, *seeds])
-        return draw_unseen_features(rng, samples, self._slope, self._low, self._high, self._numbers)
+        rng = np.random.default_rng([self._seed, SAMPLES])
+        return draw_unseen_features(rng, self._samples, self._slope, self._low, self._high, self._numbers)
 
 
 class _Extended:
@@ -115,5 +117,11 @@ def refuse_without_range(config: TrainConfig, dataset: Dataset) -> None:
         raise InputError(f"{what}, and of {dataset.name} only a sample of the training examples is known; take 0.")
     if dataset.x_train.shape[1] > MOST_RANGES:
         raise InputError(f"{what}, of which the run keeps {MOST_RANGES}, and {dataset.name} has more; take 0.")
+    samples, numbers = config.members * config.test_samples, dataset.num_classes or dataset.y_train.shape[1]
+    if (weights := 2 * samples * dataset.x_train.shape[1] * numbers) > MOST_WEIGHTS:
+        raise InputError(
+            f"{what}, and of {samples} posterior samples with {numbers} outputs these have {weights} weights, more "
+            f"than {MOST_WEIGHTS}; take 0, or fewer samples (test_samples, members)."
+        )
     if config.likelihood in COUNT_LAWS:
         raise InputError(f"{what} in units of the targets, and likelihood={config.likelihood!r} has none; take 0.")

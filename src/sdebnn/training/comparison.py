@@ -137,7 +137,7 @@ def _read(run: RunFolder) -> _Ended:
 
 def _refuse_other_data(one: _Ended, other: _Ended) -> None:
     def shapes(task: Task) -> Task:
-        return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None)
+        return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None, ranges=None)
 
     if one.task.tested and other.task.tested:
         same = one.task.tested == other.task.tested

@@ -12,6 +12,7 @@ from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, Outputs
 from sdebnn.training.predictions import central_interval, sample_probabilities, target_pit
+from sdebnn.training.swag import is_moment
 
 PATHS = 8
 WEIGHTS = 4
@@ -53,7 +54,9 @@ def _draw_targets(run: RunFolder, config: TrainConfig, dataset: Dataset, learner
 
 def _paths(config: TrainConfig, dataset: Dataset, learner: Learner) -> int:
     """How many weight paths to draw: fewer where so many would take more than a tenth of what training took."""
-    parameters = sum(array.size for name, array in learner.state().items() if name.startswith("average/"))
+    parameters = sum(
+        array.size for name, array in learner.state().items() if name.startswith("average/") and not is_moment(name)
+    )
     # A gradient step goes through the solver's steps about three times, forward and backward.
     trained = 3 * config.steps * config.train_samples * config.total_steps(dataset.train_size) * parameters
     affordable = max(trained / 10, CHEAP) / (parameters * (TIMES - 1))

@@ -172,10 +172,13 @@ class Posterior:
         run = RunFolder.create(path)
         run.write_config(started.record(self.config))
         self.task.write(run)
-        checkpointing.save_average(run, self.config, self.learner)
+        with self._lock:
+            checkpointing.save_average(run, self.config, self.learner)
 
     def __reduce__(self) -> Any:
-        average = checkpointing.average_of(self.learner.state())
+        # Some draw by putting other parameters in their place for a while.
+        with self._lock:
+            average = checkpointing.average_of(self.learner.state())
         table = None if self.task.encoding is None else self.task.encoding.to_json()
         digest = hashlib.sha256(strict_json.text([self.config.to_json(), self.task.digest, table]).encode())
         for name in sorted(average):

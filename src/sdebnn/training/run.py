@@ -16,13 +16,12 @@ from sdebnn import data, metrics
 from sdebnn.data import Dataset
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
-from sdebnn.data.shifts import SEVERITIES
+from sdebnn.data.shifts import SEVERITIES, refuse_unknown_shifts, shifts_of
 from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.runs.started import Started, how_to_resume, read_start
-from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
@@ -39,8 +38,6 @@ from sdebnn.training.task import Task
 
 SHIFT_SCORES = ("accuracy", "nll", "ece")
 """Scores that are told of shifted images."""
-# All that are corruptions.
-ALL = "corruptions"
 MOVED = "--data FILE (in Python: data='FILE')"
 
 
@@ -110,8 +107,7 @@ class Restored(NamedTuple):
         **Raises:** `InputError` for an unknown name, a run of real targets, and test examples that are no images.
         """
         dataset = self.dataset
-        for name in names:
-            refuse_unknown(name, (*data.SHIFTS, ALL), "a shift of images")
+        refuse_unknown_shifts(names)
         if dataset.num_classes is None:
             raise InputError(f"The answers of {dataset.name} are real targets; shifts are scored for classes.")
 
@@ -123,7 +119,7 @@ class Restored(NamedTuple):
         found = {}
         for name in names:
             for severity in SEVERITIES:
-                of_each = [scores(shift, severity) for shift in (data.CORRUPTIONS if name == ALL else (name,))]
+                of_each = [scores(shift, severity) for shift in shifts_of(name, dataset.x_test.shape[-1])]
                 means = {score: float(np.mean([one[score] for one in of_each])) for score in SHIFT_SCORES}
                 found[f"{name} {severity}"] = means
         return found

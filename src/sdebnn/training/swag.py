@@ -3,12 +3,14 @@
 In the second half of training, at a step size that stands still, weights move about where the loss is low. Their mean,
 their variances and their last `RANK` deviations from the mean make a Gaussian of low rank plus diagonal, from which
 posterior samples are drawn (Maddox, Garipov, Izmailov, Vetrov and Wilson, A simple baseline for Bayesian uncertainty in
-deep learning, 2019; there the steps are those of SGD, here of Adam). With members it is the mixture of as many such
+deep learning, 2019; there the steps are those of SGD, here of Adam). The noise of targets is that of the averaged
+parameters, the same for all samples. With members it is the mixture of as many such
 Gaussians (Wilson and Izmailov, Bayesian deep learning and a probabilistic perspective of generalization, 2020).
 """
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat
 
@@ -78,7 +80,12 @@ class Swag:
 
     def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
         average = {name: array for name, array in self._learner.state().items() if name.startswith(AVERAGE)}
-        if not self._looks:
+        if self._looks < 2:
+            warnings.warn(
+                "SWAG has looked at the weights less than twice, so there is no Gaussian yet and all posterior samples "
+                "are alike: it looks in the second half of training.",
+                stacklevel=2,
+            )
             return np.repeat(self._learner.outputs(x), self._samples, axis=0)
         found = []
         try:
@@ -138,7 +145,8 @@ def is_moment(name: str) -> bool:
 def with_swag(build: Callable[[TrainConfig, Dataset], Learner]) -> Callable[[TrainConfig, Dataset], Learner]:
     """Makes learners of SWAG where the model is one of it, and what `build` makes elsewhere.
 
-    **Raises:** `InputError` from what it returns, for steps that are not of one size.
+    **Raises:** `InputError` from what it returns, for steps that are not of one size, and for a validation split, which
+    chooses a step.
     """
 
     def built(config: TrainConfig, dataset: Dataset) -> Learner:
@@ -148,6 +156,11 @@ def with_swag(build: Callable[[TrainConfig, Dataset], Learner]) -> Callable[[Tra
             raise InputError(
                 f"model={config.model!r} fits its Gaussian to steps of one size, which schedule={config.schedule!r} "
                 "changes; take schedule='constant'."
+            )
+        if config.validation:
+            raise InputError(
+                f"model={config.model!r} fits its Gaussian to the second half of training, and validation="
+                f"{config.validation:g} would keep the parameters of a step before; take validation=0."
             )
         return Swag(build(dataclasses.replace(config, test_samples=1), dataset), config, dataset)
 

@@ -5,6 +5,7 @@ import pytest
 from matplotlib import colors
 
 from sdebnn.data import CORRUPTIONS, SHIFTS, shifted
+from sdebnn.data.shifts import shifts_of
 from sdebnn.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -100,15 +101,22 @@ def test_an_elastic_transform_without_its_parts_is_none_and_fog_keeps_the_bright
     np.testing.assert_allclose(apply("elastic", IMAGES, (0.0, 0.0, 0.0)), IMAGES, atol=1e-9)
     fogged = apply("fog", IMAGES, (1.0, 2.0))
     assert (fogged.max(axis=(1, 2, 3)) <= IMAGES.max(axis=(1, 2, 3)) + 1e-9).all()
+    assert np.isfinite(shifted(GREY[:, :1, :1], "fog", 5)).all()
     assert (fogged.std(axis=(1, 2)) < 0.7 * IMAGES.std(axis=(1, 2))).any()
 
 
 def test_what_cannot_be_shifted_is_refused(unchecked) -> None:
-    assert len(CORRUPTIONS) == 13
+    assert len(CORRUPTIONS) == len(shifts_of("corruptions", 3)) == 13
+    assert set(CORRUPTIONS) - set(shifts_of("corruptions", 1)) == {"saturate"}
     with pytest.raises(InputError, match=r"'rotat' is not a shift of images.*did you mean 'rotate'"):
         shifted(IMAGES, "rotat", 1)
     with pytest.raises(InputError, match="severity=6 is not allowed: it takes a whole number from 1 to 5"):
         shifted(IMAGES, "rotate", 6)
+    for severity in (True, 1.0):
+        with pytest.raises(InputError, match=f"severity={severity} is not allowed"):
+            shifted(IMAGES, "rotate", severity)
+    with pytest.raises(InputError, match=r"float32 of shape \(0, 12, 12, 3\); shifts are of images"):
+        shifted(IMAGES[:0], "rotate", 1)
     with pytest.raises(InputError, match=r"float32 of shape \(6, 12\); shifts are of images"):
         shifted(IMAGES[:, :, 0, 0], "rotate", 1)
     with pytest.raises(InputError, match="shifts are of numbers from 0 to 1, or of pixels"):

@@ -15,7 +15,7 @@ from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
 from sdebnn.training.task import Task
-from sdebnn.training.unseen_features import UnseenFeatures, draw_unseen_features
+from sdebnn.training.unseen_features import UnseenFeatures, draw_one_network, draw_unseen_features
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 2, size=(30, 3)).astype(np.float32)
@@ -26,19 +26,39 @@ SMALL = {"framework": "torch", "width": 4, "augment": 1, "drift_widths": (2,), "
 
 
 def test_they_are_zero_on_every_training_example_to_the_bit() -> None:
-    (features,) = draw_unseen_features(np.random.default_rng(0), 1, 1.0, LOW, HIGH, 2)
+    features = draw_one_network(np.random.default_rng(0), 1.0, LOW, HIGH, 2)
     assert (features(X) == 0).all()
     assert (features(np.nextafter(HIGH, np.float32(9))[None]) != 0).all()
 
 
-def test_their_standard_deviation_is_the_slope_times_the_distance_to_the_box() -> None:
-    """That of a sum of independent slopes; the distance of (low_1 - 3, within, high_3 + 4) is 5."""
-    draws = draw_unseen_features(np.random.default_rng(1), 20_000, 0.5, LOW, HIGH, 2)
-    x = np.array([[LOW[0] - 3, 0.5, HIGH[2] + 4]], np.float32)
+def test_their_standard_deviation_is_the_slope_times_the_distance_in_half_ranges() -> None:
+    """The row is 3 half ranges below the first of three columns, and 4 above the third."""
+    half = (HIGH - LOW) / 2
+    x = np.array([[LOW[0] - 3 * half[0], 0.5, HIGH[2] + 4 * half[2]]], np.float32)
+    rng = np.random.default_rng(1)
+    for draws in (
+        draw_unseen_features(rng, 20_000, 0.5, LOW, HIGH, 2),
+        [draw_one_network(rng, 0.5, LOW, HIGH, 2) for _ in range(5000)],
+    ):
+        found = np.stack([features(x)[0] for features in draws])
+        np.testing.assert_allclose(found.std(axis=0), 0.5 * 5 / 3**0.5, rtol=0.04)
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=5 * 2.5 / len(draws) ** 0.5)
+        assert abs(np.corrcoef(found.T)[0, 1]) < 5 / len(draws) ** 0.5
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5, 40])
+def test_over_few_samples_they_keep_mean_and_variance(samples: int) -> None:
+    """So a prediction's mean stays, and its variance is what is said, in one column beyond its range."""
+    x = np.array([[0.5, HIGH[1] + (HIGH[1] - LOW[1]), 0.5]], np.float32)
+    draws = draw_unseen_features(np.random.default_rng(2), samples, 1.0, LOW, HIGH, 3)
     found = np.stack([features(x)[0] for features in draws])
-    np.testing.assert_allclose(found.std(axis=0), 0.5 * 5, rtol=0.02)
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=5 * 2.5 / 20_000**0.5)
-    assert abs(np.corrcoef(found.T)[0, 1]) < 5 / 20_000**0.5
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(found.std(axis=0), 0 if samples == 1 else 2 / 3**0.5, rtol=1e-5)
+
+
+def test_a_column_that_was_the_same_everywhere_has_the_unit_of_its_numbers() -> None:
+    (features,) = [draw_one_network(np.random.default_rng(0), 1.0, LOW[:1], LOW[:1], 1)]
+    assert np.isfinite(features(X[:, :1])).all()
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "gaussian_input"])
@@ -52,6 +72,7 @@ def test_a_learner_adds_them_to_the_means_of_its_samples_alone(likelihood: str) 
     assert (added[..., 2:] == 0).all()
     np.testing.assert_allclose(more, 2 * added, rtol=1e-4, atol=1e-5)
     assert np.abs(np.diff(added[..., :2], axis=0)).min() > 0, "each sample has weights of its own"
+    np.testing.assert_allclose(added.mean(axis=0), 0, atol=1e-4)
 
 
 def test_weights_are_those_of_the_seed() -> None:
@@ -66,7 +87,7 @@ def test_frameworks_share_the_arithmetic() -> None:
     import jax.numpy as jnp
     import torch
 
-    (features,) = draw_unseen_features(np.random.default_rng(0), 1, 1.0, LOW, HIGH, 2)
+    features = draw_one_network(np.random.default_rng(0), 1.0, LOW, HIGH, 2)
     x = (X * 3).astype(np.float32)
     np.testing.assert_allclose(features(jnp.asarray(x)), features(x), rtol=1e-6, atol=1e-6)
     tensors = UnseenFeatures(*map(torch.from_numpy, features))
@@ -79,17 +100,18 @@ def test_an_estimator_doubts_what_is_beyond_its_table_and_a_run_keeps_its_ranges
     fitted = SDEBNNRegressor(**small).fit(rows, Y[:, 0])
     without = SDEBNNRegressor(**small, beyond_range=0).fit(rows, Y[:, 0])
     np.testing.assert_array_equal(fitted.predict(rows), without.predict(rows))
-    # In the target's unit: its deviation, times the distance in deviations of the columns.
-    distance = np.linalg.norm(np.maximum(far - rows.max(axis=0), 0) / rows.std(axis=0), axis=1)
-    added = fitted.predict_uncertainty(far).epistemic[:, 0] / (Y[:, 0].std() * distance)
-    assert (added > 0.5).all()
-    assert (without.predict_uncertainty(far).epistemic[:, 0] / distance < 0.5).all()
+    # In the target's unit, by half ranges of the columns.
+    half = (rows.max(axis=0) - rows.min(axis=0)) / 2
+    distance = np.linalg.norm(np.maximum(far - rows.max(axis=0), 0) / half, axis=1)
+    own, more = (model.predict_uncertainty(far).epistemic[:, 0] for model in (without, fitted))
+    np.testing.assert_allclose(more, np.hypot(own, 2 * Y[:, 0].std() * distance / 3**0.5), rtol=0.5)
+    np.testing.assert_allclose(fitted.predict(far), without.predict(far), rtol=1e-4)
 
     fitted.save(tmp_path / "run")
     np.testing.assert_array_equal(SDEBNNRegressor.load(tmp_path / "run").predict(far), fitted.predict(far))
     record = json.loads((tmp_path / "run" / "task.json").read_text())
     (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": None}))
-    with pytest.raises(InputError, match=r"task\.json has no ranges .* beyond_range=1 needs; .*changes="):
+    with pytest.raises(InputError, match=r"task\.json has no ranges .* beyond_range=2 needs; .*changes="):
         sdebnn.load(tmp_path / "run")
     loaded = sdebnn.load(tmp_path / "run", changes={"beyond_range": 0.0})
     np.testing.assert_allclose(loaded.predict(rows).mean[:, 0], fitted.predict(rows), rtol=1e-6, atol=1e-6)
@@ -112,12 +134,18 @@ def test_what_has_no_range_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=says):
             built(build_learner, dataclasses.replace(config, likelihood=likelihood), dataset)
+    wide = Dataset(
+        "wide", "regression", np.zeros((2, 2**18), np.float32), Y[:2], np.zeros((2, 2**18), np.float32), Y[:2], None
+    )
+    with pytest.raises(InputError, match=r"with 2 outputs these have 157286400 weights, .* or fewer samples"):
+        built(build_learner, dataclasses.replace(config, test_samples=150), wide)
     with pytest.raises(InputError, match="beyond_range='far' is not allowed: it takes a number from 0, or 'auto'"):
         SDEBNNRegressor(beyond_range="far").fit(X, Y)
 
 
 def test_a_table_has_it_by_default_where_it_has_a_meaning() -> None:
-    assert TrainConfig.for_table().beyond_range == 1
+    assert TrainConfig.for_table().beyond_range == 2
+    assert TrainConfig.for_table(scale=False).beyond_range == 0
     assert TrainConfig.for_table(likelihood="poisson").beyond_range == 0
     assert TrainConfig.for_table(model="odenet").beyond_range == 0
     assert TrainConfig.for_table(beyond_range=0.5).beyond_range == 0.5

@@ -1,6 +1,8 @@
 """SWAG: moments of the weights' way in closed form, draws with their law, runs that resume to the bit."""
 
 import dataclasses
+import pickle
+import threading
 from pathlib import Path
 
 import jax
@@ -12,10 +14,11 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
-from sdebnn.training import start_run
+from sdebnn.training import Posterior, start_run
 from sdebnn.training.building import built
 from sdebnn.training.comparison import compare
 from sdebnn.training.swag import RANK, Swag
+from sdebnn.training.task import Task
 
 X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
 Y = (X[:, :1] ** 2).astype(np.float32)
@@ -107,6 +110,28 @@ def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: str
         loaded.draw(0)
 
 
+def test_what_is_pickled_while_it_predicts_has_the_average(monkeypatch) -> None:
+    config = TrainConfig(**SMALL, framework="torch", epochs=20)
+    learner = built(build_learner, config, DATA)
+    for step in range(40):
+        learner.gradient_step(X[None, :20], Y[None, :20], step)
+    posterior = Posterior(config, Task.of(DATA), learner, build=build_learner)
+    expected = pickle.dumps(posterior)
+    inner, seen = learner.outputs, threading.Event()
+
+    def slowly(x):
+        seen.set()
+        return np.concatenate([inner(x) for _ in range(5)])[: config.test_samples]
+
+    monkeypatch.setattr(learner, "outputs", slowly)
+    thread = threading.Thread(target=lambda: posterior.outputs(X))
+    thread.start()
+    seen.wait()
+    found = [pickle.dumps(posterior) for _ in range(3)]
+    thread.join()
+    assert all(one == expected for one in found)
+
+
 def test_a_state_goes_on_to_the_bit() -> None:
     config = TrainConfig(**SMALL, framework="torch", epochs=20)
     whole, first, second = (built(build_learner, config, DATA) for _ in range(3))
@@ -125,10 +150,10 @@ def test_a_state_goes_on_to_the_bit() -> None:
     assert expected["average/swag/looks"] == 20
 
 
-def test_before_the_first_look_it_predicts_as_its_network_does() -> None:
+def test_before_there_is_a_gaussian_it_says_so() -> None:
     learner = built(build_learner, TrainConfig(**SMALL, framework="torch"), DATA)
-    outputs = learner.outputs(X)
-    assert outputs.shape == (3, 40, 1)
+    with pytest.warns(UserWarning, match="no Gaussian yet and all posterior samples are alike"):
+        outputs = learner.outputs(X)
     assert (outputs == outputs[:1]).all()
 
 
@@ -140,5 +165,9 @@ def test_parameters_of_another_model_and_other_schedules_are_refused() -> None:
         swag.load_state(plain.state())
     with pytest.raises(InputError, match="fits its Gaussian to steps of one size, which schedule='cosine' changes"):
         built(build_learner, dataclasses.replace(config, schedule="cosine"), DATA)
+    with pytest.raises(
+        InputError, match=r"validation=0\.2 would keep the parameters of a step before; take validation=0"
+    ):
+        built(build_learner, dataclasses.replace(config, validation=0.2), DATA)
     assert TrainConfig.for_data("digits", model="swag_odenet").schedule == "constant"
     assert TrainConfig.for_table(model="swag_odenet").schedule == "constant"

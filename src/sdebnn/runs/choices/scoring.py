@@ -25,8 +25,8 @@ class ScoringChoices(Choices):
     )
     beyond_range: float = choice(
         0.0,
-        "of tables: what is added to the standard deviation of an answer for each one of the inputs' that a row lies "
-        "beyond the range of the training examples; within it nothing is changed",
+        "of tables: how uncertain an answer becomes beyond the range of the training examples: its standard deviation "
+        "where all columns are half their range beyond it; within it nothing is changed",
         low=0,
     )
     snr: bool = choice(False, "1 logs the signal-to-noise ratio of the gradient")
