@@ -1,0 +1,26 @@
+"""The evidence lower bound, as every objective gives it."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float
+
+
+class Bound(NamedTuple):
+    """An estimate of the evidence lower bound of each series, in nats; unbiased, and so is its gradient.
+
+    - `value`: (batch,), `log_likelihood` less `kl_weight` times both KLs.
+    - `log_likelihood`: (batch,), of what was observed, given the posterior's paths.
+    - `kl_path`: (batch,), of the posterior's process from the prior's, up to the last observation.
+    - `kl_initial`: (batch,), of the posterior's first law from the prior's.
+    """
+
+    value: Float[Array, "*batch"]
+    log_likelihood: Float[Array, "*batch"]
+    kl_path: Float[Array, "*batch"]
+    kl_initial: Float[Array, "*batch"]
+
+
+def bound(log_likelihood: Any, kl_path: Any, kl_initial: Any, kl_weight: Any) -> Bound:
+    """The bound of its parts."""
+    weight = kl_weight * (kl_path + kl_initial)
+    return Bound(log_likelihood - weight, log_likelihood, kl_path, kl_initial)
