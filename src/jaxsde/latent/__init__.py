@@ -3,6 +3,7 @@
 from jaxsde.latent.bound import Bound
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood, gaussian, poisson, student_t
+from jaxsde.latent.matching import matching
 from jaxsde.latent.model import DriftPosterior, LatentSDE, MarginalPosterior
 from jaxsde.latent.pathwise import pathwise
 from jaxsde.latent.series import Series
@@ -16,6 +17,7 @@ __all__ = [
     "MarginalPosterior",
     "Series",
     "gaussian",
+    "matching",
     "pathwise",
     "poisson",
     "student_t",

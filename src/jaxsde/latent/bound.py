@@ -2,7 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from jaxsde.latent.model import LatentSDE
+from jaxsde.latent.series import Series
 
 
 class Bound(NamedTuple):
@@ -24,3 +29,13 @@ def bound(log_likelihood: Any, kl_path: Any, kl_initial: Any, kl_weight: Any) ->
     """The bound of its parts."""
     weight = kl_weight * (kl_path + kl_initial)
     return Bound(log_likelihood - weight, log_likelihood, kl_path, kl_initial)
+
+
+def log_likelihood(model: LatentSDE, params: PyTree, series: Series, zs: Array) -> Any:
+    """Of what was observed of one series, given its state at all times, (n, d)."""
+
+    def of_time(z: Array, y: Array, mask: Array) -> Any:
+        log_prob = model.likelihood.log_prob(model.decoder(z, params), y, params)
+        return jnp.sum(jnp.where(mask, log_prob, jnp.zeros_like(log_prob)))
+
+    return jax.vmap(of_time)(zs, series.values, series.mask).sum()

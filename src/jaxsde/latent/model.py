@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,8 @@ class DriftPosterior:
 
 @dataclasses.dataclass(frozen=True)
 class MarginalPosterior:
-    """A posterior that is given by its marginal laws (Bartosh, Vetrov and Naesseth, 2025), from which its drift follows.
+    """A posterior that is given by its marginal laws, from which its drift follows (Bartosh, Vetrov and Naesseth, "SDE
+    Matching: scalable and simulation-free training of latent stochastic differential equations", 2025).
 
     **Arguments:**
 
@@ -93,6 +94,32 @@ class LatentSDE:
         g = self.diffusion(z, t, params)
         flow = slope.mean + slope.std * normal
         return flow - 0.5 * g**2 * normal / law.std + g_dg(self.diffusion, self.noise)(z, t, params)
+
+
+class Processes(NamedTuple):
+    """The posterior's drift, the prior's, and the diffusion of both, as functions of (z, t, args); args are `params`,
+    the context and the time of the last observation, after which the posterior is the prior.
+    """
+
+    posterior: Callable[..., Any]
+    prior: Callable[..., Any]
+    diffusion: Callable[..., Any]
+
+
+def processes(model: LatentSDE) -> Processes:
+    def posterior(z: State, t: Time, args: Any) -> Any:
+        params, context, end = args
+        # What a posterior says after its end is nobody's business, and may not be finite.
+        drift = model.posterior_drift(z, jnp.minimum(t, end), context, params)
+        return jnp.where(t < end, drift, model.drift(z, t, params))
+
+    def prior(z: State, t: Time, args: Any) -> Any:
+        return model.drift(z, t, args[0])
+
+    def diffusion(z: State, t: Time, args: Any) -> Any:
+        return model.diffusion(z, t, args[0])
+
+    return Processes(posterior, prior, diffusion)
 
 
 def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:

@@ -9,14 +9,14 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.integrate import solve
-from jaxsde.latent.bound import Bound, bound
+from jaxsde.latent.bound import Bound, bound, log_likelihood
 from jaxsde.latent.gaussian import Gaussian, gaussian_kl
-from jaxsde.latent.model import LatentSDE, check_model
+from jaxsde.latent.model import LatentSDE, check_model, processes
 from jaxsde.latent.series import Series
 from jaxsde.path_kl import relative_drift, running_path_kl
 from jaxsde.sde import SDE
 from jaxsde.steps import FixedSteps
-from jaxsde.types import Key, State, Time
+from jaxsde.types import Key
 
 
 def pathwise(
@@ -85,18 +85,7 @@ def solve_posterior(
     After the last observation the posterior is the prior.
     """
 
-    def prior(z: State, t: Time, args: Any) -> Any:
-        return model.drift(z, t, args[0])
-
-    def posterior(z: State, t: Time, args: Any) -> Any:
-        params, context, end = args
-        # What a posterior says after its end is nobody's business, and may not be finite.
-        drift = model.posterior_drift(z, jnp.minimum(t, end), context, params)
-        return jnp.where(t < end, drift, model.drift(z, t, params))
-
-    def diffusion(z: State, t: Time, args: Any) -> Any:
-        return model.diffusion(z, t, args[0])
-
+    posterior, prior, diffusion = processes(model)
     law = model.posterior_initial(series.times, context, params)
     first = law.at(jax.random.normal(derive_key(key, "jaxsde.latent.first"), law.mean.shape, law.mean.dtype))
     running: Callable[..., Any] | None = None
@@ -114,16 +103,6 @@ def solve_posterior(
         running=running,
     )
     return first, solution.ys, None if solution.sums is None else solution.sums[-1]
-
-
-def log_likelihood(model: LatentSDE, params: PyTree, series: Series, zs: Array) -> Any:
-    """Of what was observed of one series, given its state at all times, (n, d)."""
-
-    def of_time(z: Array, y: Array, mask: Array) -> Any:
-        log_prob = model.likelihood.log_prob(model.decoder(z, params), y, params)
-        return jnp.sum(jnp.where(mask, log_prob, jnp.zeros_like(log_prob)))
-
-    return jax.vmap(of_time)(zs, series.values, series.mask).sum()
 
 
 def _kl_initial(q: Gaussian, p: Gaussian, z: Array, estimator: str) -> Any:
