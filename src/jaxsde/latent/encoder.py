@@ -20,13 +20,14 @@ class Context(NamedTuple):
 
     - `times`: (n,).
     - `hidden`: (n, size), of an anchor what the GRU has seen; of other times of no use.
-    - `before`, `after`: (n,), the number of the last anchor up to that time, and of the first from it on, or the last.
+    - `after`: (n,), the number of the first anchor from that time on, or the last.
+    - `seen`: (n,), whether anything was observed.
     """
 
     times: Float[Array, " n"]
     hidden: Float[Array, "n size"]
-    before: Int[Array, " n"]
     after: Int[Array, " n"]
+    seen: Bool[Array, " n"]
 
 
 def encoder_params(rng: Key, width: int, size: int, both_ways: bool) -> dict[str, Any]:
@@ -47,11 +48,11 @@ def encode(
     """The context of one series. What the mask leaves out does not matter."""
     n = times.size
     number = jnp.arange(n, dtype=jnp.int32)
-    anchor = mask.any(1) | (number == 0)
+    seen = mask.any(1)
+    anchor = seen | (number == 0)
     before = jax.lax.cummax(jnp.where(anchor, number, 0))
     after = jnp.minimum(jax.lax.cummin(jnp.where(anchor, number, n), reverse=True), before[-1])
-    seen = mask.astype(values.dtype)
-    inputs = jnp.concatenate([jnp.where(mask, values, jnp.zeros_like(values)), seen], 1)
+    inputs = jnp.concatenate([jnp.where(mask, values, jnp.zeros_like(values)), mask.astype(values.dtype)], 1)
     neighbour = {
         "backwards": jnp.append(after[1:], before[-1]),
         "forwards": jnp.concatenate([jnp.zeros(1, jnp.int32), before[:-1]]),
@@ -60,37 +61,30 @@ def encode(
         _sweep(of_way, jnp.column_stack([inputs, jnp.abs(times - times[neighbour[way]])]), anchor, way == "backwards")
         for way, of_way in params.items()
     ]
-    return Context(times, jnp.concatenate(hidden, 1), before, after)
+    return Context(times, jnp.concatenate(hidden, 1), after, seen)
 
 
 def ahead(context: Context, t: Time) -> Float[Array, " features"]:
     """What is yet to be observed after t: what was seen at the next anchor, and how far it is, in two scales."""
-    n = context.times.size
-    anchor = context.after[jnp.minimum(jnp.sum(context.times <= t), n - 1)]
-    return _with_gap(context, anchor, t)
+    anchor = context.after[jnp.minimum(jnp.sum(context.times <= t), context.times.size - 1)]
+    gap = context.times[anchor] - t
+    return jnp.concatenate([context.hidden[anchor], gap[None], jnp.exp(-8 * gap)[None]])
 
 
-def at_first(context: Context) -> Float[Array, " features"]:
+def at_first(context: Context) -> Float[Array, " size"]:
     """What is observed at the first time and after it."""
     return context.hidden[0]
 
 
-def between(context: Context, t: Time) -> Float[Array, " features"]:
-    """What was seen at the anchors on either side of t; continuous in t, with kinks at anchors."""
-    n = context.times.size
-    row = jnp.clip(jnp.sum(context.times <= t) - 1, 0, n - 1)
-    left, right = context.before[row], context.after[jnp.minimum(row + 1, n - 1)]
-    gap = context.times[right] - context.times[left]
-    # Past the last anchor there is no other.
-    share = (t - context.times[left]) / jnp.where(gap > 0, gap, jnp.ones_like(gap))
-    bump = share * (1 - share)
-    a, b = context.hidden[left], context.hidden[right]
-    return jnp.concatenate([(1 - share) * a + share * b, bump * (b - a), (bump * gap)[None]])
+def around(log_rates: Float[Array, " size"], context: Context, t: Time) -> Float[Array, " features"]:
+    """What was seen near t: sums over the observations, which fade with the distance to t at a rate of each entry.
 
-
-def _with_gap(context: Context, anchor: Int[Array, ""], t: Time) -> Float[Array, " features"]:
-    gap = context.times[anchor] - t
-    return jnp.concatenate([context.hidden[anchor], gap[None], jnp.exp(-8 * gap)[None]])
+    They are continuous in t, with kinks where something was observed, as a posterior's moments are.
+    """
+    distance = jnp.abs(t - context.times)
+    fading = jnp.exp(-jnp.exp(log_rates)[None, :] * distance[:, None])
+    weights = jnp.where(context.seen[:, None], fading, jnp.zeros_like(fading))
+    return jnp.concatenate([jnp.sum(weights * context.hidden, 0), jnp.sum(weights, 0)])
 
 
 def _sweep(params: PyTree, inputs: Float[Array, "n features"], anchor: Bool[Array, " n"], reverse: bool) -> Any:

@@ -1,19 +1,19 @@
 """A latent SDE of small networks, with its parameters."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.choices import one_of
-from jaxsde.latent.encoder import ahead, at_first, between, encode, encoder_params
+from jaxsde.latent.encoder import ahead, around, at_first, encode, encoder_params
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood, gaussian
 from jaxsde.latent.model import DriftPosterior, LatentSDE, MarginalPosterior
-from jaxsde.types import Key, State, Time
+from jaxsde.types import Key, Noise, State, Time
 
-Family = Literal["drift", "marginals"]
 FAMILIES = ("drift", "marginals")
 
 
@@ -26,12 +26,16 @@ def neural(
     context: int = 16,
     posterior: str = "drift",
     likelihood: Likelihood | None = None,
+    initial: Callable[..., Any] | None = None,
+    drift: Callable[..., Any] | None = None,
+    diffusion: Callable[..., Any] | None = None,
+    decoder: Callable[..., Any] | None = None,
+    noise: Noise = "additive",
 ) -> tuple[LatentSDE, dict[str, Any]]:
     """A latent SDE of small networks, which begins as an Ornstein-Uhlenbeck process.
 
     The prior's drift is a linear map and a network of two hidden layers, which do not read the time; the diffusion is
-    one number for each latent entry; the decoder is linear. For others, `dataclasses.replace` a part and add what it
-    reads to the parameters.
+    one number for each latent entry; the decoder is linear. The posterior's drift is the prior's, and what pulls it.
 
     **Arguments:**
 
@@ -42,6 +46,8 @@ def neural(
     - `context`: units of the encoder, a GRU that moves where something was observed.
     - `posterior`: `"drift"`, or `"marginals"`, which `matching` needs.
     - `likelihood`: Gaussian noise of a size that is learned unless given.
+    - `initial`, `drift`, `diffusion`, `decoder`, `noise`: of `LatentSDE`, in place of those above. What they read of
+      the parameters you add to them.
 
     **Returns:** the model and its parameters, a dict by part.
 
@@ -53,21 +59,34 @@ def neural(
             raise ValueError(f"{name} is {size}; it is a whole number of one or more.")
     keys = jax.random.split(rng, 5)
     of_marginals = posterior == "marginals"
-    features = 4 * context + 1 if of_marginals else latent + context + 2
+    features = 4 * context if of_marginals else latent + context + 2
     params: dict[str, Any] = {
-        "initial": {"mean": jnp.zeros(latent), "log_std": jnp.zeros(latent)},
-        "drift": {"linear": -jnp.eye(latent), "network": mlp_params(keys[0], (latent, hidden, hidden, latent))},
-        "log_diffusion": jnp.zeros(latent),
-        "decoder": mlp_params(keys[1], (latent, width)),
-        "log_noise": jnp.full(width, -1.0),
         "encoder": encoder_params(keys[2], width, context, of_marginals),
         "posterior": mlp_params(keys[3], (features, hidden, hidden, 2 * latent)),
     }
+    if likelihood is None:
+        params["log_noise"] = jnp.full(width, -1.0)
+    if initial is None:
+        params["initial"] = {"mean": jnp.zeros(latent), "log_std": jnp.zeros(latent)}
+    if drift is None:
+        params["drift"] = {
+            "linear": -jnp.eye(latent),
+            "network": mlp_params(keys[0], (latent, hidden, hidden, latent)),
+        }
+    if diffusion is None:
+        params["log_diffusion"] = jnp.zeros(latent)
+    if decoder is None:
+        params["decoder"] = mlp_params(keys[1], (latent, width))
+    h, g = drift or _drift, diffusion or _diffusion
     family: DriftPosterior | MarginalPosterior = MarginalPosterior(_encode, _marginal)
-    if not of_marginals:
+    if of_marginals:
+        params["log_rates"] = jnp.linspace(-1.0, 2.0, 2 * context)
+        params["marginal"] = jnp.zeros((features, 2 * latent))
+    else:
         params["posterior_initial"] = mlp_params(keys[4], (context, hidden, 2 * latent))
-        family = DriftPosterior(_encode, _posterior_initial, _posterior_drift)
-    return LatentSDE(_initial, _drift, _diffusion, family, _decoder, likelihood or gaussian()), params
+        family = DriftPosterior(_encode, _posterior_initial, _pulled(h, g))
+    law = likelihood or gaussian()
+    return LatentSDE(initial or _initial, h, g, family, decoder or _decoder, law, noise), params
 
 
 def mlp_params(rng: Key, sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
@@ -117,12 +136,19 @@ def _posterior_initial(context: Any, params: PyTree) -> Any:
     return _gaussian(mlp(params["posterior_initial"], at_first(context)))
 
 
-def _posterior_drift(z: State, t: Time, context: Any, params: PyTree) -> Any:
-    """The prior's, and a pull that is affine in z where the network does not bend it: exact of linear equations."""
-    outputs = mlp(params["posterior"], jnp.concatenate([z, ahead(context, t)]))
-    offset, slope = jnp.split(outputs, 2)
-    return _drift(z, t, params) + _diffusion(z, t, params) * (offset + slope * z)
+def _pulled(prior: Callable[..., Any], diffusion: Callable[..., Any]) -> Callable[..., Any]:
+    """The prior's drift, and a pull that is affine in z where the network does not bend it: exact of linear
+    equations.
+    """
+
+    def drift(z: State, t: Time, context: Any, params: PyTree) -> Any:
+        offset, slope = jnp.split(mlp(params["posterior"], jnp.concatenate([z, ahead(context, t)])), 2)
+        return prior(z, t, params) + diffusion(z, t, params) * (offset + slope * z)
+
+    return drift
 
 
 def _marginal(t: Time, context: Any, params: PyTree) -> Any:
-    return _gaussian(mlp(params["posterior"], between(context, t)))
+    """A linear map and a network: the mean of a linear equation is linear in what was observed."""
+    features = around(params["log_rates"], context, t)
+    return _gaussian(features @ params["marginal"] + mlp(params["posterior"], features))

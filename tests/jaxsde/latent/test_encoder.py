@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsde.latent import Series, matching, neural, pathwise
-from jaxsde.latent.encoder import ahead, between
+from jaxsde.latent.encoder import ahead, around
 
 KEY = jax.random.key(0)
 TIMES = np.array([0.0, 0.4, 0.5, 1.2, 2.0])
@@ -20,13 +20,15 @@ def model(request):
 
 
 def features(model, series, ts):
-    """At each of ts, both what is ahead and what is on either side."""
+    """At each of ts, both what is ahead and what is around."""
     model, params = model
 
     @jax.jit
     def read(series, ts):
         context = model.posterior.encode(series.times[0], series.values[0], series.mask[0], params)
-        return jax.vmap(lambda t: jnp.concatenate([ahead(context, t), between(context, t)]))(ts)
+        return jax.vmap(
+            lambda t: jnp.concatenate([ahead(context, t), around(jnp.zeros(context.hidden.shape[1]), context, t)])
+        )(ts)
 
     return np.asarray(read(series, jnp.asarray(ts, jnp.float32)))
 
