@@ -11,6 +11,7 @@ step, and how far the posterior's mean is from the path without noise.
 import argparse
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ from timing import medians, print_conditions, print_rows
 
 from jaxsde import SDE, FixedSteps, solve
 from jaxsde.latent import Bound, Gaussian, LatentSDE, Series, fit, forecast, matching, neural, pathwise, posterior
+from sdebnn.plots.style import BLUE, GREY, drawing, legend_below
 
 RATE, SIZE, NOISE = 1.0, 1.0, 0.5
 LENGTH, OBSERVED, HORIZON = 4.0, 12, 2.0
@@ -145,11 +147,45 @@ def of_lorenz(name: str, objective: Callable[..., Bound], steps: int) -> tuple[C
     return lambda: jax.block_until_ready(call()), [f"{memory:.2f}", f"{rmse:.3f}", f"{float(bound):.1f}"]
 
 
+def picture(path: Path, steps: int) -> None:
+    """A series with a gap: its posterior, and the fan of its forecast."""
+    times, values, later, truth = ou_series(256, 3)
+    shown = np.isfinite(values)
+    shown[0] = np.abs(times[0] - 2.0) > 0.8
+    model, params = ou_model("marginals")
+    series = Series.of(times, values[..., None], shown, dt=np.inf)
+    optimiser = optax.adam(optax.cosine_decay_schedule(4e-3, steps))
+    objective = functools.partial(matching, draws=32)
+    params = fit(model, params, series, optimiser, jax.random.key(1), steps=steps, objective=objective, batch=32).params
+
+    one = Series.of(times[0], values[:1, :, None], shown[:1], dt=FINE)
+    past, future = np.linspace(0, float(one.end[0]), 100), float(one.end[0]) + np.linspace(FINE, HORIZON, 50)
+    before = posterior(model, params, one, past, jax.random.key(2), samples=1000)
+    after = forecast(model, params, one, future, jax.random.key(3), samples=1000)
+    t = np.append(past, future)
+    z, y = (
+        np.concatenate(of_both, axis=2)[0, ..., 0] for of_both in ((before.z, after.z), (before.values, after.values))
+    )
+    with drawing(None, path, "The posterior of a series with a gap, and its forecast", width=7, height=3.2) as ax:
+        for draw, alpha, label in ((y, 0.2, "95 % of values"), (z, 0.4, "95 % of latent paths")):
+            ax.fill_between(t, *np.quantile(draw, [0.025, 0.975], axis=0), color=BLUE, alpha=alpha, lw=0, label=label)
+        ax.plot(t, z.mean(0), color=BLUE)
+        ax.plot(times[0][shown[0]], values[0][shown[0]], "o", color="black", label="observed")
+        ax.plot(np.append(times[0][~shown[0]], later), np.append(values[0][~shown[0]], truth[0]), "o", color="black",
+                mfc="white", label="held out")  # fmt: skip
+        ax.axvline(float(one.end[0]), color=GREY, ls=":")
+        legend_below(4, ax)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000, help="of training, of each row")
     parser.add_argument("--only", choices=("ou", "lorenz"))
+    parser.add_argument("--picture", type=Path, help="draws the picture of the documentation there, and no more")
     options = parser.parse_args()
+    if options.picture:
+        picture(options.picture, options.steps)
+        return
     print_conditions("jax", "optax")
     if options.only != "lorenz":
         objectives = {
