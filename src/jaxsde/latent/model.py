@@ -132,27 +132,33 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
         raise TypeError(f"posterior is {type(family).__name__}; it is a DriftPosterior or a MarginalPosterior.")
     if model.noise not in ("additive", "diagonal"):
         raise ValueError(f"noise is {model.noise!r}; a latent SDE has 'additive' or 'diagonal' noise.")
-    width = series.values.shape[-1]
-
-    def first_laws(times: Any, values: Any, mask: Any) -> Any:
-        context = model.posterior.encode(times, values, mask, params)
-        return model.initial(params), model.posterior_initial(times, context, params)
+    prior = jax.eval_shape(model.initial, params)
+    _check_law("prior", prior, prior)
 
     def log_prob_of(z: Any, values: Any) -> Any:
         return model.likelihood.log_prob(model.decoder(z, params), values, params)
 
-    prior, posterior = jax.eval_shape(first_laws, series.times[0], series.values[0], series.mask[0])
-    for whose, law in (("prior", prior), ("posterior", posterior)):
-        if not isinstance(law, Gaussian):
-            raise TypeError(f"The {whose}'s first law is {type(law).__name__}; it is a Gaussian of jaxsde.latent.")
-        if law.mean.ndim != 1 or law.std.shape != law.mean.shape or law.mean.shape != prior.mean.shape:
-            raise ValueError(
-                f"The {whose}'s first law has a mean of shape {law.mean.shape} and a std of shape {law.std.shape}; "
-                f"the mean of the prior's has shape {prior.mean.shape}, and all are of one shape (d,)."
-            )
+    width = series.values.shape[-1]
+    decoded = jax.eval_shape(model.decoder, prior.mean, params)
     log_prob = jax.eval_shape(log_prob_of, prior.mean, series.values[0, 0])
     if log_prob.shape != (width,):
         raise ValueError(
-            f"The likelihood gives log densities of shape {log_prob.shape} for values of width {width}; it gives one "
-            f"for each value, ({width},): the decoder has to be of that width."
+            f"The likelihood gives log densities of shape {log_prob.shape} for values of width {width}, one for each "
+            f"being ({width},); the decoder gives {jax.tree.map(jnp.shape, decoded)}. Take a decoder of that width."
+        )
+
+    def first_law(times: Any, values: Any, mask: Any) -> Any:
+        return model.posterior_initial(times, model.posterior.encode(times, values, mask, params), params)
+
+    posterior = jax.eval_shape(first_law, series.times[0], series.values[0], series.mask[0])
+    _check_law("posterior", posterior, prior)
+
+
+def _check_law(whose: str, law: object, prior: Any) -> None:
+    if not isinstance(law, Gaussian):
+        raise TypeError(f"The {whose}'s first law is {type(law).__name__}; it is a Gaussian of jaxsde.latent.")
+    if law.mean.ndim != 1 or law.std.shape != law.mean.shape or law.mean.shape != prior.mean.shape:
+        raise ValueError(
+            f"The {whose}'s first law has a mean of shape {law.mean.shape} and a std of shape {law.std.shape}; the "
+            f"mean of the prior's has shape {prior.mean.shape}, and all are of one shape (d,)."
         )

@@ -68,6 +68,9 @@ def test_every_part_has_a_gradient(objective, family):
 
 
 def test_refusals():
+    model, params = neural(KEY, width=3, latent=1)
+    with pytest.raises(ValueError, match=r"values of width 1.*\(3,\)"):
+        pathwise(model, params, Series.of(TIMES, VALUES, MASK), KEY)
     with pytest.raises(ValueError, match="allowed are"):
         neural(KEY, width=1, latent=1, posterior="flow")
     with pytest.raises(ValueError, match="latent is 0"):

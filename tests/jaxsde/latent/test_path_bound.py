@@ -117,7 +117,10 @@ def test_a_weight_of_the_kl(ou):
     ("change", "says"),
     [
         ({"initial": lambda params: (jnp.zeros(1), jnp.ones(1))}, "prior's first law is tuple"),
-        ({"initial": lambda params: Gaussian(jnp.zeros(2), jnp.ones(2))}, "posterior's first law"),
+        (
+            {"initial": lambda params: Gaussian(jnp.zeros(2), jnp.ones(2)), "decoder": lambda z, params: z[:1]},
+            "posterior's",
+        ),
         ({"decoder": lambda z, params: jnp.zeros(3)}, r"\(3,\) for values of width 1"),
         ({"drift": lambda z, t, params: jnp.zeros(3)}, "f "),
         ({"noise": "general"}, "'additive' or 'diagonal'"),
