@@ -76,25 +76,29 @@ def at_first(context: Context) -> Float[Array, " size"]:
     return context.hidden[0]
 
 
-def around(log_rates: Float[Array, " size"], context: Context, t: Time) -> Float[Array, " features"]:
-    """What was seen near t: sums over the observations, which fade with the distance to t at a rate of each entry.
+def around(log_rates: Float[Array, " rates"], context: Context, t: Time) -> Float[Array, " features"]:
+    """What was seen near t: sums over the observations, which fade with the distance to t at a few rates.
 
-    They are continuous in t, with kinks where something was observed, as a posterior's moments are.
+    They are continuous in t, with kinks where something was observed, as a posterior's moments are. Entries take turns
+    at the rates.
     """
     distance = jnp.abs(t - context.times)
-    fading = jnp.exp(-jnp.exp(log_rates)[None, :] * distance[:, None])
+    fading = jnp.exp(-distance[:, None] * jnp.exp(log_rates)[None, :])
     weights = jnp.where(context.seen[:, None], fading, jnp.zeros_like(fading))
-    return jnp.concatenate([jnp.sum(weights * context.hidden, 0), jnp.sum(weights, 0)])
+    entries = jnp.pad(context.hidden, ((0, 0), (0, -context.hidden.shape[1] % log_rates.size)))
+    of_rates = entries.reshape(entries.shape[0], -1, log_rates.size)
+    return jnp.concatenate([jnp.einsum("nr,ner->er", weights, of_rates).ravel(), jnp.sum(weights, 0)])
 
 
 def _sweep(params: PyTree, inputs: Float[Array, "n features"], anchor: Bool[Array, " n"], reverse: bool) -> Any:
     def step(hidden: Array, row: Any) -> Any:
-        x, moves = row
-        hidden = jnp.where(moves, _gru(params, hidden, x), hidden)
+        of_input, moves = row
+        hidden = jnp.where(moves, _gru(params, hidden, of_input), hidden)
         return hidden, hidden
 
     start = jnp.zeros(params["recurrent"].shape[0], inputs.dtype)
-    return loops.scan(step, start, (inputs, anchor), reverse=reverse)[1]
+    of_inputs = inputs @ params["input"] + params["bias"][None, :]
+    return loops.scan(step, start, (of_inputs, anchor), reverse=reverse)[1]
 
 
 def _gru_params(rng: Key, inputs: int, size: int) -> dict[str, Any]:
@@ -106,10 +110,9 @@ def _gru_params(rng: Key, inputs: int, size: int) -> dict[str, Any]:
     }
 
 
-def _gru(params: PyTree, hidden: Float[Array, " size"], x: Float[Array, " features"]) -> Any:
-    """Cho et al., 2014."""
-    of_input = jnp.split(x @ params["input"] + params["bias"], 3)
-    of_hidden = jnp.split(hidden @ params["recurrent"], 3)
-    keep = jax.nn.sigmoid(of_input[0] + of_hidden[0])
-    reset = jax.nn.sigmoid(of_input[1] + of_hidden[1])
-    return keep * hidden + (1 - keep) * jnp.tanh(of_input[2] + reset * of_hidden[2])
+def _gru(params: PyTree, hidden: Float[Array, " size"], of_input: Float[Array, " features"]) -> Any:
+    """Cho et al., 2014, of a mapped input."""
+    keep_in, reset_in, new_in = jnp.split(of_input, 3)
+    keep_by, reset_by, new_by = jnp.split(hidden @ params["recurrent"], 3)
+    keep, reset = jax.nn.sigmoid(keep_in + keep_by), jax.nn.sigmoid(reset_in + reset_by)
+    return keep * hidden + (1 - keep) * jnp.tanh(new_in + reset * new_by)

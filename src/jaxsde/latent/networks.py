@@ -1,5 +1,6 @@
 """A latent SDE of small networks, with its parameters."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from jaxsde.latent.model import DriftPosterior, LatentSDE, MarginalPosterior
 from jaxsde.types import Key, Noise, State, Time
 
 FAMILIES = ("drift", "marginals")
+# At which what the marginals read fades.
+RATES = 8
 
 
 def neural(
@@ -59,7 +62,7 @@ def neural(
             raise ValueError(f"{name} is {size}; it is a whole number of one or more.")
     keys = jax.random.split(rng, 5)
     of_marginals = posterior == "marginals"
-    features = 4 * context if of_marginals else latent + context + 2
+    features = RATES * (1 + math.ceil(2 * context / RATES)) if of_marginals else latent + context + 2
     params: dict[str, Any] = {
         "encoder": encoder_params(keys[2], width, context, of_marginals),
         "posterior": mlp_params(keys[3], (features, hidden, hidden, 2 * latent)),
@@ -80,7 +83,7 @@ def neural(
     h, g = drift or _drift, diffusion or _diffusion
     family: DriftPosterior | MarginalPosterior = MarginalPosterior(_encode, _marginal)
     if of_marginals:
-        params["log_rates"] = jnp.linspace(-1.0, 2.0, 2 * context)
+        params["log_rates"] = jnp.linspace(-1.0, 2.0, RATES)
         params["marginal"] = jnp.zeros((features, 2 * latent))
     else:
         params["posterior_initial"] = mlp_params(keys[4], (context, hidden, 2 * latent))
