@@ -31,6 +31,15 @@ def bound(log_likelihood: Any, kl_path: Any, kl_initial: Any, kl_weight: Any) ->
     return Bound(log_likelihood - weight, log_likelihood, kl_path, kl_initial)
 
 
+def check_weight(kl_weight: Any) -> None:
+    """Refuses what is no number.
+
+    **Raises:** `ValueError` that says what it is.
+    """
+    if jnp.shape(kl_weight) != ():
+        raise ValueError(f"kl_weight has shape {jnp.shape(kl_weight)}; it is one number for all series.")
+
+
 def log_likelihood(model: LatentSDE, params: PyTree, series: Series, zs: Array) -> Any:
     """Of what was observed of one series, given its state at all times, (n, d)."""
 

@@ -33,5 +33,6 @@ def gaussian_log_density(x: Array, mean: Array, std: Array) -> Array:
 
 def gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, ""]:
     """KL(q || p), in nats."""
-    ratio = (q.std / p.std) ** 2
-    return 0.5 * jnp.sum(ratio + ((q.mean - p.mean) / p.std) ** 2 - 1 - jnp.log(ratio))
+    # Logarithms of each, so that a negative deviation gives NaN.
+    ratio, log_ratio = (q.std / p.std) ** 2, jnp.log(q.std) - jnp.log(p.std)
+    return 0.5 * jnp.sum(ratio + ((q.mean - p.mean) / p.std) ** 2 - 1 - 2 * log_ratio)

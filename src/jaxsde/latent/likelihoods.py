@@ -40,6 +40,7 @@ def gaussian(std: float | None = None) -> Likelihood:
     scale = _scale(std)
 
     def log_prob(decoded: Array, y: Array, params: PyTree) -> Any:
+        _check_width(decoded, y)
         return gaussian_log_density(y, decoded, scale(decoded, params))
 
     def sample(key: Any, decoded: Array, params: PyTree) -> Any:
@@ -64,6 +65,7 @@ def student_t(degrees: float, scale: float | None = None) -> Likelihood:
     constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(degrees * math.pi)
 
     def log_prob(decoded: Array, y: Array, params: PyTree) -> Any:
+        _check_width(decoded, y)
         s = size(decoded, params)
         return constant - jnp.log(s) - 0.5 * (degrees + 1) * jnp.log1p(((y - decoded) / s) ** 2 / degrees)
 
@@ -74,15 +76,31 @@ def student_t(degrees: float, scale: float | None = None) -> Likelihood:
 
 
 def poisson() -> Likelihood:
-    """Counts, whose log rate is what the decoder gives."""
+    """Counts, whose log rate is what the decoder gives.
+
+    What is no count has a density of zero; draws at rates beyond the integers are NaN.
+    """
 
     def log_prob(decoded: Array, y: Array, params: PyTree) -> Any:
-        return y * decoded - jnp.exp(decoded) - jax.scipy.special.gammaln(y + 1)
+        _check_width(decoded, y)
+        density = y * decoded - jnp.exp(decoded) - jax.scipy.special.gammaln(y + 1)
+        return jnp.where((y < 0) | (y != jnp.floor(y)), -jnp.inf, density)
 
     def sample(key: Any, decoded: Array, params: PyTree) -> Any:
-        return jax.random.poisson(key, jnp.exp(decoded), decoded.shape).astype(decoded.dtype)
+        rate = jnp.exp(decoded)
+        count = jax.random.poisson(key, rate, decoded.shape)
+        # Integers end, and say nothing of it.
+        return jnp.where(rate < jnp.iinfo(count.dtype).max / 2, count.astype(decoded.dtype), jnp.nan)
 
     return Likelihood(log_prob, sample)
+
+
+def _check_width(decoded: Array, y: Array) -> None:
+    if decoded.shape != y.shape:
+        raise ValueError(
+            f"The decoder gives shape {decoded.shape} for values of width {y.size}, one for each being {y.shape}; take "
+            "a decoder of that width."
+        )
 
 
 def _scale(given: float | None) -> Callable[[Array, PyTree], Any]:
@@ -91,6 +109,12 @@ def _scale(given: float | None) -> Callable[[Array, PyTree], Any]:
 
     def scale(decoded: Array, params: PyTree) -> Any:
         if given is None:
+            found = jnp.shape(params["log_noise"]) if "log_noise" in params else "missing"
+            if found not in ((), decoded.shape):
+                raise ValueError(
+                    f"params['log_noise'] is {found}; where the size of noise is learned it has shape (), or "
+                    f"{decoded.shape} for each value."
+                )
             return jnp.broadcast_to(jnp.exp(params["log_noise"]), decoded.shape)
         return jnp.full(decoded.shape, given, decoded.dtype)
 

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from jaxsde.calculus import g_dg
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood
-from jaxsde.latent.series import Series
+from jaxsde.latent.series import Series, check_series
 from jaxsde.types import Noise, State, Time
 
 
@@ -127,6 +127,7 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
 
     **Raises:** `TypeError` or `ValueError` that says which part.
     """
+    check_series(series)
     family: object = model.posterior
     if not isinstance(family, DriftPosterior | MarginalPosterior):
         raise TypeError(f"posterior is {type(family).__name__}; it is a DriftPosterior or a MarginalPosterior.")
@@ -150,8 +151,22 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
     def first_law(times: Any, values: Any, mask: Any) -> Any:
         return model.posterior_initial(times, model.posterior.encode(times, values, mask, params), params)
 
-    posterior = jax.eval_shape(first_law, series.times[0], series.values[0], series.mask[0])
+    one = series.times[0], series.values[0], series.mask[0]
+    posterior = jax.eval_shape(first_law, *one)
     _check_law("posterior", posterior, prior)
+
+    def posterior_drift(z: Any, t: Any, params: PyTree) -> Any:
+        return model.posterior_drift(z, t, model.posterior.encode(*one, params), params)
+
+    # One of another shape could be spread over the state, or the state over it, and no more be said.
+    functions = {"drift": model.drift, "diffusion": model.diffusion, "posterior's drift": posterior_drift}
+    for name, function in functions.items():
+        found = jax.tree.map(jnp.shape, jax.eval_shape(function, prior.mean, series.times[0, 0], params))
+        if found != prior.mean.shape:
+            raise ValueError(
+                f"The {name} gives shape {found} for a state of shape {prior.mean.shape}; give one number for each "
+                "entry of the state."
+            )
 
 
 def _check_law(whose: str, law: object, prior: Any) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.choices import one_of
+from jaxsde.latent.counts import check_count
 from jaxsde.latent.encoder import ahead, around, at_first, encode, encoder_params
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood, gaussian
@@ -58,8 +59,7 @@ def neural(
     """
     one_of("posterior", posterior, FAMILIES)
     for name, size in (("width", width), ("latent", latent), ("hidden", hidden), ("context", context)):
-        if size < 1:
-            raise ValueError(f"{name} is {size}; it is a whole number of one or more.")
+        check_count(name, size)
     keys = jax.random.split(rng, 5)
     of_marginals = posterior == "marginals"
     features = RATES * (1 + math.ceil(2 * context / RATES)) if of_marginals else latent + context + 2

@@ -9,7 +9,8 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.integrate import solve
-from jaxsde.latent.bound import Bound, bound, log_likelihood
+from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
+from jaxsde.latent.counts import check_count
 from jaxsde.latent.gaussian import Gaussian, gaussian_kl
 from jaxsde.latent.model import LatentSDE, check_model, processes
 from jaxsde.latent.series import Series
@@ -52,8 +53,8 @@ def pathwise(
     """
     check_key(rng)
     check_model(model, params, series)
-    if paths < 1:
-        raise ValueError(f"paths is {paths}; one path or more is averaged.")
+    check_count("paths", paths)
+    check_weight(kl_weight)
 
     def of_series(number: Array, one: Series) -> Any:
         context = model.posterior.encode(one.times, one.values, one.mask, params)

@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.latent.counts import check_count
 from jaxsde.latent.model import LatentSDE, check_model
 from jaxsde.latent.path_bound import solve_posterior
-from jaxsde.latent.series import Series
+from jaxsde.latent.series import Series, check_series
+from jaxsde.times import is_known
 from jaxsde.types import Key, Times
 
 
@@ -60,10 +62,10 @@ def posterior(
     **Returns:** `Draws`.
 
     **Raises:** `ValueError` for times that do not increase or are not from a series' first time to its last
-    observation; what `pathwise` refuses.
+    observation; `TypeError` for traced arrays; what `pathwise` refuses.
     """
-    times = _increasing(times, series)
-    start, end = float(series.times[:, 0].max()), float(series.end.min())
+    times = _increasing(times, series, params)
+    start, end = np.asarray(series.times)[:, 0].max(), np.asarray(series.end).min()
     if times[0] < start or times[-1] > end:
         raise ValueError(
             f"times go from {times[0]} to {times[-1]}; the posterior of every series is known from {start}, its first "
@@ -88,10 +90,11 @@ def forecast(
 
     **Returns:** `Draws`.
 
-    **Raises:** `ValueError` for times that do not increase or are not after the last observation; what `pathwise`
-    refuses.
+    **Raises:** `ValueError` for times that do not increase or are not after the last observation; `TypeError` for
+    traced arrays; what `pathwise` refuses.
     """
-    times, end = _increasing(times, series), float(series.end.max())
+    times = _increasing(times, series, params)
+    end = np.asarray(series.end).max()
     if times[0] <= end:
         raise ValueError(
             f"times begin at {times[0]}, and the last observation of a series is at {end}; a forecast is of later "
@@ -100,7 +103,13 @@ def forecast(
     return _draws(model, params, series, times, rng, samples, method)
 
 
-def _increasing(times: Times, series: Series) -> np.ndarray:
+def _increasing(times: Times, series: Series, params: PyTree) -> np.ndarray:
+    check_series(series)
+    if not is_known((times, series, params)):
+        raise TypeError(
+            "posterior and forecast got traced arrays; they compile what they do, so call them outside of jit, vmap "
+            "and grad."
+        )
     known = np.asarray(times).astype(series.times.dtype)
     if known.ndim != 1 or not known.size or not np.isfinite(known).all() or not (np.diff(known) > 0).all():
         raise ValueError(f"times is {known}; it is a vector of finite numbers that increase, (m,).")
@@ -112,8 +121,7 @@ def _draws(
 ) -> Draws:
     check_key(rng)
     check_model(model, params, series)
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; one or more is drawn.")
+    check_count("samples", samples)
     longer = series.with_times(times)
     wanted = np.stack([np.searchsorted(grid, times) for grid in np.asarray(longer.times)])
 

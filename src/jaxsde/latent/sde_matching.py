@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
-from jaxsde.latent.bound import Bound, bound, log_likelihood
+from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
+from jaxsde.latent.counts import check_count
 from jaxsde.latent.gaussian import gaussian_kl
 from jaxsde.latent.model import LatentSDE, MarginalPosterior, check_model, processes
 from jaxsde.latent.series import Series
@@ -31,7 +32,8 @@ def matching(
 
     **Returns:** a `Bound`, of the same mean as `pathwise` has with steps that tend to zero.
 
-    **Raises:** `TypeError` or `ValueError` for another posterior, or a model that does not fit the series.
+    **Raises:** `TypeError` or `ValueError` for another posterior, a model that does not fit the series, draws that are
+    no whole number of one or more, or a weight that is not one number.
     """
     check_key(rng)
     check_model(model, params, series)
@@ -40,8 +42,8 @@ def matching(
             "matching needs the marginal laws of the posterior, and this one is given by its drift: take a "
             "MarginalPosterior, or pathwise."
         )
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; the KL is looked at one time or more.")
+    check_count("draws", draws)
+    check_weight(kl_weight)
     marginal = model.posterior.marginal
     kl_of_length = running_path_kl(relative_drift(*processes(model)), "analytic")
 

@@ -59,6 +59,9 @@ class Series:
         dt = float(longest) / USUAL if dt is None else float(dt)
         if not dt > 0:
             raise ValueError(f"dt is {dt}; it is the longest step of the grid, a positive length of time.")
+        latest = values.dtype.type(max(np.abs(t).max() for t, _, _ in rows))
+        if dt < np.spacing(latest):
+            raise ValueError(_too_short(dt, latest))
         return _padded([_with_times(*row, _grid(row[0], dt)) for row in rows], min(dt, longest))
 
     def with_times(self, times: TimeVector) -> "Series":
@@ -66,8 +69,15 @@ class Series:
 
         **Arguments:**
 
-        - `times`: increasing, none before the first of a series.
+        - `times`: none before the first of a series.
+
+        **Raises:** `ValueError` for one before it, or that is not finite; `TypeError` for traced arrays.
         """
+        if not is_known((times, self)):
+            raise TypeError("with_times got traced arrays; take it outside of jit.")
+        start = np.asarray(self.times)[:, 0].max()
+        if not (np.asarray(times) >= start).all() or not np.isfinite(np.asarray(times)).all():
+            raise ValueError(f"times is {times}; they are finite, and none is before {start}, the first of a series.")
         rows = []
         for t, values, mask, end in zip(*map(np.asarray, (self.times, self.values, self.mask, self.end)), strict=True):
             kept = t <= end
@@ -76,9 +86,25 @@ class Series:
         return _padded(rows, self.dt)
 
 
+def check_series(series: object) -> None:
+    """Refuses what is no batch of series.
+
+    **Raises:** `TypeError` or `ValueError` that says what it is.
+    """
+    if not isinstance(series, Series):
+        raise TypeError(f"series is {type(series).__name__}; make it by Series.of(times, values, mask).")
+    if series.times.ndim != 2:
+        raise ValueError(
+            f"The times of series have shape {series.times.shape}; they are (batch, n). To take some of a batch keep "
+            "its axis: jax.tree.map(lambda x: x[:1], series)."
+        )
+
+
 def _floating(values: Any) -> np.ndarray:
     """In the precision that JAX gives them."""
     values = np.asarray(values)
+    if values.dtype.kind not in "fiub" and not jnp.issubdtype(values.dtype, jnp.floating):
+        raise TypeError(f"values is of dtype {values.dtype}; values are real numbers.")
     dtype = values.dtype if jnp.issubdtype(values.dtype, jnp.floating) else np.dtype(np.float64)
     return values.astype(np.result_type(np.float32, jax.dtypes.canonicalize_dtype(dtype)))
 
@@ -148,6 +174,13 @@ def _with_times(times: np.ndarray, values: np.ndarray, mask: np.ndarray, grid: n
     return grid, of_grid, seen
 
 
+def _too_short(step: float, latest: Any) -> str:
+    return (
+        f"Steps as short as dt={step:.3g} are no steps in {latest.dtype} at times of up to {latest:.6g}; take a longer "
+        "dt, the time since the first, or values in double precision."
+    )
+
+
 def _padded(rows: list[tuple[Any, Any, Any]], step: float) -> Series:
     """The series in arrays of one length, with times that go on after the end."""
     length = max(t.size for t, _, _ in rows)
@@ -161,10 +194,7 @@ def _padded(rows: list[tuple[Any, Any, Any]], step: float) -> Series:
     all_values, all_mask = np.stack(values), np.stack(mask)
     all_times = np.stack(times).astype(dtype)
     if not (np.diff(all_times) > 0).all():
-        raise ValueError(
-            f"Steps as short as dt={step:.3g} are no steps in {dtype} at times of up to {np.abs(all_times).max():.6g}; "
-            "take a longer dt, the time since the first, or values in double precision."
-        )
+        raise ValueError(_too_short(step, np.abs(all_times).max()))
     ends = [t[np.flatnonzero(seen.any(1))[-1]] for t, _, seen in rows]
     for column in range(all_values.shape[2]):
         seen = all_mask[..., column]

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxsde import loops
 from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.latent.bound import Bound
+from jaxsde.latent.counts import check_count
 from jaxsde.latent.model import LatentSDE, check_model
 from jaxsde.latent.path_bound import pathwise
 from jaxsde.latent.series import Series
@@ -58,18 +59,17 @@ def fit(
     **Raises:** `TypeError` for what is no optimiser; `ValueError` for numbers of steps or series that there are not;
     what the objective refuses; `FloatingPointError` where the bound stops being finite, and says when.
     """
-    count = series.times.shape[0]
     check_key(rng)
     check_model(model, params, series)
+    count = series.times.shape[0]
     if not (hasattr(optimiser, "init") and hasattr(optimiser, "update")):
         raise TypeError(
             f"optimiser is {type(optimiser).__name__}; it has `init` and `update` as optax has them: optax.adam(1e-2), "
             "say."
         )
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; one step or more is taken.")
-    if batch is not None and not 1 <= batch <= count:
-        raise ValueError(f"batch is {batch}; a step takes between 1 and all {count} of the series.")
+    check_count("steps", steps)
+    if batch is not None:
+        check_count("batch", batch, count)
     key = derive_key(rng, "jaxsde.latent.fit")
 
     def step(state: Any, number: Any) -> Any:

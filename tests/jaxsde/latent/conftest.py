@@ -65,7 +65,7 @@ def exact_drift(z: Any, t: Any, context: Any, params: Any) -> Any:
     times, b, J = context
     after = jnp.minimum(jnp.sum(times <= t), times.size - 1)
     b, J = carried(times[after], b[after], J[after], t, params)
-    return -params["a"] * z + params["s"] ** 2 * (b - J * z)
+    return -params["a"] * z + params["gain"] * params["s"] ** 2 * (b - J * z)
 
 
 def regression(times: Any, values: Any, mask: Any, params: Any) -> Any:
@@ -80,11 +80,33 @@ def regression(times: Any, values: Any, mask: Any, params: Any) -> Any:
 def exact_marginal(t: Any, context: Any, params: Any) -> Gaussian:
     times, seen, y, inverse = context
     k = covariance(t[None], times, params)[0] * seen
-    return Gaussian((k @ inverse @ y)[None], jnp.sqrt(stationary(params).std ** 2 - k @ inverse @ k))
+    gain = params["gain"]
+    mean, std = (k @ inverse @ y)[None], jnp.sqrt(stationary(params).std ** 2 - k @ inverse @ k)
+    return Gaussian(
+        gain * mean + (1 - gain) * jnp.sin(params["a"] * t), gain * std + (1 - gain) * (0.3 + 0.2 * jnp.exp(-(t**2)))
+    )
+
+
+def observed(z: Any, params: Any) -> Any:
+    return z
+
+
+LIKELIHOOD = gaussian()
+BY_DRIFT, BY_MARGINALS = (
+    LatentSDE(stationary, drift, diffusion, posterior, observed, LIKELIHOOD)
+    for posterior in (
+        DriftPosterior(messages, exact_initial, exact_drift),
+        MarginalPosterior(regression, exact_marginal),
+    )
+)
 
 
 class OU(NamedTuple):
-    """Two series with gaps, the exact posterior by its drift and by its marginals, and the evidence of each series."""
+    """Two series with gaps, their evidence, and the exact posterior by its drift and by its marginals.
+
+    It is exact with a gain of one. With others its drift is pulled so many times as much towards what was observed, and
+    its marginals are mixed with wrong ones.
+    """
 
     times: Any
     values: Any
@@ -106,17 +128,13 @@ class OU(NamedTuple):
 
 @pytest.fixture
 def ou(x64: None) -> OU:
-    params = {"a": jnp.array([0.8]), "s": jnp.array([0.9]), "log_noise": jnp.log(0.5)}
-
-    def model(posterior: Any) -> LatentSDE:
-        return LatentSDE(stationary, drift, diffusion, posterior, lambda z, params: z, gaussian())
-
+    params = {"a": jnp.array([0.8]), "s": jnp.array([0.9]), "log_noise": jnp.log(0.5), "gain": jnp.asarray(1.0)}
     return OU(
         TIMES,
         VALUES,
         Series.of(TIMES, VALUES, np.isfinite(VALUES), dt=0.05),
         params,
-        model(DriftPosterior(messages, exact_initial, exact_drift)),
-        model(MarginalPosterior(regression, exact_marginal)),
+        BY_DRIFT,
+        BY_MARGINALS,
         covariance,
     )

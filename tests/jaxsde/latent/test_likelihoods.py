@@ -40,6 +40,17 @@ def test_the_kl_of_gaussians():
     np.testing.assert_allclose(q.log_prob(jnp.array([0.1])), density.logpdf(0.1), rtol=1e-5)
 
 
+def test_a_negative_deviation_is_no_number():
+    law = Gaussian(jnp.zeros(1), jnp.ones(1))
+    assert jnp.isnan(gaussian_kl(Gaussian(jnp.zeros(1), -jnp.ones(1)), law))
+
+
+def test_what_is_no_count_and_what_no_integer_holds():
+    density = poisson().log_prob(jnp.zeros(3), jnp.array([-1.0, 1.5, 1.0]), None)
+    np.testing.assert_allclose(density, [-np.inf, -np.inf, -1.0], rtol=1e-6)
+    assert np.isnan(poisson().sample(jax.random.key(0), jnp.array([50.0, 1.0]), None)).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("call", [lambda: gaussian(0.0), lambda: student_t(3.0, float("inf")), lambda: student_t(-1.0)])
 def test_refusals(call):
     with pytest.raises(ValueError, match="positive"):

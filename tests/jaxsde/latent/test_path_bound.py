@@ -1,92 +1,89 @@
 """The bound by paths, against the exact evidence of an OU process."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde.latent import Gaussian, Series, pathwise
+from jaxsde.latent import Gaussian, Series, gaussian, pathwise
+from jaxsde.latent.counts import check_count
+from jaxsde.latent.series import check_series
 
 STANDARD_ERRORS = 4.0
 KEY = jax.random.key(0)
 
 
-def series_of(ou, dt):
-    return Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=dt)
+def two_grids(ou):
+    """The two series with steps of 0.05, and again with steps of a quarter: one batch, so one program."""
+    coarse, fine = (Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=dt) for dt in (0.05, 0.0125))
+    more = fine.times.shape[1] - coarse.times.shape[1]
+    longer = dataclasses.replace(
+        coarse,
+        times=jnp.concatenate([coarse.times, coarse.times[:, -1:] + jnp.arange(1.0, more + 1)[None]], 1),
+        values=jnp.pad(coarse.values, ((0, 0), (0, more), (0, 0))),
+        mask=jnp.pad(coarse.mask, ((0, 0), (0, more), (0, 0))),
+        dt=fine.dt,
+    )
+    return jax.tree.map(lambda *both: jnp.concatenate(both), longer, fine)
 
 
-def path_by_path(model, params, series, paths, **choices):
-    """The bound of single paths, (paths, batch)."""
-    of_key = jax.jit(jax.vmap(lambda key: pathwise(model, params, series, key, **choices).value))
-    return of_key(jax.random.split(KEY, paths))
+@functools.partial(jax.jit, static_argnames=("model", "estimator"))
+def values_and_slopes(model, params, series, keys, estimator):
+    """The bound of single paths, (paths, batch), and its derivative by the gain."""
+
+    def of_gain(gain, key):
+        value = pathwise(model, params | {"gain": gain}, series, key, estimator=estimator).value
+        return value, value
+
+    slopes, values = jax.vmap(jax.jacrev(of_gain, has_aux=True), (None, 0))(params["gain"], keys)
+    return values, slopes
 
 
-def test_at_the_exact_posterior_every_path_says_the_evidence(ou):
-    """What is left is the discretisation's: four times the steps, half the spread or less."""
-    exact = ou.evidence(ou.params)
-    spreads = []
-    for dt in (0.05, 0.0125):
-        values = path_by_path(ou.by_drift, ou.params, series_of(ou, dt), 200)
-        spreads.append(values.std(0))
+def test_at_the_exact_posterior_every_path_says_the_evidence_and_the_gradient_sticks_the_landing(ou):
+    """Values and slopes are off by the discretisation alone: a quarter of the step, half the spread or less."""
+    exact, series, keys = ou.evidence(ou.params), two_grids(ou), jax.random.split(KEY, 200)
+    values, slopes = values_and_slopes(ou.by_drift, ou.params, series, keys, "stl")
+    means, spreads = (np.asarray(x).reshape(2, 2) for x in (values.mean(0), values.std(0)))
+    for dt, mean, spread in zip((0.05, 0.0125), means, spreads, strict=True):
         # Of order one; a path of the wrong law would be off by tenths, whatever the steps.
-        assert (np.abs(values.mean(0) - exact) < 2 * dt + STANDARD_ERRORS * spreads[-1] / 200**0.5).all()
+        assert (np.abs(mean - exact) < 2 * dt + STANDARD_ERRORS * spread / 200**0.5).all()
     assert (spreads[1] < 0.6 * spreads[0]).all()
     assert spreads[1].max() < 0.25
-
-
-def with_gain(ou):
-    """The posterior that is pulled so many times as much towards what was observed."""
-    exact = ou.by_drift.posterior
-
-    def drift(z, t, context, params):
-        prior = ou.by_drift.drift(z, t, params)
-        return prior + params["gain"] * (exact.drift(z, t, context, params) - prior)
-
-    return dataclasses.replace(ou.by_drift, posterior=dataclasses.replace(exact, drift=drift))
+    assert (slopes[:, 2:].std(0) < 0.6 * slopes[:, :2].std(0)).all()
+    _, others = values_and_slopes(ou.by_drift, ou.params, series, keys, "full_mc")
+    assert (slopes[:, 2:].std(0) < 0.2 * others[:, 2:].std(0)).all()
 
 
 def test_the_estimators_have_one_mean_below_the_evidence(ou):
-    model, params = with_gain(ou), ou.params | {"gain": jnp.asarray(0.5)}
-    values = {
-        estimator: path_by_path(model, params, ou.series, 2000, estimator=estimator)
-        for estimator in ("analytic", "full_mc", "stl")
-    }
-    np.testing.assert_array_equal(values["stl"], values["full_mc"])
-    errors = {name: v.std(0) / 2000**0.5 for name, v in values.items()}
-    difference = np.abs(values["analytic"].mean(0) - values["full_mc"].mean(0))
-    assert (difference < STANDARD_ERRORS * np.hypot(errors["analytic"], errors["full_mc"])).all()
-    assert (values["analytic"].mean(0) + STANDARD_ERRORS * errors["analytic"] < ou.evidence(ou.params)).all()
+    params, series, keys = ou.params | {"gain": jnp.asarray(0.5)}, two_grids(ou), jax.random.split(KEY, 1000)
+    stl, full_mc = (values_and_slopes(ou.by_drift, params, series, keys[:200], name)[0] for name in ("stl", "full_mc"))
+    np.testing.assert_allclose(stl, full_mc, rtol=1e-12)
+    of_key = jax.jit(jax.vmap(lambda key: pathwise(ou.by_drift, params, series, key, estimator="analytic").value))
+    analytic = of_key(keys)
+    # By paths that are the same, whose differences have less spread.
+    difference = full_mc - analytic[:200]
+    errors = difference.std(0) / 200**0.5
+    assert (np.abs(difference.mean(0)) < STANDARD_ERRORS * errors).all()
+    below = np.tile(ou.evidence(ou.params), 2) - analytic.mean(0)
+    assert (below > STANDARD_ERRORS * analytic.std(0) / 1000**0.5).all()
 
 
-def test_the_gradient_sticks_the_landing(ou):
-    """At the exact posterior, of its own parameter, with a spread that vanishes as steps do, and with stl alone."""
-
-    def gradients(dt, estimator):
-        def value(gain, key):
-            params = ou.params | {"gain": gain}
-            return pathwise(with_gain(ou), params, series_of(ou, dt), key, estimator=estimator).value.sum()
-
-        return jax.jit(jax.vmap(jax.grad(value), (None, 0)))(jnp.asarray(1.0), jax.random.split(KEY, 200)).std()
-
-    fine = gradients(0.01, "stl")
-    assert fine < 0.6 * gradients(0.05, "stl")
-    assert fine < 0.2 * gradients(0.01, "full_mc")
-
-
-def test_gradients_are_those_of_finite_differences(ou):
-    def value(rate, adjoint):
+@pytest.mark.parametrize("adjoint", ["reversible", "stochastic"])
+def test_gradients_are_those_of_finite_differences(ou, adjoint):
+    @jax.jit
+    @jax.value_and_grad
+    def of_rate(rate):
         return pathwise(
             ou.by_drift, ou.params | {"a": rate}, ou.series, KEY, estimator="full_mc", adjoint=adjoint, kl_weight=0.7,
             method="coupled_euler_maruyama",
         ).value.sum()  # fmt: skip
 
-    rate, of_rate = ou.params["a"], jax.jit(lambda rate: value(rate, "backprop"))
-    numeric = (of_rate(rate + 1e-5) - of_rate(rate - 1e-5)) / 2e-5
-    for adjoint in ("backprop", "reversible", "stochastic"):
-        gradient = jax.jit(jax.grad(value), static_argnums=1)(rate, adjoint)
-        np.testing.assert_allclose(gradient[0], numeric, rtol=1e-6, err_msg=adjoint)
+    rate = ou.params["a"]
+    numeric = (of_rate(rate + 1e-5)[0] - of_rate(rate - 1e-5)[0]) / 2e-5
+    np.testing.assert_allclose(of_rate(rate)[1][0], numeric, rtol=1e-6)
 
 
 def test_what_is_missing_and_what_is_padding_change_nothing(ou):
@@ -98,7 +95,7 @@ def test_what_is_missing_and_what_is_padding_change_nothing(ou):
     bound = jax.jit(lambda series: pathwise(ou.by_drift, ou.params, series, KEY))
     np.testing.assert_array_equal(bound(other).value, bound(ou.series).value)
     # The short one of a batch with a longer one is what it is alone.
-    alone = Series.of(ou.times, longer[0][:1, :6], longer[1][:1, :6], dt=0.05)
+    alone = Series.of(ou.times, longer[0][[0, 0], :6], longer[1][[0, 0], :6], dt=0.05)
     both = Series.of(times, *longer, dt=0.05)
     assert both.times.shape[1] > alone.times.shape[1]
     jax.tree.map(
@@ -107,7 +104,8 @@ def test_what_is_missing_and_what_is_padding_change_nothing(ou):
 
 
 def test_a_weight_of_the_kl(ou):
-    whole, half = (pathwise(ou.by_drift, ou.params, ou.series, KEY, kl_weight=w, paths=2) for w in (1.0, 0.5))
+    bound = jax.jit(lambda weight: pathwise(ou.by_drift, ou.params, ou.series, KEY, kl_weight=weight, paths=2))
+    whole, half = bound(1.0), bound(0.5)
     kl = whole.kl_path + whole.kl_initial
     np.testing.assert_allclose(half.value - whole.value, 0.5 * kl, rtol=1e-12)
     np.testing.assert_allclose(whole.value, whole.log_likelihood - kl, rtol=1e-12)
@@ -123,6 +121,8 @@ def test_a_weight_of_the_kl(ou):
         ),
         ({"decoder": lambda z, params: jnp.zeros(3)}, r"\(3,\) for values of width 1"),
         ({"drift": lambda z, t, params: jnp.zeros(3)}, "f "),
+        ({"diffusion": lambda z, t, params: jnp.asarray(0.9)}, r"The diffusion gives shape \(\)"),
+        ({"likelihood": gaussian(), "decoder": lambda z, params: jnp.zeros(2)}, r"decoder gives shape \(2,\)"),
         ({"noise": "general"}, "'additive' or 'diagonal'"),
         ({"posterior": None}, "DriftPosterior"),
     ],
@@ -133,8 +133,29 @@ def test_a_model_that_does_not_fit_is_refused(ou, change, says):
 
 
 def test_choices_are_refused(ou):
-    for choice in ({"paths": 0}, {"estimator": "exact"}, {"adjoint": "none"}):
+    weights = {"kl_weight": jnp.array([0.5, 1.0])}
+    for choice in ({"paths": 0}, weights, {"estimator": "exact"}, {"adjoint": "none"}):
         with pytest.raises(ValueError, match=next(iter(choice))):
             pathwise(ou.by_drift, ou.params, ou.series, KEY, **choice)
     with pytest.raises(TypeError, match="rng"):
         pathwise(ou.by_drift, ou.params, ou.series, None)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.5, True, "2", 4])
+def test_what_is_no_count_is_refused(number):
+    with pytest.raises(ValueError, match="whole number from one to 3"):
+        check_count("batch", number, 3)
+
+
+def test_what_is_no_batch_of_series_is_refused(ou):
+    with pytest.raises(TypeError, match=r"Series\.of"):
+        check_series(ou.values)
+    with pytest.raises(ValueError, match=r"keep its axis"):
+        pathwise(ou.by_drift, ou.params, jax.tree.map(lambda x: x[0], ou.series), KEY)
+
+
+@pytest.mark.parametrize("size", [None, jnp.zeros(3)])
+def test_a_noise_that_is_not_learned_or_not_of_that_width_is_refused(ou, size):
+    params = {name: value for name, value in ou.params.items() if name != "log_noise"}
+    with pytest.raises(ValueError, match="log_noise"):
+        pathwise(ou.by_drift, params if size is None else params | {"log_noise": size}, ou.series, KEY)

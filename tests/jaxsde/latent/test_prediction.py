@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsde.latent import Series, forecast, posterior
+from jaxsde.latent import Draws, Series, forecast, posterior
 
 KEY = jax.random.key(2)
 SAMPLES = 2000
@@ -28,7 +28,7 @@ def regressed(ou, times):
     [
         (posterior, "by_drift", np.array([0.0, 0.2, 0.3, 0.91, 1.1])),
         (posterior, "by_marginals", np.array([0.0, 0.2, 0.3, 0.91, 1.1])),
-        (forecast, "by_drift", np.array([2.01, 2.5, 4.0])),
+        (forecast, "by_drift", np.array([2.01, 2.5, 2.501, 4.0])),
     ],
 )
 def test_draws_have_the_law_of_the_smoother(ou, draw, family, times):
@@ -45,13 +45,9 @@ def test_draws_have_the_law_of_the_smoother(ou, draw, family, times):
     np.testing.assert_allclose(draws.values[..., 0].std(1), observed, rtol=0.08)
     low, high = draws.interval(0.9)
     np.testing.assert_allclose((high - low)[..., 0], 2 * 1.645 * observed, rtol=0.1)
-
-
-def test_draws_of_one_series_are_paths(ou):
-    """Neighbouring times of a path are near each other: their difference has the variance of a short step."""
-    draws = forecast(ou.by_drift, ou.params, ou.series, [2.5, 2.501], KEY, samples=500)
-    step = draws.z[:, :, 1] - draws.z[:, :, 0]
-    np.testing.assert_allclose(step.std(), 0.9 * 0.001**0.5, rtol=0.1)
+    # Draws are paths: neighbouring times are near each other, the variance of their difference being that of a step.
+    if draw is forecast:
+        np.testing.assert_allclose((draws.z[:, :, 2] - draws.z[:, :, 1]).std(), 0.9 * 0.001**0.5, rtol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +69,16 @@ def test_refusals(ou, draw, change, says):
         draw(ou.by_drift, ou.params, ou.series, call["times"], KEY, samples=call["samples"])
 
 
-def test_a_level_is_a_share(ou):
-    draws = forecast(ou.by_drift, ou.params, ou.series, [3.0], KEY, samples=2)
+@pytest.mark.parametrize("draw", [posterior, forecast])
+def test_traced_arrays_are_refused(ou, draw):
+    for call in (
+        lambda x: draw(ou.by_drift, x, ou.series, [1.0], KEY),
+        lambda x: draw(ou.by_drift, x, ou.series, x["a"], KEY),
+    ):
+        with pytest.raises(TypeError, match="outside of jit"):
+            jax.jit(call)(ou.params)
+
+
+def test_a_level_is_a_share():
     with pytest.raises(ValueError, match=r"95\.0"):
-        draws.interval(95.0)
+        Draws(*[np.zeros((1, 2, 1, 1))] * 3).interval(95.0)

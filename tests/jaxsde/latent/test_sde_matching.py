@@ -14,16 +14,25 @@ STANDARD_ERRORS = 4.0
 KEY = jax.random.key(1)
 
 
-def mean_and_error(objective, model, params, series, paths):
-    values = jax.jit(jax.vmap(lambda key: objective(model, params, series, key).value))(jax.random.split(KEY, paths))
-    return np.asarray(values.mean(0)), np.asarray(values.std(0)) / paths**0.5
+@functools.partial(jax.jit, static_argnames=("objective", "model", "paths"))
+def bounds(objective, model, params, series, paths):
+    return jax.vmap(lambda key: objective(model, params, series, key).value)(jax.random.split(KEY, paths))
+
+
+def mean_and_error(*call):
+    values = np.asarray(bounds(*call))
+    return values.mean(0), values.std(0) / len(values) ** 0.5
+
+
+def bare(ou):
+    series = Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=np.inf)
+    assert series.times.shape[1] == ou.times.size
+    return series
 
 
 def test_at_the_exact_posterior_the_bound_is_the_evidence(ou):
     """Without a bias of steps."""
-    series = Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=np.inf)
-    assert series.times.shape[1] == ou.times.size
-    mean, error = mean_and_error(matching, ou.by_marginals, ou.params, series, 4000)
+    mean, error = mean_and_error(matching, ou.by_marginals, ou.params, bare(ou), 4000)
     assert (np.abs(mean - ou.evidence(ou.params)) < STANDARD_ERRORS * error).all()
     assert error.max() < 0.03
 
@@ -36,15 +45,9 @@ def test_the_drift_of_the_marginals_is_that_of_the_information_filter(ou):
                                                                                 ou.params), params=ou.params)
         for model in (ou.by_drift, ou.by_marginals)
     )  # fmt: skip
-    for t in (0.01, 0.32, 0.9, 1.97):
-        for z in (-1.0, 2.0):
-            np.testing.assert_allclose(
-                by_marginals(jnp.array([z]), jnp.asarray(t)), by_drift(jnp.array([z]), jnp.asarray(t)), rtol=1e-6
-            )
-
-
-def wrong_marginal(t, context, params):
-    return Gaussian(jnp.sin(params["a"] * t), 0.3 + 0.2 * jnp.exp(-(t[None] ** 2)))
+    z, t = (x.ravel() for x in jnp.meshgrid(jnp.array([-1.0, 2.0]), jnp.array([0.01, 0.32, 0.9, 1.97])))
+    drifts = [jax.jit(jax.vmap(drift))(z[:, None], t) for drift in (by_marginals, by_drift)]
+    np.testing.assert_allclose(*drifts, rtol=1e-6)
 
 
 def test_the_drift_of_the_marginals_solves_the_fokker_planck_equation(ou):
@@ -74,27 +77,41 @@ def test_the_drift_of_the_marginals_solves_the_fokker_planck_equation(ou):
 
 
 def test_paths_of_a_wrong_posterior_have_the_same_bound(ou):
-    model = dataclasses.replace(ou.by_marginals, posterior=MarginalPosterior(lambda *_: None, wrong_marginal))
-    (mean, error), (other, other_error) = (
-        mean_and_error(objective, model, ou.params, ou.series, 1000) for objective in (matching, pathwise)
-    )
+    params = ou.params | {"gain": jnp.asarray(0.0)}
+    mean, error = mean_and_error(matching, ou.by_marginals, params, bare(ou), 4000)
+    other, other_error = mean_and_error(pathwise, ou.by_marginals, params, ou.series, 1000)
     # The steps of the paths leave a bias of order one.
     assert (np.abs(mean - other) < 0.2 + STANDARD_ERRORS * np.hypot(error, other_error)).all()
     assert (mean < ou.evidence(ou.params) - 2).all()
 
 
-def test_gradients_are_those_of_finite_differences(ou):
-    @jax.jit
-    def value(rate):
-        return matching(ou.by_marginals, ou.params | {"a": rate}, ou.series, KEY).value.sum()
-
-    rate = ou.params["a"]
-    numeric = (value(rate + 1e-5) - value(rate - 1e-5)) / 2e-5
-    np.testing.assert_allclose(jax.jit(jax.grad(value))(rate)[0], numeric, rtol=1e-6)
-
-
 def test_refusals(ou):
     with pytest.raises(TypeError, match="marginal laws"):
         matching(ou.by_drift, ou.params, ou.series, KEY)
-    with pytest.raises(ValueError, match="draws is 0"):
-        matching(ou.by_marginals, ou.params, ou.series, KEY, draws=0)
+    for choice in ({"draws": 0}, {"kl_weight": jnp.ones(2)}):
+        with pytest.raises(ValueError, match=next(iter(choice))):
+            matching(ou.by_marginals, ou.params, ou.series, KEY, **choice)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1, 1)])
+@pytest.mark.parametrize("part", ["drift", "diffusion"])
+def test_what_is_not_like_the_state_is_refused(ou, part, shape):
+    """It would be spread over the state, and the bound be that of nothing."""
+    model = dataclasses.replace(ou.by_marginals, **{part: lambda z, t, params: jnp.ones(shape)})
+    with pytest.raises(ValueError, match=f"The {part} gives shape"):
+        matching(model, ou.params, ou.series, KEY)
+
+
+def test_times_far_from_zero_and_the_sign_of_the_diffusion_change_nothing(ou):
+    far = Series.of(ou.times + 1e6, ou.values, np.isfinite(ou.values), dt=np.inf)
+    plain = bounds(matching, ou.by_marginals, ou.params, bare(ou), 4000)
+    np.testing.assert_allclose(bounds(matching, ou.by_marginals, ou.params, far, 4000), plain, rtol=1e-6)
+    one = jax.tree.map(lambda x: x[0], bare(ou))
+    context = ou.by_marginals.posterior.encode(one.times, one.values, one.mask, ou.params)
+    z, t = jnp.array([0.7]), jnp.asarray(0.4)
+    turned = dataclasses.replace(
+        ou.by_marginals, diffusion=lambda z, t, params: -jnp.broadcast_to(params["s"], z.shape)
+    )
+    np.testing.assert_array_equal(
+        turned.posterior_drift(z, t, context, ou.params), ou.by_marginals.posterior_drift(z, t, context, ou.params)
+    )

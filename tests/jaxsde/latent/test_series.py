@@ -56,6 +56,7 @@ def with_entry(value):
         ({"times": TIMES + 1e9}, "float32"),
         ({"times": TIMES[:3]}, r"times has shape \(3,\)"),
         ({"values": VALUES[0]}, r"\(batch, n, width\)"),
+        ({"values": VALUES * 1j}, "real numbers"),
         ({"values": with_entry(np.nan)}, r"Series 0 has nan at entry \(2, 1\)"),
         ({"values": with_entry(-np.inf)}, r"-inf at entry \(2, 1\)"),
         ({"mask": np.zeros((1, 4), bool)}, "no observation"),
@@ -72,6 +73,14 @@ def test_refusals(change, says):
         Series.of(call["times"], call["values"], call["mask"], dt=call["dt"])
 
 
+@pytest.mark.parametrize("times", [[-0.1, 1.0], [np.nan], [np.inf]])
+def test_more_times_are_finite_and_not_before_the_first(times):
+    with pytest.raises(ValueError, match=r"none is before 0\.0"):
+        Series.of(TIMES, VALUES, dt=0.2).with_times(np.array(times))
+
+
 def test_traced_arrays_are_refused():
     with pytest.raises(TypeError, match="outside of jit"):
         jax.jit(lambda values: Series.of(TIMES, values).values)(VALUES)
+    with pytest.raises(TypeError, match="outside of jit"):
+        jax.jit(lambda series: series.with_times(np.array([1.0])))(Series.of(TIMES, VALUES, dt=0.2))
