@@ -131,6 +131,14 @@ def divide_evenly(ts: TimeVector, number: int, dtype: np.dtype[Any]) -> Rows:
     return Rows(np.arange(n, dtype=np.int32) * each, ts[:-1], h / each, each, None, None, n * each)
 
 
+def fewest_steps(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -> Int[np.ndarray, " intervals"]:
+    """Into how many equal steps, no longer than `dt`, each interval of `times` is divided."""
+    # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
+    counts = np.maximum(1.0, np.ceil((np.abs(np.diff(times)) * (1 - 1e-6) - resolution) / dt))
+    _check_total(counts.sum(), f"dt={dt}")
+    return counts.astype(np.int64)
+
+
 def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -> Rows:
     """Each interval of `times` in the fewest equal steps that are no longer than `dt`.
 
@@ -143,11 +151,8 @@ def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -
     """
     n = times.size - 1
     intervals = np.diff(times)
-    # A ratio such as 0.1 / 0.01 is a rounding error above a whole number.
-    counts = np.maximum(1.0, np.ceil((np.abs(intervals) * (1 - 1e-6) - resolution) / dt))
-    total = counts.sum()
-    _check_total(total, f"dt={dt}")
-    counts, total = counts.astype(np.int64), int(total)
+    counts = fewest_steps(times, dt, resolution)
+    total = int(counts.sum())
 
     rows_allowed = 2 * n + 16
     sizes = np.unique(np.linspace(-(-total // rows_allowed), -(-total // n), 200).astype(np.int64))

@@ -1,0 +1,224 @@
+"""How near is a trained latent SDE to the truth, and what does a step of each objective cost?
+
+    JAX_PLATFORMS=cpu python benchmarks/latent_sde.py
+
+On an Ornstein-Uhlenbeck process with noisy observations at random times the evidence, the smoother and the forecast are
+known. The prior has the right form and learns its three numbers; the posterior is a network. On the stochastic Lorenz
+attractor of Li et al. (2020) the prior is a network too, and objectives are compared: time and memory of a gradient
+step, and how far the posterior's mean is from the path without noise.
+"""
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.stats import multivariate_normal
+from timing import medians, print_conditions, print_rows
+
+from jaxsde import SDE, FixedSteps, solve
+from jaxsde.latent import Bound, Gaussian, LatentSDE, Series, fit, forecast, matching, neural, pathwise, posterior
+from sdebnn.plots.style import BLUE, GREY, drawing, legend_below
+
+RATE, SIZE, NOISE = 1.0, 1.0, 0.5
+LENGTH, OBSERVED, HORIZON = 4.0, 12, 2.0
+FINE = 0.01
+
+
+class OU(NamedTuple):
+    """Rate, size and noise of an Ornstein-Uhlenbeck process that is observed."""
+
+    rate: float
+    size: float
+    noise: float
+
+    def covariance(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return self.size**2 / (2 * self.rate) * np.exp(-self.rate * np.abs(s[:, None] - t[None]))
+
+    def evidence(self, t: np.ndarray, y: np.ndarray) -> float:
+        return multivariate_normal.logpdf(y, np.zeros(t.size), self.covariance(t, t) + self.noise**2 * np.eye(t.size))
+
+    def smoothed(self, t: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the state at times."""
+        k = self.covariance(at, t)
+        gain = k @ np.linalg.inv(self.covariance(t, t) + self.noise**2 * np.eye(t.size))
+        return gain @ y, np.diag(self.covariance(at, at) - gain @ k.T)
+
+
+def ou_series(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Times (count, n), values there, later times and values there."""
+    rng, truth = np.random.default_rng(seed), OU(RATE, SIZE, NOISE)
+    times = np.sort(rng.uniform(0, LENGTH, (count, OBSERVED)), axis=1)
+    times[:, 0], times[:, -1] = 0, LENGTH
+    later = LENGTH + np.linspace(HORIZON / 4, HORIZON, 4)
+    z = [rng.multivariate_normal(np.zeros(OBSERVED + 4), truth.covariance(*[np.append(t, later)] * 2)) for t in times]
+    y = np.stack(z) + NOISE * rng.normal(size=(count, OBSERVED + 4))
+    return times, y[:, :OBSERVED], later, y[:, OBSERVED:]
+
+
+def ou_model(family: str) -> tuple[LatentSDE, dict[str, Any]]:
+    model, params = neural(
+        jax.random.key(0), width=1, latent=1, posterior=family,
+        initial=lambda p: Gaussian(jnp.zeros(1), jnp.exp(p["log_size"]) / jnp.sqrt(2 * jnp.exp(p["log_rate"]))),
+        drift=lambda z, t, p: -jnp.exp(p["log_rate"]) * z,
+        diffusion=lambda z, t, p: jnp.exp(p["log_size"]),
+        decoder=lambda z, p: z,
+    )  # fmt: skip
+    return model, params | {"log_rate": jnp.zeros(1), "log_size": jnp.full(1, -0.5)}
+
+
+def of_ou(family: str, objective: Callable[..., Bound], dt: float, steps: int, rate: float) -> list[str]:
+    """The row of one objective."""
+    times, values, _, _ = ou_series(2048, 0)
+    model, params = ou_model(family)
+    optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps))
+    series, key = Series.of(times, values[..., None], dt=dt), jax.random.key(1)
+    trained = fit(model, params, series, optimiser, key, steps=steps, objective=objective, batch=32).params
+    learned = OU(*(float(jnp.exp(trained[name][0])) for name in ("log_rate", "log_size", "log_noise")))
+
+    times, values, _, _ = ou_series(32, 1)
+    fine = Series.of(times, values[..., None], dt=FINE)
+    evidence = np.mean([learned.evidence(t, y) for t, y in zip(times, values, strict=True)])
+    # Without steps there is no bias of them.
+    tested = fine if family == "drift" else Series.of(times, values[..., None], dt=np.inf)
+    mean_bound = jax.jit(lambda key: objective(model, trained, tested, key).value.mean())
+    bound = np.mean([mean_bound(key) for key in jax.random.split(jax.random.key(2), 1000)])
+    at = np.linspace(0.2, LENGTH - 0.2, 19)
+    z = np.asarray(posterior(model, trained, fine, at, jax.random.key(3), samples=4000).z)[..., 0]
+    exact = [learned.smoothed(t, y, at) for t, y in zip(times, values, strict=True)]
+    mean, variance = np.stack([e[0] for e in exact]), np.stack([e[1] for e in exact])
+
+    times, values, later, truth = ou_series(512, 2)
+    coarse = Series.of(times, values[..., None], dt=5 * FINE)
+    low, high = forecast(model, trained, coarse, later, jax.random.key(4), samples=400).interval(0.95)
+    held = (np.asarray(low)[..., 0] <= truth) & (truth <= np.asarray(high)[..., 0])
+    percents = (
+        1 - evidence / bound,
+        np.sqrt(np.mean((z.mean(1) - mean) ** 2) / learned.covariance(at[:1], at[:1])[0, 0]),
+        np.mean(z.var(1) / variance) - 1,
+        held.mean(),
+    )
+    return [*(f"{x:.2f}" for x in (*learned, evidence, bound)), *(f"{100 * x:.1f}" for x in percents)]
+
+
+def lorenz_series(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times (n,), paths without noise and values with it, (count, n, 3), in units of the paths' deviation."""
+
+    def drift(y: jax.Array, t: Any, args: Any) -> jax.Array:
+        return jnp.stack([10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]])
+
+    times = np.linspace(0, 1, 41)
+    sde = SDE(drift, lambda y, t, args: 0.15 * y)
+
+    def path(key: jax.Array) -> jax.Array:
+        first, noise = jax.random.split(key)
+        warm = solve(sde, jax.random.normal(first, (3,)), [0.0, 5.0], noise, steps=FixedSteps(5000)).ys[-1]
+        return solve(sde, warm, times, first, steps=FixedSteps(1000)).ys
+
+    paths = np.asarray(jax.jit(jax.vmap(path))(jax.random.split(jax.random.key(seed), count)))
+    # Of the attractor itself, so that every set of series has one unit.
+    paths = (paths - [0.0, 0.0, 23.5]) / [7.9, 9.0, 8.6]
+    return times, paths, paths + 0.1 * np.random.default_rng(seed).normal(size=paths.shape)
+
+
+def of_lorenz(name: str, objective: Callable[..., Bound], steps: int) -> tuple[Callable[[], Any], list[str]]:
+    """A step to time; its memory in MiB, and what is learned, where the gradient is not that of another row by another
+    way: in so many steps, or in five times as many of those that are cheaper.
+    """
+    steps = 5 * steps if name == "matching" else steps
+    family, dt = ("marginals", np.inf) if name == "matching" else ("drift", 0.01)
+    trains = name in ("pathwise, backprop", "matching")
+    times, _, values = lorenz_series(512, 0)
+    model, params = neural(jax.random.key(0), width=3, latent=3, hidden=64, context=32, posterior=family)
+    series, optimiser = Series.of(times, values, dt=dt), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
+
+    batch = jax.tree.map(lambda x: x[:32], series)
+    step = jax.jit(jax.grad(lambda params, key: -objective(model, params, batch, key).value.mean()))
+    compiled = step.lower(params, jax.random.key(0)).compile()
+    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+
+    call = functools.partial(compiled, params, jax.random.key(0))
+    row = [f"{memory:.2f}"]
+    if not trains:
+        return lambda: jax.block_until_ready(call()), [*row, "", ""]
+    fitted = fit(model, params, series, optimiser, jax.random.key(1), steps=steps, objective=objective, batch=32)
+    _, truth, values = lorenz_series(64, 1)
+    test = Series.of(times, values, dt=0.01)
+    draws = posterior(model, fitted.params, test, times, jax.random.key(2), samples=64).decoded.mean(1)
+    bound = jax.jit(lambda key: pathwise(model, fitted.params, test, key, paths=8).value.mean())(jax.random.key(3))
+    rmse = np.sqrt(np.mean((np.asarray(draws) - truth) ** 2))
+    return lambda: jax.block_until_ready(call()), [*row, f"{rmse:.3f}", f"{float(bound):.1f}"]
+
+
+def picture(path: Path, steps: int) -> None:
+    """A series with a gap: its posterior, and the fan of its forecast."""
+    times, values, later, truth = ou_series(256, 3)
+    shown = np.isfinite(values)
+    shown[0] = np.abs(times[0] - 2.0) > 0.8
+    model, params = ou_model("marginals")
+    series = Series.of(times, values[..., None], shown, dt=np.inf)
+    optimiser = optax.adam(optax.cosine_decay_schedule(4e-3, steps))
+    objective = functools.partial(matching, draws=32)
+    params = fit(model, params, series, optimiser, jax.random.key(1), steps=steps, objective=objective, batch=32).params
+
+    one = Series.of(times[0], values[:1, :, None], shown[:1], dt=FINE)
+    past, future = np.linspace(0, float(one.end[0]), 100), float(one.end[0]) + np.linspace(FINE, HORIZON, 50)
+    before = posterior(model, params, one, past, jax.random.key(2), samples=1000)
+    after = forecast(model, params, one, future, jax.random.key(3), samples=1000)
+    t = np.append(past, future)
+    z, y = (
+        np.concatenate(of_both, axis=2)[0, ..., 0] for of_both in ((before.z, after.z), (before.values, after.values))
+    )
+    with drawing(None, path, "The posterior of a series with a gap, and its forecast", width=7, height=3.2) as ax:
+        for draw, alpha, label in ((y, 0.2, "95 % of values"), (z, 0.4, "95 % of latent paths")):
+            ax.fill_between(t, *np.quantile(draw, [0.025, 0.975], axis=0), color=BLUE, alpha=alpha, lw=0, label=label)
+        ax.plot(t, z.mean(0), color=BLUE)
+        ax.plot(times[0][shown[0]], values[0][shown[0]], "o", color="black", label="observed")
+        ax.plot(np.append(times[0][~shown[0]], later), np.append(values[0][~shown[0]], truth[0]), "o", color="black",
+                mfc="white", label="held out")  # fmt: skip
+        ax.axvline(float(one.end[0]), color=GREY, ls=":")
+        legend_below(4, ax)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=3000, help="of training, of each row")
+    parser.add_argument("--only", choices=("ou", "lorenz"))
+    parser.add_argument("--picture", type=Path, help="draws the picture of the documentation there, and no more")
+    options = parser.parse_args()
+    if options.picture:
+        picture(options.picture, options.steps)
+        return
+    print_conditions("jax", "optax")
+    if options.only != "lorenz":
+        objectives = {
+            "pathwise, dt = 0.05": ("drift", functools.partial(pathwise, paths=2), 0.05, options.steps, 4e-3),
+            # Of about the same time in all.
+            "matching": ("marginals", functools.partial(matching, draws=32), np.inf, 6 * options.steps, 1e-2),
+        }
+        columns = ("rate", "size", "noise", "evidence", "bound", "gap %", "mean off %", "variance off %", "covered %")
+        rows = {name: of_ou(*choices) for name, choices in objectives.items()}
+        print_rows("OU: nats a series", columns, rows)
+    if options.only != "ou":
+        objectives = {
+            "pathwise, backprop": pathwise,
+            "pathwise, stochastic": functools.partial(pathwise, adjoint="stochastic"),
+            "pathwise, reversible": functools.partial(pathwise, adjoint="reversible"),
+            "matching": matching,
+        }
+        calls, rows = {}, {}
+        for name, objective in objectives.items():
+            calls[name], rows[name] = of_lorenz(name, objective, options.steps)
+        seconds = medians(calls)
+        first = next(iter(seconds.values()))
+        table = {n: [f"{1000 * seconds[n]:.1f}", f"{seconds[n] / first:.2f}", *rows[n]] for n in objectives}
+        print_rows("Lorenz: a step of 32 series", ("ms", "ratio", "MiB", "RMSE", "bound"), table)
+
+
+if __name__ == "__main__":
+    main()

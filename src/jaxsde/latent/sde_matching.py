@@ -1,0 +1,73 @@
+"""The bound by marginal laws of the posterior, without solving for its paths."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
+from jaxsde.latent.counts import check_count
+from jaxsde.latent.gaussian import gaussian_kl
+from jaxsde.latent.model import LatentSDE, MarginalPosterior, check_model, processes
+from jaxsde.latent.series import Series
+from jaxsde.path_kl import relative_drift, running_path_kl
+from jaxsde.types import Key
+
+
+def matching(
+    model: LatentSDE, params: PyTree, series: Series, rng: Key, *, kl_weight: Any = 1.0, draws: int = 16
+) -> Bound:
+    """The evidence lower bound by SDE Matching (Bartosh, Vetrov and Naesseth, 2025): nothing is solved for.
+
+    The path KL is an integral over time of a mean over the posterior's marginal, here estimated at random times. There
+    are no steps, so no bias of any; the grid of the series is read at its observations alone.
+
+    **Arguments:**
+
+    - `model`: with a `MarginalPosterior`.
+    - `params`, `series`, `rng`, `kl_weight`: as of `pathwise`.
+    - `draws`: at how many times of each series the KL is looked at, each in its own part of the series.
+
+    **Returns:** a `Bound`, of the same mean as `pathwise` has with steps that tend to zero.
+
+    **Raises:** `TypeError` or `ValueError` for another posterior, a model that does not fit the series, draws that are
+    no whole number of one or more, or a weight that is not one number.
+    """
+    check_key(rng)
+    check_model(model, params, series)
+    if not isinstance(model.posterior, MarginalPosterior):
+        raise TypeError(
+            "matching needs the marginal laws of the posterior, and this one is given by its drift: take a "
+            "MarginalPosterior, or pathwise."
+        )
+    check_count("draws", draws)
+    check_weight(kl_weight)
+    marginal = model.posterior.marginal
+    kl_of_length = running_path_kl(relative_drift(*processes(model)), "analytic")
+
+    def of_series(number: Array, one: Series) -> Any:
+        context = model.posterior.encode(one.times, one.values, one.mask, params)
+        start, span = one.times[0], one.end - one.times[0]
+        key = jax.random.fold_in(derive_key(rng, "jaxsde.latent.matching"), number)
+
+        def state(t: Array, which: Array, purpose: str) -> Any:
+            law = marginal(t, context, params)
+            key_of_time = jax.random.fold_in(derive_key(key, purpose), which)
+            return law.at(jax.random.normal(key_of_time, law.mean.shape, law.mean.dtype))
+
+        def kl_at(t: Array, which: Array) -> Any:
+            return kl_of_length(state(t, which, "kl"), t, span, None, (params, context, one.end))
+
+        def observed(t: Array, which: Array) -> Any:
+            return state(jnp.minimum(t, one.end), which, "likelihood")
+
+        uniform = jax.random.uniform(derive_key(key, "times"), (draws,), start.dtype)
+        at = start + span * (jnp.arange(draws, dtype=start.dtype) + uniform) / draws
+        kl_path = jax.vmap(kl_at)(at, jnp.arange(draws)).mean()
+        zs = jax.vmap(observed)(one.times, jnp.arange(one.times.size))
+        kl_initial = gaussian_kl(marginal(start, context, params), model.initial(params))
+        return bound(log_likelihood(model, params, one, zs), kl_path, kl_initial, kl_weight)
+
+    return jax.vmap(of_series)(jnp.arange(series.times.shape[0]), series)
