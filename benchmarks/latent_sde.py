@@ -198,7 +198,7 @@ def main() -> None:
     if options.only != "lorenz":
         objectives = {
             "pathwise, dt = 0.05": ("drift", functools.partial(pathwise, paths=2), 0.05, options.steps, 4e-3),
-            # Of about the same time in all.
+            # Cheaper steps, and more of them.
             "matching": ("marginals", functools.partial(matching, draws=32), np.inf, 6 * options.steps, 1e-2),
         }
         columns = ("rate", "size", "noise", "evidence", "bound", "gap %", "mean off %", "variance off %", "covered %")
