@@ -34,8 +34,8 @@ def pathwise(
 ) -> Bound:
     """The evidence lower bound by solving the posterior's SDE on the grid of each series (Li et al., 2020).
 
-    With `"euler_maruyama"` and `"full_mc"` or `"stl"` it is a bound of the discretised model's evidence, whatever the
-    steps.
+    With `"euler_maruyama"` and any estimator but `"analytic"` it is a bound of the discretised model's evidence,
+    whatever the steps.
 
     **Arguments:**
 
@@ -43,8 +43,8 @@ def pathwise(
     - `rng`: a JAX key.
     - `kl_weight`: what both KLs are multiplied by, as a schedule has it.
     - `paths`: how many of each series are averaged.
-    - `estimator`: of both KLs, as in `path_kl`: `"analytic"`, `"full_mc"`, or `"stl"`, whose gradient has no variance
-      at the exact posterior, up to the steps.
+    - `estimator`: of both KLs, one of those of `jaxsde.path_kl`; with `"stl"` the gradient has no variance at the exact
+      posterior, up to the steps.
     - `method`, `adjoint`: of `solve`.
 
     **Returns:** a `Bound`.
