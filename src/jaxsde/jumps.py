@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
 from jaxsde.brownian.keys import derive_key
+from jaxsde.counts import check_count
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
@@ -77,10 +78,8 @@ class Jumps:
             raise TypeError(f"{name} is {value!r}; it is one number of zero or more, in jumps per unit of time.")
         if is_known(value) and not 0 <= float(value) < np.inf:
             raise ValueError(f"{name} is {value}; it is a finite number of zero or more, in jumps per unit of time.")
-        if self.most is not None and (
-            isinstance(self.most, bool) or not isinstance(self.most, int | np.integer) or not 1 <= self.most <= MOST
-        ):
-            raise ValueError(f"most is {self.most!r}; it is a whole number from 1 to {MOST}.")
+        if self.most is not None:
+            check_count("most", self.most, MOST)
 
     @property
     def highest_rate(self) -> Any:

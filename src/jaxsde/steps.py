@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsde.counts import check_count
 from jaxsde.times import Rows, divide, divide_evenly, is_known
 from jaxsde.types import TimeVector
 
@@ -35,8 +36,8 @@ class FixedSteps:
     def __post_init__(self) -> None:
         if self.number is not None and self.dt is not None:
             raise ValueError(f"Both a number of steps, {self.number}, and dt={self.dt} are given; pass one of them.")
-        if self.number is not None and not (_is_whole(self.number) and self.number >= 1):
-            raise ValueError(f"The number of steps is {self.number!r}; it is a whole number of one or more.")
+        if self.number is not None:
+            check_count("The number of steps", self.number)
         _concrete(self, "number", int)
         _check_dt(self.dt)
         _concrete(self, "dt", float)
@@ -108,10 +109,6 @@ def _concrete(steps: FixedSteps | AdaptiveSteps, name: str, kind: Callable[[Any]
     """A number of Python for one of another library, which may have no hash."""
     value = getattr(steps, name)
     object.__setattr__(steps, name, None if value is None else kind(value))
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _check_dt(dt: float | None) -> None:

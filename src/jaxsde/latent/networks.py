@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.choices import one_of
-from jaxsde.latent.counts import check_count
+from jaxsde.counts import check_count
 from jaxsde.latent.encoder import ahead, around, at_first, encode, encoder_params
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood, gaussian

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
-from jaxsde.latent.counts import check_count
+from jaxsde.counts import check_count
 from jaxsde.latent.model import LatentSDE, check_model
 from jaxsde.latent.path_bound import solve_posterior
 from jaxsde.latent.series import Series, check_series

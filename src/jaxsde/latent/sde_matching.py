@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.counts import check_count
 from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
-from jaxsde.latent.counts import check_count
 from jaxsde.latent.gaussian import gaussian_kl
 from jaxsde.latent.model import LatentSDE, MarginalPosterior, check_model, processes
 from jaxsde.latent.series import Series

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxsde import loops
 from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.counts import check_count
 from jaxsde.latent.bound import Bound
-from jaxsde.latent.counts import check_count
 from jaxsde.latent.model import LatentSDE, check_model
 from jaxsde.latent.path_bound import pathwise
 from jaxsde.latent.series import Series

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsde.counts import check_count
 from jaxsde.latent import Gaussian, Series, gaussian, pathwise
-from jaxsde.latent.counts import check_count
 from jaxsde.latent.series import check_series
 
 STANDARD_ERRORS = 4.0
