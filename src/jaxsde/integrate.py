@@ -163,8 +163,8 @@ def solve(
         ys, wrong = ys
         report_jumps(wrong, times)
         result = jnp.where(wrong[-1] > 0, int(Result.JUMPS_UNKNOWN), result)
-    # Of steps that ran out there is a warning already, as there is of jumps.
-    elif check_finite or chosen.implicit or first_exit is not None:
+    # Of steps that ran out there is a warning already.
+    if check_finite or chosen.implicit or first_exit is not None:
         report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
     return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1])
 

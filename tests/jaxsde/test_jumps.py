@@ -235,6 +235,15 @@ def test_a_rate_that_cannot_be_makes_nan_and_says_so(jumps: Jumps, says: str, sa
         assert np.isnan(found.ys[2])
 
 
+def test_what_stops_being_finite_between_jumps_is_said_too() -> None:
+    explodes = SDE(lambda y, t, args: y**3 * 1e30, sde_type="stratonovich")
+    with pytest.warns(RuntimeWarning, match="The solution stops being finite"):
+        solve(
+            explodes, jnp.float32(1), ENDS, KEYS[0], steps=FixedSteps(4), jumps=Jumps(lambda y, t, key, args: y, 1.0),
+            check_finite=True,
+        )  # fmt: skip
+
+
 def test_a_traced_rate_below_zero_or_nan_is_no_silent_zero() -> None:
     def count(rate):
         jumps = Jumps(lambda y, t, key, args: y + 1, rate, most=30)
