@@ -1,15 +1,12 @@
 """The report of a run: one page that holds all it shows, made of what is in the run folder and nothing else."""
 
-import base64
 import dataclasses
 import datetime
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup
 
 from sdebnn import storage
@@ -19,6 +16,7 @@ from sdebnn.runs.curves import curves
 from sdebnn.runs.folder import RunFolder
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.runs.log import MetricsLog
+from sdebnn.runs.page import page_of, picture
 from sdebnn.runs.started import STANDARD, Started, read_record
 
 DRAWN = {
@@ -39,7 +37,6 @@ CAPTIONS = {
     "weight_paths": "A few weights along depth: draws of the posterior, and where the prior alone would have them "
     "(shaded).",
 }
-LARGEST_PICTURE = 2**24
 # The year 9999, with which calendars end.
 LATEST = 253_370_764_800
 
@@ -53,11 +50,8 @@ def write_report(run: RunFolder) -> None:
     config, started = read_record(run.read_config())
     records = MetricsLog.read(run)
     scores = _scores(run, records)
-    # What is logged and named may come from anywhere: all of it is text to the page.
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        resources.files("sdebnn.runs").joinpath("report_page.html").read_text("utf-8")
-    )
-    content = page.render(
+    content = page_of(
+        "report_page.html",
         title=f"{config.model} on {config.data}",
         facts=_facts(run, config, records),
         scores=scores,
@@ -68,7 +62,7 @@ def write_report(run: RunFolder) -> None:
         choices=_choices(config),
         commands=_commands(run, config, started),
     )
-    storage.write(run.report, content.encode(errors="backslashreplace"))
+    storage.write(run.report, content)
 
 
 def reproduction(config: TrainConfig) -> list[str]:
@@ -130,32 +124,15 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> list[Markup]:
     return [figure for figure in drawn if figure]
 
 
-class _Picture(NamedTuple):
-    name: str
-    caption: str
-    content: str
-    """The PNG in base 64."""
-    wide: bool
-
-
 def _drawn(run: RunFolder) -> list[Path]:
     # What a link points to may be for other eyes than the page.
     return [file for file in sorted(run.pictures.glob("*.png")) if not file.is_symlink()]
 
 
-def _pictures(run: RunFolder) -> list[_Picture]:
-    found = []
-    for file in _drawn(run):
-        # The curves are on the page already, drawn from the log.
-        if file.stem == "training_curves":
-            continue
-        png = storage.read(file, limit=LARGEST_PICTURE)
-        # A PNG has its width and height, of four bytes each, in front.
-        width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
-        name = file.stem.replace("_", " ").capitalize()
-        content = base64.b64encode(png).decode()
-        found.append(_Picture(name, CAPTIONS.get(file.stem, name), content, width > 2 * height))
-    return found
+def _pictures(run: RunFolder) -> list[Markup]:
+    # The curves are on the page already, drawn from the log.
+    files = (file for file in _drawn(run) if file.stem != "training_curves")
+    return [picture(file, CAPTIONS.get(file.stem, "")) for file in files]
 
 
 class _Choice(NamedTuple):
