@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn import storage
-from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
+from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, choices_given, listed, ood_given
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
 from sdebnn.metrics.report import SCORES
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.spelling import refuse_unknown
-from sdebnn.training.comparison import FORMATS, compare, written
+from sdebnn.training.comparison import FORMATS, Kind, compare, written
+from sdebnn.training.equal_time import longer, refuse_no_equal_time
 from sdebnn.training.side_by_side import train_side_by_side
 
 MODELS, SEEDS = ("sdebnn", "odenet"), 3
-# The name of the table's file, and its suffix where that is not the format's name.
+EQUAL = ("steps", "time")
+# The name of the files of the table and the page, and the table's suffix where that is not the format's name.
 TABLE, SUFFIXES = "comparison", {"latex": "tex"}
 
 
@@ -26,7 +28,8 @@ def add_to(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "compare",
         help="models side by side, trained on the same data or finished runs: mean and standard error over seeds",
-        usage="sdebnn compare RUN [RUN ...] | --data NAME --output DIR [--models NAME,NAME] [--seeds N] [--FLAG VALUE]",
+        usage="sdebnn compare RUN [RUN ...] [--page FILE] | --data NAME --output DIR [--models NAME,NAME] [--seeds N] "
+        "[--equal time] [--FLAG VALUE]",
     )
     parser.add_argument("folders", type=Path, nargs="*", metavar="RUN", help="run folder that `sdebnn train` wrote")
     table = parser.add_argument_group("the table")
@@ -34,6 +37,15 @@ def add_to(subcommands: Any) -> None:
         "--scores", default="", metavar="NAME,NAME", help="scores to show (default: the usual ones of the task)"
     )
     table.add_argument("--format", default="md", metavar="NAME", help=f"[{', '.join(FORMATS)}] (default md)")
+    table.add_argument(
+        "--page",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help=f"of HTML: the table, calibration and errors (default: {TABLE}.html in --output; none of finished runs)",
+    )
+    add_ood(table)
+    add_data_dir(table)
     training = parser.add_argument_group("training them here, in place of runs that there are")
     training.add_argument(
         "--models",
@@ -55,7 +67,13 @@ def add_to(subcommands: Any) -> None:
         metavar="DIR",
         help="folder of their run folders; those that have ended are not trained again, those broken off go on",
     )
-    add_data_dir(training)
+    training.add_argument(
+        "--equal",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="steps: all take as many gradient steps; time: the quicker models are also trained with as many as fill "
+        "the time of the slowest (default steps)",
+    )
     add_choices(parser, flags={"model": None}, defaults={"data": "none: it is asked for"})
     parser.set_defaults(run=run)
 
@@ -64,15 +82,23 @@ def run(options: argparse.Namespace) -> None:
     """Trains what is to be trained, and prints the table; of runs trained here it is in their folder too."""
     refuse_unknown(options.format, FORMATS, "a format of tables")
     names, choices = _listed("--scores", options.scores), choices_given(options)
+    ood = ood_given(options)
     if options.folders:
-        others = [name for name in ("models", "seeds", "output") if name in options]
-        others += ["data_dir"] if options.data_dir is not None else []
+        others = [name for name in ("models", "seeds", "output", "equal") if name in options]
         for given in (*choices, *others):
             raise InputError(
                 f"Finished runs are compared as they are, so --{given.replace('_', '-')} does not go with them; leave "
                 "it out, or name --data and no runs to train anew."
             )
-        print(written(compare(list(_runs_in(options.folders)), names), options.format), end="")
+        if options.page is None and (ood or options.data_dir is not None):
+            raise InputError(
+                "Finished runs are compared by the scores that they have; their predictions, which --ood and "
+                "--data-dir are for, are made anew for a page alone: name one by --page FILE."
+            )
+        kinds = compare(list(_runs_in(options.folders)), names)
+        if options.page is not None:
+            _write_page(options, kinds, options.page, ood)
+        print(written(kinds, options.format), end="")
         return
     if "output" not in options or "data" not in choices:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
@@ -80,15 +106,25 @@ def run(options: argparse.Namespace) -> None:
         # Of each class there is a recall.
         if not name.startswith("recall_"):
             refuse_unknown(name, SCORES, "a score")
-    runs = _trained(options, choices)
-    table = written(compare([run.path for run in runs], names), options.format)
-    file = options.output.resolve() / f"{TABLE}.{SUFFIXES.get(options.format, options.format)}"
+    kinds = compare([run.path for run in _trained(options, choices)], names)
+    table = written(kinds, options.format)
+    output = options.output.resolve()
+    file = output / f"{TABLE}.{SUFFIXES.get(options.format, options.format)}"
+    page = options.page or output / f"{TABLE}.html"
     storage.write(file, table.encode())
-    print(f"\n{table}\nThe runs are in {options.output}, and this table is {file.name} there.")
+    _write_page(options, kinds, page, ood)
+    print(f"\n{table}\nThe runs are in {options.output}, this table is {file.name} there, and the page is {page}.")
+
+
+def _write_page(options: argparse.Namespace, kinds: Sequence[Kind], page: Path, ood: Sequence[str]) -> None:
+    from sdebnn.frameworks import build_learner
+    from sdebnn.training.comparison_page import write_comparison
+
+    write_comparison(build_learner, kinds, page, ood=ood, resize=options.resize == "1", data_dir=options.data_dir)
 
 
 def _listed(flag: str, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed(text)
     for number, name in enumerate(names):
         if name in names[:number]:
             raise InputError(f"{flag} names {name} twice; name it once.")
@@ -106,6 +142,7 @@ def _runs_in(folders: Sequence[Path]) -> Iterator[Path]:
 
 def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFolder]:
     from sdebnn.frameworks import build_learner
+    from sdebnn.training.run import check_ood
 
     seeds = getattr(options, "seeds", SEEDS)
     if seeds < 1:
@@ -113,12 +150,35 @@ def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFo
     models = _listed("--models", options.models) if "models" in options else MODELS
     if not models:
         raise InputError(f"--models names no model; name one or more, such as {','.join(MODELS)}.")
+    equal, ood = getattr(options, "equal", "steps"), ood_given(options)
+    refuse_unknown(equal, EQUAL, "what models side by side have equal")
     configs: dict[str, TrainConfig] = {}
+    firsts = []
     for model in models:
         config = config_of({**choices, "model": model})
-        for seed in range(config.seed, config.seed + seeds):
-            configs[f"{model}-{seed}"] = dataclasses.replace(config, seed=seed)
-    return train_side_by_side(
-        build_learner, configs, options.output, data_dir=options.data_dir,
-        tell=lambda name: print(f"Training {name}.", flush=True),
-    )  # fmt: skip
+        if equal == "time":
+            refuse_no_equal_time(config)
+        firsts.append(f"{model}-{config.seed}")
+        configs |= _of_seeds(model, config, seeds)
+
+    if ood:
+        check_ood(configs[firsts[0]], ood, options.data_dir, resize=options.resize == "1")
+
+    def train(configs: dict[str, TrainConfig]) -> dict[str, RunFolder]:
+        runs = train_side_by_side(
+            build_learner, configs, options.output, data_dir=options.data_dir,
+            tell=lambda name: print(f"Training {name}.", flush=True),
+        )  # fmt: skip
+        return dict(zip(configs, runs, strict=True))
+
+    runs = train(configs)
+    if equal == "time":
+        # Of one seed alone, so that more seeds change nothing of what is there.
+        for config in longer([runs[name] for name in firsts]):
+            runs |= train(_of_seeds(f"{config.model}-{config.max_steps}", config, seeds))
+    return list(runs.values())
+
+
+def _of_seeds(name: str, config: TrainConfig, seeds: int) -> dict[str, TrainConfig]:
+    numbers = range(config.seed, config.seed + seeds)
+    return {f"{name}-{seed}": dataclasses.replace(config, seed=seed) for seed in numbers}

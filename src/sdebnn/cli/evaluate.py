@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
+from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, choices_given, listed, ood_given
 from sdebnn.cli.table import print_scores
-from sdebnn.data import OOD_SETS, SHIFTS
+from sdebnn.data import SHIFTS
 from sdebnn.errors import InputError
 
 CHANGEABLE = (
@@ -21,18 +21,7 @@ def add_to(subcommands: Any) -> None:
         help="score a finished run on its test data; without further flags, the numbers that training printed",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
-    parser.add_argument(
-        "--ood",
-        default=None,
-        metavar="NAME,NAME",
-        help=f"sets of images that the run has not learned: does it know them for strange? [{', '.join(OOD_SETS)}]",
-    )
-    parser.add_argument(
-        "--resize",
-        choices=("0", "1"),
-        default="0",
-        help="whether those of another shape are brought to that of the run's images (default 0)",
-    )
+    add_ood(parser)
     parser.add_argument(
         "--shift",
         default=None,
@@ -51,19 +40,13 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
-    names, shifts = _listed(options.ood), _listed(options.shift)
+    names, shifts = ood_given(options), listed(options.shift)
     if not shifts and options.shift is not None:
         raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
     refuse_unknown_shifts(shifts)
-    if not names and (options.ood is not None or options.resize == "1"):
-        raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     strange = restored.score_ood(names, options.data_dir, resize=options.resize == "1") if names else {}
     shifted = restored.score_shifts(shifts) if shifts else {}
     print_scores({restored.config.model: restored.score()})
     for table in filter(None, (strange, shifted)):
         print_scores(table)
-
-
-def _listed(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sdebnn.data import OOD_SETS
 from sdebnn.errors import InputError
 from sdebnn.runs.choices import allowed
 from sdebnn.runs.config import PRESETS, SECTIONS, TrainConfig
@@ -65,6 +66,35 @@ def add_data_dir(parser: argparse._ActionsContainer) -> None:
         metavar="DIR",
         help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
     )
+
+
+def add_ood(parser: argparse._ActionsContainer) -> None:
+    """Adds `--ood` and `--resize`."""
+    parser.add_argument(
+        "--ood",
+        default=None,
+        metavar="NAME,NAME",
+        help=f"sets of images that the run has not learned: does it know them for strange? [{', '.join(OOD_SETS)}]",
+    )
+    parser.add_argument(
+        "--resize",
+        choices=("0", "1"),
+        default="0",
+        help="whether those of another shape are brought to that of the run's images (default 0)",
+    )
+
+
+def ood_given(options: argparse.Namespace) -> list[str]:
+    """The sets that `--ood` names. **Raises:** `InputError` where it names none."""
+    names = listed(options.ood)
+    if not names and (options.ood is not None or options.resize == "1"):
+        raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
+    return names
+
+
+def listed(text: str | None) -> list[str]:
+    """The names in a text that separates them by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:

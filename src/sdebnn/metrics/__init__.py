@@ -36,13 +36,20 @@ from sdebnn.metrics.report import (
     regression_report,
 )
 from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
-from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_at_coverage, risk_coverage_area
+from sdebnn.metrics.selective import (
+    RiskCoverageCurve,
+    generalized_risk_coverage_area,
+    risk_at_coverage,
+    risk_coverage_area,
+    risk_coverage_curve,
+)
 from sdebnn.metrics.uncertainty import entropy, mutual_information
 
 __all__ = [
     "NOISE_LAWS",
     "CoverageCurve",
     "ReliabilityBins",
+    "RiskCoverageCurve",
     "accuracy",
     "agreement",
     "auroc",
@@ -80,6 +87,7 @@ __all__ = [
     "reliability_bins",
     "risk_at_coverage",
     "risk_coverage_area",
+    "risk_coverage_curve",
     "rmse",
     "total_variation",
 ]

@@ -4,11 +4,34 @@ Examples are accepted in the order of their confidence, the probability of the p
 confidence come in random order, and every score is its mean over those orders.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Labels, Probabilities, check_predictions
+
+
+class RiskCoverageCurve(NamedTuple):
+    """The share of examples that is accepted, the most confident first, and the error rate among them."""
+
+    coverage: Float[np.ndarray, " n"]
+    risk: Float[np.ndarray, " n"]
+
+
+def risk_coverage_curve(labels: Labels, probs: Probabilities) -> RiskCoverageCurve:
+    """What remains wrong, whatever the share of examples is that a model decides and does not decline.
+
+    Arguments as for `risk_coverage_area`.
+
+    **Returns:** for the k most confident of n examples, k = 1 to n: k / n, and the error rate.
+
+    El-Yaniv and Wiener, On the foundations of noise-free selective classification, 2010.
+    """
+    wrong = _wrong_by_confidence(labels, probs)
+    accepted = np.arange(1, len(wrong) + 1)
+    return RiskCoverageCurve(accepted / len(wrong), np.cumsum(wrong) / accepted)
 
 
 def risk_coverage_area(labels: Labels, probs: Probabilities) -> float:
@@ -24,8 +47,7 @@ def risk_coverage_area(labels: Labels, probs: Probabilities) -> float:
 
     Geifman et al., Bias-reduced uncertainty estimation for deep neural classifiers, 2019.
     """
-    wrong = _wrong_by_confidence(labels, probs)
-    return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
+    return float(np.mean(risk_coverage_curve(labels, probs).risk))
 
 
 def generalized_risk_coverage_area(labels: Labels, probs: Probabilities) -> float:

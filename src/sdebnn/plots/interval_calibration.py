@@ -8,7 +8,7 @@ import scipy
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import coverage_curve
-from sdebnn.plots.style import BLUE, GREY, RED, SKY, Axes, Values, drawing, legend_below, panels
+from sdebnn.plots.style import BLUE, GREY, PANEL, RED, SKY, Axes, Values, drawing, legend_below, lines_of, panels
 
 BINS = 20
 
@@ -39,7 +39,7 @@ def draw_interval_calibration(
         raise InputError("pits is empty; there is nothing to draw.")
     curves = {name: coverage_curve(values) for name, values in pits.items()}
     title = "Intervals: a calibrated curve runs along the dashed line"
-    with drawing(ax, path, title, width=max(6.2, 3.8 * len(curves)), height=5.6) as ax:
+    with drawing(ax, path, title, width=max(6.2, PANEL * len(curves)), height=5.6) as ax:
         axes = panels(ax, 2, len(curves), sharex=True, sharey="row", height_ratios=[2, 1])
         for (name, curve), (top, bottom) in zip(curves.items(), axes.T, strict=True):
             values = np.ravel(pits[name])
@@ -47,7 +47,7 @@ def draw_interval_calibration(
             top.plot([0, 1], [0, 1], linestyle="--", color="black", label="perfect calibration")
             top.plot(curve.expected, curve.observed, marker="o", markersize=4, color=BLUE, label="intervals")
             top.fill_between(curve.expected, curve.expected, curve.observed, color=RED, alpha=0.2, linewidth=0)
-            top.set(title=f"{name}: 95 % intervals hold {100 * at_95:.1f} %", xlim=(0, 1), ylim=(0, 1))
+            top.set(title=lines_of(f"{name}: 95 % intervals hold {100 * at_95:.1f} %", PANEL), xlim=(0, 1), ylim=(0, 1))
             top.set_xlabel("Share that intervals should hold (fraction)")
             top.tick_params(labelbottom=True)
             bottom.hist(values, np.linspace(0, 1, BINS + 1), density=True, color=SKY, edgecolor="white", linewidth=0.8)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import expected_calibration_error, reliability_bins
-from sdebnn.plots.style import GREY, RED, SKY, Axes, Values, drawing, legend_below, panels
+from sdebnn.plots.style import GREY, PANEL, RED, SKY, Axes, Values, drawing, legend_below, lines_of, panels
 
 BINS = 15
 
@@ -33,7 +33,7 @@ def draw_reliability_diagram(
         raise InputError("predictions is empty; there is nothing to draw.")
     groups = {name: reliability_bins(labels, probs, bins=BINS) for name, (labels, probs) in predictions.items()}
     title = "Reliability: calibrated bars end on the dashed line"
-    with drawing(ax, path, title, width=max(6.2, 3.8 * len(groups)), height=5.2) as ax:
+    with drawing(ax, path, title, width=max(6.2, PANEL * len(groups)), height=5.2) as ax:
         axes = panels(ax, 2, len(groups), height_ratios=[3, 1], sharex=True, sharey="row")
         for (name, group), (top, bottom) in zip(groups.items(), axes.T, strict=True):
             ece = expected_calibration_error(*predictions[name], bins=BINS)
@@ -52,7 +52,7 @@ def draw_reliability_diagram(
                 **bar,
             )
             top.plot([0, 1], [0, 1], linestyle="--", color="black", label="perfect calibration")
-            top.set(title=f"{name}: ECE × 100 = {100 * ece:.2f}", xlim=(0, 1), ylim=(0, 1))
+            top.set(title=lines_of(f"{name}: ECE × 100 = {100 * ece:.2f}", PANEL), xlim=(0, 1), ylim=(0, 1))
             bottom.bar(left[filled], group.counts[filled], color=GREY, edgecolor="white", **bar)
             bottom.set(xlabel="Confidence (fraction)", yscale="log")
         axes[0, 0].set_ylabel("Accuracy (fraction)")

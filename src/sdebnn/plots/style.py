@@ -26,6 +26,8 @@ Values = Num[np.ndarray, "..."]
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY)
 GREY = "#666666"
+PANEL = 3.8
+"""The width of one of several panels, in inches."""
 
 
 def require_matplotlib() -> None:
@@ -60,14 +62,17 @@ def drawing(ax: Any, path: Path | str | None, title: str, *, width: float, heigh
         hint = "; write path=... for the file" if isinstance(ax, str | Path) else ""
         raise InputError(f"ax is a {type(ax).__name__}, but it must be axes of matplotlib or None{hint}.")
     dress(ax)
-    # The layout makes room above for every line, but does not break lines that are wider than the axes.
-    inches = ax.get_position().width * ax.figure.canvas.figure.get_figwidth()
-    ax.set_title(textwrap.fill(title, int(11 * inches)), fontsize=13)
+    ax.set_title(lines_of(title, ax.get_position().width * ax.figure.canvas.figure.get_figwidth()), fontsize=13)
     yield ax
     if path is not None:
         content, file = io.BytesIO(), Path(path)
         ax.figure.canvas.figure.savefig(content, format="png", dpi=150)
         storage.write(file.parent.resolve() / file.name, content.getvalue())
+
+
+def lines_of(title: str, inches: float) -> str:
+    """A title in lines that are no wider than `inches`: the layout makes room for every line, but breaks none."""
+    return textwrap.fill(title, int(11 * inches))
 
 
 def panels(ax: Axes, rows: int, columns: int, **choices: Any) -> Any:

@@ -34,6 +34,8 @@ CAPTIONS = {
     "itself. Beneath, how likely the predictions held values below each target: as often each share, when calibrated.",
     "predictive_intervals": "Test targets and the 95 % intervals that were predicted for them, in the order of the "
     "predictions; in red those beyond.",
+    "risk_coverage": "The error rate among the most confident predictions: what is left wrong where the others go to a "
+    "human.",
     "weight_paths": "A few weights along depth: draws of the posterior, and where the prior alone would have them "
     "(shaded).",
 }

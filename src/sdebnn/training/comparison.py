@@ -42,24 +42,33 @@ class Mean(NamedTuple):
         # Of equal numbers rounding is left.
         return cls(mean, 0.0 if error < 1e-12 * abs(mean) else error)
 
+    def __str__(self) -> str:
+        if math.isnan(self.error):
+            return f"{self.value:.4g}"
+        # As many decimals as give the error two digits.
+        decimals = max(0, 1 - math.floor(math.log10(self.error))) if 0 < self.error < math.inf else 4
+        return f"{self.value:.{decimals}f} ± {self.error:.{decimals}f}"
+
 
 class Kind(NamedTuple):
     """Runs that differ in nothing but the seed.
 
     - `name`: the model, and the choices in which it differs from the others.
-    - `runs`: how many there are. `parameters`, `steps`, `seconds`: of one of them, the latter two as a mean.
+    - `runs`: their folders. `parameters`, `steps`, `seconds`: of one of them, the latter two as a mean.
     - `scores`: on the test data.
     """
 
     name: str
-    runs: int
+    runs: tuple[Path, ...]
     parameters: int
     steps: float
     seconds: float
     scores: dict[str, Mean]
 
 
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
+    """What there is to compare of a run that has ended: its scores on the test data, and what they cost."""
+
     path: Path
     config: TrainConfig
     task: Task
@@ -82,7 +91,7 @@ def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[K
     """
     if not folders:
         raise InputError("There are no runs to compare; give one folder or more.")
-    ended = [_read(RunFolder.open(folder)) for folder in folders]
+    ended = [read_ended(RunFolder.open(folder)) for folder in folders]
     for other in ended[1:]:
         _refuse_other_data(ended[0], other)
     shown = tuple(scores) or SHOWN["classification" if ended[0].task.num_classes else "regression"]
@@ -90,15 +99,15 @@ def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[K
         for name in shown:
             refuse_unknown(name, run.scores, f"a score of the run {run.path}")
     differing = _differing([run.config for run in ended])
-    kinds: dict[tuple[Any, ...], list[_Ended]] = {}
+    kinds: dict[tuple[Any, ...], list[Ended]] = {}
     for run in ended:
         kinds.setdefault(tuple(getattr(run.config, name) for name in differing), []).append(run)
     for runs in kinds.values():
         _refuse_one_twice(runs)
     return [
         Kind(
-            _name(runs[0].config, differing),
-            len(runs),
+            _name(runs[0].config, differing, runs[0].steps),
+            tuple(run.path for run in runs),
             runs[0].parameters,
             float(np.mean([run.steps for run in runs])),
             float(np.mean([run.seconds for run in runs])),
@@ -120,7 +129,8 @@ def written(kinds: Sequence[Kind], format: str = "md") -> str:
     return FORMATS[format](kinds)
 
 
-def _read(run: RunFolder) -> _Ended:
+def read_ended(run: RunFolder) -> Ended:
+    """What a run folder says of its run. **Raises:** `InputError` where that has not ended."""
     config, _ = read_start(run)
     if not os.path.lexists(run.report):
         raise InputError(f"The run {run.path} has not ended; {how_to_resume(run)} goes on with it.")
@@ -132,10 +142,10 @@ def _read(run: RunFolder) -> _Ended:
     scores = {name: value for name, value in tested[-1].items() if name not in ("step", "time", "split")}
     seconds = meta.get("seconds")
     took = float(seconds) if isinstance(seconds, int | float) else math.nan
-    return _Ended(run.path, config, Task.read(run), parameters, int(tested[-1]["step"]), took, scores)
+    return Ended(run.path, config, Task.read(run), parameters, int(tested[-1]["step"]), took, scores)
 
 
-def _refuse_other_data(one: _Ended, other: _Ended) -> None:
+def _refuse_other_data(one: Ended, other: Ended) -> None:
     def shapes(task: Task) -> Task:
         return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None, ranges=None)
 
@@ -153,8 +163,8 @@ def _refuse_other_data(one: _Ended, other: _Ended) -> None:
         )
 
 
-def _refuse_one_twice(runs: Sequence[_Ended]) -> None:
-    by_seed: dict[int, _Ended] = {}
+def _refuse_one_twice(runs: Sequence[Ended]) -> None:
+    by_seed: dict[int, Ended] = {}
     for run in runs:
         if (other := by_seed.setdefault(run.config.seed, run)) is not run:
             raise InputError(
@@ -175,9 +185,12 @@ def _differing(configs: Sequence[TrainConfig]) -> list[str]:
     return [name for name in names if len({getattr(config, name) for config in configs}) > 1]
 
 
-def _name(config: TrainConfig, differing: Sequence[str]) -> str:
-    others = (f"{name}={_text(getattr(config, name))}" for name in differing if name != "model")
-    return ", ".join([config.model, *others])
+def _name(config: TrainConfig, differing: Sequence[str], steps: int) -> str:
+    names, length = [name for name in differing if name != "model"], []
+    # Both say how long training was: where they differ, its steps say it.
+    if {"epochs", "max_steps"} <= set(names):
+        names, length = [name for name in names if name not in ("epochs", "max_steps")], [f"{steps} steps"]
+    return ", ".join([config.model, *(f"{name}={_text(getattr(config, name))}" for name in names), *length])
 
 
 def _text(value: Any) -> str:
@@ -186,20 +199,12 @@ def _text(value: Any) -> str:
     return f"{value:g}" if type(value) is float else str(value)
 
 
-def _rows(kinds: Sequence[Kind]) -> list[list[str]]:
+def rows_of(kinds: Sequence[Kind]) -> list[list[str]]:
     """The table's cells, a head first."""
-
-    def cell(mean: Mean) -> str:
-        if math.isnan(mean.error):
-            return f"{mean.value:.4g}"
-        # As many decimals as give the error two digits.
-        decimals = max(0, 1 - math.floor(math.log10(mean.error))) if 0 < mean.error < math.inf else 4
-        return f"{mean.value:.{decimals}f} ± {mean.error:.{decimals}f}"
-
     head = ["", *kinds[0].scores, "runs", "parameters", "steps", "training (s)"]
     return [head] + [
         [
-            kind.name, *map(cell, kind.scores.values()), str(kind.runs), str(kind.parameters), f"{kind.steps:.0f}",
+            kind.name, *map(str, kind.scores.values()), str(len(kind.runs)), str(kind.parameters), f"{kind.steps:.0f}",
             f"{kind.seconds:.0f}",
         ]
         for kind in kinds
@@ -207,7 +212,7 @@ def _rows(kinds: Sequence[Kind]) -> list[list[str]]:
 
 
 def _markdown(kinds: Sequence[Kind]) -> str:
-    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in _rows(kinds))
+    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in rows_of(kinds))
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -216,7 +221,7 @@ def _latex(kinds: Sequence[Kind]) -> str:
     def escaped(cell: str) -> str:
         return cell.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%").replace(" ± ", r" $\pm$ ")
 
-    head, *rows = (" & ".join(map(escaped, row)) + r" \\" for row in _rows(kinds))
+    head, *rows = (" & ".join(map(escaped, row)) + r" \\" for row in rows_of(kinds))
     columns = "l" + "r" * (len(kinds[0].scores) + 4)
     lines = [
         rf"\begin{{tabular}}{{{columns}}}",
@@ -238,7 +243,7 @@ def _csv(kinds: Sequence[Kind]) -> str:
     writer.writerow(["name", *pairs, "runs", "parameters", "steps", "seconds"])
     for kind in kinds:
         values = [number for mean in kind.scores.values() for number in mean]
-        writer.writerow([kind.name, *values, kind.runs, kind.parameters, kind.steps, kind.seconds])
+        writer.writerow([kind.name, *values, len(kind.runs), kind.parameters, kind.steps, kind.seconds])
     return text.getvalue()
 
 

@@ -84,15 +84,7 @@ class Restored(NamedTuple):
         **Raises:** `InputError` as `load_ood`, before anything is computed, for a run of real targets, and for the set
         that it was trained on.
         """
-        if self.dataset.num_classes is None:
-            raise InputError(
-                f"The answers of {self.dataset.name} are real targets; strange inputs are told by the entropy of "
-                "classes, so take a run of classification."
-            )
-        if self.config.data in names:
-            others = ", ".join(name for name in data.OOD_SETS if name != self.config.data)
-            raise InputError(f"{self.config.data} is what the network was trained on; take others: {others}.")
-        sets = {name: data.load_ood(name, self.dataset, data_dir, resize=resize) for name in names}
+        sets = _strange_sets(self.config, self.dataset, names, data_dir, resize)
         familiar = self._probabilities(self.dataset.x_test)
         return {name: metrics.ood_report(familiar, self._probabilities(images)) for name, images in sets.items()}
 
@@ -233,6 +225,27 @@ def restore(
 def check_start(build: Build, config: TrainConfig, *, data_dir: str | Path | None = None) -> None:
     """**Raises:** `InputError` for choices and data that `start_run` would refuse; nothing is written."""
     _posed(build, config, data_dir, None, ())
+
+
+def check_ood(
+    config: TrainConfig, names: Sequence[str], data_dir: str | Path | None = None, *, resize: bool = False
+) -> None:
+    """**Raises:** `InputError` where `Restored.score_ood` would, of a run with these choices."""
+    _strange_sets(config, _load(config, data_dir, None).dataset, names, data_dir, resize)
+
+
+def _strange_sets(
+    config: TrainConfig, dataset: Dataset, names: Sequence[str], data_dir: str | Path | None, resize: bool
+) -> dict[str, Any]:
+    if dataset.num_classes is None:
+        raise InputError(
+            f"The answers of {dataset.name} are real targets; strange inputs are told by the entropy of classes, so "
+            "take a run of classification."
+        )
+    if config.data in names:
+        others = ", ".join(name for name in data.OOD_SETS if name != config.data)
+        raise InputError(f"{config.data} is what the network was trained on; take others: {others}.")
+    return {name: data.load_ood(name, dataset, data_dir, resize=resize) for name in names}
 
 
 def _posed(

@@ -1,12 +1,14 @@
 """Models that are trained side by side, and finished runs that are compared."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
 import pytest
 
 from sdebnn.cli import main
+from sdebnn.training import equal_time
 
 QUICK = [
     "--data", "digits", "--max-steps", "3", "--batch-size", "8", "--width", "4", "--steps", "2", "--augment", "1",
@@ -29,7 +31,7 @@ def output(tmp_path_factory) -> Path:
 
 def test_each_model_is_trained_with_each_seed_and_the_table_has_a_row_for_each(output: Path) -> None:
     folders = ["odenet-0", "odenet-1", "sdebnn-0", "sdebnn-1"]
-    assert sorted(path.name for path in output.iterdir()) == ["comparison.md", *folders]
+    assert sorted(path.name for path in output.iterdir()) == ["comparison.html", "comparison.md", *folders]
     for name in folders:
         config = json.loads((output / name / "config.json").read_text())
         assert f"{config['model']}-{config['seed']}" == name
@@ -51,6 +53,24 @@ def test_what_has_ended_is_not_trained_again_and_what_was_broken_off_goes_on(out
     assert (output / "comparison.md").read_text() == table
 
 
+def test_the_quicker_model_is_trained_for_the_time_of_the_slower_too(output: Path, tmp_path, monkeypatch) -> None:
+    copy = shutil.copytree(output, tmp_path / "copy")
+    read, seconds = equal_time.read_ended, {"sdebnn": 9.0, "odenet": 6.0}
+
+    def ended(run):
+        found = read(run)
+        return found._replace(seconds=seconds[found.config.model])
+
+    monkeypatch.setattr(equal_time, "read_ended", ended)
+    equal = ("--models", "odenet,sdebnn", "--seeds", "1", "--equal", "time", "--ood", "smooth_textures")
+    assert train(copy, *equal) == 0
+    names = [row.split("|")[1].strip() for row in (copy / "comparison.md").read_text().splitlines()[2:]]
+    assert names == ["odenet, 3 steps", "sdebnn, 3 steps", "odenet, 4 steps"]
+    page = (copy / "comparison.html").read_text()
+    assert page.count("<h3>smooth_textures</h3>") == 1
+    assert "auroc_mutual_information" in page
+
+
 def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
     runs = [str(output / name) for name in ("odenet-0", "odenet-1", "sdebnn-0", "sdebnn-1")]
     for given in (runs, [str(output)], sorted(map(str, output.iterdir()))):
@@ -66,6 +86,16 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         (["--models", "odenet", "--seeds", "0"], "--seeds got 0; it takes 1 or more"),
         (["--models", "odenet", "--format", "html"], "'html' is not a format of tables"),
         (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score (did you mean 'nll'?)"),
+        (["--models", "odenet", "--ood", "digit"], "'digit' is not a set of images out of distribution"),
+        (["--models", "odenet", "--ood", ","], "--ood names no set of images"),
+        (
+            ["--models", "odenet", "--equal", "times"],
+            "'times' is not what models side by side have equal (did you mean",
+        ),
+        (
+            ["--models", "odenet", "--equal", "time", "--data", "diabetes", "--tuning", "folds"],
+            "so there is no equal time",
+        ),
         (["--models", "odenet,odenet"], "--models names odenet twice"),
         (["--models", ","], "--models names no model; name one or more"),
         (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "'swishh' is not an activation"),

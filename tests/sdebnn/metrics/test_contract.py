@@ -21,6 +21,7 @@ SCORES: list[Callable[..., object]] = [
     metrics.maximum_calibration_error,
     metrics.classwise_calibration_error,
     metrics.risk_coverage_area,
+    metrics.risk_coverage_curve,
     metrics.generalized_risk_coverage_area,
     metrics.risk_at_coverage,
     metrics.classification_report,

@@ -19,6 +19,13 @@ def test_risk_coverage_area_of_a_worked_example() -> None:
     assert area == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
 
 
+def test_risk_coverage_curve_of_a_worked_example() -> None:
+    # The most confident is right, the next two are wrong, the last is right.
+    curve = metrics.risk_coverage_curve(*binary([0.6, 0.9, 0.7, 0.8], [1, 1, 0, 0]))
+    np.testing.assert_allclose(curve.coverage, [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(curve.risk, [0, 1 / 2, 2 / 3, 1 / 2])
+
+
 def test_risk_coverage_area_with_ties_is_the_mean_over_their_orders() -> None:
     labels, probs = binary([0.9, 0.7, 0.7, 0.7, 0.6], [0, 1, 0, 1, 0])
     wrong = 1 - labels

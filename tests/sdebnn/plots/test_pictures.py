@@ -66,6 +66,10 @@ PICTURES: dict[str, tuple[Callable[..., Any], list[str]]] = {
         ),
         ["Predictive entropy (nats)", "Share of inputs in a bin (%)"],
     ),
+    "risk and coverage": (
+        lambda **to: plots.draw_risk_coverage(dict.fromkeys("abcdefghi", (LABELS, PROBS)), **to),
+        ["Accepted, the most confident first (%)", "Wrong among them (%)"],
+    ),
     "interval calibration": (
         lambda **to: plots.draw_interval_calibration({"a": RNG.uniform(size=(40, 2)), "b": RNG.beta(2, 3, 50)}, **to),
         [
@@ -173,6 +177,7 @@ def test_refuses_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 REFUSED: list[tuple[Callable[..., Any], str]] = [
     (lambda **to: plots.draw_reliability_diagram({}, **to), "predictions is empty"),
     (lambda **to: plots.draw_reliability_diagram({"a": (LABELS, np.log(PROBS))}, **to), "logits"),
+    (lambda **to: plots.draw_risk_coverage({}, **to), "predictions is empty"),
     (lambda **to: plots.draw_training_curves([], **to), "no record of loss, nll"),
     (lambda **to: plots.draw_training_curves([{"step": 1, "split": "test", "ece": 1.0}], **to), "no record of loss"),
     (lambda **to: plots.draw_weight_paths(TIMES, PATHS[0], **to), r"\(samples, T, weights\) is needed"),

@@ -11,7 +11,8 @@ import pytest
 from sdebnn.cli import main
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog
-from sdebnn.training import comparison, start_run
+from sdebnn.training import comparison, equal_time, start_run
+from sdebnn.training.comparison_page import write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,8 @@ def last_scores(run) -> dict[str, float]:
 
 def test_runs_that_differ_in_their_seeds_are_one_kind(runs) -> None:
     slow, fast = comparison.compare(paths(runs))
-    assert (slow.name, slow.runs, fast.name, fast.runs) == (
-        "sdebnn, learning_rate=0.01", 3, "sdebnn, learning_rate=0.3", 2,
-    )  # fmt: skip
+    assert (slow.name, fast.name) == ("sdebnn, learning_rate=0.01", "sdebnn, learning_rate=0.3")
+    assert (slow.runs, fast.runs) == (tuple(paths(runs[:3])), tuple(paths(runs[3:])))
     assert (slow.parameters, slow.steps) == (4, 6)
     for kind, own in ((slow, runs[:3]), (fast, runs[3:])):
         values = [last_scores(run)["nll"] for run in own]
@@ -82,15 +82,56 @@ def test_the_command_prints_it(runs, capsys) -> None:
     assert printed == comparison.written(comparison.compare(paths(runs)))
     assert main(["compare", *folders, "--format", "csv", "--scores", "nll"]) == 0
     assert capsys.readouterr().out.startswith("name,nll,nll_error,runs,")
+    assert main(["compare", *folders, "--ood", "kmnist"]) == 2
+    assert "made anew for a page alone: name one by --page FILE" in capsys.readouterr().err
 
 
 def test_of_equal_scores_there_is_no_rounding_left() -> None:
-    kind = comparison.Kind("sdebnn", 3, 1, 1.0, 1.0, {"accuracy": comparison.Mean.of([0.7] * 3)})
+    kind = comparison.Kind("sdebnn", (), 1, 1.0, 1.0, {"accuracy": comparison.Mean.of([0.7] * 3)})
     assert "| 0.7000 ± 0.0000 |" in comparison.written([kind])
     kind = kind._replace(scores={"rmse": comparison.Mean(1.0, math.inf)})
     assert "inf" in comparison.written([kind])
     with pytest.raises(InputError, match="There are no kinds of runs"):
         comparison.written([])
+
+
+def test_kinds_of_another_length_are_named_by_their_steps(tmp_path, table, quick, build) -> None:
+    choices = (quick, dataclasses.replace(quick, epochs=9, max_steps=10))
+    made = [start_run(build, config, tmp_path / str(config.epochs), dataset=table).folder for config in choices]
+    assert [kind.name for kind in comparison.compare(paths(made))] == ["sdebnn, 6 steps", "sdebnn, 10 steps"]
+
+
+def test_a_page_has_the_scores_the_pictures_and_what_is_said_of_strange_images(tmp_path, runs, table, build) -> None:
+    pytest.importorskip("matplotlib")
+    kinds = comparison.compare(paths(runs))
+    kinds[0] = kinds[0]._replace(name="<b>slow</b>")
+    page = tmp_path / "new" / "page.html"
+    write_comparison(build, kinds, page, dataset=table)
+    text = page.read_text()
+    assert f"<td>{kinds[0].scores['nll']}</td>" in text
+    assert "<b>" not in text
+    assert "On the 10 test examples, as the mean over runs" in text
+    # Both reliabilities side by side, and the curves of risk.
+    assert text.count("data:image/png;base64,") == 2
+    assert str(runs[3].path) in text
+    assert "Strange images" not in text
+    write_comparison(build, [kinds[1]._replace(runs=kinds[1].runs[:1])], page, dataset=table)
+    assert "whether a lead is luck cannot be said" in page.read_text()
+    with pytest.raises(InputError, match="Images of two pixels or more are needed"):
+        write_comparison(build, kinds, page, ood=["smooth_textures"], dataset=table)
+
+
+def test_quicker_runs_are_given_the_time_of_the_slowest(runs, monkeypatch) -> None:
+    seconds = dict(zip(paths(runs), (30.0, 10.0, 29.0, 12.0, math.nan), strict=True))
+    read = equal_time.read_ended
+    monkeypatch.setattr(equal_time, "read_ended", lambda run: read(run)._replace(seconds=seconds[run.path]))
+    longer = equal_time.longer(runs[:4])
+    # Six steps took 10 and 12 of 30 seconds; what took 29 was as long.
+    assert [(config.seed, config.learning_rate) for config in longer] == [(1, 0.01), (0, 0.3)]
+    for config, steps in zip(longer, (18, 15), strict=True):
+        assert config.total_steps(24) == config.max_steps == steps
+    with pytest.raises(InputError, match=r"0.3-1 does not say how long it took"):
+        equal_time.longer(runs)
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build) -> None:
@@ -122,7 +163,7 @@ def test_seeds_that_hold_other_examples_out_for_validation_are_one_kind(tmp_path
         for seed in range(2)
     ]
     (kind,) = comparison.compare([run.folder.path for run in made])
-    assert kind.runs == 2
+    assert len(kind.runs) == 2
     other = dataclasses.replace(table, x_test=table.x_test[::-1].copy(), y_test=table.y_test[::-1].copy())
     elsewhere = start_run(build, made[0].config, tmp_path / "elsewhere", dataset=other).folder
     with pytest.raises(InputError, match="were scored on different data"):
