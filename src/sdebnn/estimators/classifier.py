@@ -42,8 +42,9 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
       at held-out examples, one every 50 steps, without a better log-likelihood, after which training ends.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
     - `beyond_range`: how uncertain an answer becomes beyond the range of the training examples: its standard deviation,
-      in those of the targets, or on the logits of classes, where all columns are half their range beyond it. Within the
-      range nothing changes. `"auto"` is 2, and 0 for counts and with `scale=False`.
+      in those of the targets, or on the logits of classes, where all columns are half their range beyond it. In a
+      hole of a column, a tenth of its range wide or more, the distance to the nearer end counts. Where training
+      examples are nothing changes. `"auto"` is 2, and 0 for counts and with `scale=False`.
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
     - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale

@@ -1,4 +1,4 @@
-"""Predictions of tables beyond the range of their training examples; see `sdebnn.training.unseen_features`."""
+"""Predictions of tables where no training example is; see `sdebnn.training.unseen_features`."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,7 @@ from sdebnn.metrics.noise_laws import COUNT_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import DrawnNetworks, Exportable, Learner, Predictive
 from sdebnn.training.task import MOST_RANGES
-from sdebnn.training.unseen_features import UnseenFeatures, draw_one_network, draw_unseen_features
+from sdebnn.training.unseen_features import Seen, UnseenFeatures, draw_one_network, draw_unseen_features
 
 # Weights of all samples, in memory.
 MOST_WEIGHTS = 2**27
@@ -28,13 +28,13 @@ class BeyondRange:
 
     - `learner`: of any framework, on a table.
     - `config`: of the run; its `beyond_range` is the slope.
-    - `dataset`: the training examples, or two rows that are the ends of their ranges.
+    - `dataset`: the training examples, or `Seen.rows` of them.
     """
 
     def __init__(self, learner: Learner, config: TrainConfig, dataset: Dataset) -> None:
         self._learner, self._slope, self._seed = learner, float(config.beyond_range), config.seed
         self._samples = config.members * config.test_samples
-        self._low, self._high = dataset.x_train.min(axis=0), dataset.x_train.max(axis=0)
+        self._seen = Seen.of(dataset.x_train)
         self._numbers = dataset.num_classes or dataset.y_train.shape[1]
 
     def __getattr__(self, name: str) -> Any:
@@ -54,12 +54,12 @@ class BeyondRange:
         if drawn is None:
             return None
         rng = np.random.default_rng([self._seed, PLAIN, seed])
-        return _Plain(drawn, draw_one_network(rng, self._slope, self._low, self._high, self._numbers))
+        return _Plain(drawn, draw_one_network(rng, self._slope, self._seen, self._numbers))
 
     def extended(self, outputs: Float[np.ndarray, "samples n o"], x: Any) -> Float[np.ndarray, "samples n o"]:
         """The outputs of the run's posterior samples for inputs `x`, with what is added to them."""
         inputs = to_float(np.asarray(x))
-        outside = ((inputs < self._low) | (inputs > self._high)).any(axis=1)
+        outside = self._seen.beyond(inputs)
         if outside.any():
             outputs = outputs.copy()
             # Outputs that are not finite are told of where they are used.
@@ -71,7 +71,7 @@ class BeyondRange:
     @functools.cached_property
     def _of_samples(self) -> list[UnseenFeatures]:
         rng = np.random.default_rng([self._seed, SAMPLES])
-        return draw_unseen_features(rng, self._samples, self._slope, self._low, self._high, self._numbers)
+        return draw_unseen_features(rng, self._samples, self._slope, self._seen, self._numbers)
 
 
 class _Extended:
@@ -118,7 +118,8 @@ def refuse_without_range(config: TrainConfig, dataset: Dataset) -> None:
     if dataset.x_train.shape[1] > MOST_RANGES:
         raise InputError(f"{what}, of which the run keeps {MOST_RANGES}, and {dataset.name} has more; take 0.")
     samples, numbers = config.members * config.test_samples, dataset.num_classes or dataset.y_train.shape[1]
-    if (weights := 2 * samples * dataset.x_train.shape[1] * numbers) > MOST_WEIGHTS:
+    features = 2 * dataset.x_train.shape[1] + len(Seen.of(dataset.x_train).columns)
+    if (weights := samples * features * numbers) > MOST_WEIGHTS:
         raise InputError(
             f"{what}, and of {samples} posterior samples with {numbers} outputs these have {weights} weights, more "
             f"than {MOST_WEIGHTS}; take 0, or fewer samples (test_samples, members)."

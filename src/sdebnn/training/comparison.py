@@ -147,7 +147,7 @@ def read_ended(run: RunFolder) -> Ended:
 
 def _refuse_other_data(one: Ended, other: Ended) -> None:
     def shapes(task: Task) -> Task:
-        return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None, ranges=None)
+        return task._replace(digest="", held_out=None, made=None, encoding=None, tested=None, ranges=None, holes=None)
 
     if one.task.tested and other.task.tested:
         same = one.task.tested == other.task.tested

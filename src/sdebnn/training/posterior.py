@@ -75,7 +75,7 @@ class Posterior:
 
     def warm_up(self) -> None:
         """Draws and compiles what the first prediction of a few examples would."""
-        self._of(self._outputs(self.task.placeholder().x_train))
+        self._of(self._outputs(self.task.placeholder().x_train[:2]))
 
     def predict(self, x: Any) -> Prediction:
         """What it says of examples.

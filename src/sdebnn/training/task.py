@@ -1,6 +1,7 @@
 """What a run's examples look like, kept in its folder, so that predictions need no training data."""
 
 import hashlib
+import itertools
 import math
 import os
 import re
@@ -13,6 +14,7 @@ from sdebnn.data import Dataset, TableEncoding, as_inputs, describe
 from sdebnn.data.frames import rows_of
 from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import RunFolder, strict_json
+from sdebnn.training.unseen_features import MOST_HOLES, Seen
 
 # More outputs than any data set has answers; a network of so many still fits into memory.
 MOST_OUTPUTS = 2**20
@@ -29,7 +31,8 @@ class Task(NamedTuple):
     the SHA-256 digests of all that is trained on, of all that is held out, for validation and for the test, and of the
     test examples alone; `held_out` and `tested` are `None` in the folders of older runs. `made` says what was made of
     the data, for people. `encoding` is that of a table, which the folder keeps beside it.
-    `ranges` are the least and the largest value of each input of a table in memory, over the training examples.
+    `ranges` are the least and the largest value of each input of a table in memory, over the training examples, and
+    `holes` the number of an input and the two values between which it has none; older runs do not know them.
     """
 
     x_shape: tuple[int, ...]
@@ -42,6 +45,7 @@ class Task(NamedTuple):
     encoding: TableEncoding | None = None
     tested: str | None = None
     ranges: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    holes: tuple[tuple[int, float, float], ...] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, validation: tuple[Any, Any] | None = None) -> "Task":
@@ -54,7 +58,7 @@ class Task(NamedTuple):
         made = describe(dataset, len(validation[0]) if validation else 0)
         return cls(
             x_shape, x_dtype, dataset.num_classes, targets, trained_on, held_out, made, dataset.encoding, tested,
-            _ranges(dataset),
+            *_seen(dataset),
         )  # fmt: skip
 
     @staticmethod
@@ -101,6 +105,7 @@ class Task(NamedTuple):
             # It is in `held_out`.
             tested=kept.tested,
             ranges=kept.ranges,
+            holes=kept.holes,
         )
         if kept != now:
             raise InputError(
@@ -111,13 +116,15 @@ class Task(NamedTuple):
     def read(cls, run: RunFolder) -> "Task":
         """The one that `write` kept. **Raises:** `InputError` when it is missing or altered."""
         file = cls.file(run)
-        absent = {"held_out": None, "made": None, "encoding": None, "tested": None, "ranges": None}
+        absent: dict[str, Any] = dict.fromkeys(("held_out", "made", "encoding", "tested", "ranges", "holes"))
         record = absent | strict_json.read(file, limit=LONGEST_TABLE)
         if not _is_task(record):
             raise InputError(f"{file} was truncated or altered; restore it or train again.")
         encoding = None if record["encoding"] is None else cls._read_encoding(run, record)
         ranges = None if record["ranges"] is None else tuple(tuple(ends) for ends in record["ranges"])
-        return cls(**record | {"x_shape": tuple(record["x_shape"]), "encoding": encoding, "ranges": ranges})
+        holes = None if record["holes"] is None else tuple(tuple(hole) for hole in record["holes"])
+        read = {"x_shape": tuple(record["x_shape"]), "encoding": encoding, "ranges": ranges, "holes": holes}
+        return cls(**record | read)
 
     @classmethod
     def _read_encoding(cls, run: RunFolder, record: dict[str, Any]) -> TableEncoding:
@@ -160,21 +167,31 @@ class Task(NamedTuple):
         return x
 
     def placeholder(self) -> Dataset:
-        """A data set of this shape with nothing in it but the ends of the inputs' ranges, which is what building a
+        """A data set of this shape with nothing in it but where the inputs of a table were, which is what building a
         model needs.
         """
-        x = np.zeros((2, *self.x_shape), self.x_dtype) if self.ranges is None else np.array(self.ranges, self.x_dtype)
-        y = np.arange(2, dtype=np.int32) if self.num_classes else np.zeros((2, self.targets), np.float32)
+        x = np.zeros((2, *self.x_shape), self.x_dtype) if self.ranges is None else self._seen().rows()
+        y = np.arange(len(x), dtype=np.int32) % 2 if self.num_classes else np.zeros((len(x), self.targets), np.float32)
         task = "classification" if self.num_classes else "regression"
         return Dataset("placeholder", task, x, y, x, y, self.num_classes)  # type: ignore[arg-type]
 
+    def _seen(self) -> Seen:
+        low, high = np.array(self.ranges, np.float32)
+        holes = np.array(self.holes or (), np.float64).reshape(-1, 3)
+        left, right = holes[:, 1:].T.astype(np.float32)
+        return Seen(low, high, holes[:, 0].astype(np.int64), left, right)
 
-def _ranges(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+
+_Ranges = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _seen(dataset: Dataset) -> tuple[_Ranges | None, tuple[tuple[int, float, float], ...] | None]:
     x = dataset.x_train
     # Of a stream there is a sample alone.
     if x.ndim != 2 or len(x) != dataset.train_size or x.shape[1] > MOST_RANGES:
-        return None
-    return tuple(x.min(axis=0).tolist()), tuple(x.max(axis=0).tolist())
+        return None, None
+    low, high, columns, left, right = (values.tolist() for values in Seen.of(x))
+    return (tuple(low), tuple(high)), tuple(zip(columns, left, right, strict=True))
 
 
 def _are_ranges(value: Any, x_shape: list[int]) -> bool:
@@ -187,6 +204,22 @@ def _are_ranges(value: Any, x_shape: list[int]) -> bool:
             isinstance(low, float) and isinstance(high, float) and -largest <= low <= high <= largest
             for low, high in zip(*value, strict=True)
         )
+    )
+
+
+def _are_holes(value: Any, ranges: Any) -> bool:
+    """Whether holes lie within the ranges, in their order."""
+    return (
+        isinstance(value, list)
+        and ranges is not None
+        and len(value) <= MOST_HOLES
+        and all(isinstance(hole, list) and [*map(type, hole)] == [int, float, float] for hole in value)
+        and all(
+            0 <= column < len(ranges[0]) and ranges[0][column] <= left < right <= ranges[1][column]
+            for column, left, right in value
+        )
+        # By column; one ends where the next begins, or before.
+        and all(one[::2] <= other[:2] for one, other in itertools.pairwise(value))
     )
 
 
@@ -218,6 +251,7 @@ def _is_task(record: dict[str, Any]) -> bool:
         and isinstance(record["made"], str | None)
         and (record["encoding"] is None or (len(x_shape) == 1 and _is_digest(record["encoding"])))
         and (record["ranges"] is None or _are_ranges(record["ranges"], x_shape))
+        and (record["holes"] is None or _are_holes(record["holes"], record["ranges"]))
         and min(x_shape) >= 1
         and math.prod(x_shape) <= MOST_INPUTS
         and (1 <= targets <= MOST_OUTPUTS if classes is None else targets == 0 and 2 <= classes <= MOST_OUTPUTS)

@@ -15,18 +15,19 @@ from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
 from sdebnn.training.task import Task
-from sdebnn.training.unseen_features import UnseenFeatures, draw_one_network, draw_unseen_features
+from sdebnn.training.unseen_features import MOST_HOLES, Seen, UnseenFeatures, draw_one_network, draw_unseen_features
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 2, size=(30, 3)).astype(np.float32)
 Y = X[:, :2].copy()
 TARGETS = Dataset("targets", "regression", X, Y, X[:2], Y[:2], None)
-LOW, HIGH = X.min(axis=0), X.max(axis=0)
+SEEN = Seen.of(X)
+LOW, HIGH = SEEN.low, SEEN.high
 SMALL = {"framework": "torch", "width": 4, "augment": 1, "drift_widths": (2,), "steps": 2, "test_samples": 3}
 
 
 def test_they_are_zero_on_every_training_example_to_the_bit() -> None:
-    features = draw_one_network(np.random.default_rng(0), 1.0, LOW, HIGH, 2)
+    features = draw_one_network(np.random.default_rng(0), 1.0, SEEN, 2)
     assert (features(X) == 0).all()
     assert (features(np.nextafter(HIGH, np.float32(9))[None]) != 0).all()
 
@@ -37,8 +38,8 @@ def test_their_standard_deviation_is_the_slope_times_the_distance_in_half_ranges
     x = np.array([[LOW[0] - 3 * half[0], 0.5, HIGH[2] + 4 * half[2]]], np.float32)
     rng = np.random.default_rng(1)
     for draws in (
-        draw_unseen_features(rng, 20_000, 0.5, LOW, HIGH, 2),
-        [draw_one_network(rng, 0.5, LOW, HIGH, 2) for _ in range(5000)],
+        draw_unseen_features(rng, 20_000, 0.5, SEEN, 2),
+        [draw_one_network(rng, 0.5, SEEN, 2) for _ in range(5000)],
     ):
         found = np.stack([features(x)[0] for features in draws])
         np.testing.assert_allclose(found.std(axis=0), 0.5 * 5 / 3**0.5, rtol=0.04)
@@ -46,18 +47,67 @@ def test_their_standard_deviation_is_the_slope_times_the_distance_in_half_ranges
         assert abs(np.corrcoef(found.T)[0, 1]) < 5 / len(draws) ** 0.5
 
 
+HOLED = np.array([[0, 5, 1], [1, 5, 0], [4, 5, 1], [10, 5, 0], [10.5, 5, 0]], np.float32)
+"""Holes from 1 to 4 and 4 to 10 in a column of range 10.5, whose tenth is 1.05; and between two values of another."""
+
+
+def test_holes_are_wider_than_a_tenth_of_the_range() -> None:
+    seen = Seen.of(HOLED)
+    assert [*zip(*(values.tolist() for values in seen[2:]), strict=True)] == [(0, 1, 4), (0, 4, 10), (2, 0, 1)]
+    x = np.array([[1, 5, 0], [0.5, 5, 0], [2, 5, 0], [10.2, 5, 0], [9, 5, 0], [1, 5, 0.5], [11, 5, 0]], np.float32)
+    assert seen.beyond(x).tolist() == [False, False, True, False, True, True, True]
+
+
+def test_within_a_hole_their_standard_deviation_is_the_slope_times_the_distance_to_what_was_seen() -> None:
+    seen = Seen.of(HOLED)
+    features = draw_unseen_features(np.random.default_rng(3), 20_000, 0.5, seen, 1)
+    x = np.array([[2, 5, 0], [3.5, 5, 0.7], [4, 5, 1], [0.3, 5, 0]], np.float32)
+    found = np.stack([of_sample(x)[:, 0] for of_sample in features])
+    wanted = 0.5 / 3**0.5 * np.array([1 / 5.25, np.hypot(0.5 / 5.25, 0.3 / 0.5), 0, 0])
+    np.testing.assert_allclose(found.std(axis=0), wanted, rtol=0.03)
+    assert (found[:, 2:] == 0).all()
+    # Ends that no float32 has, and columns with holes everywhere.
+    rough = (np.random.default_rng(4).integers(0, 6, (40, 50)) ** 3 / 7).astype(np.float32)
+    assert (draw_one_network(np.random.default_rng(0), 9.0, Seen.of(rough), 2)(rough) == 0).all()
+
+
+@pytest.mark.parametrize("law", ["normal", "heavy", "whole", "constant", "close"])
+def test_what_is_kept_of_the_columns_says_the_same_of_them(law: str) -> None:
+    rng = np.random.default_rng(5)
+    x = {
+        "normal": lambda: rng.normal(size=(25, 4)),
+        "heavy": lambda: rng.standard_t(1, size=(300, 4)) * 1e6,
+        "whole": lambda: rng.integers(0, 5, (60, 4)) ** 2,
+        "constant": lambda: np.full((3, 4), 0.1),
+        "close": lambda: 1 + np.finfo(np.float32).eps * rng.integers(0, 40, (9, 4)),
+    }[law]().astype(np.float32)  # fmt: skip
+    seen = Seen.of(x)
+    for kept, own in zip(Seen.of(seen.rows()), seen, strict=True):
+        np.testing.assert_array_equal(kept, own)
+    assert len(seen.columns) == 0 if law == "constant" else len(seen.columns) > 0
+    assert not seen.beyond(x).any()
+
+
+def test_of_very_many_holes_the_widest_count() -> None:
+    x = np.array([[0, 0], [1, 6], [10, 10]], np.float32).repeat(MOST_HOLES - 1, axis=1)
+    seen = Seen.of(x)
+    assert len(seen.columns) == MOST_HOLES
+    # From 1 to 10, and a few of those from 0 to 6.
+    assert ((seen.right - seen.left) == 9).sum() == MOST_HOLES - 1
+
+
 @pytest.mark.parametrize("samples", [1, 2, 5, 40])
 def test_over_few_samples_they_keep_mean_and_variance(samples: int) -> None:
     """So a prediction's mean stays, and its variance is what is said, in one column beyond its range."""
     x = np.array([[0.5, HIGH[1] + (HIGH[1] - LOW[1]), 0.5]], np.float32)
-    draws = draw_unseen_features(np.random.default_rng(2), samples, 1.0, LOW, HIGH, 3)
+    draws = draw_unseen_features(np.random.default_rng(2), samples, 1.0, SEEN, 3)
     found = np.stack([features(x)[0] for features in draws])
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(found.std(axis=0), 0 if samples == 1 else 2 / 3**0.5, rtol=1e-5)
 
 
 def test_a_column_that_was_the_same_everywhere_has_the_unit_of_its_numbers() -> None:
-    (features,) = [draw_one_network(np.random.default_rng(0), 1.0, LOW[:1], LOW[:1], 1)]
+    (features,) = [draw_one_network(np.random.default_rng(0), 1.0, Seen.of(X[:1, :1]), 1)]
     assert np.isfinite(features(X[:, :1])).all()
 
 
@@ -87,7 +137,8 @@ def test_frameworks_share_the_arithmetic() -> None:
     import jax.numpy as jnp
     import torch
 
-    features = draw_one_network(np.random.default_rng(0), 1.0, LOW, HIGH, 2)
+    features = draw_one_network(np.random.default_rng(0), 1.0, Seen.of(X[::4]), 2)
+    assert len(features.columns) > 2
     x = (X * 3).astype(np.float32)
     np.testing.assert_allclose(features(jnp.asarray(x)), features(x), rtol=1e-6, atol=1e-6)
     tensors = UnseenFeatures(*map(torch.from_numpy, features))
@@ -110,16 +161,44 @@ def test_an_estimator_doubts_what_is_beyond_its_table_and_a_run_keeps_its_ranges
     fitted.save(tmp_path / "run")
     np.testing.assert_array_equal(SDEBNNRegressor.load(tmp_path / "run").predict(far), fitted.predict(far))
     record = json.loads((tmp_path / "run" / "task.json").read_text())
-    (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": None}))
+    (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": None, "holes": None}))
     with pytest.raises(InputError, match=r"task\.json has no ranges .* beyond_range=2 needs; .*changes="):
         sdebnn.load(tmp_path / "run")
     loaded = sdebnn.load(tmp_path / "run", changes={"beyond_range": 0.0})
     np.testing.assert_allclose(loaded.predict(rows).mean[:, 0], fitted.predict(rows), rtol=1e-6, atol=1e-6)
     low, high = record["ranges"]
+    hole = [0, low[0], high[0]]
+    for bad in (hole, [hole, hole], [[3, *hole[1:]]], [[0, high[0], low[0]]], [[True, *hole[1:]]], [[0, low[0], 9e9]]):
+        (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"holes": bad}))
+        with pytest.raises(InputError, match=r"task\.json was truncated or altered"):
+            sdebnn.load(tmp_path / "run")
     for bad in ([low], [low, high[:1]], [high, low], [low, [1e300] * 3], [low, [None] * 3], "0"):
         (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": bad}))
         with pytest.raises(InputError, match=r"task\.json was truncated or altered"):
             sdebnn.load(tmp_path / "run")
+
+
+def test_an_estimator_doubts_what_is_in_a_hole_and_a_run_keeps_it(tmp_path: Path) -> None:
+    small = {"framework": "torch", "width": 4, "n_members": 2, "max_iter": 50, "sigma": 0.1, "random_state": 0}
+    rows = np.concatenate([X, X + np.array([10, 0, 0])]).astype(float)
+    targets, within = np.sin(rows[:, 1]), np.array([[5.0, 0.5, 0.5]])
+    fitted = SDEBNNRegressor(**small).fit(rows, targets)
+    without = SDEBNNRegressor(**small, beyond_range=0).fit(rows, targets)
+    np.testing.assert_array_equal(fitted.predict(rows), without.predict(rows))
+    left, right = X[:, 0].max(), X[:, 0].min() + 10
+    distance = min(5 - left, right - 5) / ((rows[:, 0].max() - rows[:, 0].min()) / 2)
+    own, more = (model.predict_uncertainty(within).epistemic[0, 0] for model in (without, fitted))
+    np.testing.assert_allclose(more, np.hypot(own, 2 * targets.std() * distance / 3**0.5), rtol=0.1)
+
+    fitted.save(tmp_path / "run")
+    said = [model.predict_uncertainty(within).epistemic for model in (fitted, SDEBNNRegressor.load(tmp_path / "run"))]
+    np.testing.assert_array_equal(*said)
+    # An older run does not know of holes, and predicts what it did.
+    record = json.loads((tmp_path / "run" / "task.json").read_text())
+    del record["holes"]
+    (tmp_path / "run" / "task.json").write_text(json.dumps(record))
+    older = SDEBNNRegressor.load(tmp_path / "run").predict_uncertainty(within).epistemic
+    np.testing.assert_allclose(older, own, rtol=1e-5)
 
 
 def test_what_has_no_range_is_refused() -> None:

@@ -26,7 +26,8 @@ class ScoringChoices(Choices):
     beyond_range: float = choice(
         0.0,
         "of tables: how uncertain an answer becomes beyond the range of the training examples: its standard deviation "
-        "where all columns are half their range beyond it; within it nothing is changed",
+        "where all columns are half their range beyond it; and as much in the middle of a hole as wide as the range. "
+        "Where training examples are, nothing is changed",
         low=0,
     )
     snr: bool = choice(False, "1 logs the signal-to-noise ratio of the gradient")
