@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from sdebnn import storage
 from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, choices_given, listed, ood_given
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
-from sdebnn.metrics.report import SCORES
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.comparison import FORMATS, Kind, compare, written
+from sdebnn.training.comparison_page import check_page, write_comparison
 from sdebnn.training.equal_time import longer, refuse_no_equal_time
 from sdebnn.training.side_by_side import train_side_by_side
 
@@ -82,45 +82,45 @@ def run(options: argparse.Namespace) -> None:
     """Trains what is to be trained, and prints the table; of runs trained here it is in their folder too."""
     refuse_unknown(options.format, FORMATS, "a format of tables")
     names, choices = _listed("--scores", options.scores), choices_given(options)
-    ood = ood_given(options)
+    strange = ood_given(options)
+    if options.page is not None:
+        check_page(options.page)
     if options.folders:
+        # Data that have moved are named for the page.
+        moved = {"data": choices.pop("data")} if options.page is not None and "data" in choices else {}
         others = [name for name in ("models", "seeds", "output", "equal") if name in options]
         for given in (*choices, *others):
             raise InputError(
                 f"Finished runs are compared as they are, so --{given.replace('_', '-')} does not go with them; leave "
                 "it out, or name --data and no runs to train anew."
             )
-        if options.page is None and (ood or options.data_dir is not None):
+        if options.page is None and (strange["ood"] or options.data_dir is not None):
             raise InputError(
                 "Finished runs are compared by the scores that they have; their predictions, which --ood and "
                 "--data-dir are for, are made anew for a page alone: name one by --page FILE."
             )
         kinds = compare(list(_runs_in(options.folders)), names)
-        if options.page is not None:
-            _write_page(options, kinds, options.page, ood)
         print(written(kinds, options.format), end="")
+        if options.page is not None:
+            _write_page(options, kinds, options.page, strange | moved)
         return
     if "output" not in options or "data" not in choices:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
-    for name in names:
-        # Of each class there is a recall.
-        if not name.startswith("recall_"):
-            refuse_unknown(name, SCORES, "a score")
-    kinds = compare([run.path for run in _trained(options, choices)], names)
+    kinds = compare([run.path for run in _trained(options, choices, names, strange)], names)
     table = written(kinds, options.format)
     output = options.output.resolve()
     file = output / f"{TABLE}.{SUFFIXES.get(options.format, options.format)}"
     page = options.page or output / f"{TABLE}.html"
     storage.write(file, table.encode())
-    _write_page(options, kinds, page, ood)
-    print(f"\n{table}\nThe runs are in {options.output}, this table is {file.name} there, and the page is {page}.")
+    print(f"\n{table}\nThe runs are in {options.output}, and this table is {file.name} there.", flush=True)
+    _write_page(options, kinds, page, strange)
+    print(f"The page of it is {page}.")
 
 
-def _write_page(options: argparse.Namespace, kinds: Sequence[Kind], page: Path, ood: Sequence[str]) -> None:
+def _write_page(options: argparse.Namespace, kinds: Sequence[Kind], page: Path, given: Mapping[str, Any]) -> None:
     from sdebnn.frameworks import build_learner
-    from sdebnn.training.comparison_page import write_comparison
 
-    write_comparison(build_learner, kinds, page, ood=ood, resize=options.resize == "1", data_dir=options.data_dir)
+    write_comparison(build_learner, kinds, page, data_dir=options.data_dir, **given)
 
 
 def _listed(flag: str, text: str) -> list[str]:
@@ -134,15 +134,17 @@ def _listed(flag: str, text: str) -> list[str]:
 def _runs_in(folders: Sequence[Path]) -> Iterator[Path]:
     """Run folders; those within a folder that is none, such as that of runs trained here, in place of it."""
     for folder in folders:
-        if folder.is_file() and folder.stem == TABLE:
+        if folder.is_file() and (folder.stem == TABLE or folder.suffix == ".html"):
             continue
         within = sorted(file.parent for file in folder.glob("*/config.json"))
         yield from within if within and not (folder / "config.json").exists() else [folder]
 
 
-def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFolder]:
+def _trained(
+    options: argparse.Namespace, choices: dict[str, Any], scores: Sequence[str], strange: Mapping[str, Any]
+) -> list[RunFolder]:
     from sdebnn.frameworks import build_learner
-    from sdebnn.training.run import check_ood
+    from sdebnn.training.run import check_shown
 
     seeds = getattr(options, "seeds", SEEDS)
     if seeds < 1:
@@ -150,7 +152,7 @@ def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFo
     models = _listed("--models", options.models) if "models" in options else MODELS
     if not models:
         raise InputError(f"--models names no model; name one or more, such as {','.join(MODELS)}.")
-    equal, ood = getattr(options, "equal", "steps"), ood_given(options)
+    equal = getattr(options, "equal", "steps")
     refuse_unknown(equal, EQUAL, "what models side by side have equal")
     configs: dict[str, TrainConfig] = {}
     firsts = []
@@ -161,8 +163,7 @@ def _trained(options: argparse.Namespace, choices: dict[str, Any]) -> list[RunFo
         firsts.append(f"{model}-{config.seed}")
         configs |= _of_seeds(model, config, seeds)
 
-    if ood:
-        check_ood(configs[firsts[0]], ood, options.data_dir, resize=options.resize == "1")
+    check_shown(configs[firsts[0]], scores, data_dir=options.data_dir, **strange)
 
     def train(configs: dict[str, TrainConfig]) -> dict[str, RunFolder]:
         runs = train_side_by_side(

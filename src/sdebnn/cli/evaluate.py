@@ -40,12 +40,13 @@ def run(options: argparse.Namespace) -> None:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
-    names, shifts = ood_given(options), listed(options.shift)
+    asked, shifts = ood_given(options), listed(options.shift)
     if not shifts and options.shift is not None:
         raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
     refuse_unknown_shifts(shifts)
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
-    strange = restored.score_ood(names, options.data_dir, resize=options.resize == "1") if names else {}
+    names, resize = asked.values()
+    strange = restored.score_ood(names, options.data_dir, resize=resize) if names else {}
     shifted = restored.score_shifts(shifts) if shifts else {}
     print_scores({restored.config.model: restored.score()})
     for table in filter(None, (strange, shifted)):

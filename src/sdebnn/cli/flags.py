@@ -84,12 +84,15 @@ def add_ood(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def ood_given(options: argparse.Namespace) -> list[str]:
-    """The sets that `--ood` names. **Raises:** `InputError` where it names none."""
-    names = listed(options.ood)
-    if not names and (options.ood is not None or options.resize == "1"):
+def ood_given(options: argparse.Namespace) -> dict[str, Any]:
+    """What `--ood` and `--resize` say: `ood`, the names of the sets, and `resize`.
+
+    **Raises:** `InputError` where no set is named.
+    """
+    names, resize = listed(options.ood), options.resize == "1"
+    if not names and (options.ood is not None or resize):
         raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
-    return names
+    return {"ood": names, "resize": resize}
 
 
 def listed(text: str | None) -> list[str]:

@@ -29,6 +29,8 @@ from sdebnn.metrics.regression import (
     rmse,
 )
 from sdebnn.metrics.report import (
+    SCORES_OF_CLASSES,
+    SCORES_OF_TARGETS,
     classification_report,
     interval_report,
     ood_report,
@@ -47,6 +49,8 @@ from sdebnn.metrics.uncertainty import entropy, mutual_information
 
 __all__ = [
     "NOISE_LAWS",
+    "SCORES_OF_CLASSES",
+    "SCORES_OF_TARGETS",
     "CoverageCurve",
     "ReliabilityBins",
     "RiskCoverageCurve",

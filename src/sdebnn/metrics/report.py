@@ -25,11 +25,11 @@ from sdebnn.metrics.scores import accuracy, brier, macro_f1, nll, recall
 from sdebnn.metrics.selective import generalized_risk_coverage_area, risk_coverage_area
 from sdebnn.metrics.uncertainty import entropy, mutual_information
 
-SCORES = (
-    *("accuracy", "nll", "ece", "brier", "mce", "classwise_ece", "aurc", "augrc", "balanced_accuracy", "macro_f1"),
-    *("rmse", "log_likelihood", "coverage_95", "width_95", "interval_score_95"),
-)
-"""Names of the scores that a run may have, of classes and of targets, but for the recall of each class."""
+SCORES_OF_CLASSES = (
+    "accuracy", "nll", "ece", "brier", "mce", "classwise_ece", "aurc", "augrc", "balanced_accuracy", "macro_f1",
+)  # fmt: skip
+SCORES_OF_TARGETS = ("rmse", "log_likelihood", "coverage_95", "width_95", "interval_score_95")
+"""Names of the scores that a run may have; of classes there is also the recall of each."""
 
 # Of more classes the recalls are not listed one by one.
 MOST_SHOWN = 10

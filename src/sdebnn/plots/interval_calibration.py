@@ -47,7 +47,8 @@ def draw_interval_calibration(
             top.plot([0, 1], [0, 1], linestyle="--", color="black", label="perfect calibration")
             top.plot(curve.expected, curve.observed, marker="o", markersize=4, color=BLUE, label="intervals")
             top.fill_between(curve.expected, curve.expected, curve.observed, color=RED, alpha=0.2, linewidth=0)
-            top.set(title=lines_of(f"{name}: 95 % intervals hold {100 * at_95:.1f} %", PANEL), xlim=(0, 1), ylim=(0, 1))
+            said = f"{name}: 95 % intervals hold {100 * at_95:.1f} %"
+            top.set(title=lines_of(said, 0.8 * PANEL), xlim=(0, 1), ylim=(0, 1))
             top.set_xlabel("Share that intervals should hold (fraction)")
             top.tick_params(labelbottom=True)
             bottom.hist(values, np.linspace(0, 1, BINS + 1), density=True, color=SKY, edgecolor="white", linewidth=0.8)

@@ -52,7 +52,7 @@ def draw_reliability_diagram(
                 **bar,
             )
             top.plot([0, 1], [0, 1], linestyle="--", color="black", label="perfect calibration")
-            top.set(title=lines_of(f"{name}: ECE × 100 = {100 * ece:.2f}", PANEL), xlim=(0, 1), ylim=(0, 1))
+            top.set(title=lines_of(f"{name}: ECE × 100 = {100 * ece:.2f}", 0.8 * PANEL), xlim=(0, 1), ylim=(0, 1))
             bottom.bar(left[filled], group.counts[filled], color=GREY, edgecolor="white", **bar)
             bottom.set(xlabel="Confidence (fraction)", yscale="log")
         axes[0, 0].set_ylabel("Accuracy (fraction)")

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdebnn.errors import InputError
-from sdebnn.metrics import risk_coverage_area, risk_coverage_curve
-from sdebnn.plots.style import COLOURS, Axes, Values, drawing, legend
+from sdebnn.metrics import risk_coverage_curve
+from sdebnn.plots.style import COLOURS, Axes, Values, drawing, legend, lines_of, panels
 
+WIDTH = 7.2
 DASHES = ("-", "--", "-.", ":")
 
 
@@ -19,7 +20,7 @@ def draw_risk_coverage(
     **Arguments:**
 
     - `predictions`: by name of the model, labels (n,) and probabilities (n, classes).
-    - `ax`: axes to draw on; a new figure's unless given.
+    - `ax`: axes of a grid, whose place the panel and its legend take; a new figure's unless given.
     - `path`: of a PNG to write; none is unless given.
 
     **Returns:** the axes.
@@ -31,15 +32,17 @@ def draw_risk_coverage(
     if not predictions:
         raise InputError("predictions is empty; there is nothing to draw.")
     curves = {name: risk_coverage_curve(labels, probs) for name, (labels, probs) in predictions.items()}
-    areas = {name: risk_coverage_area(labels, probs) for name, (labels, probs) in predictions.items()}
-    with drawing(ax, path, "Errors among the predictions that are accepted", width=7.2, height=4.2) as ax:
+    title, height = "Errors among the predictions that are accepted", 4.0 + 0.2 * len(curves)
+    with drawing(ax, path, title, width=WIDTH, height=height) as ax:
+        axes, lines = panels(ax, 1, 1)[0, 0], {}
         for number, (name, curve) in enumerate(curves.items()):
             colour = COLOURS[number % len(COLOURS)]
             # More models than colours are told apart by their dashes.
             dash = DASHES[number // len(COLOURS) % len(DASHES)]
-            label = f"{name}: AURC × 100 = {100 * areas[name]:.2f}"
-            ax.plot(100 * curve.coverage, 100 * curve.risk, color=colour, linestyle=dash, linewidth=1.8, label=label)
-        ax.set(xlabel="Accepted, the most confident first (%)", ylabel="Wrong among them (%)", xlim=(0, 100))
-        ax.set_ylim(bottom=0)
-        legend(ax)
+            (line,) = axes.plot(100 * curve.coverage, 100 * curve.risk, color=colour, linestyle=dash, linewidth=1.8)
+            # The area, as `risk_coverage_area` has it.
+            lines[lines_of(f"{name}: AURC × 100 = {100 * curve.risk.mean():.2f}", WIDTH)] = line
+        axes.set(xlabel="Accepted, the most confident first (%)", ylabel="Wrong among them (%)", xlim=(0, 100))
+        axes.set_ylim(bottom=0)
+        legend(axes.figure, [*lines.values()], [*lines], loc="outside lower center", ncols=1)
     return ax

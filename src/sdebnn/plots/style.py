@@ -110,6 +110,8 @@ def dress(ax: Axes) -> None:
     ax.tick_params(labelsize=10)
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
         text.set_fontsize(11)
+        # Names are a user's own, with whatever they hold.
+        text.set_parse_math(False)
     for side, spine in ax.spines.items():
         spine.set_edgecolor(GREY)
         spine.set_visible(side in ("left", "bottom"))
@@ -117,7 +119,8 @@ def dress(ax: Axes) -> None:
 
 def legend(of: Any, *entries: Any, **choices: Any) -> None:
     """A legend of axes or a figure, in the one look; the other arguments are those of its method `legend`."""
-    of.legend(*entries, **{"fontsize": 9, "framealpha": 0.9, **choices})
+    for text in of.legend(*entries, **{"fontsize": 9, "framealpha": 0.9, **choices}).get_texts():
+        text.set_parse_math(False)
 
 
 def legend_below(columns: int, *of: Axes) -> None:

@@ -67,7 +67,9 @@ class Kind(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What there is to compare of a run that has ended: its scores on the test data, and what they cost."""
+    """What there is to compare of a run that has ended: its scores on the test data, and what they cost. `pace` is of
+    examples a second, without what was compiled; NaN where it was not measured.
+    """
 
     path: Path
     config: TrainConfig
@@ -75,6 +77,7 @@ class Ended(NamedTuple):
     parameters: int
     steps: int
     seconds: float
+    pace: float
     scores: dict[str, float]
 
 
@@ -106,14 +109,14 @@ def compare(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> list[K
         _refuse_one_twice(runs)
     return [
         Kind(
-            _name(runs[0].config, differing, runs[0].steps),
+            name,
             tuple(run.path for run in runs),
             runs[0].parameters,
             float(np.mean([run.steps for run in runs])),
             float(np.mean([run.seconds for run in runs])),
             {name: Mean.of([run.scores[name] for run in runs]) for name in shown},
         )
-        for runs in kinds.values()
+        for name, runs in zip(_names([*kinds.values()], differing), kinds.values(), strict=True)
     ]
 
 
@@ -134,7 +137,9 @@ def read_ended(run: RunFolder) -> Ended:
     config, _ = read_start(run)
     if not os.path.lexists(run.report):
         raise InputError(f"The run {run.path} has not ended; {how_to_resume(run)} goes on with it.")
-    tested = [record for record in MetricsLog.read(run) if record["split"] == "test"]
+    records = MetricsLog.read(run)
+    tested = [record for record in records if record["split"] == "test"]
+    paces = [record["examples_per_second"] for record in records if record["split"] == "system"]
     if not tested:
         raise InputError(f"{run.metrics_file} has no scores on test data; {how_to_resume(run)} writes them again.")
     arrays, meta = checkpoint.load(checkpoint.latest(run.checkpoints))
@@ -142,7 +147,8 @@ def read_ended(run: RunFolder) -> Ended:
     scores = {name: value for name, value in tested[-1].items() if name not in ("step", "time", "split")}
     seconds = meta.get("seconds")
     took = float(seconds) if isinstance(seconds, int | float) else math.nan
-    return Ended(run.path, config, Task.read(run), parameters, int(tested[-1]["step"]), took, scores)
+    pace = float(np.median(paces)) if paces else math.nan
+    return Ended(run.path, config, Task.read(run), parameters, int(tested[-1]["step"]), took, pace, scores)
 
 
 def _refuse_other_data(one: Ended, other: Ended) -> None:
@@ -156,6 +162,12 @@ def _refuse_other_data(one: Ended, other: Ended) -> None:
         same = one.config.data == other.config.data
     else:
         same = one.task.held_out == other.task.held_out
+    if one.config.test_examples != other.config.test_examples:
+        raise InputError(
+            f"The runs {one.path} and {other.path} were scored on different numbers of test examples "
+            f"(test_examples={one.config.test_examples} and {other.config.test_examples}); compare runs that were "
+            "scored on the same."
+        )
     if not same or shapes(one.task) != shapes(other.task):
         raise InputError(
             f"The runs {one.path} ({one.config.data}) and {other.path} ({other.config.data}) were scored on different "
@@ -185,12 +197,22 @@ def _differing(configs: Sequence[TrainConfig]) -> list[str]:
     return [name for name in names if len({getattr(config, name) for config in configs}) > 1]
 
 
-def _name(config: TrainConfig, differing: Sequence[str], steps: int) -> str:
-    names, length = [name for name in differing if name != "model"], []
-    # Both say how long training was: where they differ, its steps say it.
-    if {"epochs", "max_steps"} <= set(names):
-        names, length = [name for name in names if name not in ("epochs", "max_steps")], [f"{steps} steps"]
-    return ", ".join([config.model, *(f"{name}={_text(getattr(config, name))}" for name in names), *length])
+def _names(kinds: Sequence[Sequence[Ended]], differing: Sequence[str]) -> list[str]:
+    """Of each kind the model, and the choices in which it differs from the others."""
+
+    def names_by(choices: Sequence[str], text: Callable[[Any], str], length: bool) -> list[str]:
+        named = []
+        for runs in kinds:
+            said = [f"{name}={text(getattr(runs[0].config, name))}" for name in choices]
+            steps = [f"{runs[0].steps} steps"] if length else []
+            named.append(", ".join([runs[0].config.model, *said, *steps]))
+        return named
+
+    every = [name for name in differing if name != "model"]
+    # Both say how long training was: shorter is how many steps it took.
+    others = [name for name in every if name not in ("epochs", "max_steps")]
+    short = names_by(others, _text, others != every)
+    return short if len(set(short)) == len(short) else names_by(every, str, False)
 
 
 def _text(value: Any) -> str:

@@ -3,8 +3,9 @@ many errors are left where they decline, and whether they know strange images fo
 """
 
 import importlib.util
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,26 @@ from markupsafe import Markup
 
 from sdebnn import plots, storage
 from sdebnn.data import Dataset
+from sdebnn.errors import InputError
 from sdebnn.runs.page import page_of, picture
 from sdebnn.runs.report_page import CAPTIONS
 from sdebnn.training.building import Build
 from sdebnn.training.comparison import Kind, Mean, rows_of
-from sdebnn.training.predictions import sample_probabilities, target_pit
-from sdebnn.training.run import Restored, restore
+from sdebnn.training.pictures import calibration_of, draw_calibration
+from sdebnn.training.run import restore
 
 IN_A_ROW = 3
 """Panels of models that can be read side by side."""
+
+
+def check_page(path: str | Path) -> None:
+    """**Raises:** `InputError` for a path that `write_comparison` could not write to."""
+    page = Path(path)
+    if page.suffix.lower() not in (".html", ".htm") or page.is_dir():
+        raise InputError(f"The page is a file of HTML, and {str(path)!r} is none: give a name that ends in .html.")
+    folder = next(folder for folder in page.absolute().parents if os.path.lexists(folder))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"The page {page} cannot be written: {folder} is no folder to write in; choose another place.")
 
 
 def write_comparison(
@@ -32,69 +44,67 @@ def write_comparison(
     resize: bool = False,
     data_dir: str | Path | None = None,
     dataset: Dataset | None = None,
+    data: str | Path | None = None,
 ) -> None:
     """Writes the page of the kinds of runs that `compare` returns. Predictions are made anew, by each run.
 
     **Arguments:**
 
     - `build`: that of the runs.
-    - `path`: of the page, an HTML file.
+    - `path`: of the page, a file that ends in `.html`.
     - `ood`, `resize`: sets of strange images that every run is asked about, and whether those of another shape are
       brought to that of the runs' images: see `Restored.score_ood`.
-    - `data_dir`, `dataset`: as for `restore`.
+    - `data_dir`, `dataset`, `data`: as for `restore`.
 
-    **Raises:** `InputError` as `restore` and `Restored.score_ood`; `StorageError`.
+    **Raises:** `InputError` as `restore` and `Restored.score_ood`, for another path, for no kinds and for two of one
+    name; `StorageError`.
     """
-
-    def again(run: Path) -> Restored:
-        return restore(build, run, data_dir=data_dir, dataset=dataset)
-
-    first = [again(kind.runs[0]) for kind in kinds]
+    check_page(path)
+    names = [kind.name for kind in kinds]
+    if not kinds or len(set(names)) < len(names):
+        raise InputError(f"A page is of kinds of runs that have names of their own; these are {names}.")
     strange: dict[str, list[list[str]]] = {name: [] for name in ood}
-    for kind, restored in zip(kinds, first, strict=True) if ood else ():
-        found = [run.score_ood(ood, data_dir, resize=resize) for run in (restored, *map(again, kind.runs[1:]))]
+    calibrations: dict[str, Any] = {}
+    for kind in kinds:
+        found = []
+        for number, folder in enumerate(kind.runs if ood else kind.runs[:1]):
+            run = restore(build, folder, data_dir=data_dir, dataset=dataset, data=data)
+            examples, config = run.dataset, run.config
+            if ood:
+                found.append(run.score_ood(ood, data_dir, resize=resize))
+            if number == 0:
+                outputs = run.learner.outputs(examples.x_test)
+                calibrations[kind.name] = calibration_of(examples, run.learner, outputs)
         for name, rows in strange.items():
             scores = {score: Mean.of([of_run[name][score] for of_run in found]) for score in found[0][name]}
             if not rows:
                 rows.append(["", *scores])
             rows.append([kind.name, *map(str, scores.values())])
-    config, examples = first[0].config, first[0].dataset
+    drawn = {name: values for name, values in calibrations.items() if values is not None}
     page = page_of(
         "comparison_page.html",
-        title=f"{len(kinds)} kinds of runs on {config.data}",
+        title=f"{len(kinds)} kind{'s' * (len(kinds) > 1)} of runs on {Path(config.data).name}",
         examples=len(examples.x_test),
         rows=rows_of(kinds),
-        several=max(len(kind.runs) for kind in kinds) > 1,
+        runs=sorted({len(kind.runs) for kind in kinds}),
         strange=strange,
-        pictures=_pictures([kind.name for kind in kinds], first)
-        if importlib.util.find_spec("matplotlib") is not None
-        else [],
-        drawn={kind.name: kind.runs[0] for kind in kinds},
+        pictures=_pictures(examples.task, drawn) if importlib.util.find_spec("matplotlib") else None,
+        undrawn=[name for name in names if name not in drawn],
+        drawn={kind.name: kind.runs[0] for kind in kinds if kind.name in drawn},
     )
     storage.write(Path(path).resolve(), page)
 
 
-def _pictures(names: Sequence[str], runs: Sequence[Restored]) -> list[Markup]:
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        predictions = {name: _predictions(run) for name, run in zip(names, runs, strict=True)}
-        classes = runs[0].dataset.num_classes is not None
-        draw: Any = plots.draw_reliability_diagram if classes else plots.draw_interval_calibration
+def _pictures(task: str, drawn: Mapping[str, Any]) -> list[Markup]:
+    found, names = [], [*drawn]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for start in range(0, len(names), IN_A_ROW):
-            file = Path(folder) / f"calibration_{start}.png"
-            draw({name: predictions[name] for name in names[start : start + IN_A_ROW]}, path=file)
-            found.append(picture(file, CAPTIONS["reliability" if classes else "interval_calibration"]))
-        if classes:
-            file = Path(folder) / "risk_coverage.png"
-            plots.draw_risk_coverage(predictions, path=file)
-            found.append(picture(file, CAPTIONS["risk_coverage"]))
+            some = {name: drawn[name] for name in names[start : start + IN_A_ROW]}
+            file = draw_calibration(task, some, folder)
+            found.append(picture(file, CAPTIONS[file.stem]))
+        if task == "classification":
+            file = folder / "risk_coverage.png"
+            plots.draw_risk_coverage(drawn, path=file)
+            found.append(picture(file, CAPTIONS[file.stem]))
     return found
-
-
-def _predictions(run: Restored) -> Any:
-    """What pictures are drawn of: of classes the labels and the mean probabilities, of real targets their PIT."""
-    dataset, learner = run.dataset, run.learner
-    outputs = learner.outputs(dataset.x_test)
-    if dataset.num_classes is None:
-        return target_pit(learner, outputs, dataset.y_test)
-    return dataset.y_test, sample_probabilities(learner, outputs).mean(axis=0)

@@ -16,31 +16,35 @@ def refuse_no_equal_time(config: TrainConfig) -> None:
     """**Raises:** `InputError` for choices by which the data decide how long training takes."""
     if config.tuning == "folds":
         raise InputError(
-            "With tuning='folds' the examples held out decide how long a model trains, so there is no equal time; "
-            "compare at equal steps, or choose tuning='none' and a length by epochs or max_steps."
+            "With tuning='folds', the default of tables, the examples held out decide how long a model trains, so "
+            "there is no equal time; compare at equal steps, or take --tuning none and a length by --epochs."
         )
 
 
 def longer(runs: Sequence[RunFolder]) -> list[TrainConfig]:
-    """The choices of those runs that the slowest took longer than, with as many gradient steps as fill its time. Time
-    is that of training with its compilation, so that more steps take less than in proportion.
+    """The choices of those runs that the slowest would have trained longer than, at the pace that was measured of each,
+    with as many gradient steps as fill its time. What was compiled does not count: it does not grow with the steps.
 
     **Arguments:**
 
     - `runs`: that have ended, one of each model.
 
-    **Raises:** `InputError` for a run that has not ended, and where it was not kept how long one took.
+    **Raises:** `InputError` for a run that has not ended, and one of so few steps that its pace was not measured.
     """
     ended = [read_ended(run) for run in runs]
     for run in ended:
-        if not run.seconds > 0:
-            raise InputError(f"The run {run.path} does not say how long it took; train it anew.")
-    slowest = max(run.seconds for run in ended)
-    return [
-        # A limit of steps is to be the one that holds.
-        dataclasses.replace(
-            run.config, max_steps=round(share * run.steps), epochs=math.ceil(share * run.config.epochs) + 1
-        )
-        for run in ended
-        if (share := slowest / run.seconds) > ALIKE
-    ]
+        if not run.pace > 0:
+            raise InputError(
+                f"The run {run.path} of {run.steps} gradient steps has no pace that was measured; take a hundred or "
+                "more."
+            )
+    seconds = [run.steps * run.config.batch_size / run.pace for run in ended]
+    filled = []
+    for run, took in zip(ended, seconds, strict=True):
+        share = max(seconds) / took
+        steps = round(share * run.steps)
+        if share > ALIKE and steps > run.steps:
+            # The limit of steps is to be the one that holds.
+            epochs = math.ceil(share * run.config.epochs) + 1
+            filled.append(dataclasses.replace(run.config, max_steps=steps, epochs=epochs))
+    return filled

@@ -1,6 +1,7 @@
 """What a run has learned, drawn into its folder."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,25 +28,44 @@ def draw_run(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Lea
     their intervals and how far these can be taken at their word; for an SDE-BNN its weight paths.
     """
     plots.draw_training_curves(MetricsLog.read(run), path=run.pictures / "training_curves.png")
-    if dataset.task == "classification":
-        probabilities = sample_probabilities(learner, fitted.test_outputs).mean(axis=0)
-        predictions: dict[str, Any] = {config.model: (dataset.y_test, probabilities)}
-        plots.draw_reliability_diagram(predictions, path=run.pictures / "reliability.png")
-    else:
-        _draw_targets(run, config, dataset, learner, fitted.test_outputs)
+    of_calibration = calibration_of(dataset, learner, fitted.test_outputs)
+    if of_calibration is not None:
+        draw_calibration(dataset.task, {config.model: of_calibration}, run.pictures)
+    if of_calibration is not None and dataset.task == "regression":
+        _draw_intervals(run, dataset, learner, fitted.test_outputs)
     drawn = learner.weight_paths(np.linspace(0.0, 1.0, TIMES), _paths(config, dataset, learner), WEIGHTS)
     if drawn is not None:
         plots.draw_weight_paths(drawn.ts, drawn.paths, path=run.pictures / "weight_paths.png", prior=drawn.prior)
 
 
-def _draw_targets(run: RunFolder, config: TrainConfig, dataset: Dataset, learner: Learner, outputs: Outputs) -> None:
-    y, predicted = dataset.y_test, learner.of_likelihood("mean", outputs)
-    # A likelihood of a user's own may have a mean of another kind than its targets, or none that is finite.
+def calibration_of(dataset: Dataset, learner: Learner, outputs: Outputs) -> Any:
+    """What calibration on the test data is drawn of: of classes the labels and the mean probabilities, of real targets
+    their probability integral transform; `None` for a likelihood of a user's own that has a mean of another kind than
+    its targets, or none that is finite.
+    """
+    y = dataset.y_test
+    if dataset.num_classes is not None:
+        return y, sample_probabilities(learner, outputs).mean(axis=0)
+    predicted = learner.of_likelihood("mean", outputs)
     if predicted is None or predicted.shape[1:] != y.shape or not np.isfinite(predicted).all():
-        return
-    pits: dict[str, Any] = {config.model: target_pit(learner, outputs, y)}
-    plots.draw_interval_calibration(pits, path=run.pictures / "interval_calibration.png")
-    shown = [y, predicted.astype(np.float64).mean(axis=0), *central_interval(learner, outputs)]
+        return None
+    return target_pit(learner, outputs, y)
+
+
+def draw_calibration(task: str, models: Mapping[str, Any], folder: Path) -> Path:
+    """Draws what `calibration_of` gives of each model, and returns the picture's file."""
+    if task == "classification":
+        file = folder / "reliability.png"
+        plots.draw_reliability_diagram(models, path=file)
+    else:
+        file = folder / "interval_calibration.png"
+        plots.draw_interval_calibration(models, path=file)
+    return file
+
+
+def _draw_intervals(run: RunFolder, dataset: Dataset, learner: Learner, outputs: Outputs) -> None:
+    predicted: Any = learner.of_likelihood("mean", outputs)
+    shown = [dataset.y_test, predicted.astype(np.float64).mean(axis=0), *central_interval(learner, outputs)]
     if dataset.encoding is not None:
         shown = [dataset.encoding.in_user_units(values) for values in shown]
     targets, mean, lower, upper = (values[:, :TARGETS] for values in shown)

@@ -22,6 +22,7 @@ from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.runs.started import Started, how_to_resume, read_start
+from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
@@ -227,11 +228,26 @@ def check_start(build: Build, config: TrainConfig, *, data_dir: str | Path | Non
     _posed(build, config, data_dir, None, ())
 
 
-def check_ood(
-    config: TrainConfig, names: Sequence[str], data_dir: str | Path | None = None, *, resize: bool = False
+def check_shown(
+    config: TrainConfig,
+    scores: Sequence[str],
+    ood: Sequence[str],
+    data_dir: str | Path | None = None,
+    *,
+    resize: bool = False,
 ) -> None:
-    """**Raises:** `InputError` where `Restored.score_ood` would, of a run with these choices."""
-    _strange_sets(config, _load(config, data_dir, None).dataset, names, data_dir, resize)
+    """**Raises:** `InputError` for scores that no run with these choices has, and where its `Restored.score_ood` would
+    raise it.
+    """
+    dataset = _load(config, data_dir, None).dataset
+    of_classes = dataset.num_classes is not None
+    recalls = {f"recall_{label}" for label in range(dataset.num_classes or 0)}
+    for name in scores:
+        if name not in recalls:
+            known = metrics.SCORES_OF_CLASSES if of_classes else metrics.SCORES_OF_TARGETS
+            refuse_unknown(name, known, f"a score of {'classes' if of_classes else 'targets'}")
+    if ood:
+        _strange_sets(config, dataset, ood, data_dir, resize)
 
 
 def _strange_sets(

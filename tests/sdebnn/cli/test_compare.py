@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from sdebnn.cli import main
@@ -55,11 +56,11 @@ def test_what_has_ended_is_not_trained_again_and_what_was_broken_off_goes_on(out
 
 def test_the_quicker_model_is_trained_for_the_time_of_the_slower_too(output: Path, tmp_path, monkeypatch) -> None:
     copy = shutil.copytree(output, tmp_path / "copy")
-    read, seconds = equal_time.read_ended, {"sdebnn": 9.0, "odenet": 6.0}
+    read, paces = equal_time.read_ended, {"sdebnn": 6.0, "odenet": 9.0}
 
     def ended(run):
         found = read(run)
-        return found._replace(seconds=seconds[found.config.model])
+        return found._replace(pace=paces[found.config.model])
 
     monkeypatch.setattr(equal_time, "read_ended", ended)
     equal = ("--models", "odenet,sdebnn", "--seeds", "1", "--equal", "time", "--ood", "smooth_textures")
@@ -85,7 +86,7 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         (["--models", "odenett"], "did you mean 'odenet'"),
         (["--models", "odenet", "--seeds", "0"], "--seeds got 0; it takes 1 or more"),
         (["--models", "odenet", "--format", "html"], "'html' is not a format of tables"),
-        (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score (did you mean 'nll'?)"),
+        (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score of classes (did you mean 'nll'?)"),
         (["--models", "odenet", "--ood", "digit"], "'digit' is not a set of images out of distribution"),
         (["--models", "odenet", "--ood", ","], "--ood names no set of images"),
         (
@@ -108,6 +109,24 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
     assert train(output, *arguments) == 2
     assert sentence in capsys.readouterr().err
     assert sorted(output.rglob("*")) == entries
+
+
+def test_a_page_of_targets_whose_data_have_moved_since(tmp_path: Path, capsys) -> None:
+    data, moved, page = tmp_path / "sales.csv", tmp_path / "moved.csv", tmp_path / "page.html"
+    rng = np.random.default_rng(0)
+    data.write_text("a,price\n" + "".join(f"{x:.3f},{x + y:.3f}\n" for x, y in rng.normal(size=(60, 2))))
+    own = [*QUICK, "--data", str(data), "--target", "price", "--tuning", "none", "--test-examples", "0"]
+    with jax.numpy_dtype_promotion("standard"):
+        assert main(["compare", *own, "--output", str(tmp_path / "runs"), "--models", "odenet", "--seeds", "1"]) == 0
+    text = (tmp_path / "runs" / "comparison.html").read_text()
+    assert "1 kind of runs on sales.csv" in text
+    assert text.count("data:image/png;base64,") == 1
+    data.rename(moved)
+    again = ["compare", str(tmp_path / "runs"), "--page", str(page)]
+    assert main(again) == 2
+    assert "Where the run's data have moved, name them: --data" in capsys.readouterr().err
+    assert main([*again, "--data", str(moved)]) == 0
+    assert page.read_text().count("data:image/png;base64,") == 1
 
 
 def test_runs_and_choices_do_not_go_together(output: Path, capsys) -> None:

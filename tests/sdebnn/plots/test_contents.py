@@ -32,9 +32,10 @@ def test_risk_and_coverage_are_those_of_the_model_in_per_cent() -> None:
     probs, labels = rng.dirichlet(np.ones(3), size=50), rng.integers(3, size=50)
     ax = plots.draw_risk_coverage({"other": (labels[:9], probs[:9]), "mine": (labels, probs)})
     curve = metrics.risk_coverage_curve(labels, probs)
-    np.testing.assert_allclose(ax.lines[1].get_xydata(), 100 * np.stack(curve, axis=1))
+    panel = ax.figure.axes[1]
+    np.testing.assert_allclose(panel.lines[1].get_xydata(), 100 * np.stack(curve, axis=1))
     area = 100 * metrics.risk_coverage_area(labels, probs)
-    assert ax.get_legend().get_texts()[1].get_text() == f"mine: AURC × 100 = {area:.2f}"
+    assert panel.figure.legends[0].get_texts()[1].get_text() == f"mine: AURC × 100 = {area:.2f}"
 
 
 def test_training_curves_show_train_and_test_in_per_cent_and_leave_gaps() -> None:

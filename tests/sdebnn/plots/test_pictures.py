@@ -67,7 +67,12 @@ PICTURES: dict[str, tuple[Callable[..., Any], list[str]]] = {
         ["Predictive entropy (nats)", "Share of inputs in a bin (%)"],
     ),
     "risk and coverage": (
-        lambda **to: plots.draw_risk_coverage(dict.fromkeys("abcdefghi", (LABELS, PROBS)), **to),
+        lambda **to: plots.draw_risk_coverage(
+            dict.fromkeys(
+                ["_mine", "cost $x_{ $", *(f"{LONG}, {n} of them, {LONG}" for n in range(7))], (LABELS, PROBS)
+            ),
+            **to,
+        ),
         ["Accepted, the most confident first (%)", "Wrong among them (%)"],
     ),
     "interval calibration": (

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import importlib.util
 import io
 import json
 import math
@@ -12,7 +13,7 @@ from sdebnn.cli import main
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog
 from sdebnn.training import comparison, equal_time, start_run
-from sdebnn.training.comparison_page import write_comparison
+from sdebnn.training.comparison_page import check_page, write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -96,41 +97,75 @@ def test_of_equal_scores_there_is_no_rounding_left() -> None:
 
 
 def test_kinds_of_another_length_are_named_by_their_steps(tmp_path, table, quick, build) -> None:
-    choices = (quick, dataclasses.replace(quick, epochs=9, max_steps=10))
-    made = [start_run(build, config, tmp_path / str(config.epochs), dataset=table).folder for config in choices]
-    assert [kind.name for kind in comparison.compare(paths(made))] == ["sdebnn, 6 steps", "sdebnn, 10 steps"]
+    lengths = {"a": (2, 0), "b": (9, 10), "c": (8, 10)}
+    made = {
+        name: start_run(
+            build, dataclasses.replace(quick, epochs=epochs, max_steps=steps), tmp_path / name, dataset=table
+        ).folder.path
+        for name, (epochs, steps) in lengths.items()
+    }
+    named = [kind.name for kind in comparison.compare([made["a"], made["b"]])]
+    assert named == ["sdebnn, 6 steps", "sdebnn, 10 steps"]
+    # Two that this does not tell apart have the choices themselves.
+    named = [kind.name for kind in comparison.compare([*made.values()])]
+    assert named == [f"sdebnn, epochs={epochs}, max_steps={steps}" for epochs, steps in lengths.values()]
 
 
 def test_a_page_has_the_scores_the_pictures_and_what_is_said_of_strange_images(tmp_path, runs, table, build) -> None:
     pytest.importorskip("matplotlib")
     kinds = comparison.compare(paths(runs))
-    kinds[0] = kinds[0]._replace(name="<b>slow</b>")
+    kinds[0] = kinds[0]._replace(name="<b>$slow_{</b>")
     page = tmp_path / "new" / "page.html"
     write_comparison(build, kinds, page, dataset=table)
     text = page.read_text()
     assert f"<td>{kinds[0].scores['nll']}</td>" in text
     assert "<b>" not in text
-    assert "On the 10 test examples, as the mean over runs" in text
+    assert "2 kinds of runs on table" in text
+    assert "On the 10 test examples, as the mean over runs that differ in nothing but the seed, and its" in text
     # Both reliabilities side by side, and the curves of risk.
     assert text.count("data:image/png;base64,") == 2
-    assert str(runs[3].path) in text
+    assert f"<dd>{runs[3].path.name}</dd>" in text
     assert "Strange images" not in text
     write_comparison(build, [kinds[1]._replace(runs=kinds[1].runs[:1])], page, dataset=table)
     assert "whether a lead is luck cannot be said" in page.read_text()
     with pytest.raises(InputError, match="Images of two pixels or more are needed"):
         write_comparison(build, kinds, page, ood=["smooth_textures"], dataset=table)
+    with pytest.raises(InputError, match="A page is of kinds of runs that have names of their own"):
+        write_comparison(build, [kinds[1], kinds[1]], page, dataset=table)
+
+
+def test_a_page_without_matplotlib_says_what_draws(tmp_path, runs, table, build, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name))
+    write_comparison(build, comparison.compare([runs[0].path]), tmp_path / "page.html", dataset=table)
+    assert "pip install 'sdebnn[plots]'" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("", "is none: give a name"), ("config.json", "'config.json' is none"), ("a.txt/page.html", "is no folder to")],
+)
+def test_where_no_page_can_be_is_refused(tmp_path, monkeypatch, name: str, sentence: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(InputError, match=sentence):
+        check_page(name)
 
 
 def test_quicker_runs_are_given_the_time_of_the_slowest(runs, monkeypatch) -> None:
-    seconds = dict(zip(paths(runs), (30.0, 10.0, 29.0, 12.0, math.nan), strict=True))
+    paces = dict(zip(paths(runs), (10.0, 30.0, 10.3, 25.0, math.nan), strict=True))
     read = equal_time.read_ended
-    monkeypatch.setattr(equal_time, "read_ended", lambda run: read(run)._replace(seconds=seconds[run.path]))
+    assert read(runs[0]).pace > 0
+    monkeypatch.setattr(equal_time, "read_ended", lambda run: read(run)._replace(pace=paces[run.path]))
     longer = equal_time.longer(runs[:4])
-    # Six steps took 10 and 12 of 30 seconds; what took 29 was as long.
+    # Six steps at three and two and a half times the pace; of one that is as quick as the slowest there is no other.
     assert [(config.seed, config.learning_rate) for config in longer] == [(1, 0.01), (0, 0.3)]
     for config, steps in zip(longer, (18, 15), strict=True):
         assert config.total_steps(24) == config.max_steps == steps
-    with pytest.raises(InputError, match=r"0.3-1 does not say how long it took"):
+    # Less than half a step more is none.
+    paces[runs[1].path] = 10.7
+    assert equal_time.longer(runs[:2]) == []
+    with pytest.raises(InputError, match=r"0.3-1 of 6 gradient steps has no pace that was measured"):
         equal_time.longer(runs)
 
 
@@ -145,6 +180,9 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build)
     elsewhere = start_run(build, quick, tmp_path / "elsewhere", dataset=other).folder
     with pytest.raises(InputError, match="were scored on different data, so their scores say nothing of each other"):
         comparison.compare([runs[0].path, elsewhere.path])
+    few = start_run(build, dataclasses.replace(quick, test_examples=5), tmp_path / "few", dataset=table).folder
+    with pytest.raises(InputError, match=r"different numbers of test examples \(test_examples=0 and 5\)"):
+        comparison.compare([runs[0].path, few.path])
     twice = shutil.copytree(runs[0].path, tmp_path / "copy")
     with pytest.raises(InputError, match=r"copy have the same choices and the same seed, 0, so they are one run twice"):
         comparison.compare([runs[0].path, twice])
