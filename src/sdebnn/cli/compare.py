@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sdebnn import storage
-from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, choices_given, listed, ood_given
+from sdebnn.cli.flags import (
+    add_choices,
+    add_data_dir,
+    add_ood,
+    add_preset,
+    choices_given,
+    listed,
+    ood_given,
+    preset_given,
+)
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
@@ -67,6 +76,7 @@ def add_to(subcommands: Any) -> None:
         metavar="DIR",
         help="folder of their run folders; those that have ended are not trained again, those broken off go on",
     )
+    add_preset(training)
     training.add_argument(
         "--equal",
         default=argparse.SUPPRESS,
@@ -88,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
     if options.folders:
         # Data that have moved are named for the page.
         moved = {"data": choices.pop("data")} if options.page is not None and "data" in choices else {}
-        others = [name for name in ("models", "seeds", "output", "equal") if name in options]
+        others = [name for name in ("models", "seeds", "output", "equal", "preset") if name in options]
         for given in (*choices, *others):
             raise InputError(
                 f"Finished runs are compared as they are, so --{given.replace('_', '-')} does not go with them; leave "
@@ -104,6 +114,7 @@ def run(options: argparse.Namespace) -> None:
         if options.page is not None:
             _write_page(options, kinds, options.page, strange | moved)
         return
+    choices = preset_given(options) | choices
     if "output" not in options or "data" not in choices:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
     kinds = compare([run.path for run in _trained(options, choices, names, strange)], names)

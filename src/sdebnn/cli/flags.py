@@ -11,6 +11,7 @@ from sdebnn.data import OOD_SETS
 from sdebnn.errors import InputError
 from sdebnn.runs.choices import allowed
 from sdebnn.runs.config import PRESETS, SECTIONS, TrainConfig
+from sdebnn.runs.papers import PAPERS, of_paper
 
 FIRST = ("data", "model", "epochs", "batch_size", "learning_rate", "width", "sigma", "seed")
 """The choices that matter first; with the flags of the run folder they are ten."""
@@ -66,6 +67,21 @@ def add_data_dir(parser: argparse._ActionsContainer) -> None:
         metavar="DIR",
         help="folder of data sets (default: SDEBNN_DATA, else the user's cache folder)",
     )
+
+
+def add_preset(parser: argparse._ActionsContainer) -> None:
+    """Adds `--preset`."""
+    parser.add_argument(
+        "--preset",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"the choices of a published experiment; flags override them [{', '.join(PAPERS)}]",
+    )
+
+
+def preset_given(options: argparse.Namespace) -> dict[str, Any]:
+    """The choices of `--preset`, if any. **Raises:** `InputError` for a name that is none."""
+    return of_paper(options.preset) if "preset" in options else {}
 
 
 def add_ood(parser: argparse._ActionsContainer) -> None:

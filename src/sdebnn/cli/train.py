@@ -8,7 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, add_data_dir, add_devices, choices_given, devices_given
+from sdebnn.cli.flags import (
+    add_choices,
+    add_data_dir,
+    add_devices,
+    add_preset,
+    choices_given,
+    devices_given,
+    preset_given,
+)
 from sdebnn.cli.table import print_scores
 from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import TrainConfig, strict_json
@@ -39,6 +47,7 @@ def add_to(subcommands: Any) -> None:
         metavar="FILE",
         help="choices as JSON, such as the config.json of a run, all or some of them; flags override it",
     )
+    add_preset(elsewhere)
     add_data_dir(elsewhere)
     add_devices(parser)
     parser.set_defaults(run=run)
@@ -78,8 +87,8 @@ def _start(options: argparse.Namespace) -> Run:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
-    choices = ({} if options.config is None else _choices_in(options.config)) | choices_given(options)
-    choices = {"data": "digits", **choices}
+    kept = {} if options.config is None else _choices_in(options.config)
+    choices = {"data": "digits", **preset_given(options), **kept, **choices_given(options)}
     devices = devices_given(options)
     if "coordinator" in devices or os.environ.get("WORLD_SIZE", "1") != "1":
         # Folds are for one process.
@@ -107,8 +116,7 @@ def _resume(options: argparse.Namespace) -> Run:
     given = choices_given(options)
     # Where the data are is no choice of the run: they may have moved.
     data = given.pop("data", None)
-    if options.config is not None:
-        given["config"] = options.config
+    given |= {name: value for name in ("config", "preset") if (value := getattr(options, name, None)) is not None}
     if given:
         flag = "--" + next(iter(given)).replace("_", "-")
         raise InputError(

@@ -4,6 +4,7 @@ from sdebnn.runs import checkpoint
 from sdebnn.runs.config import PRESETS, TrainConfig
 from sdebnn.runs.folder import RunFolder
 from sdebnn.runs.log import MetricsLog
+from sdebnn.runs.papers import PAPERS, of_paper
 from sdebnn.runs.progress import Progress
 
-__all__ = ["PRESETS", "MetricsLog", "Progress", "RunFolder", "TrainConfig", "checkpoint"]
+__all__ = ["PAPERS", "PRESETS", "MetricsLog", "Progress", "RunFolder", "TrainConfig", "checkpoint", "of_paper"]

@@ -231,6 +231,24 @@ def test_a_run_is_repeated_from_its_config_and_flags_override_it(tmp_path, capsy
     assert changed == kept | {"seed": 4, "width": 5}
 
 
+def test_a_preset_gives_its_choices_and_flags_override_them(tmp_path, capsys) -> None:
+    preset = ["train", "--preset", "calvo2024/mnist-first", *QUICK]
+    assert run(capsys, *preset, "--data", "digits", "--output", str(tmp_path / "run"))[0] == 0
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (record["data"], record["noisy_from"], record["sigma"], record["width"]) == ("digits", 0.1, 0.2, 4)
+    empty = ["--data-dir", str(tmp_path / "none"), "--output", str(tmp_path / "other")]
+    for flags, says in (
+        (["train", "--resume", str(tmp_path / "run"), "--preset", "xu2021/mnist"], "it takes no --preset"),
+        (["train", "--preset", "xu2022/mnist", *empty], "'xu2022/mnist' is not a preset (did you mean 'xu2021/mnist'"),
+        ([*preset, *empty], "mnist"),
+        (["compare", str(tmp_path / "run"), "--preset", "xu2021/mnist"], "--preset does not go with them"),
+    ):
+        code, _, err = run(capsys, *flags)
+        assert (code, err.count("\n")) == (2, 1)
+        assert says in err
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_config_may_have_some_choices_and_the_data_set_s_defaults_hold_for_the_others(tmp_path, capsys) -> None:
     choices = {"data": "cos", "max_steps": 3, "width": 4, "steps": 2, "test_samples": 2, "drift_widths": [2]}
     (tmp_path / "some.json").write_text(json.dumps(choices))

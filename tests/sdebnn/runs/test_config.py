@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sdebnn.errors import InputError
-from sdebnn.runs import PRESETS, TrainConfig
+from sdebnn.runs import PAPERS, PRESETS, TrainConfig, of_paper
 from sdebnn.runs.choices import PriorChoices, allowed
 from sdebnn.runs.config import SECTIONS
 from sdebnn.runs.frameworks import FRAMEWORKS
@@ -54,6 +54,15 @@ def test_presets_are_configurations_and_yield_to_choices() -> None:
     for data in PRESETS:
         assert TrainConfig.for_data(data).data == data
     assert TrainConfig.for_data("digits", epochs=7).epochs == 7
+
+
+def test_published_experiments_are_configurations_that_nothing_else_has() -> None:
+    made = {name: TrainConfig.for_data(**of_paper(name)) for name in PAPERS}
+    assert len(set(made.values())) == len(made)
+    for name, config in made.items():
+        assert name.split("/")[1].split("-")[0] == config.data
+    with pytest.raises(InputError, match=r"'xu2021/mnst' is not a preset \(did you mean 'xu2021/mnist'\?\); allowed"):
+        of_paper("xu2021/mnst")
 
 
 def test_every_choice_is_explained() -> None:
