@@ -61,6 +61,12 @@ def size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:
     return tuple(None if x is None else jnp.maximum(jnp.abs(x), jnp.asarray(at_least, x.dtype)) for x in leaves)
 
 
+def derivative(function: Callable[[Any], Leaves], y: tuple[Array, ...], direction: Leaves) -> Leaves:
+    """Of a function of leaves at y, along a direction."""
+    tangent = tuple(jnp.zeros_like(x) if v is None else v for v, x in zip(direction, y, strict=True))
+    return jax.jvp(function, (y,), (tangent,))[1]
+
+
 @dataclasses.dataclass(frozen=True)
 class FlatSDE:
     """dy = f(y, t, args) dt + g(y, t, args) dB, with f and g in terms of leaves.
