@@ -15,6 +15,9 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.types import Args, Leaves, Noise, SDEType, Shapes, State, Time
 
+# Of which g gives a matrix, with a column for each Brownian motion, or the function v -> g v.
+BY_COLUMNS = ("commutative", "general")
+
 
 def aligned(prefix: PyTree, tree: PyTree) -> tuple[Any, ...]:
     """The leaves of `prefix`, one for each of `tree`; `None` in `prefix` stands for a whole subtree."""
@@ -76,10 +79,10 @@ class FlatSDE:
     - `f`, `g`: the user's functions; `g` is `None` for an ODE.
     - `like`: a pytree with the structure and dtypes of y.
     - `noise_like`: shape and dtype of every Brownian increment: one for each leaf of y with diagonal and additive
-      noise, a single one with scalar and general noise.
+      noise, a single one with scalar, commutative and general noise.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
-    - `matrix_free`: with general noise, whether `g` gives the function v -> g v instead of the matrix.
+    - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.
     """
 
     f: Callable[..., Any]
@@ -136,7 +139,7 @@ class FlatSDE:
         if self.noise == "scalar":
             assert dW[0] is not None
             return scale(dW[0], g)
-        if self.noise == "general":
+        if self.noise in BY_COLUMNS:
             return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
         return tuple(None if x is None else x * w for x, w in zip(g, dW, strict=True))
 
