@@ -499,8 +499,9 @@ def _check_commutative(sde: FlatSDE, y: State, t: Time, args: Args) -> None:
         raise ValueError(
             "noise is 'commutative' and the columns of g(y, t, args) do not commute: the derivative of one along "
             "another is not that of the other along the one. What has order 1 for commutative noise has order 1/2 for "
-            "it: pass noise='general', and where single paths matter method='davie', which takes Levy areas. Where g "
-            "commutes for some values of args alone, these have to be known and not traced."
+            "it: pass noise='general', and where single paths matter method='davie', or 'log_ode' (Stratonovich), "
+            "which take Levy areas. Where g commutes for some values of args alone, these have to be known and not "
+            "traced."
         )
 
 

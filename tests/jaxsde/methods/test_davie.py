@@ -69,7 +69,7 @@ def end_on_the_torus(n, method, sde_type="ito"):
 
 @pytest.mark.parametrize(
     ("method", "sde_type", "expected"),
-    [("davie", "ito", 1.0), ("euler_maruyama", "ito", 0.5)],
+    [("davie", "ito", 1.0), ("log_ode", "stratonovich", 1.0), ("euler_maruyama", "ito", 0.5)],
 )
 def test_strong_order_on_the_torus(x64, method, sde_type, expected):
     """Towards a fine solution of davie's, with the areas of the same path; both calculi have the same one."""
