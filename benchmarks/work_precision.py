@@ -5,6 +5,9 @@
 Equations with closed forms of the driving path (Kloeden and Platen, 1992), 1,000 paths at once, single precision. Every
 library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
 method of a higher order for the noise, it is here.
+
+Of general noise that does not commute, of which W alone says nothing, all libraries are given the same fine paths, with
+their areas; times are those of solves without drawing. There both calculi have the same solution.
 """
 
 import argparse
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax
@@ -22,24 +26,61 @@ import torch
 import torchsde
 from timing import medians, print_conditions, print_rows
 
-from jaxsde import SDE, FixedSteps, solve
+from jaxsde import SDE, FixedSteps, ReplayedPath, solve
 from sdebnn.plots.style import COLOURS, drawing, legend, panels
 
 PATHS, DIMENSIONS = 1000, 10
 STEPS = (8, 32, 128, 512, 2048)
+# Of the paths that are given, and of general noise the Brownian motions and their size.
+FINE, MOTIONS, LOUD = 8192, 2, 0.6
 # Solves that take longer than this are not refined any further, in seconds.
 LONGEST = 1.0
 GOAL = 1e-3
 
 
 class Equation(NamedTuple):
-    """`drift(xp, t, y)` and `diffusion(xp, t, y)` by the functions of `xp`, on any arrays; `exact(t, W)` at t = 1."""
+    """`drift(xp, t, y)` and `diffusion(xp, t, y)` by the functions of `xp`, on any arrays; `exact(W)` at t = 1."""
 
     noise: str
     start: float
     drift: Callable[..., Any]
     diffusion: Callable[..., Any]
     exact: Callable[[np.ndarray], np.ndarray]
+
+
+class Paths(NamedTuple):
+    """Increments, space-time areas (paths, steps, m) and Levy areas (paths, steps, m, m)."""
+
+    dW: np.ndarray
+    H: np.ndarray
+    A: np.ndarray
+
+
+@functools.cache
+def fine_increments() -> np.ndarray:
+    """Of paths that are straight lines between `FINE` times, (paths, fine, m)."""
+    return np.random.default_rng(0).normal(size=(PATHS, FINE, MOTIONS)) / FINE**0.5
+
+
+@functools.cache
+def given_paths(steps: int) -> Paths:
+    """The same in fewer steps."""
+    dW = fine_increments().reshape(PATHS, steps, FINE // steps, MOTIONS)
+    middle = np.cumsum(dW, 2) - dW / 2
+    whole, twice = dW.sum(2), np.einsum("psfj,psfk->psjk", middle, dW)
+    found = whole, middle.mean(2) - whole / 2, (twice - np.swapaxes(twice, 2, 3)) / 2
+    return Paths(*(x.astype(np.float32) for x in found))
+
+
+@functools.cache
+def products_of_exponentials() -> np.ndarray:
+    """Of w1 ((0, s), (0, 0)) + w2 ((0, 0), (s, 0)), whose square is s^2 w1 w2 times the identity, and of the drift."""
+    y = np.ones((PATHS, 2))
+    for w in np.moveaxis(fine_increments(), 1, 0):
+        r = LOUD * np.sqrt(w.prod(1, keepdims=True).astype(complex))
+        even, odd = np.cosh(r).real, np.where(r == 0, 1, np.sinh(r) / np.where(r == 0, 1, r)).real
+        y = np.exp(0.3 / FINE) * (even * y + LOUD * odd * w * y[:, ::-1])
+    return y
 
 
 EQUATIONS = {
@@ -64,15 +105,27 @@ EQUATIONS = {
         lambda xp, t, y: 1 / (1 + t) ** 0.5 + 0 * y,
         lambda W: (2 + W) / 2**0.5,
     ),
+    "two Brownian motions that do not commute": Equation(
+        "general",
+        1.0,
+        lambda xp, t, y: 0.3 * y,
+        lambda xp, t, y: LOUD * y[..., [1, 0]][..., None] * xp.eye(MOTIONS),
+        lambda W: products_of_exponentials(),
+    ),
 }
 
-OURS = {"diagonal": ("euler_maruyama", "milstein", "sriw1"), "additive": ("euler_maruyama", "sra1")}
+OURS = {
+    "diagonal": ("euler_maruyama", "milstein", "sriw1"),
+    "additive": ("euler_maruyama", "sra1"),
+    "general": ("heun", "davie", "log_ode"),
+}
 DIFFRAX = {
     "diagonal": {"Euler": diffrax.Euler, "ItoMilstein": diffrax.ItoMilstein},
     "additive": {"Euler": diffrax.Euler, "SRA1": diffrax.SRA1, "ShARK": diffrax.ShARK, "SEA": diffrax.SEA},
+    "general": {"Heun": diffrax.Heun, "SPaRK": diffrax.SPaRK, "GeneralShARK": diffrax.GeneralShARK},
 }
-AREAS = {"SRA1", "ShARK", "SEA"}
-TORCHSDE = {"diagonal": ("euler", "milstein", "srk"), "additive": ("euler", "srk")}
+AREAS = {"SRA1", "ShARK", "SEA", "SPaRK", "GeneralShARK"}
+TORCHSDE = {"diagonal": ("euler", "milstein", "srk"), "additive": ("euler", "srk"), "general": ("heun", "log_ode")}
 
 
 class Run(NamedTuple):
@@ -88,11 +141,15 @@ def noise_in_jax(equation: Equation, t: Any, y: Any) -> Any:
 
 
 def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
+    general = equation.noise == "general"
     sde = SDE(
         lambda y, t, args: equation.drift(jnp, t, y),
         lambda y, t, args: noise_in_jax(equation, t, y),
-        noise=equation.noise,  # type: ignore[arg-type]
+        "stratonovich" if general else "ito",
+        equation.noise,  # type: ignore[arg-type]
     )
+    if general:
+        return on_given_paths(sde, method, steps)
     y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), PATHS)
 
     def one(key: Any, **more: Any) -> Any:
@@ -108,17 +165,71 @@ def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
     return Run(lambda: jax.block_until_ready(end(keys)), found)
 
 
+def on_given_paths(sde: SDE, method: str, steps: int) -> Run:
+    dW, _, A = map(jnp.asarray, given_paths(steps))
+
+    def one(dW: Any, A: Any) -> Any:
+        path = ReplayedPath(dW, area=A)
+        return solve(sde, jnp.ones(2), np.array([0.0, 1.0]), method=method, steps=FixedSteps(steps), brownian=path).ys[
+            -1
+        ]
+
+    end = jax.jit(jax.vmap(one))
+    return Run(lambda: jax.block_until_ready(end(dW, A)), lambda: (np.asarray(end(dW, A)), np.zeros(())))
+
+
+class GivenToDiffrax(diffrax.AbstractBrownianPath):
+    """A path by its steps."""
+
+    dW: Any
+    H: Any
+    levy_area: Any = eqx.field(static=True)
+    t0 = 0.0
+    t1 = 1.0
+
+    def evaluate(self, t0: Any, t1: Any = None, left: bool = True, use_levy: bool = False) -> Any:
+        k = jnp.rint(t0 * len(self.dW)).astype(jnp.int32)
+        if not use_levy:
+            return self.dW[k]
+        if self.levy_area is diffrax.BrownianIncrement:
+            return diffrax.BrownianIncrement(dt=t1 - t0, W=self.dW[k])
+        return diffrax.SpaceTimeLevyArea(dt=t1 - t0, W=self.dW[k], H=self.H[k])
+
+
+class GivenToTorchsde(torchsde.BaseBrownian):
+    """Paths by their steps."""
+
+    dtype, device, levy_area_approximation = torch.float32, torch.device("cpu"), "davie"
+    shape = torch.Size((PATHS, MOTIONS))
+
+    def __init__(self, steps: int) -> None:
+        dW, _, A = given_paths(steps)
+        self.dW, self.A = torch.from_numpy(dW), torch.from_numpy(A)
+
+    def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:
+        k = round(float(ta) * self.dW.shape[1])
+        return (self.dW[:, k], self.A[:, k]) if return_A else self.dW[:, k]
+
+    def __repr__(self) -> str:
+        return "GivenToTorchsde()"
+
+
 def of_diffrax(equation: Equation, method: str, steps: int) -> Run:
-    y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), PATHS)
+    general = equation.noise == "general"
+    y0 = jnp.full(2 if general else DIMENSIONS, equation.start)
+    keys = given_paths(steps)[:2] if general else jax.random.split(jax.random.key(0), PATHS)
     grid = diffrax.StepTo(ts=np.linspace(0, 1, steps + 1, dtype=np.float32))
     area = diffrax.SpaceTimeLevyArea if method in AREAS else diffrax.BrownianIncrement
 
     def path(key: Any) -> Any:
+        if general:
+            return GivenToDiffrax(*key, area)
         return diffrax.VirtualBrownianTree(0.0, 1.0, 0.5 / steps, (DIMENSIONS,), key, levy_area=area)
 
     def one(key: Any) -> Any:
         def diffusion(t: Any, y: Any, args: Any) -> Any:
-            return lineax.DiagonalLinearOperator(noise_in_jax(equation, t, y))
+            g = noise_in_jax(equation, t, y)
+            return g if general else lineax.DiagonalLinearOperator(g)
 
         terms = diffrax.MultiTerm(
             diffrax.ODETerm(lambda t, y, args: equation.drift(jnp, t, y)), diffrax.ControlTerm(diffusion, path(key))
@@ -132,18 +243,20 @@ def of_diffrax(equation: Equation, method: str, steps: int) -> Run:
 
 
 def of_torchsde(equation: Equation, method: str, steps: int) -> Run:
-    sde = torchsde.BaseSDE(equation.noise, "ito")
+    general = equation.noise == "general"
+    sde = torchsde.BaseSDE(equation.noise, "stratonovich" if general else "ito")
     if equation.noise == "additive":
         # It takes a matrix, of which ours is a diagonal.
         sde.g = lambda t, y: torch.diag_embed(equation.diffusion(torch, t, torch.zeros_like(y)))
     else:
         sde.g = lambda t, y: equation.diffusion(torch, t, y)
     sde.f = lambda t, y: equation.drift(torch, t, y)
-    y0, ts = torch.full((PATHS, DIMENSIONS), equation.start), torch.tensor([0.0, 1.0])
+    y0 = torch.full((PATHS, 2 if general else DIMENSIONS), equation.start)
+    ts, given = torch.tensor([0.0, 1.0]), GivenToTorchsde(steps) if general else None
     levy = "space-time" if method == "srk" else "none"
 
     def solved() -> tuple[Any, Any]:
-        path = torchsde.BrownianInterval(
+        path = given or torchsde.BrownianInterval(
             0.0, 1.0, size=(PATHS, DIMENSIONS), dt=1 / steps, levy_area_approximation=levy, entropy=0
         )
         with torch.no_grad():
@@ -213,7 +326,7 @@ def main() -> None:
 
 
 def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], picture: Path) -> None:
-    title = "Strong error at the end against the time of a solve, 1,000 paths of ten entries"
+    title = f"Strong error at the end against the time of a solve, {PATHS:,} paths"
     markers = {"jaxsde": "o", "diffrax": "s", "torchsde": "^"}
     with drawing(None, picture, title, width=5.2 * len(curves), height=4.2) as ax:
         for axis, (name, found) in zip(panels(ax, 1, len(curves))[0], curves.items(), strict=True):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxsde.choices import one_of
-from jaxsde.flat_sde import aligned
+from jaxsde.flat_sde import BY_COLUMNS, aligned
 from jaxsde.noise_contract import has_cross_terms
 from jaxsde.problem import NOISES, check_additive
 from jaxsde.types import Args, State, TimeLike
@@ -31,9 +31,9 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
     **Arguments:**
 
     - `g`: the diffusion, as the solvers take it. With diagonal noise the product is one Jacobian-vector product, as
-      with scalar noise, if g_i depends on y_i alone; if it does not, it is one for each entry of y. With general noise
-      it is one for each Brownian motion.
-    - `noise`: the noise type; `noise_shape`: for general noise that is matrix-free.
+      with scalar noise, if g_i depends on y_i alone; if it does not, it is one for each entry of y. With
+      commutative and general noise it is one for each Brownian motion.
+    - `noise`: the noise type; `noise_shape`: for noise by columns that is matrix-free.
     """
     one_of("noise", noise, NOISES)
 
@@ -64,7 +64,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
             return jax.tree.map(jnp.zeros_like, y)
         if noise == "diagonal" and has_cross_terms(g, y, t, args):
             return along_each_entry(y, t, args)
-        if noise != "general":
+        if noise not in BY_COLUMNS:
             return along_itself(lambda y: g(y, t, args), y)
         shape = noise_shape or jax.tree.leaves(jax.eval_shape(g, y, t, args))[0].shape[-1:]
         size = math.prod(shape)

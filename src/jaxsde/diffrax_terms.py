@@ -17,8 +17,8 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
 
     - `f`, `g`: as the solvers here take them, y being one array where noise is diagonal or additive.
     - `path`: a diffrax Brownian path: `shape` like y with diagonal and additive noise, `()` with scalar noise, `(m,)`
-      with general noise.
-    - `noise`: the noise type; general noise by matrices.
+      with commutative and general noise.
+    - `noise`: the noise type; commutative and general noise by matrices.
 
     **Returns:** a `diffrax.MultiTerm`. Which calculus it means, diffrax leaves to its solver.
 

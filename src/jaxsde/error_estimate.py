@@ -53,4 +53,4 @@ def _doubling(method: Method, noise: Noise) -> ErrorEstimate:
         halves = method.step(sde, half, *between(middle, end), args)
         return halves, add(method.state(whole), scale(-1, method.state(halves)))
 
-    return ErrorEstimate(attempt, 2, method.strong_order[noise] + 0.5, 3 * method.evaluations)
+    return ErrorEstimate(attempt, 2, method.order(noise) + 0.5, 3 * method.evaluations)

@@ -15,6 +15,9 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.types import Args, Leaves, Noise, SDEType, Shapes, State, Time
 
+# Of which g gives a matrix, with a column for each Brownian motion, or the function v -> g v.
+BY_COLUMNS = ("commutative", "general")
+
 
 def aligned(prefix: PyTree, tree: PyTree) -> tuple[Any, ...]:
     """The leaves of `prefix`, one for each of `tree`; `None` in `prefix` stands for a whole subtree."""
@@ -61,6 +64,12 @@ def size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:
     return tuple(None if x is None else jnp.maximum(jnp.abs(x), jnp.asarray(at_least, x.dtype)) for x in leaves)
 
 
+def derivative(function: Callable[[Any], Leaves], y: tuple[Array, ...], direction: Leaves) -> Leaves:
+    """Of a function of leaves at y, along a direction."""
+    tangent = tuple(jnp.zeros_like(x) if v is None else v for v, x in zip(direction, y, strict=True))
+    return jax.jvp(function, (y,), (tangent,))[1]
+
+
 @dataclasses.dataclass(frozen=True)
 class FlatSDE:
     """dy = f(y, t, args) dt + g(y, t, args) dB, with f and g in terms of leaves.
@@ -70,10 +79,10 @@ class FlatSDE:
     - `f`, `g`: the user's functions; `g` is `None` for an ODE.
     - `like`: a pytree with the structure and dtypes of y.
     - `noise_like`: shape and dtype of every Brownian increment: one for each leaf of y with diagonal and additive
-      noise, a single one with scalar and general noise.
+      noise, a single one with scalar, commutative and general noise.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
-    - `matrix_free`: with general noise, whether `g` gives the function v -> g v instead of the matrix.
+    - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.
     """
 
     f: Callable[..., Any]
@@ -130,7 +139,7 @@ class FlatSDE:
         if self.noise == "scalar":
             assert dW[0] is not None
             return scale(dW[0], g)
-        if self.noise == "general":
+        if self.noise in BY_COLUMNS:
             return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
         return tuple(None if x is None else x * w for x, w in zip(g, dW, strict=True))
 

@@ -93,6 +93,44 @@ def has_cross_terms(g: Callable[..., Any], y: State, t: TimeLike, args: Args, in
             return False
 
 
+def has_brackets(
+    product: Callable[..., Any], y: State, noise: Array | jax.ShapeDtypeStruct, t: TimeLike, args: Args
+) -> bool:
+    """Whether columns of a diffusion do not commute: whether for some j and k their Lie bracket, the derivative of g_j
+    along g_k less that of g_k along g_j, is not zero.
+
+    It is linear in either, so that two combinations of all columns, drawn at random, stand for each pair.
+
+    **Arguments:**
+
+    - `product`: `((y, v), t, args)` to the pair of g(y, t, args) v and `None`.
+    - `noise`: shape and dtype of v.
+    """
+    y, time = jax.tree.map(jnp.asarray, (y, t))
+    closed, _, places = _traced(product, (y, noise), time, args)
+    with _at_once():
+        one, other = (x - 1 for x in _numbers([noise, noise], 5))
+
+        def crosses(values: Callable[..., Any], point: list[Any]) -> bool:
+            *y, _ = point
+
+            def along(column: Array, by: Array) -> list[Any]:
+                directions = [jnp.zeros_like(x) for x in y]
+                for k, value in zip(places, values(*y, by), strict=True):
+                    directions[k] = jnp.asarray(value, y[k].dtype)
+                return jax.jvp(lambda *y: values(*y, column), tuple(y), tuple(directions))[1]
+
+            sizes = [float(jnp.abs(x).max(initial=0)) for v in (one, other) for x in values(*y, v)]
+            return _differ(along(one, other), along(other, one), size=max(sizes, default=0) ** 2)
+
+        try:
+            return any(
+                crosses(values, point) for values, points in _samples(closed, (y, one), time) for point in points
+            )
+        except (TypeError, ValueError):  # A g that has no derivative in forward mode.
+            return False
+
+
 @contextlib.contextmanager
 def _at_once() -> Iterator[None]:
     """Computes with numbers while others are traced; a point outside of the domain of g is no error."""

@@ -13,11 +13,11 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.first_exit import FirstExit
-from jaxsde.flat_sde import FlatSDE, aligned
+from jaxsde.flat_sde import BY_COLUMNS, FlatSDE, aligned
 from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
-from jaxsde.noise_contract import depends_on_state, has_cross_terms
+from jaxsde.noise_contract import depends_on_state, has_brackets, has_cross_terms
 from jaxsde.sde import SDE
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
@@ -26,7 +26,7 @@ from jaxsde.types import Args, Index, Key, Leaves, Running, Shapes, State, Time,
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
 # Of which a matrix is 400 MB in single precision.
 LARGEST_IMPLICIT = 10_000
-NOISES = ("diagonal", "additive", "scalar", "general")
+NOISES = ("diagonal", "additive", "scalar", "commutative", "general")
 
 
 def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
@@ -42,7 +42,7 @@ def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -
                 "it splits a Langevin equation into its parts",
                 " To use it, pass a jaxsde.Langevin to solve.",
             )
-        elif noise in method.strong_order:
+        elif method.order(noise):
             reason = f"it converges to the {method.sde_types[0].capitalize()} solution"
             convert = "ito_to_stratonovich" if sde_type == "ito" else "stratonovich_to_ito"
             more = (
@@ -62,7 +62,7 @@ def offers(method: Method, sde_type: str, noise: str, langevin: bool = False) ->
     """Whether it converges to the solution of that type for that noise."""
     if method.langevin and not langevin:
         return False
-    return noise in method.strong_order and (noise == "additive" or sde_type in method.sde_types)
+    return method.order(noise) > 0 and (noise == "additive" or sde_type in method.sde_types)
 
 
 def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> list[Method]:
@@ -74,7 +74,7 @@ def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> li
         method
         for method in METHODS.values()
         if offers(method, sde_type, noise)
-        and method.strong_order[noise] >= 1
+        and method.order(noise) >= 1
         and not method.area
         and (with_areas or not method.space_time)
     ]
@@ -172,8 +172,10 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
     f, g, sde_type, noise, noise_shape = sde.drift, sde.diffusion, sde.sde_type, sde.noise, sde.noise_shape
     like = jax.eval_shape(lambda y: y, y0)
     t = jax.ShapeDtypeStruct((), t0.dtype)
-    if noise_shape is not None and noise != "general":
-        raise ValueError(f"noise_shape={noise_shape} is for general noise that is matrix-free; the noise is {noise}.")
+    if noise_shape is not None and noise not in BY_COLUMNS:
+        raise ValueError(
+            f"noise_shape={noise_shape} is for general or commutative noise that is matrix-free; the noise is {noise}."
+        )
     drift = jax.eval_shape(lambda y, t: f(y, t, args), like, t)
     _fits("f", drift, like, "")
     if g is None:
@@ -189,9 +191,9 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
         return FlatSDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
     diffusion = jax.eval_shape(lambda y, t: _arrays(g(y, t, args)), like, t)
-    if noise == "general":
+    if noise in BY_COLUMNS:
         if not jax.tree.leaves(diffusion):
-            raise ValueError("g gives None for all of y; an equation without noise has g=None and no general noise.")
+            raise ValueError(f"g gives None for all of y; an equation without noise has g=None and no {noise} noise.")
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
         m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
         _fits("g", diffusion, like, " with a last axis for the noise, the same in all leaves,", extra=m)
@@ -306,8 +308,8 @@ def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct
 def _arrays(value: PyTree) -> Any:
     if callable(value):
         raise TypeError(
-            "g(y, t, args) returns a function; that is for noise='general' with noise_shape, the shape of what the "
-            "function takes."
+            "g(y, t, args) returns a function; that is for noise='general' or 'commutative' with noise_shape, the "
+            "shape of what the function takes."
         )
     return value
 
@@ -399,7 +401,7 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
     like = sde.noise_like
     needed = tuple(None if x is None else (steps, *x.shape) for x in like)
     try:
-        single = sde.noise in ("scalar", "general")
+        single = sde.noise in ("scalar", *BY_COLUMNS)
         leaves = (increments,) if single else aligned(increments, sde.like)
         found = tuple(None if x is None else jnp.shape(x) for x in leaves)
     except (TypeError, ValueError):
@@ -412,8 +414,10 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
 
 
 def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
-    if sde.noise != "general":
-        raise ValueError(f"ReplayedPath has area, which is for general noise; the noise is {sde.noise}: leave it out.")
+    if sde.noise not in BY_COLUMNS:
+        raise ValueError(
+            f"ReplayedPath has area, which is for general or commutative noise; the noise is {sde.noise}: leave it out."
+        )
     like = sde.noise_like[0]
     if like is None:
         return None
@@ -462,6 +466,8 @@ def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Time, args: Args, 
     y = sde.unflatten(y0)
     if sde.noise == "additive":
         check_additive(sde.g, y, t0, args)
+    if sde.noise == "commutative":
+        _check_commutative(sde, y, t0, args)
     entrywise = sde.noise == "diagonal" and (adaptive or method.entrywise)
     if entrywise and has_cross_terms(sde.g, y, t0, args, in_order=True):
         who = ADAPTIVE if adaptive else f"method {method.name!r}"
@@ -478,18 +484,35 @@ def check_additive(g: Callable[..., Any], y: State, t: TimeLike, args: Args) -> 
         raise ValueError(
             "noise is 'additive' and g(y, t, args) depends on y: it changes when y does. What is right for additive "
             "noise, such as a method for either calculus, is wrong for it: pass noise='diagonal' if entry i of g "
-            "depends on entry i of y, or 'scalar' or 'general', and a method that is offered for that."
+            "depends on entry i of y, or 'scalar', 'commutative' or 'general', and a method that is offered for that."
+        )
+
+
+def _check_commutative(sde: FlatSDE, y: State, t: Time, args: Args) -> None:
+    def product(state: tuple[State, Array], t: Time, args: Args) -> Any:
+        y, dW = state
+        return sde.unflatten(sde.noise_term(tuple(jax.tree.leaves(y)), t, args, (dW,))), None
+
+    (noise,) = sde.noise_like
+    assert noise is not None
+    if has_brackets(product, y, noise, t, args):
+        raise ValueError(
+            "noise is 'commutative' and the columns of g(y, t, args) do not commute: the derivative of one along "
+            "another is not that of the other along the one. What has order 1 for commutative noise has order 1/2 for "
+            "it: pass noise='general', and where single paths matter method='davie', or 'log_ode' (Stratonovich), "
+            "which take Levy areas. Where g commutes for some values of args alone, these have to be known and not "
+            "traced."
         )
 
 
 def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) -> None:
     """Refuses what adaptive steps do not converge for."""
-    if method.strong_order[sde.noise] < 1 and sde.g is not None:
+    if method.order(sde.noise) < 1 and sde.g is not None:
         fit = [repr(m.name) for m in adaptive_methods(sde.sde_type, sde.noise, brownian)]
         others = f"method {' or '.join(fit)}, of order 1 or more, or " if fit else ""
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
-            f"{method.strong_order[sde.noise]} is too low, the steps may converge to another solution; take "
+            f"{method.order(sde.noise)} is too low, the steps may converge to another solution; take "
             f"{others}fixed steps, as FixedSteps(dt=...)."
         )
     if method.area:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Key = PRNGKeyArray | UInt32[Array, "_"]
     Times = Array | np.ndarray | Sequence[float]
     SDEType = Literal["ito", "stratonovich"]
-    Noise = Literal["diagonal", "additive", "scalar", "general"]
+    Noise = Literal["diagonal", "additive", "scalar", "commutative", "general"]
 else:
     Key = Times = object
     SDEType = Noise = str

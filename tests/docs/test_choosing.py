@@ -3,6 +3,7 @@
 import pathlib
 
 from jaxsde import ADJOINTS, METHODS
+from jaxsde.problem import NOISES
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "jaxsde" / "choosing.md").read_text()
 
@@ -18,7 +19,7 @@ def test_methods_and_their_orders():
         [
             f"`{method.name}`",
             "Langevin" if method.langevin else " and ".join(name[sde_type] for sde_type in method.sde_types),
-            *(str(method.strong_order.get(noise, "-")) for noise in ("diagonal", "additive", "scalar", "general")),
+            *(str(method.order(noise) or "-") for noise in NOISES),
             str(method.weak_order),
             str(method.evaluations),
             ", ".join(f"{node:g}" for node in method.nodes),

@@ -169,6 +169,24 @@ def test_general_noise_is_left_to_fixed_steps(solver, method):
         solver(f, lambda y, t, a: jnp.eye(2), jnp.ones(2), TS, KEY, 0.5, method, noise="general", adaptive=True)
 
 
+def test_commutative_noise_is_taken(x64):
+    """Two correlated geometric Brownian motions, by milstein unless another is named."""
+    mix = np.asarray([[0.6, 0.4], [-0.3, 0.5]])
+    like = (jax.ShapeDtypeStruct((2,), jnp.float64),)
+
+    def error(key):
+        path = VirtualTree(key, 0.0, 1.0, 2.0**-16)
+        W = path.value(jnp.asarray(1.0), like)[0]
+        ys = sdeint_ito(
+            f, lambda y, t, a: y[:, None] * mix, jnp.ones(2), TS[[0, -1]], None, 0.5, noise="commutative",
+            brownian=path, adaptive=True, rtol=1e-3, atol=1e-3, max_steps=1000, adjoint="backprop",
+        )  # fmt: skip
+        return ys[-1] - jnp.exp(0.5 - (mix**2).sum(1) / 2 + mix @ W)
+
+    errors = jax.jit(jax.vmap(error))(jax.random.split(KEY, 20))
+    assert jnp.sqrt(jnp.mean(errors**2)) < 0.02
+
+
 def test_a_method_of_which_order_one_is_not_proved_is_refused_and_taken_where_it_is():
     call = {"method": "reversible_heun", "adaptive": True, "max_steps": 200, "rtol": 1e-2, "atol": 1e-2}
     with pytest.raises(ValueError, match=r"'reversible_heun' and diagonal noise: strong order 0\.5 .* 'heun' or"):

@@ -1,12 +1,26 @@
 """A diffusion that is not of the noise type that it is declared to be is found before any integration."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import g_dg, ito_to_stratonovich, sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, stratonovich_to_ito
+from jaxsde import (
+    METHODS,
+    SDE,
+    AdaptiveSteps,
+    g_dg,
+    ito_to_stratonovich,
+    sdeint_ito,
+    sdeint_ito_fixed_grid,
+    sdeint_strat,
+    solve,
+    stratonovich_to_ito,
+)
 from jaxsde.noise_contract import depends_on_state, has_cross_terms
+from jaxsde.problem import check_equation, check_noise
 
 KEY = jax.random.key(0)
 TS = np.linspace(0, 1, 3)
@@ -84,6 +98,59 @@ def test_what_has_no_derivative_in_forward_mode_is_let_pass():
 def test_a_probe_outside_of_the_domain_is_no_error():
     with jax.debug_nans(True), jax.debug_infs(True):
         assert not has_cross_terms(lambda y, t, a: jnp.log(jnp.stack([y[0], y[1], y[2]])) / t, Y, 0.0, None)
+
+
+TURNS = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 3)), jnp.float32)
+
+
+def heisenberg(y, t, args):
+    """Of two motions and their area."""
+    return jnp.asarray([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).at[2, 1].set(y[0])
+
+
+S = jnp.asarray([[1.0, 0.5], [-0.3, 2.0], [0.7, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("g", "shape", "crosses"),
+    [
+        (lambda y, t, a: S, None, False),
+        (lambda y, t, a: 100 * y[:, None] * S, None, False),
+        (lambda y, t, a: jnp.outer(jnp.roll(y, 1) * t, a["c"]), None, False),
+        (lambda y, t, a: jnp.sin(A @ y)[:, None], None, False),
+        (lambda y, t, a: jnp.stack([A @ y, A @ (A @ y) - 2 * y], -1), None, False),
+        (lambda y, t, a: lambda v: y * (S @ v), (2,), False),
+        (lambda y, t, a: without_forward_mode(y)[:, None] * S, None, False),
+        (lambda y, t, a: jnp.log(y - 1)[:, None] * S / t, None, False),
+        (lambda y, t, a: jnp.stack([TURNS[0] @ y, TURNS[1] @ y], -1), None, True),
+        (lambda y, t, a: a["s"] * jnp.sin(y[:, None] * S), None, True),
+        (lambda y, t, a: lambda v: TURNS[0] @ y * v[0, 0] + TURNS[1] @ y * v[1, 1], (2, 2), True),
+        (heisenberg, None, True),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_commute_are_refused_as_commutative(g, shape, crosses):
+    def ask(y, t, args):
+        sde = check_equation(SDE(no_drift, g, noise="commutative", noise_shape=shape), y, jnp.zeros(1), args)
+        check_noise(sde, METHODS["euler_maruyama"], (y,), t, args)
+        return y.sum()
+
+    args = {"c": jnp.asarray([1.0, 3.0]), "s": jnp.asarray(0.5)}
+    for call in (
+        lambda: ask(Y, jnp.asarray(0.0), args),
+        lambda: jax.eval_shape(jax.vmap(jax.grad(ask), (0, None, None)), Y[None], jnp.asarray(0.0), args),
+    ):
+        says = pytest.raises(ValueError, match=r"columns of g.* do not commute: .* noise='general', .*'davie'")
+        with says if crosses else contextlib.nullcontext():
+            call()
+
+
+def test_a_solve_looks_at_columns_whatever_the_method():
+    sde = SDE(
+        no_drift, lambda y, t, a: jnp.stack([TURNS[0] @ y, a * (TURNS[1] @ y)], -1), "stratonovich", "commutative"
+    )
+    for choices in ({"method": "heun"}, {"method": "davie"}, {"method": "heun", "steps": AdaptiveSteps()}):
+        with pytest.raises(ValueError, match=r"columns of g.* do not commute"):
+            solve(sde, Y, TS, KEY, 0.5, **choices)
 
 
 def no_drift(y, t, args):

@@ -46,6 +46,7 @@ def solves() -> Numbers:
     diffusions = {
         "additive": lambda y, t, a: a * jnp.array([0.3, 0.2, 0.1], jnp.float32) * (1 + t),
         "diagonal": lambda y, t, a: a * (jnp.float32(0.3) + jnp.float32(0.1) * jnp.sin(y)),
+        "commutative": lambda y, t, a: a * jnp.float32(0.1) * jnp.outer(y, jnp.array([1.0, 2.0], jnp.float32)),
         "general": lambda y, t, a: a * jnp.float32(0.1) * jnp.outer(jnp.cos(y), jnp.array([1.0, 2.0], jnp.float32)),
     }
     for name, method in jaxsde.METHODS.items():

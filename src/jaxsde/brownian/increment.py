@@ -14,8 +14,9 @@ class Increment(NamedTuple):
     - `dW`: its increments, one for each leaf of noise; `None` where there is no noise.
     - `H`: its space-time Levy areas, 1/h times the integral of (W_s - W_t - (s - t)/h dW) ds over the step, which are
       independent of `dW` with variance h/12. `None` unless the method asks for them.
-    - `A`: with general noise its Levy areas, (m, m), antisymmetric: entry (j, k) is half of the integral of W_j over
-      dW_k less that of W_k over dW_j, both from the start of the step. `None` unless the method asks for them.
+    - `A`: with commutative and general noise its Levy areas, (m, m), antisymmetric: entry (j, k) is half of the
+      integral of W_j over dW_k less that of W_k over dW_j, both from the start of the step. `None` unless the method
+      asks for them.
     """
 
     dW: Leaves

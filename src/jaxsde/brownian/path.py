@@ -27,7 +27,7 @@ class BrownianPath(Protocol):
         - `k`: the number of the step, from 0.
         - `t`, `h`: its start and its length, negative where times decrease; the law has |h|.
         - `like`: shape and dtype of the noise: with diagonal and additive noise one for each leaf of y, `None` where
-          there is none; with scalar and general noise a single one.
+          there is none; with scalar, commutative and general noise a single one.
         - `space_time`: whether the space-time areas are asked for.
 
         **Returns:** an `Increment`, whose leaves are like `like`. It is the same whenever it is asked for.

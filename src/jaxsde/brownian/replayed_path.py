@@ -17,7 +17,8 @@ class ReplayedPath:
     **Arguments:**
 
     - `increments`: a pytree like the noise (with diagonal and additive noise like y, `None` where g gives `None`; with
-      scalar noise an array of n numbers; with general noise (n, m)), each leaf with a leading axis of n steps.
+      scalar noise an array of n numbers; with commutative and general noise (n, m)), each leaf with a leading axis of
+      n steps.
     - `space_time`: the space-time Levy areas H, shaped alike, for a method that needs them.
     - `area`: the Levy areas A, (n, m, m), antisymmetric, for a method that needs them; see `Increment`.
     """

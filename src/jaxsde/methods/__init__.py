@@ -6,6 +6,7 @@ from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
 from jaxsde.methods.heun import HEUN
+from jaxsde.methods.log_ode import LOG_ODE
 from jaxsde.methods.method import Method
 from jaxsde.methods.midpoint import MIDPOINT
 from jaxsde.methods.milstein import MILSTEIN
@@ -20,7 +21,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, SRIW1, PLATEN_WEAK2,
-        IMPLICIT_EULER, TRAPEZOIDAL, DAVIE, BAOAB, UBU,
+        IMPLICIT_EULER, TRAPEZOIDAL, DAVIE, LOG_ODE, BAOAB, UBU,
     )
 }  # fmt: skip
 

@@ -41,7 +41,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, add, scale
+from jaxsde.flat_sde import FlatSDE, add, derivative, scale
 from jaxsde.methods.method import Method
 from jaxsde.types import Args, Leaves, State, Time
 
@@ -67,8 +67,7 @@ def _backwards(sde: FlatSDE, h: Time) -> FlatSDE:
     def drift(y: State, t: Time, args: Args) -> Any:
         leaves: Any = tuple(jax.tree.leaves(y))
         g = sde.diffusion(leaves, t, args)
-        along = tuple(jnp.zeros_like(x) if v is None else v for v, x in zip(g, leaves, strict=True))
-        g_dg = jax.jvp(lambda y: sde.diffusion(y, t, args), (leaves,), (along,))[1]
+        g_dg = derivative(lambda y: sde.diffusion(y, t, args), leaves, g)
         return sde.unflatten(add(sde.drift(leaves, t, args), scale(-jnp.sign(h), g_dg)))
 
     return dataclasses.replace(sde, f=drift)

@@ -2,19 +2,18 @@
 
     y1 = y + f h + sum_j g_j dW_j + sum_jk (dg_k g_j) I_jk
 
-where I_jk, the integral of W_j over dW_k in a step, is 1/2 dW_j dW_k + A_jk, less h/2 for j = k in Ito's calculus. The
-sum over j is one direction for each k, so that it takes a derivative of g for each Brownian motion and no Jacobian.
+where I_jk, the integral of W_j over dW_k in a step, is 1/2 dW_j dW_k + A_jk, less h/2 for j = k in Ito's calculus.
 
 Where paths are drawn, areas are too, as Davie does: "Pathwise approximation of stochastic differential equations using
 coupling", 2014. They have the right mean and covariance given the increments.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, scale
+from jaxsde.methods.columns import along_columns
 from jaxsde.methods.method import Method
 from jaxsde.types import Args, Leaves, Time
 
@@ -25,18 +24,11 @@ def step(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, increment: Increm
     if dW is None:
         return euler
     assert increment.A is not None
-    w, units = dW.ravel(), jnp.eye(dW.size, dtype=dW.dtype)
+    w = dW.ravel()
     integrals = 0.5 * jnp.outer(w, w) + increment.A
     if sde.sde_type == "ito":
-        integrals = integrals - jnp.asarray(jnp.abs(h) / 2, dW.dtype) * units
-
-    def column_along(weights: Array, unit: Array) -> Leaves:
-        direction = sde.noise_term(y, t, args, (weights,))
-        tangent = tuple(jnp.zeros_like(x) if v is None else v for v, x in zip(direction, y, strict=True))
-        return jax.jvp(lambda y: sde.noise_term(y, t, args, (unit,)), (y,), (tangent,))[1]
-
-    each = (x.reshape(-1, *dW.shape) for x in (integrals.T, units))
-    return add(euler, jax.tree.map(lambda x: x.sum(0), jax.vmap(column_along)(*each)))
+        integrals = integrals - jnp.asarray(jnp.abs(h) / 2, dW.dtype) * jnp.eye(w.size, dtype=dW.dtype)
+    return add(euler, along_columns(sde, y, t, args, integrals))
 
 
 DAVIE = Method(

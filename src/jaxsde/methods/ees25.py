@@ -57,7 +57,7 @@ def inverse(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, arg
 EES25 = Method(
     name="ees25",
     sde_types=("stratonovich",),
-    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
+    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "commutative": 1.0, "general": 0.5},
     weak_order=1.0,
     evaluations=3,
     nodes=C,

@@ -15,7 +15,7 @@ def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: 
 EULER_HEUN = Method(
     name="euler_heun",
     sde_types=("stratonovich",),
-    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "general": 0.5},
+    strong_order={"diagonal": 1.0, "additive": 1.0, "scalar": 1.0, "commutative": 1.0, "general": 0.5},
     weak_order=1.0,
     evaluations=1,
     nodes=(0.0,),

@@ -29,7 +29,8 @@ class Method:
 
     - `name`, `aliases`: by which it is chosen.
     - `sde_types`: the calculus whose solution it converges to. With additive noise the two agree and both are offered.
-    - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered.
+    - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered,
+      but for commutative noise: that is general noise where no order is proved for it.
     - `weak_order`: proved weak order of convergence, of expectations of smooth functions, with every noise type it
       offers; with some it may be higher.
     - `evaluations`: of the drift, a step; where it is implicit with one iteration of Newton's method, which takes two
@@ -71,6 +72,11 @@ class Method:
     implicit: bool = False
     langevin: bool = False
     aliases: tuple[str, ...] = ()
+
+    def order(self, noise: str) -> float:
+        """The strong order with a noise type, 0 where it is not offered."""
+        known = noise in self.strong_order or noise != "commutative"
+        return self.strong_order.get(noise if known else "general", 0.0)
 
     @property
     def carries_state_alone(self) -> bool:

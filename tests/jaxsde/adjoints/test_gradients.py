@@ -30,6 +30,7 @@ NOISES = {
     "diagonal": diagonal,
     "additive": lambda y, t, args: 0.3 * args["s"] * (1 + 0.1 * t),
     "scalar": diagonal,
+    "commutative": lambda y, t, args: diagonal(y, t, args)[:, None] * args["m"],
     "general": lambda y, t, args: 0.3 * jnp.sin(y[:, None] * args["m"]),
 }
 OFFERED = [
@@ -38,7 +39,9 @@ OFFERED = [
     # Of implicit methods, which compile for longer, test_theta.py has them, of splitting methods test_langevin.py.
     if not (method.implicit or method.langevin)
     for noise in method.strong_order
-    for sde_type in (method.sde_types[:1] if noise == "additive" or method.area else method.sde_types)
+    # Whose step with commutative noise is that with general noise.
+    if noise != "commutative" or "general" not in method.strong_order
+    for sde_type in (method.sde_types[:1] if noise in ("additive", "commutative") or method.area else method.sde_types)
 ]
 WITH_INVERSE = [method.name for method in METHODS.values() if method.inverse is not None and not method.langevin]
 COUPLED = [of for of in OFFERED if of[0] not in WITH_INVERSE]
@@ -78,12 +81,16 @@ def gradients_of_long_and_short_steps(solve, noise, method, adjoint, y0, args, p
 
 def replayed(method, noise, steps, h):
     """A path of steps of length h, which compiles in half of the time that draws by a key take, unless the method takes
-    more than increments.
+    space-time areas.
     """
-    if METHODS[method].space_time or METHODS[method].area:
+    if METHODS[method].space_time:
         return None
-    shape = {"scalar": (), "general": (2,)}.get(noise, (4,))
-    return ReplayedPath(jax.random.normal(KEY, (steps, *shape)) * h**0.5)
+    shape = {"scalar": (), "commutative": (2,), "general": (2,)}.get(noise, (4,))
+    area = None
+    if METHODS[method].area:
+        half = jax.random.normal(KEY, (steps, 2, 2)) * h / 24**0.5
+        area = half - half.swapaxes(1, 2)
+    return ReplayedPath(jax.random.normal(KEY, (steps, *shape)) * h**0.5, area=area)
 
 
 def distance(a, b):

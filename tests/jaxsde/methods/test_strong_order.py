@@ -30,7 +30,9 @@ OFFERED = [
     # Implicit methods, which compile for longer, do not ask for the type.
     for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
-# Two matrices that do not commute and whose squares are zero: both calculi have the same drift.
+# Two matrices that commute: of the form a I + b N with N = ((0, 1), (0, 0)).
+C, D = np.asarray([[0.2, 0.5], [0.0, 0.2]]), np.asarray([[-0.3, 0.4], [0.0, -0.3]])
+# Two matrices that do not, and whose squares are zero: both calculi have the same drift.
 A, B = np.asarray([[0.0, 0.6], [0.0, 0.0]]), np.asarray([[0.0, 0.0], [0.6, 0.0]])
 
 
@@ -42,7 +44,8 @@ def setup(noise):
         return lambda y, t, a: 0.3 * y, lambda y, t, a: 0.6 * y, jnp.ones(1), ()
     if noise == "diagonal":
         return lambda y, t, a: 0.3 * y, lambda y, t, a: 0.6 * y, jnp.ones(1), (1,)
-    return lambda y, t, a: 0.3 * y, lambda y, t, a: jnp.stack([A @ y, B @ y], -1), jnp.ones(2), (2,)
+    one, other = (C, D) if noise == "commutative" else (A, B)
+    return lambda y, t, a: 0.3 * y, lambda y, t, a: jnp.stack([one @ y, other @ y], -1), jnp.ones(2), (2,)
 
 
 def log_logistic(dW, H):
@@ -68,6 +71,13 @@ def products_of_exponentials(dW):
     return y
 
 
+def exponential_of_commuting_matrices(sde_type, W):
+    """dy = 0.3 y dt + C y dB1 + D y dB2 at time 1, of W (paths, 2): exp(a I + b N) = e^a (I + b N)."""
+    matrix = 0.3 * np.eye(2) - (C @ C + D @ D) / 2 * (sde_type == "ito") + np.tensordot(W, np.stack([C, D]), 1)
+    a, b = matrix[:, 0, 0], matrix[:, 0, 1]
+    return np.exp(a)[:, None] * np.stack([1 + b, np.ones(len(b))], -1)
+
+
 @functools.cache
 def draw(shape):
     """Fine increments and their space-time areas, which are independent."""
@@ -84,6 +94,8 @@ def solution(sde_type, noise):
         return log_logistic(dW[..., 0], H[..., 0])[:, None]
     if noise == "general":
         return products_of_exponentials(dW)
+    if noise == "commutative":
+        return exponential_of_commuting_matrices(sde_type, dW.sum(0))
     W = dW.reshape(FINE, PATHS).sum(0)
     return np.exp(0.3 - (0.18 if sde_type == "ito" else 0.0) + 0.6 * W)[:, None]
 

@@ -29,6 +29,8 @@ OFFERED = [
     for method in METHODS.values()
     if not method.langevin
     for noise in method.strong_order
+    # Whose step with commutative noise is that with general noise.
+    if noise != "commutative" or "general" not in method.strong_order
     # Implicit methods, which compile for longer, do not ask for the type.
     for sde_type in (("ito", "stratonovich") if noise == "additive" and not method.implicit else method.sde_types)
 ]
@@ -37,6 +39,7 @@ CONSTANT = np.asarray([0.4, -0.2])
 COLUMNS = {
     "diagonal": np.asarray([np.diag([0.5, 0.0]), np.diag([0.0, 0.4])]),
     "scalar": np.asarray([[[0.4, 0.2], [-0.3, 0.5]]]),
+    "commutative": np.asarray([[[0.3, 0.5], [0.0, 0.3]], [[-0.2, 0.4], [0.0, -0.2]]]),
     "general": np.asarray([[[0.0, 0.6], [0.0, 0.2]], [[0.1, 0.0], [0.6, 0.0]]]),
     "additive": np.zeros((2, 2, 2)),
 }
@@ -50,12 +53,12 @@ def equation(noise, sde_type):
 
     def diffusion(y, t, args):
         each = jnp.stack([column @ y for column in columns], -1)
-        return {"diagonal": each.sum(-1), "scalar": each[:, 0], "general": each, "additive": jnp.asarray(ADDITIVE)}[
-            noise
-        ]
+        if noise == "additive":
+            return jnp.asarray(ADDITIVE)
+        return {"diagonal": each.sum(-1), "scalar": each[:, 0]}.get(noise, each)
 
     y = jnp.asarray(Y0)
-    like = (jnp.zeros({"scalar": (), "general": (2,)}.get(noise, (2,))),)
+    like = (jnp.zeros(() if noise == "scalar" else (2,)),)
     return FlatSDE(lambda y, t, args: RATE @ y + CONSTANT, diffusion, sde_type, noise, y, like)
 
 
