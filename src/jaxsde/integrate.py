@@ -86,8 +86,9 @@ def solve(
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
     - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
       given; with adaptive steps and Ito's calculus the one of order 1.5 for the noise, which has an error estimate of
-      its own, and on a given path without space-time areas `"milstein"`, or `"euler_maruyama"` with additive noise; of
-      a Langevin equation `"baoab"`. A method that does not converge for this SDE type and noise is refused.
+      its own, and on a given path without space-time areas, or with commutative noise, `"milstein"`, or
+      `"euler_maruyama"` with additive noise; of a Langevin equation `"baoab"`. A method that does not converge for this
+      SDE type and noise is refused.
       `"coupled_midpoint"`, and the like of every method that carries the state alone and is explicit, is its reversible
       form: another solution of the same order, at twice the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take

@@ -9,7 +9,7 @@ is found holds for parameters in general.
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -81,9 +81,8 @@ def has_cross_terms(g: Callable[..., Any], y: State, t: TimeLike, args: Args, in
             own = along([jnp.ones_like(x) for x in z])
             expected = [jnp.asarray(z[k], x.dtype) * x for k, x in zip(places, own, strict=True)]
             # A derivative that is zero comes out as the rounding of terms of the size of g.
-            return _differ(
-                along(z), expected, size=max((float(jnp.abs(x).max(initial=0)) for x in sigma), default=0) ** 2
-            )
+            size = max((float(jnp.abs(x).max(initial=0)) for x in sigma), default=0) ** 2
+            return _differ(along(z), expected, [size] * len(expected))
 
         try:
             return any(
@@ -107,9 +106,14 @@ def has_brackets(
     - `noise`: shape and dtype of v.
     """
     y, time = jax.tree.map(jnp.asarray, (y, t))
-    closed, _, places = _traced(product, (y, noise), time, args)
     with _at_once():
         one, other = (x - 1 for x in _numbers([noise, noise], 5))
+    # Where no combination of columns depends on y, or there is one column, there is nothing to differ.
+    alone = _traced(lambda y, t, args: product((y, one), t, args)[0], y, time, args)[1]
+    if noise.size < 2 or all(d is None for d in alone):
+        return False
+    closed, _, places = _traced(product, (y, noise), time, args)
+    with _at_once():
 
         def crosses(values: Callable[..., Any], point: list[Any]) -> bool:
             *y, _ = point
@@ -120,12 +124,16 @@ def has_brackets(
                     directions[k] = jnp.asarray(value, y[k].dtype)
                 return jax.jvp(lambda *y: values(*y, column), tuple(y), tuple(directions))[1]
 
-            sizes = [float(jnp.abs(x).max(initial=0)) for v in (one, other) for x in values(*y, v)]
-            return _differ(along(one, other), along(other, one), size=max(sizes, default=0) ** 2)
+            # Terms of entry i of a bracket are of the size of g_i, in its unit, times a derivative in the state's.
+            each = [abs(a) + abs(b) for a, b in zip(values(*y, one), values(*y, other), strict=True)]
+            largest = max((float(x.max(initial=0)) for x in each), default=0)
+            return _differ(along(one, other), along(other, one), [np.asarray(x, np.float64) * largest for x in each])
 
         try:
             return any(
-                crosses(values, point) for values, points in _samples(closed, (y, one), time) for point in points
+                crosses(values, point)
+                for values, points in _samples(closed, (y, one), time, in_order=True)
+                for point in points
             )
         except (TypeError, ValueError):  # A g that has no derivative in forward mode.
             return False
@@ -220,7 +228,7 @@ def _known(x: Array | np.ndarray, seed: int, in_order: bool = False) -> Any:
 
 def _numbers(like: list[Any], seed: int, in_order: bool = False) -> list[Any]:
     """Numbers between 1/2 and 3/2 in place of those of arrays; for whole numbers, which may be indices, zeros, or those
-    of an array 0, 1, 2, ... along its last axis.
+    of an array 0, 1, 2, ... along its last axis; for truth values, true and false in turns.
     """
     rng = np.random.default_rng(seed)
 
@@ -228,20 +236,24 @@ def _numbers(like: list[Any], seed: int, in_order: bool = False) -> list[Any]:
         numbers = rng.uniform(0.5, 1.5, x.shape)
         if jnp.issubdtype(x.dtype, jnp.inexact):
             return numbers
-        return np.broadcast_to(np.arange(x.shape[-1]) if in_order and x.ndim and x.dtype != jnp.bool else 0, x.shape)
+        if x.dtype == jnp.bool:
+            return np.arange(x.size).reshape(x.shape) % 2 == 0
+        return np.broadcast_to(np.arange(x.shape[-1]) if in_order and x.ndim else 0, x.shape)
 
     return [jnp.asarray(stand_in(x), x.dtype) for x in like]
 
 
-def _differ(a: list[Any], b: list[Any], size: float = 0.0) -> bool:
-    """Whether arrays differ where both are finite, by more than the rounding of numbers of their size and of `size`."""
+def _differ(a: list[Any], b: list[Any], sizes: Sequence[float | np.ndarray] | None = None) -> bool:
+    """Whether arrays differ where both are finite, by more than the rounding of numbers of their size and of `sizes`,
+    of an array or of each of its entries.
+    """
 
-    def pair(*numbers: Array) -> bool:
+    def pair(size: float | np.ndarray, *numbers: Array) -> bool:
         rounding = float(jnp.finfo(numbers[0].dtype).eps)
         x, y = (np.asarray(v, np.float64) for v in numbers)
         finite = np.isfinite(x) & np.isfinite(y)
-        x, y = x[finite], y[finite]
+        x, y, size = x[finite], y[finite], np.broadcast_to(size, finite.shape)[finite]
         own = np.maximum(np.abs(x), np.abs(y)).max(initial=0)
         return bool(np.any(np.abs(x - y) > rounding**0.5 * own + 100 * rounding * size))
 
-    return any(pair(x, y) for x, y in zip(a, b, strict=True))
+    return any(pair(size, x, y) for size, x, y in zip(sizes or [0.0] * len(a), a, b, strict=True))

@@ -21,7 +21,7 @@ from jaxsde.noise_contract import depends_on_state, has_brackets, has_cross_term
 from jaxsde.sde import SDE
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
-from jaxsde.types import Args, Index, Key, Leaves, Running, Shapes, State, Time, TimeLike, TimeVector
+from jaxsde.types import Args, Index, Key, Leaves, Running, State, Time, TimeLike, TimeVector
 
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
 # Of which a matrix is 400 MB in single precision.
@@ -50,7 +50,7 @@ def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -
                 "sde_type=."
             )
         else:
-            reason, more = f"it is for {' and '.join(method.strong_order)} noise", ""
+            reason, more = f"it is for {' and '.join(n for n in NOISES if method.order(n))} noise", ""
         raise ValueError(
             f"method {method.name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
             f"Offered are {', '.join(map(repr, offered))}.{more}"
@@ -362,7 +362,7 @@ def check_path(
         _check_span(path, times)
         return path
     if type(path) is CounterPath:
-        _check_cholesky(path.cholesky, sde.noise_like)
+        _check_cholesky(path.cholesky, sde, method)
         return path
     if type(path) is not ReplayedPath:
         _check_increment(path, sde, method, dtype)
@@ -448,15 +448,28 @@ def _check_span(tree: VirtualTree, times: TimeVector) -> None:
         )
 
 
-def _check_cholesky(cholesky: Array | np.ndarray | None, like: Shapes) -> None:
+def _check_cholesky(cholesky: Array | np.ndarray | None, sde: FlatSDE, method: Method) -> None:
     if cholesky is None:
         return
-    for x in like:
+    for x in sde.noise_like:
         if x is not None and (x.ndim == 0 or np.shape(cholesky) != (x.shape[-1], x.shape[-1])):
             raise ValueError(
                 f"cholesky has shape {np.shape(cholesky)}; noise of shape {x.shape} needs a square matrix of its last "
                 "axis."
             )
+    # What is made of dW_j dW_k - h delta_jk has mean 0 for independent increments alone.
+    squares = method.order(sde.noise) > 0.5 or method.weak_order > 1
+    if sde.g is None or sde.sde_type != "ito" or sde.noise == "additive" or not squares:
+        return
+    standard = sde.noise == "diagonal" and not isinstance(cholesky, jax.core.Tracer)
+    if standard and np.allclose(np.square(cholesky).sum(axis=1), 1, atol=1e-3):
+        return
+    raise ValueError(
+        f"method {method.name!r} takes increments of an Ito solution for independent ones, with variance h, and "
+        "brownian has a cholesky that makes them others: another solution would come out. Put it into the diffusion, "
+        "g @ cholesky with noise='general' or 'commutative', or take 'euler_maruyama'; with diagonal noise only each "
+        "entry's variance matters, so rows of cholesky of length 1, that are known and not traced, are taken."
+    )
 
 
 def check_noise(sde: FlatSDE, method: Method, y0: Leaves, t0: Time, args: Args, adaptive: bool = False) -> None:
@@ -500,8 +513,8 @@ def _check_commutative(sde: FlatSDE, y: State, t: Time, args: Args) -> None:
             "noise is 'commutative' and the columns of g(y, t, args) do not commute: the derivative of one along "
             "another is not that of the other along the one. What has order 1 for commutative noise has order 1/2 for "
             "it: pass noise='general', and where single paths matter method='davie', or 'log_ode' (Stratonovich), "
-            "which take Levy areas. Where g commutes for some values of args alone, these have to be known and not "
-            "traced."
+            "which take Levy areas; 'heun', 'midpoint', 'euler_heun' and 'ees25' take the same steps for either. Where "
+            "g commutes for some values of args alone, these have to be known and not traced."
         )
 
 

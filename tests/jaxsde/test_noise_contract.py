@@ -122,6 +122,9 @@ S = jnp.asarray([[1.0, 0.5], [-0.3, 2.0], [0.7, 0.0]])
         (lambda y, t, a: lambda v: y * (S @ v), (2,), False),
         (lambda y, t, a: without_forward_mode(y)[:, None] * S, None, False),
         (lambda y, t, a: jnp.log(y - 1)[:, None] * S / t, None, False),
+        (lambda y, t, a: y[a["i"]][:, None] * S, None, False),
+        (lambda y, t, a: jnp.where(a["m"], jnp.stack([TURNS[0] @ y, TURNS[1] @ y], -1), 0), None, True),
+        (lambda y, t, a: jnp.asarray([1e3, 1e-3, 1])[:, None] * heisenberg(y / 1e3, t, a), None, True),
         (lambda y, t, a: jnp.stack([TURNS[0] @ y, TURNS[1] @ y], -1), None, True),
         (lambda y, t, a: a["s"] * jnp.sin(y[:, None] * S), None, True),
         (lambda y, t, a: lambda v: TURNS[0] @ y * v[0, 0] + TURNS[1] @ y * v[1, 1], (2, 2), True),
@@ -134,10 +137,11 @@ def test_columns_that_do_not_commute_are_refused_as_commutative(g, shape, crosse
         check_noise(sde, METHODS["euler_maruyama"], (y,), t, args)
         return y.sum()
 
-    args = {"c": jnp.asarray([1.0, 3.0]), "s": jnp.asarray(0.5)}
+    args = {"c": jnp.asarray([1.0, 3.0]), "s": jnp.asarray(0.5), "i": jnp.arange(3), "m": jnp.asarray(True)}
     for call in (
         lambda: ask(Y, jnp.asarray(0.0), args),
         lambda: jax.eval_shape(jax.vmap(jax.grad(ask), (0, None, None)), Y[None], jnp.asarray(0.0), args),
+        lambda: jax.eval_shape(ask, Y, jnp.asarray(0.0), args),
     ):
         says = pytest.raises(ValueError, match=r"columns of g.* do not commute: .* noise='general', .*'davie'")
         with says if crosses else contextlib.nullcontext():

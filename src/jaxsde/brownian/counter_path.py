@@ -29,7 +29,8 @@ class CounterPath:
 
     - `rng`: a JAX key, typed or raw, of any generator.
     - `cholesky`: for correlated noise, a matrix L, (m, m), applied to the last axis of every increment, so that their
-      covariance is h L L^T.
+      covariance is h L L^T. Methods of an Ito solution that take squares of increments, such as Milstein's, refuse it
+      unless the noise is additive, or diagonal and each entry keeps the variance h.
     """
 
     rng: Any

@@ -4,8 +4,8 @@
 
 with the Levy areas A and the Lie brackets [g_j, g_k] = dg_k g_j - dg_j g_k. Castell and Gaines, "The ordinary
 differential equation approach to asymptotically efficient schemes for solution of stochastic differential equations",
-1996. Here the ODE is solved by one step of the midpoint rule, which has all terms of order 1 and those of order 3/2 to
-within a mean of order 2.
+1996. Here the ODE is solved by one step of the midpoint rule, which has all terms of order 1; what it lacks of order
+3/2 has mean 0, given the past, but for terms of order 2.
 """
 
 from typing import Any

@@ -89,6 +89,45 @@ def test_where_columns_commute_areas_add_nothing(x64, sde_type):
     np.testing.assert_allclose(*found, rtol=1e-12)
 
 
+@pytest.mark.parametrize("adjoint", ["checkpoint", "stochastic"])
+def test_gradients_draw_the_areas_of_the_solve_again(x64, adjoint):
+    sde = SDE(lambda y, t, a: -y, lambda y, t, a: a * jnp.stack([jnp.sin(y), jnp.cos(y[::-1])], -1), noise="general")
+
+    def loss(y0, args, adjoint):
+        return solve(sde, y0, ENDS, KEY, args, steps=FixedSteps(8), method="davie", adjoint=adjoint).ys[-1].sum()
+
+    point = jnp.asarray([0.5, -0.3]), jnp.asarray(0.7)
+    exact, found = (jax.grad(loss, (0, 1))(*point, name) for name in ("backprop", adjoint))
+    for a, b in zip(exact, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-10)
+
+
+def test_correlated_noise_is_that_of_the_diffusion_or_refused(x64):
+    correlated, volatility = jnp.asarray([[1.0, 0.0], [0.8, 0.6]]), jnp.asarray([0.4, 0.5])
+    y0, steps = jnp.ones(2), FixedSteps(8)
+    path = CounterPath(KEY, cholesky=correlated)
+    diagonal = SDE(still, lambda y, t, a: volatility * y)
+    mixed = SDE(still, lambda y, t, a: (volatility * y)[:, None] * correlated, noise="commutative")
+    own = solve(diagonal, y0, ENDS, brownian=path, steps=steps, method="milstein").ys
+    np.testing.assert_allclose(own, solve(mixed, y0, ENDS, KEY, steps=steps, method="milstein").ys, rtol=1e-12)
+
+    matrix = SDE(still, lambda y, t, a: (volatility * y)[:, None] * jnp.eye(2), noise="commutative")
+    general = SDE(still, matrix.diffusion, noise="general")
+    longer = CounterPath(KEY, cholesky=2 * correlated)
+    for sde, brownian, method in (
+        (matrix, path, "milstein"), (general, path, "davie"), (general, path, "platen_weak2"),
+        (diagonal, longer, "milstein"), (diagonal, longer, "sriw1"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"'{method}' takes increments of an Ito solution for independent ones"):
+            solve(sde, y0, ENDS, brownian=brownian, steps=steps, method=method)
+    for sde in (general, diagonal):
+        solve(sde, y0, ENDS, brownian=longer, steps=steps, method="euler_maruyama")
+    with pytest.raises(ValueError, match="known and not traced"):
+        jax.jit(lambda L: solve(diagonal, y0, ENDS, brownian=CounterPath(KEY, L), steps=steps, method="milstein").ys)(
+            correlated
+        )
+
+
 def test_the_second_moment_that_the_area_makes():
     """E Y^2 = t^2 / 2 after a single step; t^2 / 4 without the area."""
     keys = jax.random.split(KEY, 20_000)
