@@ -4,6 +4,7 @@ from jaxsde.adjoints import ADJOINTS
 from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, VirtualTree, brownian_increments
 from jaxsde.calculus import g_dg, ito_to_stratonovich, stratonovich_to_ito
 from jaxsde.diffrax_terms import to_diffrax
+from jaxsde.expectation import Expectation, LevelStats, expectation
 from jaxsde.first_exit import FirstExit
 from jaxsde.integrate import solve
 from jaxsde.jumps import Jumps
@@ -22,17 +23,20 @@ __all__ = [
     "AdaptiveSteps",
     "BrownianPath",
     "CounterPath",
+    "Expectation",
     "FirstExit",
     "FixedSteps",
     "Increment",
     "Jumps",
     "Langevin",
+    "LevelStats",
     "ReplayedPath",
     "Result",
     "Solution",
     "Stats",
     "VirtualTree",
     "brownian_increments",
+    "expectation",
     "g_dg",
     "ito_to_stratonovich",
     "path_kl",

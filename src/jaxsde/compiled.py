@@ -69,18 +69,36 @@ def once(
     - `args`: what the functions get; `run` hands on what it is given in their place.
     - `arrays`: pytrees of arrays.
     """
-    as_given = {name: pair and pair[0] for name, pair in functions.items()}
-    is_traced = isinstance(jax.lax.add(np.float32(0), np.float32(0)), jax.core.Tracer)
-    if is_traced or jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-        return run(as_given, args, *arrays)
+    compiled = compiled_once(run, static, functions, args)
+    if compiled is None:
+        return run({name: pair and pair[0] for name, pair in functions.items()}, args, *arrays)
+    return compiled(*arrays)
+
+
+def compiled_once(
+    run: Callable[..., Any],
+    static: Hashable,
+    functions: Mapping[str, tuple[Function, tuple[Any, ...]] | None],
+    args: Args,
+) -> Function | None:
+    """What `once` calls with its arrays; `None` in a caller's `jit` or without any, and where a function cannot be told
+    from others.
+    """
+    if inside_jit() or jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        return None
     programs, closed_over = {}, {}
     for name, pair in functions.items():
         if pair is not None:
             programs[name], closed_over[name] = _trace(pair[0], pair[1], args)
     if any(program.key is None for program in programs.values()):
-        return run(as_given, args, *arrays)
+        return None
     task = _Task(run, programs, tuple(functions), (static, tuple((name, p.key) for name, p in programs.items())))
-    return _compiled(task)(closed_over, *arrays)
+    return functools.partial(_compiled(task), closed_over)
+
+
+def inside_jit() -> bool:
+    """Whether all that is computed here is traced."""
+    return isinstance(jax.lax.add(np.float32(0), np.float32(0)), jax.core.Tracer)
 
 
 @dataclasses.dataclass(frozen=True)

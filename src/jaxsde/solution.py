@@ -12,10 +12,11 @@ from jaxsde.types import State
 
 
 class Result(enum.IntEnum):
-    """How a solve ended: a `Solution.result` is one of these numbers."""
+    """How a solve ended: a `Solution.result` is one of these numbers, and so is an `Expectation.result`."""
 
     SUCCESSFUL = 0
-    # The steps came down to the shortest that there are, and had a larger error than asked for.
+    # The steps came down to the shortest that there are, and had a larger error than asked for. Of an expectation: its
+    # error is larger than asked for.
     TOLERANCE_NOT_MET = 1
     # The solution is NaN after the last output time that was reached.
     MAX_STEPS_REACHED = 2
