@@ -4,8 +4,8 @@ Two small problems: a smooth function of one input that is seen in two clusters 
 al., "In-between" uncertainty in Bayesian neural networks, 2019), and the UCI table yacht. What is predicted is measured
 against two posteriors that NUTS samples (Hoffman and Gelman, 2014; in blackjax):
 
-- that of a network of one hidden layer of 50 units whose noise is learned. Its prior is its own, and no method has quite
-  the same one: what NUTS says of the same network under two other priors is measured against it too;
+- that of a network of one hidden layer of 50 units whose noise is learned. Its prior is its own, and no method has just
+  that one: what NUTS says of the same network under two other priors is measured against it too;
 - that of the SDE-BNN itself, whose latent variables are the Brownian increments of its solver steps: initial weights,
   last layer and noise are those that training found, so nothing but the approximation is left.
 
@@ -49,7 +49,7 @@ from sdebnn.training.predictions import target_moments
 HIDDEN, CHAINS, DRAWS = 50, 4, 500
 # Of each method; of the ensemble five, as it has no more.
 SAMPLES, STEPS = 400, 3000
-ONE_LAYER, ITSELF = "one hidden layer", "itself"
+ONE_LAYER = "one hidden layer"
 
 
 class Problem(NamedTuple):
@@ -250,10 +250,11 @@ def of_posterior(problem: Problem, posterior: Posterior) -> Functions:
     return Functions(shift + scale * means[..., 0], scale * np.sqrt(variances[..., 0]))
 
 
-def estimator(members: int) -> Callable[[Problem, int, Path], tuple[Posterior, float]]:
+def estimator(members: int, sigma: Any = "auto") -> Callable[[Problem, int, Path], tuple[Posterior, float]]:
     def fit(problem: Problem, seed: int, folder: Path) -> tuple[Posterior, float]:
         started = time.perf_counter()
-        model = SDEBNNRegressor(framework="jax", n_members=members, random_state=seed).fit(problem.x, problem.y)
+        model = SDEBNNRegressor(framework="jax", n_members=members, sigma=sigma, random_state=seed)
+        model.fit(problem.x, problem.y)
         seconds = time.perf_counter() - started
         model.save(folder)
         return sdebnn.load(folder, changes={"test_samples": SAMPLES // members}), seconds
@@ -274,10 +275,11 @@ def network(model: str, members: int = 1) -> Callable[[Problem, int, Path], tupl
     return fit
 
 
-ONE_MEMBER = "SDE-BNN, 1 member"
+# Whose own posteriors are sampled: with the sigma that held-out examples choose, and with the largest of these.
+OWN = {"SDE-BNN, 1 member": estimator(1), "SDE-BNN, 1 member, σ = 2": estimator(1, 2.0)}
 METHODS = {
     "SDE-BNN, 5 members": estimator(5),
-    ONE_MEMBER: estimator(1),
+    **OWN,
     "deep ensemble of 5": network("odenet", members=5),
     "mean field": network("meanfield_odenet"),
     "MC dropout": network("dropout_odenet"),
@@ -359,7 +361,7 @@ def run(name: str, seeds: int, results: Path, cache: Path) -> pd.DataFrame:
     truth = Functions(**np.load(kept))
     for seed in range(seeds):
         for method, fit in METHODS.items():
-            against_itself = method == ONE_MEMBER and missing("NUTS", seed, ITSELF)
+            against_itself = method in OWN and missing("NUTS", seed, method)
             if not against_itself and not missing(method, seed, ONE_LAYER):
                 continue
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -373,10 +375,10 @@ def run(name: str, seeds: int, results: Path, cache: Path) -> pd.DataFrame:
                     drawn, prior = own_posterior(problem, posterior, seed)
                     own, seconds = drawn.functions, time.perf_counter() - started
                     others = drawn.mixing | {"seconds": seconds, "sigma": posterior.config.sigma}
-                    add("NUTS of its paths", seed, ONE_LAYER, scores(problem, own, truth) | others)
-                    add("prior of its paths", seed, ITSELF, scores(problem, prior, own))
-                    add(method, seed, ITSELF, scores(problem, found, own))
-                    add("NUTS", seed, ITSELF, scores(problem, own, own) | others)
+                    add(f"NUTS of {method}", seed, ONE_LAYER, scores(problem, own, truth) | others)
+                    add("prior", seed, method, scores(problem, prior, own))
+                    add("training", seed, method, scores(problem, found, own))
+                    add("NUTS", seed, method, scores(problem, own, own) | others)
     for prior, seed in [(problem.prior, 1), *((prior, 0) for prior in PRIORS if prior != problem.prior)]:
         if missing(f"NUTS, {prior}", seed, ONE_LAYER):
             sample(prior, seed)
@@ -388,17 +390,21 @@ def print_scores(frame: pd.DataFrame, problem: Problem) -> None:
     """Mean over seeds, and with several its standard error."""
     columns = [*(f"ratio_{region}" for region in problem.regions), "wasserstein", "total_variation", "log_likelihood"]
     heads = [*(f"width, {region}" for region in problem.regions), "Wasserstein", "total variation", "log-likelihood"]
-    for against in (ONE_LAYER, ITSELF):
-        part, rows = frame[frame.against == against], {}
+    for against in (ONE_LAYER, *OWN):
+        part, rows = frame[(frame.against == against) & (frame.method != "NUTS")], {}
         for method in part.method.unique():
             of = part[part.method == method]
             again = method == f"NUTS, {problem.prior}"
             # The first is what all are measured against.
             of = of[of.seed == 1] if again else of
-            cells = [_mean(of[column]) for column in columns]
-            rows[f"{method}, again" if again else method] = [*cells, f"{of.seconds.median():.0f}", str(len(of))]
-        print_rows(f"Against NUTS of {against}", [*heads, "s", "seeds"], rows)
-    chains = frame[frame.r_hat.notna()]
+            if not of.empty:
+                cells = [_mean(of[column]) for column in columns]
+                seconds = "" if of.seconds.isna().all() else f"{of.seconds.median():.0f}"
+                rows[f"{method}, again" if again else method] = [*cells, seconds, str(len(of))]
+        if rows:
+            print_rows(f"Against NUTS of {against}", [*heads, "s", "seeds"], rows)
+    # Of a method's own the same chains are in both tables.
+    chains = frame[frame.r_hat.notna() & ~frame.method.str.startswith("NUTS of")]
     print_rows(
         "How the chains mixed, at the worst test input and at the median",
         ["R-hat", "median", "effective", "median", "divergent, %", "leapfrog steps"],
@@ -407,7 +413,7 @@ def print_scores(frame: pd.DataFrame, problem: Problem) -> None:
                 f"{row.r_hat:.3f}", f"{row.r_hat_median:.3f}", f"{row.effective:.0f}", f"{row.effective_median:.0f}",
                 f"{100 * row.divergent:.1f}", f"{row.leapfrog:.0f}",
             ]
-            for row in chains[chains.method != "NUTS of its paths"].itertuples()
+            for row in chains.itertuples()
         },
     )  # fmt: skip
 
