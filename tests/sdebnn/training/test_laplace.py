@@ -13,10 +13,11 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
-from sdebnn.training import start_run
+from sdebnn.training import Posterior
 from sdebnn.training.building import built
-from sdebnn.training.comparison import compare
+from sdebnn.training.drawn_parameters import is_moment
 from sdebnn.training.laplace import Laplace, gauss_newton
+from sdebnn.training.task import Task
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2)).astype(np.float32)
@@ -133,23 +134,27 @@ def test_the_curvature_of_classes_is_the_hessian() -> None:
     np.testing.assert_allclose(root @ root.T, np.linalg.inv(found + 0.5 * np.eye(6)), atol=1e-10)
 
 
-def test_a_run_predicts_with_samples_that_differ_and_is_read_back_by_either_framework(tmp_path: Path) -> None:
-    run = start_run(build_learner, TrainConfig(**SMALL, framework="torch"), tmp_path / "run", dataset=DATA)
-    outputs = run.learner.outputs(X)
+def test_what_is_saved_predicts_with_samples_that_differ_in_either_framework(tmp_path: Path) -> None:
+    config = TrainConfig(**SMALL | {"batch_size": 40}, framework="torch")
+    laplace = built(build_learner, config, DATA)
+    for step in range(config.total_steps(40)):
+        laplace.gradient_step(X[None], Y[None], step)
+    outputs = laplace.outputs(X)
     assert outputs.shape == (3, 40, 1)
     assert (outputs.std(axis=0) > 1e-4).all()
-    (kind,) = compare([tmp_path / "run"])
-    plain = built(build_learner, TrainConfig(**SMALL | {"model": "odenet"}, framework="torch"), DATA).state()
-    assert kind.parameters == sum(array.size for name, array in plain.items() if name.startswith("average/"))
+    Posterior(config, Task.of(DATA), laplace, build=build_learner).save(tmp_path / "run")
     np.testing.assert_allclose(sdebnn.load(tmp_path / "run").outputs(X), outputs, rtol=1e-6, atol=1e-6)
     other = sdebnn.load(tmp_path / "run", framework="jax")
     np.testing.assert_allclose(other.outputs(X), outputs, rtol=1e-4, atol=1e-5)
-    for laplace in (run.learner, other.learner):
-        average = laplace._average()
-        said = laplace._features(average, X) @ laplace._theta(average)
-        np.testing.assert_allclose(said, laplace._learner.outputs(X)[0], rtol=1e-4, atol=1e-5)
+    for learner in (laplace, other.learner):
+        average = learner._average()
+        said = learner._features(average, X) @ learner._theta(average)
+        np.testing.assert_allclose(said, learner._learner.outputs(X)[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="none can be drawn alone"):
         other.draw(0)
+    plain = built(build_learner, dataclasses.replace(config, model="odenet"), DATA).state()
+    counted = [name for name in laplace.state() if name.startswith("average/") and not is_moment(name)]
+    assert counted == [name for name in plain if name.startswith("average/")]
 
 
 def test_classes_that_are_weighed_have_the_curvature_of_their_weights() -> None:
@@ -167,6 +172,20 @@ def test_classes_that_are_weighed_have_the_curvature_of_their_weights() -> None:
     root = laplace.state()["average/laplace/root"].astype(np.float64)
     exact = np.linalg.inv(hessian + precision * np.eye(len(root)))
     np.testing.assert_allclose(root @ root.T, exact, rtol=1e-3, atol=1e-4 * exact.max())
+
+
+def test_the_features_of_a_residual_network_are_those_of_its_last_layer() -> None:
+    images = RNG.normal(size=(6, 8, 8, 1)).astype(np.float32)
+    data = Dataset("grey", "classification", images, LABELS.y_train[:6], images, LABELS.y_train[:6], 2)
+    config = TrainConfig(**SMALL | {"model": "laplace_resnet32", "epochs": 1}, framework="torch")
+    laplace = built(build_learner, config, data)
+    laplace.gradient_step(images[None], data.y_train[None], 0)
+    average = laplace._average()
+    features = laplace._features(average, images)
+    assert features.shape == (6, 65)
+    said = laplace._learner.outputs(images)[0]
+    np.testing.assert_allclose(features @ laplace._theta(average), said, rtol=1e-4, atol=1e-5)
+    assert laplace.known
 
 
 def test_before_there_is_a_gaussian_it_says_so() -> None:
