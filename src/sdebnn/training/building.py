@@ -11,6 +11,7 @@ from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import STANDARD, Started
 from sdebnn.training.beyond_range import BeyondRange, refuse_without_range
+from sdebnn.training.laplace import with_laplace
 from sdebnn.training.learner import Learner
 from sdebnn.training.members import build_members
 from sdebnn.training.swag import with_swag
@@ -26,7 +27,7 @@ def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
     if config.beyond_range:
         refuse_without_range(config, dataset)
     try:
-        learner = build_members(with_swag(build), config, dataset)
+        learner = build_members(with_laplace(with_swag(build)), config, dataset)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _SIGNS):
             raise

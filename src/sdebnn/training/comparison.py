@@ -16,7 +16,7 @@ from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
 from sdebnn.runs.started import how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.checkpointing import average_of
-from sdebnn.training.swag import is_moment
+from sdebnn.training.drawn_parameters import is_moment
 from sdebnn.training.task import Task
 
 SHOWN = {

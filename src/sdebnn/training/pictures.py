@@ -10,10 +10,10 @@ from jaxtyping import Float
 from sdebnn import metrics, plots
 from sdebnn.data import Dataset
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
+from sdebnn.training.drawn_parameters import is_moment
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted, Outputs
 from sdebnn.training.predictions import central_interval, sample_probabilities, target_pit
-from sdebnn.training.swag import is_moment
 
 PATHS = 8
 WEIGHTS = 4

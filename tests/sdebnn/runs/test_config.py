@@ -24,7 +24,7 @@ def test_a_configuration_survives_json() -> None:
     [
         (
             {"model": "sdebn"},
-            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*swag_resnet32 .did you mean 'sdebnn'",
+            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*laplace_resnet32 .did you mean 'sdebnn'",
         ),
         ({"epochs": 0}, "epochs=0 is not allowed: it takes 1 or more"),
         ({"epochs": 1.5}, "epochs=1.5 is not allowed: it takes a whole number"),

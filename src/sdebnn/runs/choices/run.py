@@ -31,13 +31,17 @@ class RunChoices(Choices):
         "swag_odenet",
         "swag_hyperodenet",
         "swag_resnet32",
+        "laplace_odenet",
+        "laplace_hyperodenet",
+        "laplace_resnet32",
     ] = choice(
         "sdebnn",
         "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
         "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
         "network with an independent Gaussian for every weight outside the SDE; dropout_...: that network with inputs "
         "of its weights left out at random, in prediction too; swag_...: that network with weights drawn from a "
-        "Gaussian that is fitted to the second half of training",
+        "Gaussian that is fitted to the second half of training; laplace_...: that network with weights of its last "
+        "layer drawn from the Gaussian of their curvature",
     )
     members: int = choice(
         1, "networks, each with a seed of its own, that are trained and predict together as one mixture", low=1
