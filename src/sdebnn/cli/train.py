@@ -87,6 +87,8 @@ def _start(options: argparse.Namespace) -> Run:
     from sdebnn.frameworks import build_learner
     from sdebnn.training import start_run
 
+    if options.config is not None and "preset" in options:
+        raise InputError("--config and --preset both say every choice; name one of them, and flags for what differs.")
     kept = {} if options.config is None else _choices_in(options.config)
     choices = {"data": "digits", **preset_given(options), **kept, **choices_given(options)}
     devices = devices_given(options)

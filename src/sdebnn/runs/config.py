@@ -120,8 +120,11 @@ class TrainConfig(
         ignorant = ignorant and choices.get("likelihood") not in COUNT_LAWS
         choices = {"beyond_range": BEYOND_RANGE if ignorant else 0.0} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
-        if asked or without or not choices.get("model", "sdebnn").startswith(("sdebnn", "odenet")):
-            return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | asked.get("epochs", {}) | choices)
+        model = choices.get("model", "sdebnn")
+        if asked or without or not model.startswith(("sdebnn", "odenet")):
+            # What is fitted to a network that has been trained takes all of max_steps, however few rows there are.
+            length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_")) else {}
+            return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | length | asked.get("epochs", {}) | choices)
         return cls(**TABLE | choices)
 
     @classmethod
@@ -140,6 +143,8 @@ def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
 SECTIONS: tuple[type[Choices], ...] = TrainConfig.__bases__[::-1]
 """What a configuration is made of, in the order of its choices."""
 
+# Epochs, which a limit of gradient steps is to end.
+LONGEST = 10**6
 # Two standard deviations of the targets, where all columns are twice as far from the middle as they ever were.
 BEYOND_RANGE = 2.0
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}

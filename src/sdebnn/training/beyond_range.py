@@ -28,14 +28,14 @@ class BeyondRange:
 
     - `learner`: of any framework, on a table.
     - `config`: of the run; its `beyond_range` is the slope.
-    - `dataset`: the training examples, or `Seen.rows` of them.
+    - `seen`: where the training examples are.
+    - `numbers`: classes, or real targets: how many of the outputs it is added to.
     """
 
-    def __init__(self, learner: Learner, config: TrainConfig, dataset: Dataset) -> None:
+    def __init__(self, learner: Learner, config: TrainConfig, seen: Seen, numbers: int) -> None:
         self._learner, self._slope, self._seed = learner, float(config.beyond_range), config.seed
         self._samples = config.members * config.test_samples
-        self._seen = Seen.of(dataset.x_train)
-        self._numbers = dataset.num_classes or dataset.y_train.shape[1]
+        self._seen, self._numbers = seen, numbers
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_learner":
@@ -106,23 +106,33 @@ class _Plain:
         self._drawn.export(path, example, shift, scale, self._features)
 
 
-def refuse_without_range(config: TrainConfig, dataset: Dataset) -> None:
-    """**Raises:** `InputError` where `beyond_range` has no meaning: for examples that are no table in memory, and for
+def where_seen(config: TrainConfig, dataset: Dataset) -> Seen:
+    """Where the training examples are.
+
+    **Raises:** `InputError` where `beyond_range` has no meaning: for examples that are no table in memory, and for
     counts, whose outputs are logarithms.
     """
-    what = f"beyond_range={config.beyond_range:g} is for inputs beyond the range of a table's columns"
+    what = _what(config)
     if dataset.x_train.ndim != 2:
         raise InputError(f"{what}, and {dataset.name} has inputs of shape {dataset.x_train.shape[1:]}; take 0.")
     if dataset.train_size != len(dataset.x_train):
         raise InputError(f"{what}, and of {dataset.name} only a sample of the training examples is known; take 0.")
     if dataset.x_train.shape[1] > MOST_RANGES:
         raise InputError(f"{what}, of which the run keeps {MOST_RANGES}, and {dataset.name} has more; take 0.")
-    samples, numbers = config.members * config.test_samples, dataset.num_classes or dataset.y_train.shape[1]
-    features = 2 * dataset.x_train.shape[1] + len(Seen.of(dataset.x_train).columns)
-    if (weights := samples * features * numbers) > MOST_WEIGHTS:
-        raise InputError(
-            f"{what}, and of {samples} posterior samples with {numbers} outputs these have {weights} weights, more "
-            f"than {MOST_WEIGHTS}; take 0, or fewer samples (test_samples, members)."
-        )
     if config.likelihood in COUNT_LAWS:
         raise InputError(f"{what} in units of the targets, and likelihood={config.likelihood!r} has none; take 0.")
+    return Seen.of(dataset.x_train)
+
+
+def refuse_many_weights(config: TrainConfig, seen: Seen, numbers: int) -> None:
+    """**Raises:** `InputError` where those of all samples would not fit into memory."""
+    samples, features = config.members * config.test_samples, 2 * len(seen.low) + len(seen.columns)
+    if (weights := samples * features * numbers) > MOST_WEIGHTS:
+        raise InputError(
+            f"{_what(config)}, and of {samples} posterior samples with {numbers} outputs these have {weights} weights, "
+            f"more than {MOST_WEIGHTS}; take 0, or fewer samples (test_samples, members)."
+        )
+
+
+def _what(config: TrainConfig) -> str:
+    return f"beyond_range={config.beyond_range:g} is for inputs beyond the range of a table's columns"

@@ -1,6 +1,7 @@
 """The framework's learner, or a sentence where it does not fit into memory, or is not that of the run."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import STANDARD, Started
-from sdebnn.training.beyond_range import BeyondRange, refuse_without_range
+from sdebnn.training.beyond_range import BeyondRange, refuse_many_weights, where_seen
 from sdebnn.training.laplace import with_laplace
 from sdebnn.training.learner import Learner
 from sdebnn.training.members import build_members
 from sdebnn.training.swag import with_swag
+from sdebnn.training.task import Task
+from sdebnn.training.unseen_features import Seen
 
 Build = Callable[[TrainConfig, Dataset], Learner]
 
@@ -22,10 +25,17 @@ Build = Callable[[TrainConfig, Dataset], Learner]
 _SIGNS = ("resource_exhausted", "out of memory", "not enough memory", "can't allocate memory")
 
 
-def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
-    """The learner that `build` makes. **Raises:** `InputError` as `build` does, and when memory does not suffice."""
+def built(build: Build, config: TrainConfig, dataset: Dataset, seen: Seen | None = None) -> Learner:
+    """The learner that `build` makes.
+
+    **Arguments:** `seen`: where the training examples of a table are, if not those of `dataset`.
+
+    **Raises:** `InputError` as `build` does, and when memory does not suffice.
+    """
+    numbers = dataset.num_classes or dataset.y_train.shape[1]
     if config.beyond_range:
-        refuse_without_range(config, dataset)
+        seen = seen or where_seen(config, dataset)
+        refuse_many_weights(config, seen, numbers)
     try:
         learner = build_members(with_laplace(with_swag(build)), config, dataset)
     except (MemoryError, RuntimeError) as error:
@@ -35,7 +45,7 @@ def built(build: Build, config: TrainConfig, dataset: Dataset) -> Learner:
             f"The network has more weights than fit into memory ({' '.join(str(error).split())}); take a smaller width "
             f"(now {config.width}), augment (now {config.augment}) or drift_widths (now {config.drift_widths})."
         ) from error
-    return BeyondRange(learner, config, dataset) if config.beyond_range else learner
+    return BeyondRange(learner, config, seen, numbers) if config.beyond_range and seen else learner
 
 
 def built_again(build: Build, run: RunFolder, started: Started, config: TrainConfig, dataset: Dataset) -> Learner:
@@ -47,7 +57,9 @@ def built_again(build: Build, run: RunFolder, started: Started, config: TrainCon
     # Before the choices are asked for a network that they do not describe.
     if started.builder not in (None, STANDARD) and _name(build).startswith("sdebnn."):
         raise _another(run, started, STANDARD)
-    learner = built(build, config, dataset)
+    # An older run may not know all that its data would tell.
+    kept = Task.read(run).seen() if os.path.lexists(Task.file(run)) else None
+    learner = built(build, config, dataset, kept)
     given = builder_name(build, learner)
     if started.builder is not None and not _are_same(started.builder, given):
         raise _another(run, started, given)

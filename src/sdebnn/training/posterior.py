@@ -75,7 +75,7 @@ class Posterior:
 
     def warm_up(self) -> None:
         """Draws and compiles what the first prediction of a few examples would."""
-        self._of(self._outputs(self.task.placeholder().x_train[:2]))
+        self._of(self._outputs(self.task.placeholder().x_train))
 
     def predict(self, x: Any) -> Prediction:
         """What it says of examples.
@@ -314,7 +314,7 @@ def _unpickled(
     """The posterior with this digest, which a process builds where it comes first."""
     with _unpickling:
         if digest not in _known:
-            learner = built(build, prediction_choices(config), task.placeholder())
+            learner = built(build, prediction_choices(config), task.placeholder(), task.seen())
             learner.load_average(average)
             _known[digest] = Posterior(config, task, learner, build=build, started=started)
         _known.move_to_end(digest)

@@ -167,15 +167,16 @@ class Task(NamedTuple):
         return x
 
     def placeholder(self) -> Dataset:
-        """A data set of this shape with nothing in it but where the inputs of a table were, which is what building a
-        model needs.
-        """
-        x = np.zeros((2, *self.x_shape), self.x_dtype) if self.ranges is None else self._seen().rows()
-        y = np.arange(len(x), dtype=np.int32) % 2 if self.num_classes else np.zeros((len(x), self.targets), np.float32)
+        """A data set of this shape with nothing in it, which is what building a model needs."""
+        x = np.zeros((2, *self.x_shape), self.x_dtype)
+        y = np.arange(2, dtype=np.int32) if self.num_classes else np.zeros((2, self.targets), np.float32)
         task = "classification" if self.num_classes else "regression"
         return Dataset("placeholder", task, x, y, x, y, self.num_classes)  # type: ignore[arg-type]
 
-    def _seen(self) -> Seen:
+    def seen(self) -> Seen | None:
+        """Where the training examples of a table in memory were; of an older run without its holes, or not at all."""
+        if self.ranges is None:
+            return None
         low, high = np.array(self.ranges, np.float32)
         holes = np.array(self.holes or (), np.float64).reshape(-1, 3)
         left, right = holes[:, 1:].T.astype(np.float32)

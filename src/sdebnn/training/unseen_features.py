@@ -26,10 +26,10 @@ from jaxtyping import Bool, Float32, Int64
 from scipy import special
 
 HOLE = 10
-"""A hole in a column is wider than its range divided by this."""
-FILLED = 2 * HOLE + 1
-"""Values that stand so close, over a column's range or less, that there is no hole between them."""
+"""A hole in a column is as wide as its range divided by this, or wider."""
 MOST_HOLES = 2**12
+BLOCK = 16
+ROUNDED, TINY = np.float32(1 - 1e-5), np.finfo(np.float32).tiny
 
 
 class Seen(NamedTuple):
@@ -48,32 +48,19 @@ class Seen(NamedTuple):
     @classmethod
     def of(cls, x: Float32[np.ndarray, "n d"]) -> "Seen":
         """Where these are. Of more holes than `MOST_HOLES` it has the widest, by their share of the range."""
-        ordered = np.sort(x, axis=0)
-        low, high = ordered[0], ordered[-1]
-        widths, least = np.diff(ordered, axis=0), (high - low) / HOLE
-        places, columns = np.nonzero(widths > least)
-        shares = widths[places, columns] / least[columns]
+        found = []
+        # A few columns at a time: a table may fill half of the memory.
+        for first in range(0, x.shape[1], BLOCK):
+            ordered = np.sort(x[:, first : first + BLOCK], axis=0)
+            least = (ordered[-1] - ordered[0]) / HOLE
+            # Numbers with a tenth between them each are as far apart but for rounding.
+            places, columns = np.nonzero(np.diff(ordered, axis=0) >= np.maximum(least * ROUNDED, TINY))
+            left, right = ordered[places, columns], ordered[places + 1, columns]
+            found.append((first + columns, left, right, (right - left) / least[columns]))
+        columns, left, right, shares = (np.concatenate(parts) for parts in zip(*found, strict=True))
         widest = np.argsort(-shares, kind="stable")[:MOST_HOLES]
-        places, columns = places[widest], columns[widest]
-        order = np.lexsort((places, columns))
-        places, columns = places[order], columns[order]
-        return cls(low, high, columns.astype(np.int64), ordered[places, columns], ordered[places + 1, columns])
-
-    def rows(self) -> Float32[np.ndarray, "n d"]:
-        """Rows of which `Seen.of` says the same."""
-        filled = np.linspace(self.low, self.high, FILLED, dtype=np.float32)
-        of_columns = {}
-        for column in np.unique(self.columns):
-            holes = self.columns == column
-            starts = np.append(self.low[column], self.right[holes])
-            ends = np.append(self.left[holes], self.high[column])
-            of_columns[column] = np.linspace(starts, ends, FILLED, dtype=np.float32).ravel()
-        longest = max(map(len, of_columns.values()), default=len(filled))
-        rows = np.concatenate([filled, np.repeat(filled[-1:], longest - len(filled), axis=0)])
-        for column, values in of_columns.items():
-            rows[:, column] = self.high[column]
-            rows[: len(values), column] = values
-        return rows
+        order = widest[np.lexsort((left[widest], columns[widest]))]
+        return cls(x.min(axis=0), x.max(axis=0), columns[order].astype(np.int64), left[order], right[order])
 
     def beyond(self, x: Float32[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
         """Which rows have a value beyond a range or in a hole."""

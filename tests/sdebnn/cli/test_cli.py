@@ -239,6 +239,7 @@ def test_a_preset_gives_its_choices_and_flags_override_them(tmp_path, capsys) ->
     empty = ["--data-dir", str(tmp_path / "none"), "--output", str(tmp_path / "other")]
     for flags, says in (
         (["train", "--resume", str(tmp_path / "run"), "--preset", "xu2021/mnist"], "it takes no --preset"),
+        ([*preset, "--config", "any.json", *empty], "--config and --preset both say every choice"),
         (["train", "--preset", "xu2022/mnist", *empty], "'xu2022/mnist' is not a preset (did you mean 'xu2021/mnist'"),
         ([*preset, *empty], "mnist"),
         (["compare", str(tmp_path / "run"), "--preset", "xu2021/mnist"], "--preset does not go with them"),

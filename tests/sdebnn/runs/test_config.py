@@ -61,6 +61,12 @@ def test_published_experiments_are_configurations_that_nothing_else_has() -> Non
     assert len(set(made.values())) == len(made)
     for name, config in made.items():
         assert name.split("/")[1].split("-")[0] == config.data
+    # Of table 5 of the second paper.
+    mnist, cifar10 = made["xu2021/mnist"], made["calvo2024/cifar10-cut"]
+    assert (mnist.learning_rate, mnist.kl_coef, mnist.steps, mnist.width, mnist.sigma) == (1e-3, 1e-3, 60, 32, 0.2)
+    assert (mnist.drift_widths, mnist.blocks, mnist.epochs, mnist.activation) == ((1, 32, 1), (1,), 100, "softplus")
+    assert (cifar10.learning_rate, cifar10.kl_coef, cifar10.steps, cifar10.width) == (7e-4, 1e-4, 30, 64)
+    assert (cifar10.sigma, cifar10.drift_widths, cifar10.epochs, cifar10.noisy_weights) == (0.1, (2, 128, 2), 300, 0.5)
     with pytest.raises(InputError, match=r"'xu2021/mnst' is not a preset \(did you mean 'xu2021/mnist'\?\); allowed"):
         of_paper("xu2021/mnst")
 

@@ -13,6 +13,7 @@ from sdebnn.errors import InputError
 from sdebnn.estimators import SDEBNNRegressor
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
+from sdebnn.training import restore, start_run
 from sdebnn.training.building import built
 from sdebnn.training.task import Task
 from sdebnn.training.unseen_features import MOST_HOLES, Seen, UnseenFeatures, draw_one_network, draw_unseen_features
@@ -82,10 +83,22 @@ def test_what_is_kept_of_the_columns_says_the_same_of_them(law: str) -> None:
         "close": lambda: 1 + np.finfo(np.float32).eps * rng.integers(0, 40, (9, 4)),
     }[law]().astype(np.float32)  # fmt: skip
     seen = Seen.of(x)
-    for kept, own in zip(Seen.of(seen.rows()), seen, strict=True):
+    y = np.zeros((len(x), 1), np.float32)
+    for kept, own in zip(Task.of(Dataset(law, "regression", x, y, x, y, None)).seen(), seen, strict=True):
         np.testing.assert_array_equal(kept, own)
     assert len(seen.columns) == 0 if law == "constant" else len(seen.columns) > 0
     assert not seen.beyond(x).any()
+
+
+def test_equal_steps_of_a_tenth_are_all_holes_or_none() -> None:
+    """Rounding is not to tell them apart."""
+    scale = np.arange(11.0)
+    for shift, factor in ((5.0, 10**0.5), (0.3, 7.0), (-1e3, 0.1)):
+        steps = ((scale - shift) / factor)[:, None].astype(np.float32)
+        assert len(Seen.of(steps).columns) == 10
+    assert len(Seen.of(np.linspace(0, 1, 12, dtype=np.float32)[:, None]).columns) == 0
+    wide = np.tile(HOLED, 30)
+    assert len(Seen.of(wide).columns) == 30 * len(Seen.of(HOLED).columns)
 
 
 def test_of_very_many_holes_the_widest_count() -> None:
@@ -128,7 +141,8 @@ def test_a_learner_adds_them_to_the_means_of_its_samples_alone(likelihood: str) 
 def test_weights_are_those_of_the_seed() -> None:
     config = TrainConfig(beyond_range=1.0, **SMALL)
     same, other = (built(build_learner, dataclasses.replace(config, seed=seed), TARGETS) for seed in (0, 1))
-    again = built(build_learner, config, Task.of(TARGETS).placeholder())
+    task = Task.of(TARGETS)
+    again = built(build_learner, config, task.placeholder(), task.seen())
     np.testing.assert_array_equal(again.outputs(X + 5), same.outputs(X + 5))
     assert not np.allclose(other.outputs(X + 5), same.outputs(X + 5), atol=0.5)
 
@@ -199,6 +213,21 @@ def test_an_estimator_doubts_what_is_in_a_hole_and_a_run_keeps_it(tmp_path: Path
     (tmp_path / "run" / "task.json").write_text(json.dumps(record))
     older = SDEBNNRegressor.load(tmp_path / "run").predict_uncertainty(within).epistemic
     np.testing.assert_allclose(older, own, rtol=1e-5)
+
+
+def test_an_older_run_is_scored_as_it_was(tmp_path: Path) -> None:
+    x = np.concatenate([X, X + np.array([10, 0, 0], np.float32)])
+    data = Dataset("holed", "regression", x, x[:, :1].copy(), np.full((1, 3), 5, np.float32), Y[:1, :1], None)
+    config = TrainConfig(beyond_range=1.0, max_steps=2, data="holed", **SMALL)
+    run = start_run(build_learner, config, tmp_path / "run", dataset=data).folder
+    with_holes = restore(build_learner, run.path, dataset=data).learner.outputs(data.x_test)
+    record = json.loads((run.path / "task.json").read_text())
+    del record["holes"]
+    (run.path / "task.json").write_text(json.dumps(record))
+    scored = restore(build_learner, run.path, dataset=data).learner.outputs(data.x_test)
+    loaded = sdebnn.load(run.path).outputs(data.x_test)
+    np.testing.assert_allclose(scored, loaded, rtol=1e-6)
+    assert not np.allclose(scored, with_holes, atol=0.1)
 
 
 def test_what_has_no_range_is_refused() -> None:

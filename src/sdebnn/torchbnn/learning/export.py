@@ -82,7 +82,7 @@ class _Plain(nn.Module):
         units = torch.from_numpy(np.stack([shift, scale])).to(device, torch.float32)
         self._units = nn.Parameter(units, requires_grad=False)
         self._unseen = nn.ParameterList(
-            nn.Parameter(torch.from_numpy(part).to(device), requires_grad=False) for part in unseen or ()
+            nn.Parameter(torch.from_numpy(part.copy()).to(device), requires_grad=False) for part in unseen or ()
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
