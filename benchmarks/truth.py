@@ -250,10 +250,14 @@ def of_posterior(problem: Problem, posterior: Posterior) -> Functions:
     return Functions(shift + scale * means[..., 0], scale * np.sqrt(variances[..., 0]))
 
 
-def estimator(members: int, sigma: Any = "auto") -> Callable[[Problem, int, Path], tuple[Posterior, float]]:
+def estimator(
+    members: int, sigma: Any = "auto", beyond_range: Any = 0.0
+) -> Callable[[Problem, int, Path], tuple[Posterior, float]]:
     def fit(problem: Problem, seed: int, folder: Path) -> tuple[Posterior, float]:
         started = time.perf_counter()
-        model = SDEBNNRegressor(framework="jax", n_members=members, sigma=sigma, random_state=seed)
+        model = SDEBNNRegressor(
+            framework="jax", n_members=members, sigma=sigma, beyond_range=beyond_range, random_state=seed
+        )
         model.fit(problem.x, problem.y)
         seconds = time.perf_counter() - started
         model.save(folder)
@@ -280,6 +284,8 @@ OWN = {"SDE-BNN, 1 member": estimator(1), "SDE-BNN, 1 member, σ = 2": estimator
 METHODS = {
     "SDE-BNN, 5 members": estimator(5),
     **OWN,
+    "SDE-BNN, 5 members, doubt in holes": estimator(5, beyond_range="auto"),
+    "SDE-BNN, 1 member, doubt in holes": estimator(1, beyond_range="auto"),
     "deep ensemble of 5": network("odenet", members=5),
     "mean field": network("meanfield_odenet"),
     "MC dropout": network("dropout_odenet"),
