@@ -66,10 +66,11 @@ FEWEST = 5
 LAST = 3
 # How much more paths may become at once, before their variance is looked at again.
 GROWTH = 8
-# Of the squared tolerance: how much one path more, like those few that make a variance, may change the error.
-MATTERS = 0.01
+# Of the squared tolerance: how much one path more, like those few that make a variance, may change the error. For
+# differences it is more, as of them the value tells the scale.
+VALUE_MATTERS, DIFFERENCE_MATTERS = 0.005, 0.02
 # Paths that make the variance of the value itself, at least: on fewer its scale is not known.
-TELLING = 25
+TELLING = 30
 # Levels with paths that are not finite, after which no more are tried.
 HOPELESS = 14
 # A share of paths is missed by so many times as many as have one of it on average, with a probability of e^-5.
@@ -183,9 +184,9 @@ def expectation(
         )
     check_count("max_steps", max_steps)
     problem = _posed(sde, y0, ts, args, of, method)
-    tolerances = _by_entry("tolerance", tolerance, "a positive and finite number", problem.value_like)
-    if not np.isfinite(tolerances).all():
-        raise ValueError(f"tolerance is {tolerance!r}; it is an error, a positive and finite number.")
+    tolerances = _by_entry("tolerance", tolerance, "an error, a positive number", problem.value_like)
+    if (tolerances > LARGEST).any():
+        raise ValueError(f"tolerance is {tolerance!r}; it is an error, a number of no more than {LARGEST:.0e}.")
     ranges = _by_entry("value_range", value_range, "a positive number", problem.value_like) / tolerances
     each = _coarsest(steps, problem.times, resolution(ts))
     return _Search(problem, each, rng, tolerances, ranges, max_steps, antithetic, extrapolate).run()
@@ -588,7 +589,8 @@ class _Search:
         """
         parts = self._parts(start)
         changes = [variance / part.count / (1 + part.telling) for part, variance in zip(parts, variances, strict=True)]
-        found = np.asarray(changes) > MATTERS * np.maximum(1.0, self._chance(start, variances))
+        matters = np.where(np.arange(len(parts)) == 0, VALUE_MATTERS, DIFFERENCE_MATTERS)[:, None]
+        found = np.asarray(changes) > matters * np.maximum(1.0, self._chance(start, variances))
         # Where no difference was seen, the one that is counted is as large as values are.
         found &= np.asarray([part.farthest > 0 for part in parts])
         found[0] |= (parts[0].telling < TELLING) & (variances[0] > 0)
