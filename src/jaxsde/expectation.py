@@ -70,7 +70,7 @@ GROWTH = 8
 # differences it is more, as of them the value tells the scale.
 VALUE_MATTERS, DIFFERENCE_MATTERS = 0.005, 0.02
 # Paths that make the variance of the value itself, at least: on fewer its scale is not known.
-TELLING = 30
+TELLING = 25
 # Levels with paths that are not finite, after which no more are tried.
 HOPELESS = 14
 # A share of paths is missed by so many times as many as have one of it on average, with a probability of e^-5.
@@ -377,7 +377,9 @@ class _Search:
         large = self._chance(self._start, variances) + bias**2 > 1
         if not large.any():
             # Where few paths make a variance more are looked at, as far as that is no other order of work.
-            pilots = [_pilots(level)[0] * level.batch for level in levels]
+            pilots = np.asarray([_pilots(level)[0] * level.batch for level in levels])
+            # The scale of the value is worth more.
+            pilots[0] = max(pilots[0], GROWTH * PILOT)
             doubted = self._doubtful(self._start, variances) & (paths < GROWTH * np.maximum(wanted, pilots))
             return bool(doubted.any()) and self._draw(self._start, np.where(doubted, paths, 0))
         if (2 * rounding >= 1).any():
@@ -583,7 +585,7 @@ class _Search:
         return Expectation(tree(mean), tree(error), tree(bias), stats, left_out, self._taken(), result)
 
     def _doubtful(self, start: int, variances: Table) -> Bool[np.ndarray, " levels"]:
-        """Of each level, whether too few paths make a variance that matters (its kurtosis, in other words).
+        """Of each level, whether few paths make a variance that matters: the farthest is a large part of it.
 
         That of the value itself matters whatever the tolerance, as nothing else tells how large is what is rare.
         """

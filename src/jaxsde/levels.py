@@ -31,7 +31,7 @@ from jaxsde.types import Args, Carry, Index, Key, Leaves, Time
 PILOT, AT_ONCE = 2**8, 2**14
 # Numbers that a batch of paths holds at once: 16 MB in single precision.
 LARGEST_BATCH = 2**22
-# Of larger numbers, in tolerances, the fourth power may be none: they are as good as infinite.
+# Of larger numbers, in tolerances, the sum of squares may be none: they are as good as infinite.
 LARGEST = 1e70
 
 

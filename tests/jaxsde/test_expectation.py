@@ -4,6 +4,7 @@ A state of many entries with noise of their own is as many estimates of the same
 """
 
 import math
+import re
 import warnings
 
 import jax
@@ -219,9 +220,10 @@ def test_entries_that_do_not_depend_on_the_noise_are_exact():
 
 def test_paths_that_are_not_finite_are_not_left_out_with_their_levels():
     """One of 4300, which the few first paths of finer levels miss."""
-    share = pytest.warns(RuntimeWarning, match=r"\d+ of \d+ paths of \d+ steps were not finite, and too few of shorter")
-    with share, pytest.warns(RuntimeWarning, match="The tolerance was not reached: max_steps=1000000 is not enough"):
+    with pytest.warns(RuntimeWarning) as said:
         found = of_still(lambda ys: jnp.where(ys[-1] > 3.5, jnp.inf, ys[-1]), 0.1, max_steps=10**6)
+    sentence = r"\d+ of \d+ paths of \d+ steps were not finite, and too few of shorter steps were drawn"
+    assert any(re.match(sentence, str(warning.message)) for warning in said)
     assert found.result == Result.TOLERANCE_NOT_MET
 
 
@@ -371,7 +373,7 @@ def test_moments_of_batches_are_those_of_all():
         found.add(batch)
     np.testing.assert_allclose(found.mean, samples.mean(0))
     np.testing.assert_allclose(found.variance, samples.var(0, ddof=1))
-    np.testing.assert_allclose(found.telling, 1000 / stats.kurtosis(samples, fisher=False))
+    np.testing.assert_allclose(found.telling, 1000 * samples.var(0) / (samples - samples.mean(0)).max(0) ** 2)
     np.testing.assert_allclose(found.farthest, (samples - samples.mean(0)).max(0))
 
 
