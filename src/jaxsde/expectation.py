@@ -8,16 +8,17 @@ Multilevel Monte Carlo path simulation, 2008; Multilevel Monte Carlo methods, 20
 
 What is estimated is known with an error itself, and is taken on the safe side:
 
-- The variance of a level is that of its paths and one more, as far from the mean as the farthest of them: an event that
-  k of n paths saw has the probability (k + 1) / n, which is Laplace's rule of succession. Where no two paths differ on
-  a level the one more is as far as the farthest of the first level; and where none differ there, as far as the value
-  is large, or one where it is zero, as for an event of which no path knows.
+- The variance of a level is that of its paths and one more, as far from the mean as values may be, if that is stated,
+  or else as the farthest that was seen: an event that k of n paths saw has the probability (k + 1) / n, which is
+  Laplace's rule of succession. Where no two paths differ on any level nothing tells how far that is, and so the error
+  is infinite; but for entries that do not depend on the noise.
 - Nor is it less than half of what follows from the level before and the strong order of the method.
 - The bias is the sum of the differences that would follow, if each is a share of the one before: 2^-a with the weak
   order a of the method, or what is seen where that is more. It starts from the last three differences, each a standard
   error larger than seen, the largest of what they say. Rounding is added to it.
 - A coarse level is where the sum starts if that is the least work. So levels are left out on which the solution is not
-  finite, unstable, or which differ so much from the next that they do not pay.
+  finite, unstable, or which differ so much from the next that they do not pay. Of the work of each start the variance
+  of the value is the largest that a level saw: one whose few paths missed what is rare is not free.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ from jaxsde.counts import check_count
 from jaxsde.flat_sde import aligned, precision
 from jaxsde.integrate import USUAL_METHOD
 from jaxsde.langevin import Langevin
-from jaxsde.levels import PILOT, Level, Problem
+from jaxsde.levels import LARGEST, PILOT, Level, Problem
 from jaxsde.methods import METHODS
 from jaxsde.moments import Moments, Vector
 from jaxsde.problem import (
@@ -65,8 +66,15 @@ FEWEST = 5
 LAST = 3
 # How much more paths may become at once, before their variance is looked at again.
 GROWTH = 8
-# Of the squared error: how much one path more, like those few that make a variance, may change it.
-MATTERS = 0.02
+# Of the squared tolerance: how much one path more, like those few that make a variance, may change the error. For
+# differences it is more, as of them the value tells the scale.
+VALUE_MATTERS, DIFFERENCE_MATTERS = 0.005, 0.02
+# Paths that make the variance of the value itself, at least: on fewer its scale is not known.
+TELLING = 25
+# Levels with paths that are not finite, after which no more are tried.
+HOPELESS = 14
+# A share of paths is missed by so many times as many as have one of it on average, with a probability of e^-5.
+NONE_OF = 5
 
 Table = Float[np.ndarray, "levels entries"]
 
@@ -94,7 +102,7 @@ class Expectation:
     """An expectation and its error, in arrays of numpy in double precision.
 
     - `mean`: like the value of `of`.
-    - `standard_error`: of chance, by entry, like the value.
+    - `standard_error`: of chance, by entry, like the value; infinite where nothing tells how far apart values are.
     - `bias`: of the steps, by entry, like the value: what it may be, without a sign; infinite where that is not known.
     - `levels`: from the coarsest to the finest, of whose means `mean` is the sum; with `extrapolate` the last one
       counts for more.
@@ -124,6 +132,7 @@ def expectation(
     method: str | None = None,
     steps: FixedSteps = ONE_STEP,
     max_steps: int = 10**9,
+    value_range: PyTree = math.inf,
     antithetic: bool = False,
     extrapolate: bool = False,
 ) -> Expectation:
@@ -144,6 +153,9 @@ def expectation(
       longest.
     - `max_steps`: the most steps of all paths together. Where they do not suffice, what was reached is returned, with a
       warning.
+    - `value_range`: how far apart two values of an entry may be at most, such as 1 of a probability, or a pytree like
+      `tolerance`; infinite where that is not known. With it the error of what is rare does not depend on a path that
+      saw it. On each level it takes `value_range / tolerance` paths or more.
     - `antithetic`: whether to mirror paths: each comes with that of the other sign, which is a Brownian path too, on
       every level where the two together have less variance than two others.
     - `extrapolate`: whether to take off what the last difference says of the bias (Richardson), by the weak order of
@@ -153,10 +165,15 @@ def expectation(
     is seen. What it compiles, for a few sizes of batches, it compiles once a process, whatever the numbers.
 
     **Raises:** `ValueError` or `TypeError`, before any path is drawn, as `solve` does and for what is said above and
-    does not hold.
+    does not hold. `ValueError` where two values are farther apart than `value_range`.
     """
     check_key(rng)
-    if inside_jit() or not is_known((y0, ts, rng, args, tolerance)):
+    if not callable(of):
+        raise TypeError(f"of is {of!r}; it is a function of the solution, such as lambda ys: ys[-1].")
+    for name, choice in (("antithetic", antithetic), ("extrapolate", extrapolate)):
+        if not isinstance(choice, bool):
+            raise TypeError(f"{name} is {choice!r}; it is True or False.")
+    if inside_jit() or not is_known((y0, ts, rng, args, tolerance, value_range)):
         raise TypeError(
             "expectation is called within jit, vmap or grad, and what it computes depends on what it sees: call it "
             "outside. For a gradient, put the derivative of a path into the state, or take jax.grad of a mean of solve."
@@ -167,9 +184,12 @@ def expectation(
         )
     check_count("max_steps", max_steps)
     problem = _posed(sde, y0, ts, args, of, method)
-    tolerances = _tolerances(tolerance, problem.value_like)
+    tolerances = _by_entry("tolerance", tolerance, "an error, a positive number", problem.value_like)
+    if (tolerances > LARGEST).any():
+        raise ValueError(f"tolerance is {tolerance!r}; it is an error, a number of no more than {LARGEST:.0e}.")
+    ranges = _by_entry("value_range", value_range, "a positive number", problem.value_like) / tolerances
     each = _coarsest(steps, problem.times, resolution(ts))
-    return _Search(problem, each, rng, tolerances, max_steps, antithetic, extrapolate).run()
+    return _Search(problem, each, rng, tolerances, ranges, max_steps, antithetic, extrapolate).run()
 
 
 def _posed(
@@ -207,6 +227,8 @@ def _posed(
             f"of gives {value_like}; it has to give arrays of floating point: of whether something happens, say "
             "jnp.where(..., 1.0, 0.0), whose mean is its probability."
         )
+    if not sum(leaf.size for leaf in jax.tree.leaves(value_like)):
+        raise ValueError(f"of gives {value_like}, which has no entries: nothing is to be averaged.")
     problem = Problem(flat, chosen, leaves, known, dtype, args, of, ys_like, value_like)
     _refuse_tracers(problem)
     return problem
@@ -224,21 +246,52 @@ def _refuse_tracers(problem: Problem) -> None:
             )
 
 
-def _tolerances(tolerance: PyTree, value_like: PyTree) -> Vector:
-    """Of each entry."""
+def _by_entry(name: str, given: PyTree, allowed: str, value_like: PyTree) -> Vector:
+    """Positive numbers, one for each entry."""
     leaves = jax.tree.leaves(value_like)
     try:
-        given = zip(aligned(tolerance, value_like), leaves, strict=True)
-        numbers = [np.broadcast_to(np.asarray(x, np.float64), leaf.shape).ravel() for x, leaf in given]
+        pairs = zip(aligned(given, value_like), leaves, strict=True)
+        numbers = [np.broadcast_to(np.asarray(x, np.float64), leaf.shape).ravel() for x, leaf in pairs]
     except (ValueError, TypeError):
         numbers = [np.full(1, np.nan)]
     found = np.concatenate(numbers)
-    if not ((found > 0) & (found < math.inf)).all():
+    if not (found > 0).all():
         raise ValueError(
-            f"tolerance is {tolerance!r}; it is an error, a positive and finite number, or a pytree of them like the "
-            f"value of `of`: {value_like}."
+            f"{name} is {given!r}; it is {allowed}, or a pytree of them like the value of `of`: {value_like}."
         )
     return found
+
+
+def _without_noise(problem: Problem) -> Bool[np.ndarray, " entries"]:
+    """The entries of the value that depend on nothing after the first time.
+
+    They are those of leaves to which nothing leads from the solution; and those that other first values change, and
+    nothing that was put for the later ones. An event that no path knows depends on more than the first values.
+    """
+    jaxpr = jax.make_jaxpr(lambda *ys: jax.tree.leaves(problem.of(*ys)))(problem.ys_like).jaxpr
+    reached = {id(var) for var in jaxpr.invars}
+    for equation in jaxpr.eqns:
+        if any(id(var) in reached for var in equation.invars):
+            reached |= {id(var) for var in equation.outvars}
+    constant = [np.full(var.aval.size, id(var) not in reached) for var in jaxpr.outvars]
+
+    @jax.jit
+    def value(ys: Any) -> Any:
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(problem.of(ys))])
+
+    draws, (rows, tree) = np.random.default_rng(0), jax.tree.flatten(problem.ys_like)
+    start = [np.asarray(leaf) for leaf in problem.y0 if leaf is not None]
+
+    def changes(part: slice) -> Bool[np.ndarray, " entries"]:
+        found = []
+        for scale in np.logspace(-3, 6, 19):
+            ys = [np.broadcast_to(leaf, row.shape).copy() for leaf, row in zip(start, rows, strict=True)]
+            for leaf in ys:
+                leaf[part] += (scale * draws.normal(size=leaf[part].shape)).astype(leaf.dtype)
+            found.append(np.asarray(value(jax.tree.unflatten(tree, ys))))
+        return (np.asarray(found) != found[0]).any(axis=0)
+
+    return np.concatenate(constant) | (changes(slice(0, 1)) & ~changes(slice(1, None)))
 
 
 def _coarsest(steps: FixedSteps, times: Float[np.ndarray, " n"], resolution: float) -> int:
@@ -258,11 +311,13 @@ class _Search:
         each: int,
         rng: Key,
         tolerances: Vector,
+        ranges: Vector,
         max_steps: int,
         antithetic: bool,
         extrapolate: bool,
     ) -> None:
-        self._problem, self._each, self._tolerances = problem, each, tolerances
+        # Means, errors and ranges are counted in tolerances, until they are returned.
+        self._problem, self._each, self._tolerances, self._ranges = problem, each, tolerances, ranges
         self._key = derive_key(rng, "jaxsde.expectation")
         self._max_steps, self._antithetic, self._extrapolate = max_steps, antithetic, extrapolate
         self._levels: list[Level] = []
@@ -270,16 +325,25 @@ class _Search:
         # Steps of levels that were drawn anew in another form.
         self._replaced = 0
         self._why = ""
+        self._constant: Bool[np.ndarray, " entries"] | None = None
         self._share = 2.0**-problem.method.weak_order
         # Of variances, from a level to the next.
         self._falls = 4.0 ** -problem.method.strong_order[problem.sde.noise]
-        first = [self._rows(number).total for number in range(FEWEST)]
-        least = PILOT * (1 + antithetic) * sum(first[:1] + [3 * steps // 2 for steps in first[1:]])
+        self._largest_start = max(float(np.abs(leaf).max(initial=0.0)) for leaf in problem.y0 if leaf is not None)
+        least = 0
+        for number in range(FEWEST):
+            rows, coupled = self._rows(number), number > 0
+            least += sum(_pilots(self._level(number, rows, coupled, mirrored))[1] for mirrored in self._forms)
         if max_steps < least:
             raise ValueError(
-                f"max_steps is {max_steps}; the first paths, {PILOT} on each of {FEWEST} levels, take {least} "
+                f"max_steps is {max_steps}; the first paths, {PILOT} or more on each of {FEWEST} levels, take {least} "
                 "steps: pass more, or coarser steps."
             )
+
+    @property
+    def _forms(self) -> tuple[bool, ...]:
+        """Of levels, whether mirrored, in the order in which they are tried."""
+        return (True, False) if self._antithetic else (False,)
 
     def run(self) -> Expectation:
         while self._goes_on():
@@ -288,26 +352,38 @@ class _Search:
 
     def _goes_on(self) -> bool:
         """Does what is to be done next; whether there is more."""
-        stable = _stable(self._levels)
+        stable = self._stable()
         if self._start is None or stable > self._start:
             self._start = None
             return self._choose(stable)
         if self._levels[self._start].coupled:
             return self._add(self._start, False)
-        levels, squares = self._levels[self._start :], self._tolerances**2
+        levels = self._levels[self._start :]
+        missing = self._to_contradict(self._start) - sum(level.paths for level in levels)
+        if missing > 0:
+            return self._draw(self._start, np.where(np.arange(len(levels)) == 0, missing, 0))
         variances, bias, rounding, seen = self._errors(self._start)
-        allowed = np.where(2 * bias**2 <= squares, squares - bias**2, squares / 2)
+        if not np.isfinite(variances).all():
+            self._why = (
+                f"no two of {sum(level.paths for level in levels)} paths differ in an entry, and nothing tells how "
+                "large is what none of them saw; pass value_range"
+            )
+            return False
+        allowed = np.where(2 * bias**2 <= 1, 1 - bias**2, 0.5)
         costs = np.asarray([[level.steps_of_path] for level in levels], float)
         deviations = np.sqrt(variances) * self._weights(len(levels))
         wanted = (deviations / np.sqrt(costs) * (deviations * np.sqrt(costs)).sum(axis=0) / allowed).max(axis=1)
         paths = np.asarray([level.paths for level in levels])
-        large = self._chance(self._start, variances) + bias**2 > squares
+        large = self._chance(self._start, variances) + bias**2 > 1
         if not large.any():
             # Where few paths make a variance more are looked at, as far as that is no other order of work.
-            doubted = self._doubtful(self._start, variances) & (paths < GROWTH * np.maximum(wanted, PILOT))
+            pilots = np.asarray([_pilots(level)[0] * level.batch for level in levels])
+            # The scale of the value is worth more.
+            pilots[0] = max(pilots[0], GROWTH * PILOT)
+            doubted = self._doubtful(self._start, variances) & (paths < GROWTH * np.maximum(wanted, pilots))
             return bool(doubted.any()) and self._draw(self._start, np.where(doubted, paths, 0))
-        if (2 * rounding >= self._tolerances).any():
-            self._why = f"values are rounded by {rounding.max():.2g}; pass y0 in double precision"
+        if (2 * rounding >= 1).any():
+            self._why = f"values are rounded by {rounding.max():.2g} tolerances; pass y0 in double precision"
             return False
         if (wanted > paths).any():
             return self._draw(self._start, np.minimum(wanted, GROWTH * paths) - paths)
@@ -319,14 +395,20 @@ class _Search:
     def _choose(self, stable: int) -> bool:
         """Chooses the level where the sum starts, by the work that its levels would ask for."""
         levels, number = self._levels, len(self._levels)
+        if sum(level.not_finite > 0 for level in levels) >= HOPELESS:
+            self._why = (
+                f"there are paths that are not finite on {HOPELESS} levels; see to the equation, or pass shorter steps"
+            )
+            return False
         if number - stable < FEWEST:
             return self._add(number, number > 0)
         work = []
+        variance = np.max([level.fine.variance for level in levels[stable:]], axis=0)
         for start in range(stable, number):
             first = levels[start]
-            efforts = [np.sqrt(first.fine.variance * first.steps * (1 + first.mirrored))]
+            efforts = [np.sqrt(variance * first.steps * (1 + first.mirrored))]
             efforts += [np.sqrt(level.difference.variance * level.steps_of_path) for level in levels[start + 1 :]]
-            work.append(float((2 * np.sum(efforts, axis=0) ** 2 / self._tolerances**2).max()))
+            work.append(float((2 * np.sum(efforts, axis=0) ** 2).max()))
         allowed = number - stable - FEWEST + 1
         chosen = int(np.argmin(work[:allowed]))
         # A later start needs finer levels, which are looked at while that costs less than it may save.
@@ -343,21 +425,25 @@ class _Search:
         check_clock(rows, problem.sde, problem.args, problem.dtype, None)
         return rows
 
+    def _level(self, number: int, rows: Rows, coupled: bool, mirrored: bool) -> Level:
+        key = jax.random.fold_in(self._key, number)
+        return Level(self._problem, rows, key, coupled, mirrored, self._tolerances)
+
     def _add(self, number: int, coupled: bool) -> bool:
         """The first paths of a level, of the next one or of one in another form; no where there can be none."""
         try:
             rows = self._rows(number)
-        except ValueError:
-            self._why = "the precision of y0 does not tell the times of shorter steps apart"
+        except ValueError as error:
+            self._why = f"there are no shorter steps. {error}".removesuffix(".")
             return False
-        for mirrored in (True, False) if self._antithetic else (False,):
-            level = Level(self._problem, rows, jax.random.fold_in(self._key, number), coupled, mirrored)
-            batches = -(-PILOT // level.batch)
-            if self._taken() + batches * level.batch * level.steps_of_path > self._max_steps:
+        for mirrored in self._forms:
+            level = self._level(number, rows, coupled, mirrored)
+            batches, steps = _pilots(level)
+            if self._taken() + steps > self._max_steps:
                 self._why = f"max_steps={self._max_steps} is not enough; pass more"
                 return False
             level.draw(batches)
-            if not mirrored or level.mirroring_pays(self._tolerances):
+            if not mirrored or level.mirroring_pays():
                 break
             self._replaced += level.cost
         if number < len(self._levels):
@@ -399,11 +485,19 @@ class _Search:
     def _variances(self, start: int) -> Table:
         """Of a path of each level, on the safe side."""
         first, *others = self._parts(start)
-        unseen = np.where(first.farthest > 0, first.farthest, np.where(first.mean != 0, np.abs(first.mean), 1.0))
+        seen = np.max([level.fine.farthest for level in self._levels[start:]], axis=0)
+        if (seen > self._ranges * (1 + 1e-5)).any():
+            raise ValueError(
+                f"Values are {(seen / self._ranges).max():.3g} times as far apart as value_range says. Pass how far "
+                "apart they may be at most, or no value_range."
+            )
+        if (seen == 0).any():
+            seen = np.where(seen > 0, seen, np.where(self._noiseless(), 0.0, np.inf))
         found: list[Vector] = []
         for part in (first, *others):
-            farthest = np.where(part.farthest > 0, part.farthest, unseen)
-            found.append(part.variance + farthest**2 / part.count)
+            farthest = seen if part is first else np.where(part.farthest > 0, part.farthest, seen)
+            more = np.where(np.isfinite(self._ranges) & (seen > 0), self._ranges, farthest)
+            found.append(part.variance + more**2 / part.count)
             if len(found) > 2:
                 found[-1] = np.maximum(found[-1], found[-2] * self._falls / 2)
         return np.asarray(found)
@@ -414,6 +508,7 @@ class _Search:
         first = parts[0]
         leaves = [*self._problem.y0, *jax.tree.leaves(self._problem.value_like)]
         rounding = max(float(jnp.finfo(leaf.dtype).eps) for leaf in leaves) * (np.abs(first.mean) + first.farthest)
+        rounding = np.where(variances[0] > 0, rounding, 0.0)
         if len(parts) < FEWEST:
             return variances, np.full_like(rounding, np.inf), rounding, np.ones_like(rounding, bool)
         means = np.asarray([part.mean for part in parts[1:]])
@@ -426,7 +521,7 @@ class _Search:
         means, errors = np.abs(means[: -LAST - 1 : -1]), errors[: -LAST - 1 : -1]
         # The largest of so many entries is this far off by chance.
         doubt = math.sqrt(2 * math.log(10 * rounding.size)) * errors
-        least = np.maximum(means[0] - doubt[0], 0) / (means[1] + doubt[1])
+        least = np.maximum(means[0] - doubt[0], 0) / np.maximum(means[1] + doubt[1], np.finfo(float).tiny)
         share = np.maximum(self._share, least)
         largest = ((means + errors) * share ** np.arange(len(means))[:, None]).max(axis=0)
         rest = np.where(share < 1, largest * share / np.where(share < 1, 1 - share, 1), np.inf)
@@ -434,54 +529,100 @@ class _Search:
         return variances, bias, rounding, (means > doubt).any(axis=0)
 
     def _found(self) -> Expectation:
-        stable = _stable(self._levels)
+        stable, tree = self._stable(), self._tree
         start = stable if self._start is None or stable > self._start else self._start
         left_out = tuple(level.steps for level in self._levels[:start])
+        doubts: list[str] = []
         if start == len(self._levels):
             stats: tuple[LevelStats, ...] = ()
             unknown = np.full(self._problem.entries, np.nan)
             mean, error, bias = unknown, unknown, unknown
-            self._why = f"no level is finite, up to {left_out[-1]} steps; see to the equation, or pass shorter steps"
+            self._why = (
+                f"no level is finite and stable, up to {left_out[-1]} steps, where {self._levels[-1].not_finite} of "
+                f"{self._levels[-1].paths} paths are not finite or more than {LARGEST:.0e} tolerances; see to the "
+                "equation, or pass shorter steps"
+            )
         else:
             variances, bias, *_ = self._errors(start)
             parts, levels = self._parts(start), self._levels[start:]
             mean = (self._weights(len(parts)) * np.asarray([part.mean for part in parts])).sum(axis=0)
             error = np.sqrt(self._chance(start, variances))
             stats = tuple(
-                LevelStats(level.steps, part.count, self._tree(part.mean), self._tree(variance), level.cost)
+                LevelStats(
+                    level.steps,
+                    part.count,
+                    tree(part.mean * self._tolerances),
+                    tree(variance * self._tolerances**2),
+                    level.cost,
+                )
                 for level, part, variance in zip(levels, parts, variances, strict=True)
             )
-            doubtful = [
-                level.steps for level, is_so in zip(levels, self._doubtful(start, variances), strict=True) if is_so
-            ]
-            if doubtful:
-                warnings.warn(
-                    f"On levels of {', '.join(map(str, doubtful))} steps very few paths make the variance, so that "
-                    "standard_error may be too small: something rare decides. Pass a smaller tolerance, more "
-                    "max_steps, or a function whose values are less far apart.",
-                    RuntimeWarning,
-                    stacklevel=4,
+            doubtful = self._doubtful(start, variances)
+            if doubtful.any():
+                few = ", ".join(str(level.steps) for level, is_so in zip(levels, doubtful, strict=True) if is_so)
+                doubts.append(
+                    f"On levels of {few} steps very few paths make the variance, so that standard_error may be too "
+                    "small: something rare decides. Pass value_range if you know it, a smaller tolerance, more "
+                    "max_steps, or a function whose values are less far apart."
                 )
-        ratio = (np.hypot(error, bias) / self._tolerances).max()
+            if sum(level.paths for level in levels) < self._to_contradict(start):
+                worst = max(self._levels[:start], key=_paths_to_contradict)
+                doubts.append(
+                    f"{worst.not_finite} of {worst.paths} paths of {worst.steps} steps were not finite, and too few "
+                    "of shorter steps were drawn to say that they are finite: if not, the mean is not either. See to "
+                    "the equation and to `of`, or pass more max_steps."
+                )
+        ratio = np.hypot(error, bias).max()
         if not ratio <= 1:
-            warnings.warn(
+            doubts.append(
                 f"The tolerance was not reached: {self._why}. The error is {ratio:.3g} times the tolerance; "
-                "standard_error and bias say of what.",
-                RuntimeWarning,
-                stacklevel=4,
+                "standard_error and bias say of what."
             )
-        result = Result.SUCCESSFUL if ratio <= 1 else Result.TOLERANCE_NOT_MET
-        tree = self._tree
+        for doubt in doubts:
+            warnings.warn(doubt, RuntimeWarning, stacklevel=4)
+        result = Result.TOLERANCE_NOT_MET if doubts else Result.SUCCESSFUL
+        mean, error, bias = (vector * self._tolerances for vector in (mean, error, bias))
         return Expectation(tree(mean), tree(error), tree(bias), stats, left_out, self._taken(), result)
 
     def _doubtful(self, start: int, variances: Table) -> Bool[np.ndarray, " levels"]:
-        """Of each level, whether too few paths make a variance that matters (its kurtosis, in other words)."""
-        squares = np.maximum(self._tolerances**2, self._chance(start, variances))
-        changes = [
-            variance / part.count / (1 + part.telling)
-            for part, variance in zip(self._parts(start), variances, strict=True)
-        ]
-        return (np.asarray(changes) > MATTERS * squares).any(axis=1)
+        """Of each level, whether few paths make a variance that matters: the farthest is a large part of it.
+
+        That of the value itself matters whatever the tolerance, as nothing else tells how large is what is rare.
+        """
+        parts = self._parts(start)
+        changes = [variance / part.count / (1 + part.telling) for part, variance in zip(parts, variances, strict=True)]
+        matters = np.where(np.arange(len(parts)) == 0, VALUE_MATTERS, DIFFERENCE_MATTERS)[:, None]
+        found = np.asarray(changes) > matters * np.maximum(1.0, self._chance(start, variances))
+        # Where no difference was seen, the one that is counted is as large as values are.
+        found &= np.asarray([part.farthest > 0 for part in parts])
+        found[0] |= (parts[0].telling < TELLING) & (variances[0] > 0)
+        return (found & ~np.isfinite(self._ranges)).any(axis=1)
+
+    def _noiseless(self) -> Bool[np.ndarray, " entries"]:
+        if self._constant is None:
+            self._constant = _without_noise(self._problem)
+        return self._constant
+
+    def _to_contradict(self, start: int) -> float:
+        """How many paths of later levels are to be finite, that the share which is not before is none of theirs."""
+        return max(map(_paths_to_contradict, self._levels[:start]), default=0.0)
+
+    def _stable(self) -> int:
+        """The first level from which on all is finite and stable, whatever the function of the solution says.
+
+        On unstable steps a solution that should stay small grows: it is farther from that on shorter steps than either
+        should be from zero, or the differences grow as it does. Two independent solutions of the same law differ by
+        twice their mean square.
+        """
+        first, before = 0, math.inf
+        for number, level in enumerate(self._levels):
+            scale = max(level.state, self._largest_start**2)
+            if level.coarse_not_finite or level.move > 4 * scale:
+                first = number
+            if level.not_finite or (level.move > 2 * before and 2 * level.move > scale):
+                first = number + 1
+            before = level.move if level.move > 0 else math.inf
+        return first
 
     def _tree(self, vector: Vector) -> Any:
         """By entry, like the value."""
@@ -492,12 +633,11 @@ class _Search:
         )
 
 
-def _stable(levels: list[Level]) -> int:
-    """The first level from which on all is finite."""
-    first = 0
-    for number, level in enumerate(levels):
-        if not level.coarse_is_finite:
-            first = number
-        if not level.fine_is_finite:
-            first = number + 1
-    return first
+def _pilots(level: Level) -> tuple[int, int]:
+    """The batches of the first paths of a level, and their steps."""
+    batches = -(-PILOT // level.batch)
+    return batches, batches * level.batch * level.steps_of_path
+
+
+def _paths_to_contradict(level: Level) -> float:
+    return NONE_OF * level.paths / (level.not_finite + 1) if level.not_finite else 0.0

@@ -31,7 +31,7 @@ from jaxsde.types import Args, Carry, Index, Key, Leaves, Time
 PILOT, AT_ONCE = 2**8, 2**14
 # Numbers that a batch of paths holds at once: 16 MB in single precision.
 LARGEST_BATCH = 2**22
-# Of larger numbers the fourth power may be none: they are as good as infinite.
+# Of larger numbers, in tolerances, the sum of squares may be none: they are as good as infinite.
 LARGEST = 1e70
 
 
@@ -81,7 +81,7 @@ class Problem:
 
 
 class Level:
-    """The paths of a level so far.
+    """The paths of a level so far. Their values are counted in tolerances, so that no power of them is lost.
 
     **Arguments:**
 
@@ -90,16 +90,22 @@ class Level:
     - `mirrored`: whether each path comes with the one of the other sign, and the two count as one path by their mean.
     """
 
-    def __init__(self, problem: Problem, rows: Rows, key: Key, coupled: bool, mirrored: bool) -> None:
+    def __init__(
+        self, problem: Problem, rows: Rows, key: Key, coupled: bool, mirrored: bool, tolerances: Vector
+    ) -> None:
         self.steps, self.coupled, self.mirrored = rows.total, coupled, mirrored
         self.steps_of_path = (1 + mirrored) * (rows.total + coupled * (rows.total // 2))
         self._key = jax.random.fold_in(key, 2 * coupled + mirrored)
         self.batch = problem.batch(rows.total, (1 + mirrored) * (1 + coupled))
+        self._tolerances = tolerances
         self._values = _sampler(problem, rows, coupled, mirrored, self.batch)
         self._batches = 0
         # Of the solution by itself, and of what it is to the coarse one.
         self.fine, self.difference = Moments(problem.entries), Moments(problem.entries)
-        self.fine_is_finite = self.coarse_is_finite = True
+        # Squares of the largest number of the state in the end, and of its difference to the coarse one.
+        self._states, self._moves = Moments(1), Moments(1)
+        # How many paths are not finite.
+        self.not_finite = self.coarse_not_finite = 0
         # With mirrored pairs, of their paths one by one.
         self._alone = Moments(problem.entries)
 
@@ -112,33 +118,47 @@ class Level:
         """Steps of all paths, of both solutions."""
         return self.paths * self.steps_of_path
 
-    def mirroring_pays(self, tolerances: Vector) -> bool:
+    @property
+    def state(self) -> float:
+        """The mean square of the solution in the end."""
+        return float(self._states.mean[0])
+
+    @property
+    def move(self) -> float:
+        """The mean square of its difference to the coarse one."""
+        return float(self._moves.mean[0])
+
+    def mirroring_pays(self) -> bool:
         """Whether the mean of a mirrored pair has less variance than that of two other paths."""
         pairs, alone = self.difference if self.coupled else self.fine, self._alone
-        return bool((2 * pairs.variance / tolerances**2).max() < (alone.variance / tolerances**2).max())
+        return bool(2 * pairs.variance.max() < alone.variance.max())
 
     def draw(self, batches: int) -> None:
         for _ in range(batches):
-            values = np.asarray(self._values(self._key, np.int32(self._batches)), np.float64)
+            found = np.asarray(self._values(self._key, np.int32(self._batches)), np.float64)
             self._batches += 1
             # Of paths, signs, solutions and entries.
-            finite = np.all(np.abs(values) < LARGEST, axis=(0, 1, 3)).tolist()
-            self.fine_is_finite &= finite[0]
-            self.coarse_is_finite &= finite[-1]
-            if finite[0]:
+            values, states = found[..., :-1] / self._tolerances, found[..., -1]
+            finite = np.all(np.abs(values) < LARGEST, axis=(1, 3)) & np.all(np.abs(states) < LARGEST, axis=1)
+            bad = (~finite).sum(axis=0).tolist()
+            self.not_finite += bad[0]
+            self.coarse_not_finite += bad[-1] if self.coupled else 0
+            if not bad[0]:
                 self.fine.add(values[:, :, 0].mean(axis=1))
-            if not all(finite):
+                self._states.add((states[:, :, 0] ** 2).mean(axis=1, keepdims=True))
+            if any(bad):
                 continue
             part = values[:, :, 0] - values[:, :, -1] if self.coupled else values[:, :, 0]
             if self.coupled:
                 self.difference.add(part.mean(axis=1))
+                self._moves.add((states[:, :, -1] ** 2).mean(axis=1, keepdims=True))
             if self.mirrored:
                 self._alone.add(part.reshape(-1, part.shape[-1]))
 
 
 def _sampler(problem: Problem, rows: Rows, coupled: bool, mirrored: bool, batch: int) -> Callable[..., Array]:
-    """The function of a key and the number of a batch to the values of its paths, (paths, signs, solutions, entries),
-    compiled.
+    """The function of a key and the number of a batch to its paths, (paths, signs, solutions, entries and one),
+    compiled: their values, and the largest number of the fine state in the end, or of its difference to the coarse one.
     """
     kind, method, dtype = problem.sde.without_functions(), problem.method, problem.precision
     solutions, signs = 1 + coupled, np.asarray([1.0, -1.0][: 1 + mirrored], np.float32)
@@ -151,6 +171,9 @@ def _sampler(problem: Problem, rows: Rows, coupled: bool, mirrored: bool, batch:
         def value(ys: Leaves) -> Any:
             found = jax.tree.leaves(of(sde.unflatten(ys), args))
             return jnp.concatenate([jnp.ravel(leaf).astype(dtype) for leaf in found])
+
+        def size(leaves: list[Array]) -> Any:
+            return jnp.stack([jnp.abs(leaf).max(initial=0.0).astype(dtype) for leaf in leaves]).max()
 
         def values(key: Key, sign: Float[Array, ""]) -> Any:
             path = CounterPath(key)
@@ -180,7 +203,9 @@ def _sampler(problem: Problem, rows: Rows, coupled: bool, mirrored: bool, batch:
             start = method.init(sde, y0, t0, args)
             _, later = loops.scan(interval, (start,) * solutions, grid)
             ys = (jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, leaves) for leaves in later)
-            return jnp.stack([value(leaves) for leaves in ys])
+            ends = [[leaf[-1] for leaf in jax.tree.leaves(leaves)] for leaves in later]
+            moved = (ends[0], *([a - b for a, b in zip(ends[0], end, strict=True)] for end in ends[1:]))
+            return jnp.stack([jnp.append(value(leaves), size(end)) for leaves, end in zip(ys, moved, strict=True)])
 
         keys = jax.random.split(jax.random.fold_in(key, number), batch)
         return jax.vmap(jax.vmap(values, (None, 0)), (0, None))(keys, jnp.asarray(signs))
