@@ -158,7 +158,7 @@ def test_classes_that_training_has_saturated_keep_a_likelihood_that_is_good() ->
     # Not of other sizes than the logits themselves, which have differences of tens.
     assert 0.1 < (outputs[..., 1] - outputs[..., 0]).std(axis=0).max() < 50
     p = special.softmax(outputs, axis=-1).mean(axis=0)[np.arange(40), data.y_train]
-    assert -np.log(p).mean() < 0.2
+    assert -np.log(p).mean() < 0.1
 
 
 def test_the_features_of_a_residual_network_are_those_of_its_last_layer() -> None:
