@@ -8,6 +8,7 @@ Features are the outputs of the same network with a wider last layer that is an 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat
 
@@ -18,7 +19,7 @@ from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.progress import say
-from sdebnn.training.drawn_parameters import AVERAGE, DrawnParameters
+from sdebnn.training.drawn_parameters import AVERAGE, DrawnParameters, refuse_validation
 from sdebnn.training.last_layer import LastLayer, Likelihood, categorical, gaussian
 from sdebnn.training.learner import Learner
 from sdebnn.training.predictions import class_weights, doubles, likelihood_of
@@ -28,6 +29,7 @@ Build = Callable[[TrainConfig, Dataset], Learner]
 PREFIX = "laplace_"
 # Of the last layer's weights: their covariance is in every checkpoint.
 MOST = 2048
+RESIDUAL, RESIDUAL_FEATURES = "laplace_resnet32", 64
 LIKELIHOODS = ("categorical", "gaussian")
 NETWORK = f"{AVERAGE}network/"
 # Apart from all other draws of a run's seed.
@@ -58,7 +60,7 @@ class Laplace(DrawnParameters):
         if (size := (features + 1) * outputs) > MOST:
             raise InputError(
                 f"model={config.model!r} keeps the covariance of its last layer, which has {size} weights, more than "
-                f"{MOST}: take laplace_resnet32, which averages its features over an image, or {_instead(config)}."
+                f"{MOST}: take {_fitting(config, dataset, outputs)}{_instead(config)}."
             )
         self._config, self._dataset, self._build = config, dataset, build
         self._mode = np.zeros((features + 1, outputs), np.float32)
@@ -151,11 +153,7 @@ def with_laplace(build: Build) -> Build:
             raise InputError(
                 f"model={config.model!r} got likelihood={likelihood!r}; it takes {' or '.join(LIKELIHOODS)}."
             )
-        if config.validation:
-            raise InputError(
-                f"model={config.model!r} is fitted after the last gradient step, and validation={config.validation:g} "
-                "would keep the parameters of a step before; take validation=0."
-            )
+        refuse_validation(config, "is fitted after the last gradient step")
         if dataset.train_size != len(dataset.x_train):
             raise InputError(
                 f"model={config.model!r} is fitted to all training examples, and of {dataset.name} only a sample is in "
@@ -169,6 +167,27 @@ def with_laplace(build: Build) -> Build:
         return Laplace(learner, config, dataset, build)
 
     return built
+
+
+def _fitting(config: TrainConfig, dataset: Dataset, outputs: int) -> str:
+    """The choices with which the last layer has no more than `MOST` weights, to be followed by another."""
+    if config.model == RESIDUAL:
+        return ""
+    shape, images, most = dataset.x_train.shape[1:], dataset.x_train.ndim == 4, MOST // outputs - 1
+    # A channel that is appended has a feature at each place that space-to-depth leaves.
+    left, places = most - math.prod(shape), math.prod(shape[:-1])
+    found = []
+    if (channels := left * 4**config.squeeze // places) >= 0:
+        found.append(f"augment={channels} or less (now {config.augment})")
+    halved = config.squeeze + 1
+    while images and all(side % 2**halved == 0 for side in shape[:2]):
+        if config.augment * places <= left * 4**halved:
+            found.append(f"squeeze={halved} (now {config.squeeze})")
+            break
+        halved += 1
+    if images and most >= RESIDUAL_FEATURES:
+        found.append(f"{RESIDUAL}, which averages its features over an image")
+    return "".join(f"{one}, or " for one in found)
 
 
 def _instead(config: TrainConfig) -> str:

@@ -117,30 +117,33 @@ class LastLayer:
 
     def posterior_at(self, precision: float, start: Float64[np.ndarray, "p k"]) -> Gaussian:
         """The Gaussian at a prior precision. The search for its mode begins at `start`."""
-        theta = self._mode(precision, start)
-        lower = linalg.cholesky(self._hessian(theta) + precision * np.eye(theta.size), lower=True)
+        theta, hessian = self._mode(precision, start)
+        lower = linalg.cholesky(hessian + precision * np.eye(theta.size), lower=True)
         root = linalg.solve_triangular(lower, np.eye(theta.size), lower=True).T
         # log det(H / alpha + 1).
         narrowed = 2 * np.log(np.diag(lower)).sum() - theta.size * np.log(precision)
         return Gaussian(theta, root, precision, self._log_posterior(theta, precision) - 0.5 * float(narrowed))
 
-    def _mode(self, precision: float, start: Float64[np.ndarray, "p k"]) -> Float64[np.ndarray, "p k"]:
-        """**Raises:** `FloatingPointError` where Newton steps do not arrive."""
+    def _mode(
+        self, precision: float, start: Float64[np.ndarray, "p k"]
+    ) -> tuple[Float64[np.ndarray, "p k"], Float64[np.ndarray, "D D"]]:
+        """The mode and the Hessian there. **Raises:** `FloatingPointError` where Newton steps do not arrive."""
         theta, value = start, self._log_posterior(start, precision)
         for _ in range(NEWTON_STEPS):
             slope = self._slope(theta) - precision * theta
-            factor = linalg.cho_factor(self._hessian(theta) + precision * np.eye(theta.size))
+            hessian = self._hessian(theta)
+            factor = linalg.cho_factor(hessian + precision * np.eye(theta.size))
             step = linalg.cho_solve(factor, slope.ravel()).reshape(theta.shape)
             # The square of the way to the mode of the parabola, in its standard deviations.
             rise = float(np.sum(slope * step))
             if rise <= MODE_TOLERANCE**2:
-                return theta
+                return theta, hessian
             share = 1.0
             while (risen := self._log_posterior(theta + share * step, precision)) < value + 1e-4 * share * rise:
                 share /= 2
                 # Rounding hides what is left.
                 if share * rise < 1e-12 * max(1.0, abs(value)):
-                    return theta
+                    return theta, hessian
             theta, value = theta + share * step, risen
         raise FloatingPointError(f"The mode of the last layer's weights was not found in {NEWTON_STEPS} Newton steps.")
 

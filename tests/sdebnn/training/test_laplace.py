@@ -237,7 +237,12 @@ def test_what_it_cannot_be_fitted_to_is_refused() -> None:
     refused("knows the last layer of sdebnn's own networks alone", build=of_their_own)
     images = np.zeros((2, 32, 32, 1), np.float32)
     pictures = Dataset("grey", "classification", images, LABELS.y_train[:2], images, LABELS.y_train[:2], 2)
-    refused("has 4098 weights, more than 2048: take laplace_resnet32, .* or swag_odenet", data=pictures)
+    smaller = dataclasses.replace(pictures, x_train=images[:, :28], x_test=images[:, :28])
+    advice = r"take augment=0 or less \(now 1\), or squeeze=2 \(now 0\), or laplace_resnet32, .* or swag_odenet\.$"
+    refused(f"has 3586 weights, more than 2048: {advice}", data=smaller)
+    for fits in ({"augment": 0}, {"squeeze": 2}):
+        built(build_learner, dataclasses.replace(config, **fits), smaller)
+    refused(r"more than 2048: take laplace_resnet32, which .*, or swag_odenet\.$", data=pictures)
     laplace, plain = (
         built(build_learner, config, DATA),
         built(build_learner, dataclasses.replace(config, model="odenet"), DATA),
