@@ -90,7 +90,11 @@ class DrawnParameters(abc.ABC):
         return None
 
     def draw_network(self, seed: int) -> None:
-        return None
+        """**Raises:** `InputError`."""
+        raise InputError(
+            f"The posterior samples of {self.called} are parameters that one network takes in turn, so none can be "
+            "drawn alone: predict with the posterior."
+        )
 
     def _average(self) -> dict[str, np.ndarray]:
         """Of the learner alone."""
@@ -107,6 +111,20 @@ class DrawnParameters(abc.ABC):
 
     def _is_own(self, name: str) -> bool:
         return name.startswith(self._prefix)
+
+
+def refuse_validation(config: TrainConfig, fitted: str) -> None:
+    """**Raises:** `InputError` for a validation split, which chooses a step.
+
+    **Arguments:**
+
+    - `fitted`: what the model's Gaussian is fitted to, or when, in a sentence about the model.
+    """
+    if config.validation:
+        raise InputError(
+            f"model={config.model!r} {fitted}, and validation={config.validation:g} would keep the parameters of a "
+            "step before; take validation=0."
+        )
 
 
 def is_moment(name: str) -> bool:

@@ -21,26 +21,31 @@ from sdebnn.training.loop import Fitted
 from sdebnn.training.members import of_members
 from sdebnn.training.predictions import class_weights, likelihood_of, report
 
+INSTEAD = "take tuning='none'"
+
+
+def check_model_and_data(config: TrainConfig, dataset: Dataset) -> None:
+    """**Raises:** `InputError` for models and examples that folds cannot train, before they are built."""
+    if not isinstance(dataset.x_train, np.ndarray) or dataset.x_train.ndim != 2:
+        raise InputError(f"tuning='folds' is for tables in memory, and {dataset.name} is none; {INSTEAD}.")
+    if not config.model.startswith(("sdebnn", "odenet")):
+        raise InputError(f"tuning='folds' trains sdebnn and odenet, and the model is {config.model!r}; {INSTEAD}.")
+
 
 def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbacks: Sequence[Callback]) -> None:
-    """**Raises:** `InputError` where examples cannot be held out by folds."""
-    instead = "take tuning='none'"
+    """**Raises:** `InputError` where the learner cannot be trained by folds, and for choices that they lack."""
     if getattr(learner, "gather", None) is None or not getattr(learner, "by_choices", False):
-        raise InputError(f"tuning='folds' trains networks of sdebnn from its choices, in one program; {instead}.")
-    if not isinstance(dataset.x_train, np.ndarray) or dataset.x_train.ndim != 2:
-        raise InputError(f"tuning='folds' is for tables in memory, and {dataset.name} is none; {instead}.")
-    if not config.model.startswith(("sdebnn", "odenet")):
-        raise InputError(f"tuning='folds' trains sdebnn and odenet, and the model is {config.model!r}; {instead}.")
+        raise InputError(f"tuning='folds' trains networks of sdebnn from its choices, in one program; {INSTEAD}.")
     if learner.ranks > 1:
-        raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {instead}.")
+        raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {INSTEAD}.")
     if config.calibrate == "temperature":
         check_calibration(config.likelihood, HELD_OUT)
     if callbacks:
-        raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {instead}.")
+        raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {INSTEAD}.")
     for name, default in config.without_folds().items():
         if (value := getattr(config, name)) != default:
             raise InputError(
-                f"tuning='folds' knows nothing of {name}={value!r}: take {name}={default!r}, or {instead}."
+                f"tuning='folds' knows nothing of {name}={value!r}: take {name}={default!r}, or {INSTEAD}."
             )
 
 

@@ -95,6 +95,8 @@ class Learner(Predictive, Protocol):
     `build_learner`. It may have `drawn_networks()`: the same posterior samples with weights that are drawn once, a
     `Predictive`, or `None` for a network that draws only when it sees its inputs; and `draw_network(seed)`: one more,
     alone, as `Exportable`, or `None`.
+    It may have `after_training()`: it fits what predictions need once the gradient steps are over, if that is not there
+    yet, and returns what there is to log, by name.
     It may have `gather` too, which makes a `sdebnn.training.committee.Committee` of such networks.
     """
 

@@ -123,7 +123,8 @@ class _Loop:
                 self._score_epoch()
             if agrees and self._learner.largest_of_ranks(int(self._training.stop_asked)):
                 self._save()
-                return
+                break
+        self._fit_after_steps()
 
     def score_at_end(self) -> Fitted:
         """Scores the parameters that make predictions on the test data."""
@@ -191,6 +192,19 @@ class _Loop:
         )
         self._pace = (self._training.step, now)
 
+    def _fit_after_steps(self) -> None:
+        fit = getattr(self._learner, "after_training", None)
+        if fit is None:
+            return
+        # What is fitted may take long and be broken off: a run that is resumed from here begins with it.
+        self._save()
+        with self._at_once():
+            values = fit()
+        self._since = time.perf_counter()
+        if values:
+            self._record(values, "posterior")
+            self._write(self._log.size() if self._log is not None else 0)
+
     def _every(self, steps: int) -> bool:
         return self._training.step % steps == 0 or self._training.step == self._training.total_steps
 
@@ -221,9 +235,12 @@ class _Loop:
         size = self._size_before_scores
         if size is None:
             size = self._log.size() if self._log is not None else 0
-        position = Position(step, self._seconds, size)
+        self._write(size)
+
+    def _write(self, log_size: int) -> None:
+        position = Position(self._training.step, self._seconds, log_size)
         if self._first:
-            epoch = self._config.epochs_after(step, self._dataset.train_size)
+            epoch = self._config.epochs_after(position.step, self._dataset.train_size)
             self._saw(checkpointing.save_state(self._run, self._config, self._learner, position, epoch))
         self._saved = position
 
@@ -253,12 +270,16 @@ class _Loop:
         self._since, self._pace = time.perf_counter(), None
 
     def _scores_of(self, x: Any, y: Any, *, intervals: bool = False) -> tuple[Outputs, dict[str, float]]:
-        # Several processes score together, so none of them ends alone: they agree after a later gradient step.
-        with self._signals.at_once() if self._learner.ranks == 1 else contextlib.nullcontext():
+        with self._at_once():
             outputs = self._learner.outputs(x)
             saved = self._saved.step == self._training.step
             divergence.check_outputs(self._run, self._config, outputs, saved=saved)
             return outputs, report(self._learner, outputs, y, self._dataset.encoding, intervals=intervals)
+
+    def _at_once(self) -> contextlib.AbstractContextManager[None]:
+        """Within it a signal ends the run at once."""
+        # Several processes work together, so none of them ends alone: they agree after a later gradient step.
+        return self._signals.at_once() if self._learner.ranks == 1 else contextlib.nullcontext()
 
     def _record(self, values: Mapping[str, SupportsFloat], split: str) -> None:
         if self._log is None:

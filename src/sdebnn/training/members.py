@@ -66,8 +66,10 @@ class Members(SideBySide):
         return steps[0]
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
-        values = [member.gradient_step(x, y, step) for member in self.members]
-        return {name: sum(of_member[name] for of_member in values) / len(values) for name in values[0]}  # type: ignore[misc]
+        return _means([member.gradient_step(x, y, step) for member in self.members])
+
+    def after_training(self) -> Mapping[str, SupportsFloat]:
+        return _means([getattr(member, "after_training", dict)() for member in self.members])
 
     def first_bad(self) -> int:
         return min((step for member in self.members if (step := member.first_bad())), default=0)
@@ -103,6 +105,10 @@ class Members(SideBySide):
 
     def weight_paths(self, ts: Float[np.ndarray, " times"], draws: int, weights: int) -> WeightPaths | None:
         return self.members[0].weight_paths(ts, draws, weights)
+
+
+def _means(values: Sequence[Mapping[str, SupportsFloat]]) -> dict[str, SupportsFloat]:
+    return {name: sum(of_member[name] for of_member in values) / len(values) for name in values[0]}  # type: ignore[misc]
 
 
 def build_members(build: Callable[[TrainConfig, Dataset], Learner], config: TrainConfig, dataset: Dataset) -> Learner:

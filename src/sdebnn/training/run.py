@@ -27,7 +27,7 @@ from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.callbacks import Callback, check_callbacks
-from sdebnn.training.folds import check_folds, fit_folds
+from sdebnn.training.folds import check_folds, check_model_and_data, fit_folds
 from sdebnn.training.learner import Learner
 from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
@@ -273,6 +273,8 @@ def _posed(
 ) -> "tuple[TrainConfig, Examples, Learner]":
     config = dataclasses.replace(config, data=dataset.name if dataset else wherever_one_is(config.data))
     examples = _load(config, data_dir, dataset)
+    if config.tuning == "folds":
+        check_model_and_data(config, examples.dataset)
     learner = _checked(built(build, config, examples.dataset), examples.dataset)
     if config.calibrate != "none" and config.tuning != "folds":
         raise InputError(

@@ -18,7 +18,7 @@ import numpy as np
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
-from sdebnn.training.drawn_parameters import AVERAGE, PARAMS, DrawnParameters
+from sdebnn.training.drawn_parameters import AVERAGE, PARAMS, DrawnParameters, refuse_validation
 from sdebnn.training.learner import Learner
 
 PREFIX = "swag_"
@@ -104,11 +104,7 @@ def with_swag(build: Callable[[TrainConfig, Dataset], Learner]) -> Callable[[Tra
                 f"model={config.model!r} fits its Gaussian to steps of one size, which schedule={config.schedule!r} "
                 "changes; take schedule='constant'."
             )
-        if config.validation:
-            raise InputError(
-                f"model={config.model!r} fits its Gaussian to the second half of training, and validation="
-                f"{config.validation:g} would keep the parameters of a step before; take validation=0."
-            )
+        refuse_validation(config, "fits its Gaussian to the second half of training")
         return Swag(build(dataclasses.replace(config, test_samples=1), dataset), config, dataset)
 
     return built

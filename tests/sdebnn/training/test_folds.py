@@ -84,6 +84,9 @@ def test_files_of_columns_and_arrays_of_two_axes_are_tables(tmp_path: pathlib.Pa
     ("choices", "sentence"),
     [
         ({"model": "meanfield_odenet"}, "trains sdebnn and odenet"),
+        # Before what their models refuse by themselves.
+        ({"model": "laplace_odenet"}, "folds' trains sdebnn and odenet, and the model is 'laplace_odenet'"),
+        ({"model": "swag_odenet", "schedule": "cosine"}, "folds' trains sdebnn and odenet"),
         ({"validation": 0.2}, "take validation=0.0"),
         ({"kl_warmup": 3.0}, "knows nothing of kl_warmup=3.0"),
         ({"data": "digits", "likelihood": "categorical"}, "is for tables"),

@@ -1,22 +1,24 @@
-"""The last-layer Laplace approximation: exact where Bayesian linear regression is, and the Hessian where it is not."""
+"""The last-layer Laplace approximation of a network in training, and of one that is read back."""
 
 import dataclasses
+import signal
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 import sdebnn
 from sdebnn.data import Dataset
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, Stopped
 from sdebnn.frameworks import build_learner
-from sdebnn.runs import TrainConfig
-from sdebnn.training import Posterior
+from sdebnn.runs import MetricsLog, TrainConfig
+from sdebnn.training import Callback, Posterior, resume_run, start_run
 from sdebnn.training.building import built
 from sdebnn.training.drawn_parameters import is_moment
-from sdebnn.training.laplace import Laplace, gauss_newton
+from sdebnn.training.laplace import Laplace
+from sdebnn.training.last_layer import Gaussian, LastLayer
 from sdebnn.training.task import Task
 
 RNG = np.random.default_rng(0)
@@ -71,67 +73,27 @@ def test_a_network_of_the_last_layer_alone_has_the_posterior_of_bayesian_linear_
     targets = RNG.normal(size=(40, 2)).astype(np.float32)
     data = Dataset("lines", "regression", X, targets, X, targets, None)
     design = np.column_stack([X, np.ones(40)]).astype(np.float64)
-    # Of the mean that alpha = 1 has: the precision that is found has another, and the covariance does not depend on it.
-    theta = np.linalg.solve(design.T @ design + NOISE**2 * np.eye(3), design.T @ targets).astype(np.float32)
+    # Wherever training ended.
+    theta = np.full((3, 2), 7, np.float32)
     config = TrainConfig(**SMALL | {"epochs": 1, "batch_size": 40, "test_samples": 20_000})
-    laplace = Laplace(Linear(theta), config, data)
-    logged = laplace.gradient_step(None, None, 0)
+    laplace = Laplace(Linear(theta), config, data, lambda config, data: Linear(np.zeros((3, 2), np.float32)))
+    laplace.gradient_step(None, None, 0)
+    logged = laplace.after_training()
+    assert laplace.after_training() == {}, "once"
     state = laplace.state()
     precision = float(state["average/laplace/prior_precision"])
     exact = np.linalg.inv(design.T @ design / NOISE**2 + precision * np.eye(3))
     root = state["average/laplace/root"].astype(np.float64)
     np.testing.assert_allclose(root @ root.T, np.kron(exact, np.eye(2)), rtol=1e-4, atol=1e-7)
     drawn = laplace.outputs(X[:5])
-    np.testing.assert_allclose(drawn.mean(axis=0), design[:5] @ theta, atol=0.01)
+    mode = exact @ design.T @ targets / NOISE**2
+    np.testing.assert_allclose(drawn.mean(axis=0), design[:5] @ mode, atol=0.01)
     variances = np.einsum("ni,ij,nj->n", design[:5], exact, design[:5])
     np.testing.assert_allclose(drawn.var(axis=0), np.column_stack([variances] * 2), rtol=0.05)
     assert (laplace.state()["average/network/0/weight"] == theta[:-1]).all(), "what the learner had is put back"
-    assert logged["prior_precision"] == pytest.approx(precision, rel=1e-6)
-    assert np.isfinite(logged["log_evidence"])
-
-
-def test_the_evidence_is_that_of_linear_regression_in_closed_form() -> None:
-    features, targets, precision = RNG.normal(size=(12, 3)), RNG.normal(size=12), 0.7
-    curvature = gauss_newton(features, np.full((12, 1, 1), NOISE**-2))
-    mode = np.linalg.solve(features.T @ features / NOISE**2 + precision * np.eye(3), features.T @ targets / NOISE**2)
-    log_likelihood = stats.norm.logpdf(targets, features @ mode, NOISE).sum()
-    covariance = NOISE**2 * np.eye(12) + features @ features.T / precision
-    exact = stats.multivariate_normal(np.zeros(12), covariance).logpdf(targets)
-    assert curvature.log_evidence(log_likelihood, mode @ mode, precision) == pytest.approx(exact, rel=1e-10)
-
-
-@pytest.mark.parametrize("squared_norm", [1e-3, 1.0, 1e4])
-def test_the_prior_precision_is_that_of_the_largest_evidence(squared_norm: float) -> None:
-    # Of directions that the data settle, hardly know, and say nothing of.
-    curvature = gauss_newton(np.diag([30.0, 1.0, 0.01, 0.0]), np.ones((4, 1, 1)))
-    found = curvature.best_precision(squared_norm)
-    best = optimize.minimize_scalar(
-        lambda log: -curvature.log_evidence(0.0, squared_norm, np.exp(log)), bounds=(-15, 15), method="bounded",
-        options={"xatol": 1e-10},
-    )  # fmt: skip
-    assert np.log(found) == pytest.approx(best.x, abs=1e-5)
-
-
-def test_the_curvature_of_classes_is_the_hessian() -> None:
-    features, labels, theta = RNG.normal(size=(9, 2)), RNG.integers(0, 3, 9), RNG.normal(size=6)
-
-    def nll(flat: np.ndarray) -> float:
-        return -float(special.log_softmax(features @ flat.reshape(2, 3), axis=1)[np.arange(9), labels].sum())
-
-    p = special.softmax(features @ theta.reshape(2, 3), axis=1)
-    curvature = gauss_newton(features, np.eye(3) * p[:, None] - p[:, :, None] * p[:, None])
-    h, steps = 1e-4, 1e-4 * np.eye(6)
-    numeric = [
-        [
-            (nll(theta + a + b) - nll(theta + a - b) - nll(theta - a + b) + nll(theta - a - b)) / (4 * h**2)
-            for b in steps
-        ]
-        for a in steps
-    ]
-    found = curvature.vectors * curvature.values @ curvature.vectors.T
-    np.testing.assert_allclose(found, numeric, atol=1e-6)
-    root = curvature.root(0.5)
-    np.testing.assert_allclose(root @ root.T, np.linalg.inv(found + 0.5 * np.eye(6)), atol=1e-10)
+    assert logged["prior_precision"] == precision
+    laplace.gradient_step(None, None, 1)
+    assert not laplace.known, "parameters that move on have another Gaussian"
 
 
 def test_what_is_saved_predicts_with_samples_that_differ_in_either_framework(tmp_path: Path) -> None:
@@ -139,6 +101,7 @@ def test_what_is_saved_predicts_with_samples_that_differ_in_either_framework(tmp
     laplace = built(build_learner, config, DATA)
     for step in range(config.total_steps(40)):
         laplace.gradient_step(X[None], Y[None], step)
+    laplace.after_training()
     outputs = laplace.outputs(X)
     assert outputs.shape == (3, 40, 1)
     assert (outputs.std(axis=0) > 1e-4).all()
@@ -146,9 +109,11 @@ def test_what_is_saved_predicts_with_samples_that_differ_in_either_framework(tmp
     np.testing.assert_allclose(sdebnn.load(tmp_path / "run").outputs(X), outputs, rtol=1e-6, atol=1e-6)
     other = sdebnn.load(tmp_path / "run", framework="jax")
     np.testing.assert_allclose(other.outputs(X), outputs, rtol=1e-4, atol=1e-5)
-    for learner in (laplace, other.learner):
+    in_jax = built(build_learner, dataclasses.replace(config, framework="jax"), DATA)
+    in_jax.load_average({name: array for name, array in laplace.state().items() if name.startswith("average/")})
+    for learner in (laplace, in_jax):
         average = learner._average()
-        said = learner._features(average, X) @ learner._theta(average)
+        said = learner._features(average) @ learner._theta(average)
         np.testing.assert_allclose(said, learner._learner.outputs(X)[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="none can be drawn alone"):
         other.draw(0)
@@ -157,21 +122,43 @@ def test_what_is_saved_predicts_with_samples_that_differ_in_either_framework(tmp
     assert counted == [name for name in plain if name.startswith("average/")]
 
 
-def test_classes_that_are_weighed_have_the_curvature_of_their_weights() -> None:
+def test_classes_that_are_weighed_have_the_mode_and_the_curvature_of_their_weights() -> None:
     config = TrainConfig(**SMALL | {"epochs": 1, "batch_size": 40}, framework="torch", class_weight="balanced")
     laplace = built(build_learner, config, LABELS)
     laplace.gradient_step(X[None], LABELS.y_train[None], 0)
-    average = laplace._average()
-    p = special.softmax(laplace._learner.outputs(X)[0].astype(np.float64), axis=1)
-    features, counts = laplace._features(average, X), np.bincount(LABELS.y_train)
+    laplace.after_training()
+    state = laplace.state()
+    mode, root = (state[f"average/laplace/{name}"].astype(np.float64) for name in ("mode", "root"))
+    precision = float(state["average/laplace/prior_precision"])
+    features, counts = laplace._features(laplace._average()).astype(np.float64), np.bincount(LABELS.y_train)
+    p, weights = special.softmax(features @ mode, axis=1), 20 / counts[LABELS.y_train]
+    slope = features.T @ (weights[:, None] * (np.eye(2)[LABELS.y_train] - p))
+    np.testing.assert_allclose(precision * mode, slope, atol=1e-4 * np.abs(slope).max())
     hessian = sum(
-        20 / counts[y] * np.kron(np.outer(of, of), np.diag(q) - np.outer(q, q))
-        for of, q, y in zip(features, p, LABELS.y_train, strict=True)
+        weight * np.kron(np.outer(of, of), np.diag(q) - np.outer(q, q))
+        for of, q, weight in zip(features, p, weights, strict=True)
     )
-    precision = float(laplace.state()["average/laplace/prior_precision"])
-    root = laplace.state()["average/laplace/root"].astype(np.float64)
     exact = np.linalg.inv(hessian + precision * np.eye(len(root)))
     np.testing.assert_allclose(root @ root.T, exact, rtol=1e-3, atol=1e-4 * exact.max())
+
+
+def test_classes_that_training_has_saturated_keep_a_likelihood_that_is_good() -> None:
+    """Where training ends, logits so far apart have no curvature."""
+    x = X + np.outer(np.where(LABELS.y_train, 40, -40), [1, 0]).astype(np.float32)
+    data = dataclasses.replace(LABELS, x_train=x, x_test=x)
+    config = TrainConfig(**SMALL | {"epochs": 100, "batch_size": 40, "learning_rate": 0.3, "test_samples": 50})
+    laplace = built(build_learner, dataclasses.replace(config, framework="torch"), data)
+    for step in range(100):
+        laplace.gradient_step(x[None], data.y_train[None], step)
+    assert (np.ptp(laplace._learner.outputs(x)[0], axis=1) > 40).all()
+    logged = laplace.after_training()
+    outputs = laplace.outputs(x).astype(np.float64)
+    assert np.isfinite(logged["prior_precision"])
+    assert 40 * np.log(0.5) < logged["log_evidence"] < 0
+    # Not of other sizes than the logits themselves, which have differences of tens.
+    assert 0.1 < (outputs[..., 1] - outputs[..., 0]).std(axis=0).max() < 50
+    p = special.softmax(outputs, axis=-1).mean(axis=0)[np.arange(40), data.y_train]
+    assert -np.log(p).mean() < 0.1
 
 
 def test_the_features_of_a_residual_network_are_those_of_its_last_layer() -> None:
@@ -179,13 +166,50 @@ def test_the_features_of_a_residual_network_are_those_of_its_last_layer() -> Non
     data = Dataset("grey", "classification", images, LABELS.y_train[:6], images, LABELS.y_train[:6], 2)
     config = TrainConfig(**SMALL | {"model": "laplace_resnet32", "epochs": 1}, framework="torch")
     laplace = built(build_learner, config, data)
-    laplace.gradient_step(images[None], data.y_train[None], 0)
     average = laplace._average()
-    features = laplace._features(average, images)
+    features = laplace._features(average)
     assert features.shape == (6, 65)
     said = laplace._learner.outputs(images)[0]
     np.testing.assert_allclose(features @ laplace._theta(average), said, rtol=1e-4, atol=1e-5)
-    assert laplace.known
+
+
+def test_a_run_that_ends_while_the_gaussian_is_fitted_goes_on_with_it(tmp_path: Path, monkeypatch) -> None:
+    config = TrainConfig(**SMALL | {"members": 2, "test_samples": 2}, framework="torch")
+    whole = start_run(build_learner, config, tmp_path / "whole", dataset=LABELS)
+    posterior, begun = LastLayer.posterior, []
+
+    def stopped_in_the_second(layer: LastLayer) -> Gaussian:
+        begun.append(layer)
+        if len(begun) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return posterior(layer)
+
+    monkeypatch.setattr(LastLayer, "posterior", stopped_in_the_second)
+    with pytest.raises(Stopped, match=r"stopped at step 20 of 20; the run is saved, .* takes it up again"):
+        start_run(build_learner, config, tmp_path / "cut", dataset=LABELS)
+    again = resume_run(build_learner, tmp_path / "cut", dataset=LABELS)
+    assert len(begun) == 4
+    logs = [MetricsLog.read(run.folder) for run in (whole, again)]
+    fits = [[record for record in log if record["split"] == "posterior"] for log in logs]
+    assert [len(of_run) for of_run in fits] == [1, 1], "once, the mean over the members"
+    assert fits[0][0]["log_evidence"] == fits[1][0]["log_evidence"]
+    np.testing.assert_array_equal(whole.fitted.test_outputs, again.fitted.test_outputs)
+    for name, array in whole.learner.state().items():
+        np.testing.assert_array_equal(array, again.learner.state()[name], err_msg=name)
+    resume_run(build_learner, tmp_path / "cut", dataset=LABELS)
+    assert len(begun) == 4, "a run that has its Gaussian is not fitted again"
+
+
+def test_a_run_that_a_callback_ends_has_its_gaussian(tmp_path: Path) -> None:
+    class AtOnce(Callback):
+        def on_metrics(self, training, split, values) -> None:
+            training.ask_to_stop()
+
+    config = TrainConfig(**SMALL | {"epochs": 20}, framework="torch")
+    run = start_run(build_learner, config, tmp_path / "run", dataset=LABELS, callbacks=[AtOnce()])
+    assert run.learner.known
+    assert (run.fitted.test_outputs.std(axis=0) > 1e-4).all()
+    assert (sdebnn.load(tmp_path / "run").outputs(X).std(axis=0) > 1e-4).all()
 
 
 def test_before_there_is_a_gaussian_it_says_so() -> None:
@@ -213,7 +237,12 @@ def test_what_it_cannot_be_fitted_to_is_refused() -> None:
     refused("knows the last layer of sdebnn's own networks alone", build=of_their_own)
     images = np.zeros((2, 32, 32, 1), np.float32)
     pictures = Dataset("grey", "classification", images, LABELS.y_train[:2], images, LABELS.y_train[:2], 2)
-    refused("has 4098 weights, more than 2048: take laplace_resnet32, .* or swag_odenet", data=pictures)
+    smaller = dataclasses.replace(pictures, x_train=images[:, :28], x_test=images[:, :28])
+    advice = r"take augment=0 or less \(now 1\), or squeeze=2 \(now 0\), or laplace_resnet32, .* or swag_odenet\.$"
+    refused(f"has 3586 weights, more than 2048: {advice}", data=smaller)
+    for fits in ({"augment": 0}, {"squeeze": 2}):
+        built(build_learner, dataclasses.replace(config, **fits), smaller)
+    refused(r"more than 2048: take laplace_resnet32, which .*, or swag_odenet\.$", data=pictures)
     laplace, plain = (
         built(build_learner, config, DATA),
         built(build_learner, dataclasses.replace(config, model="odenet"), DATA),
