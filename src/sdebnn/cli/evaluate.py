@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
     refuse_unknown_shifts(shifts)
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
-    names, resize = asked.values()
-    strange = restored.score_ood(names, options.data_dir, resize=resize) if names else {}
+    strange = restored.score_ood(asked["ood"], options.data_dir, resize=asked["resize"]) if asked["ood"] else {}
     shifted = restored.score_shifts(shifts) if shifts else {}
     print_scores({restored.config.model: restored.score()})
     for table in filter(None, (strange, shifted)):
