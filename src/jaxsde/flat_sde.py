@@ -5,7 +5,7 @@ has no noise of its own has `None` in place of its diffusion and its Brownian in
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -57,6 +57,12 @@ def _sum(leaves: list[Any]) -> Any:
 def scale(factor: float | int | Array, leaves: Leaves) -> Leaves:
     """`factor` times every leaf, in the leaf's own precision; `None` stays `None`."""
     return tuple(None if x is None else jnp.asarray(factor, x.dtype) * x for x in leaves)
+
+
+def combine(weights: Sequence[float], stages: Sequence[Leaves]) -> Leaves:
+    """The sum of the first stages, one at least, by their weights; a weight of zero costs nothing."""
+    weighted = [scale(weight, stage) for weight, stage in zip(weights, stages, strict=False) if weight]
+    return add(*weighted) if weighted else (None,) * len(stages[0])
 
 
 def size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:

@@ -40,6 +40,8 @@ Save = Callable[[State], PyTree]
 # The state or the noise as a tuple of arrays, and their shapes and dtypes; None is zero.
 Leaves = tuple[Array | None, ...]
 Shapes = tuple[Array | jax.ShapeDtypeStruct | None, ...]
+# Of the stages of a step.
+Weights = tuple[float, ...]
 # What a method hands from a step to the next: the leaves of y, and whatever else it needs.
 Carry: TypeAlias = PyTree
 # The number of a step.

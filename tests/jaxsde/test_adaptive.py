@@ -143,7 +143,7 @@ def test_a_solution_that_stops_being_finite_says_when(transform):
         (
             {"method": "euler_maruyama"},
             ValueError,
-            "strong order 0.5 is too low.* take method 'milstein' or 'sriw1', of order 1 or more, or fixed steps",
+            "0.5 is too low.* take method 'milstein' or 'sriw1' or 'sosri', of order 1 or more, or fixed steps",
         ),
         (
             {"method": "euler_maruyama", "brownian": TREE},

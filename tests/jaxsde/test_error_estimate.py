@@ -14,8 +14,11 @@ from jaxsde.flat_sde import FlatSDE
 
 @pytest.mark.parametrize(
     ("name", "noise", "parts", "evaluations"),
-    [("sriw1", "diagonal", 1, 2), ("sra1", "additive", 1, 2), ("milstein", "diagonal", 2, 3)],
-)
+    [
+        ("sriw1", "diagonal", 1, 2), ("sosri", "diagonal", 1, 4), ("sra1", "additive", 1, 2),
+        ("sosra", "additive", 1, 3), ("milstein", "diagonal", 2, 3),
+    ],
+)  # fmt: skip
 def test_order_and_cost(x64, name, noise, parts, evaluations):
     g = (lambda y, t, a: 0.5 + 0 * y) if noise == "additive" else (lambda y, t, a: 0.5 * jnp.cos(y))
     y = jnp.asarray([0.4])
@@ -41,7 +44,8 @@ def test_order_and_cost(x64, name, noise, parts, evaluations):
     assert abs(np.polyfit(np.log(sizes), np.log(errors), 1)[0] - estimate.order) < 0.1, errors
 
 
-def test_where_noise_happens_to_be_small_the_estimate_is_not(x64):
+@pytest.mark.parametrize(("of_diagonal", "of_additive"), [("sriw1", "sra1"), ("sosri", "sosra")])
+def test_where_noise_happens_to_be_small_the_estimate_is_not(x64, of_diagonal, of_additive):
     """A step with no increment at all is not without error: the increment's spread is."""
     y, zero = (jnp.asarray([0.4]),), (jnp.zeros(1),)
 
@@ -52,9 +56,12 @@ def test_where_noise_happens_to_be_small_the_estimate_is_not(x64):
             (end,), (error,) = METHODS[name].embedded(sde, y, jnp.zeros(()), h, Increment(zero, zero), None)
             return end[0], error[0]
 
-        return step("sriw1", "diagonal", lambda y, t, a: 0.8 * y), step("sra1", "additive", lambda y, t, a: t + 0 * y)
+        return (
+            step(of_diagonal, "diagonal", lambda y, t, a: 0.8 * y),
+            step(of_additive, "additive", lambda y, t, a: t + 0 * y),
+        )
 
-    (end, error), (_, of_additive) = steps(jnp.asarray(1.0))
+    (end, error), (_, error_of_additive) = steps(jnp.asarray(1.0))
     assert abs(end - 0.4 * np.exp(-0.32)) < error
     # That of t dB is the standard deviation of its integral.
-    np.testing.assert_allclose(of_additive, 3**-0.5)
+    np.testing.assert_allclose(error_of_additive, 3**-0.5)
