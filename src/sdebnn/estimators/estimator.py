@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: parameters, training by a committee, and the posterior that predicts."""
 
+import dataclasses
 import importlib.util
 import numbers
 import re
@@ -23,6 +24,7 @@ from sdebnn.estimators.warm_start import averages_of, refuse_changes, refuse_oth
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
+from sdebnn.runs.choices import AUTO, PriorChoices
 from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
@@ -36,17 +38,14 @@ from sdebnn.training.predictions import CHUNK, likelihood_of
 from sdebnn.training.task import Task
 
 MAX_ITER: int = TABLE["max_steps"]
-# Those that sigma="auto" chooses among by held-out examples.
-SIGMAS = (0.1, 0.5, 2.0)
-# Where none is chosen.
-SIGMA = 0.2
 # Of fewer examples none can be spared to be held out, and long training learns them by heart.
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
 
 # Parameters that are choices of a run, each with the name that these have.
 CHOICES = {
-    "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "kl_coef": "kl_coef",
+    "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "sigma": "sigma",
+    "kl_coef": "kl_coef",
     "max_iter": "max_steps", "batch_size": "batch_size", "learning_rate_init": "learning_rate",
     "n_members": "members", "n_posterior_samples": "test_samples", "scale": "scale",
     "beyond_range": "beyond_range", "calibrate": "calibrate",
@@ -186,9 +185,7 @@ class SDEBNNEstimator(BaseEstimator):
         if kind != cls._task or task.encoding is None:
             what = kind if task.encoding is not None else "inputs that are no table of columns"
             raise InputError(f"The run {path} is of {what}, and {cls.__name__} is of {cls._task} of tables.")
-        estimator = cls(
-            framework=config.framework, sigma=config.sigma, **parameters_of(config), **cls._of_config(config)
-        )
+        estimator = cls(framework=config.framework, **parameters_of(config), **cls._of_config(config))
         encoding = task.encoding
         estimator.n_features_in_ = len(encoding.columns)
         if encoding.named:
@@ -259,6 +256,8 @@ class SDEBNNEstimator(BaseEstimator):
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
         )
         examples, held_out = Examples(x, y, weights), self._held_out(len(x))
+        if not held_out and config.sigma == AUTO:
+            config = dataclasses.replace(config, sigma=PriorChoices().sigma)
         if config.calibrate == "temperature":
             check_calibration(config.likelihood, held_out)
         _warn([] if fitted else encoding.remarks, dataset, self.likelihood)
@@ -285,18 +284,12 @@ class SDEBNNEstimator(BaseEstimator):
     def _train(
         self, config: TrainConfig, examples: Examples, classes: int | None, held_out: float, start: Start | None
     ) -> Trained:
-        sigmas: tuple[float, ...] = (self.sigma,)
-        if self.sigma == "auto" and start is None:
-            sigmas = SIGMAS if held_out else (SIGMA,)
-        elif self.sigma == "auto":
-            sigmas = (config.sigma,)
         briefly = self.early_stopping == "auto" and not held_out
         steps = min(self.max_iter, STEPS_WITHOUT) if briefly else self.max_iter
-        candidates = [TrainConfig.from_json(config.to_json() | {"sigma": sigma}) for sigma in sigmas]
 
         def train(look: Any) -> Trained:
             return train_committee(
-                gather(config), candidates, examples, classes, members=self.n_members, steps=steps,
+                gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
                 patience=self.n_iter_no_change, held_out=held_out, look=look, start=start,
             )  # fmt: skip
 
@@ -312,8 +305,6 @@ class SDEBNNEstimator(BaseEstimator):
             raise InputError(f"framework={self.framework!r} is not allowed: it takes auto, {', '.join(FRAMEWORKS)}.")
         if not isinstance(self.warm_start, bool | np.bool_):
             raise InputError(f"warm_start={self.warm_start!r} is not allowed: it takes True or False.")
-        if self.sigma != "auto" and isinstance(self.sigma, str):
-            raise InputError(f"sigma={self.sigma!r} is not allowed: it takes a number above 0, or 'auto'.")
         if self.beyond_range != "auto" and isinstance(self.beyond_range, str):
             raise InputError(f"beyond_range={self.beyond_range!r} is not allowed: it takes a number from 0, or 'auto'.")
         if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
@@ -333,6 +324,8 @@ class SDEBNNEstimator(BaseEstimator):
         choices = {choice: getattr(self, parameter) for parameter, choice in CHOICES.items()}
         if self.beyond_range == "auto":
             del choices["beyond_range"]
+        if fitted is not None and self.sigma == "auto":
+            del choices["sigma"]
         choices |= {"framework": _framework(self.framework), "blocks": (self.n_blocks,)} | self._of_task()
         if fitted is None:
             seed = check_random_state(self.random_state).randint(2**31 - 1)
