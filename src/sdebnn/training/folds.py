@@ -9,7 +9,7 @@ import numpy as np
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
-from sdebnn.runs.choices import AUTO
+from sdebnn.runs.choices import AUTO, SIGMAS
 from sdebnn.runs.config import TABLE
 from sdebnn.runs.progress import say
 from sdebnn.runs.started import read_start
@@ -100,9 +100,10 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
             look=lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}),
         )
     if config.sigma == AUTO:
-        say(f"sigma={trained.config.sigma:g} predicts held-out examples best of {', '.join(trained.candidates)}.")
+        tried = ", ".join(f"{sigma:g}" for sigma in SIGMAS)
+        say(f"sigma={trained.config.sigma:g} was found by held-out examples, of {tried}.")
         learner = built(build, dataclasses.replace(config, sigma=trained.config.sigma), dataset)
-        run.write_config(read_start(run)[1]._replace(sigma=float(trained.config.sigma)).record(config))
+        run.replace_config(read_start(run)[1]._replace(sigma=float(trained.config.sigma)).record(config))
     learner.load_average(of_members(trained.averages))
     temperature = 1.0
     if config.calibrate == "temperature":
