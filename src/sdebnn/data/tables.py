@@ -4,6 +4,7 @@ They are read by polars, which is one library for all three, takes the type of a
 no other one for parquet.
 """
 
+import contextlib
 import csv
 import io
 import re
@@ -57,24 +58,25 @@ def read_table(path: Path) -> "pl.DataFrame":
         else:
             separator = _separator(path, start)
 
-            def read(rows: int | None) -> pl.DataFrame:
-                return pl.read_csv(
-                    path,
-                    n_rows=rows,
+            def read(source: Path | io.BytesIO) -> pl.DataFrame:
+                table = pl.read_csv(
+                    source,
                     separator=separator,
                     decimal_comma=separator == ";" and _has_decimal_commas(start),
                     null_values=MISSING,
-                    infer_schema_length=rows,
+                    infer_schema_length=None,
                     try_parse_dates=True,
                     glob=False,
                 ).rename(str.strip)
+                return table.with_columns(_without_spaces(series) for series in table.iter_columns())
 
             if size > len(start):
-                # Those that end in the start of the file; text in quotes may have lines of its own.
-                rows = max(1, re.sub(rb'"[^"]*"', b"", start).count(b"\n") - 1)
-                refuse_too_large(path, size, size * rows * _bytes_of_row(read(rows)) // len(start))
-            table = read(None)
-            table = table.with_columns(_without_spaces(series) for series in table.iter_columns())
+                # Where they are no table by themselves, the whole may be one.
+                with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
+                    first = _whole_rows(start)
+                    needed = _bytes_of_row(found := read(io.BytesIO(first))) * found.height
+                    refuse_too_large(path, size, size * needed // len(first))
+            table = read(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
@@ -123,8 +125,18 @@ def _has_decimal_commas(start: bytes) -> bool:
     return re.search(rb"\d,\d", start) is not None and re.search(rb"\d\.\d", start) is None
 
 
+def _whole_rows(start: bytes) -> bytes:
+    """Those that end in the start of a file; text in quotes may have lines of its own."""
+    end = start.rfind(b"\n") + 1
+    while end and start.count(b'"', 0, end) % 2:
+        end = start.rfind(b"\n", 0, end - 1) + 1
+    return start[:end] if end else start
+
+
 def _bytes_of_row(first: "pl.DataFrame") -> int:
     """What a row takes until the network has it, by the first rows of a table."""
     texts = [series for series in first.iter_columns() if not series.dtype.is_numeric()]
-    inputs = sum(min(series.n_unique(), MOST_CATEGORIES) for series in texts)
+    # What is all the same, or all different, is left out.
+    kinds = [series.n_unique() for series in texts]
+    inputs = sum(min(kind, MOST_CATEGORIES) for kind in kinds if 1 < kind < first.height)
     return OF_NUMBER * (first.width - len(texts)) + OF_TEXT * len(texts) + OF_INPUT * inputs

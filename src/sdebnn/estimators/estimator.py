@@ -20,7 +20,15 @@ from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import doubts_of_scale, hint_of_counts
 from sdebnn.data.frames import Columns, read_columns
 from sdebnn.errors import InputError
-from sdebnn.estimators.warm_start import averages_of, refuse_changes, refuse_other_classes, refuse_other_models
+from sdebnn.estimators.warm_start import (
+    averages_of,
+    fingerprint,
+    refuse_calibrated,
+    refuse_changes,
+    refuse_other_classes,
+    refuse_other_models,
+    refuse_other_rows,
+)
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
@@ -251,11 +259,15 @@ class SDEBNNEstimator(BaseEstimator):
         dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
         likelihood = likelihood_of(config, dataset)
         if fitted is not None:
+            refuse_calibrated(self.temperature_, config.calibrate)
             refuse_changes({"likelihood": likelihood_of(fitted.config, dataset)}, {"likelihood": likelihood})
         refuse_more_than_memory(
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
         )
         examples, held_out = Examples(x, y, weights), self._held_out(len(x))
+        rows_held_out = fingerprint(examples, held_out)
+        if fitted is not None and held_out:
+            refuse_other_rows(getattr(self, "_rows_held_out", None), rows_held_out)
         if not held_out and config.sigma == AUTO:
             config = dataclasses.replace(config, sigma=PriorChoices().sigma)
         if config.calibrate == "temperature":
@@ -271,6 +283,7 @@ class SDEBNNEstimator(BaseEstimator):
             temperature = calibrate(learner, trained, examples, classes, held_out)
         posterior = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
         self._read(posterior, encoding, History.of(trained, self.max_iter, temperature, before))
+        self._rows_held_out = rows_held_out
         if self.run_dir is not None:
             self.save(self.run_dir)
         return self

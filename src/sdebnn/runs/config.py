@@ -58,6 +58,10 @@ class TrainConfig(
                 "sigma='auto' is found by the examples that tuning='folds' holds out, of a table; take that, or give a "
                 "number."
             )
+        if self.sigma == AUTO and not self.model.endswith("sdebnn"):
+            raise InputError(
+                f"sigma='auto' is of weights that follow an SDE, and model={self.model!r} has none; leave it out."
+            )
         if self.model.endswith("sdebnn"):
             self.candidates()[0].weight_prior()
 

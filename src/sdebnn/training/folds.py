@@ -103,7 +103,9 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
         tried = ", ".join(f"{sigma:g}" for sigma in SIGMAS)
         say(f"sigma={trained.config.sigma:g} was found by held-out examples, of {tried}.")
         learner = built(build, dataclasses.replace(config, sigma=trained.config.sigma), dataset)
-        run.replace_config(read_start(run)[1]._replace(sigma=float(trained.config.sigma)).record(config))
+        # The choices of the folder, where `config` may name data that were moved since.
+        choices, beginning = read_start(run)
+        run.replace_config(beginning._replace(sigma=float(trained.config.sigma)).record(choices))
     learner.load_average(of_members(trained.averages))
     temperature = 1.0
     if config.calibrate == "temperature":

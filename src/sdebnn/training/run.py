@@ -19,6 +19,7 @@ from sdebnn.data.files import expand_user
 from sdebnn.data.shifts import SEVERITIES, refuse_unknown_shifts, shifts_of
 from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.runs.started import Started, how_to_resume, read_start
@@ -463,4 +464,7 @@ def _train(
                 write_report(folder)
     except StorageError as error:
         raise StorageError(f"{error} Then {again} takes the run up again.") from None
+    if config.sigma == AUTO:
+        # What was found.
+        config = read_start(folder)[1].settled(config)
     return Run(folder, config, dataset, learner, fitted)

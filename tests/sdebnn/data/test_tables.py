@@ -150,6 +150,32 @@ def test_what_a_csv_takes_is_told_by_its_first_rows(tmp_path: Path, monkeypatch:
         assert read_table(path).height == rows
 
 
+def test_the_first_rows_decide_of_no_type(tmp_path: Path) -> None:
+    """The first megabyte has whole numbers, and another value comes after them."""
+    rows = "".join(f"{i % 10},{i % 7}\n" for i in range(400_000))
+    for name, last, dtype in (("number", "1.5", pl.Float64), ("text", "x", pl.String)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(f"a,b\n{rows}{last},2\n{rows}")
+        table = read_table(path)
+        assert (table.height, table["a"].dtype) == (800_001, dtype)
+        assert table["a"][400_000] == (1.5 if name == "number" else "x")
+
+
+def test_what_is_no_category_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers after a space are numbers; names that are all different are left out; text in quotes has lines."""
+    rows = 150_000
+    for name, line, of_row in (
+        ("spaces", " 1.5, 2.5", 88),
+        ("names", "name-{i:07d},1", 160 + 44),
+        ("lines", '"a\nb",{i}', 160 + 44),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("a,b\n" + "".join(line.format(i=i) + "\n" for i in range(rows)))
+        assert path.stat().st_size > 2**20
+        monkeypatch.setattr(machine, "memory_at_hand", lambda needed=rows * of_row: 1.05 * needed)
+        assert read_table(path).height == rows
+
+
 def test_memory_at_hand_is_what_others_and_a_container_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < machine.memory_at_hand() <= machine.physical_memory()
     available, limit, none = (tmp_path / name for name in ("meminfo", "memory.max", "none"))

@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "warm_start": True,
 }  # fmt: skip
 RNG = np.random.default_rng(0)
+EVERY_ROW = {"early_stopping": False, "sigma": 0.3}
 X = pd.DataFrame(RNG.normal(size=(80, 2)), columns=["a", "b"])
 Y = np.sin(2 * X["a"].to_numpy()) + 0.1 * RNG.normal(size=80)
 LABELS = np.where(Y > 0, "up", "down")
@@ -51,7 +52,7 @@ def test_a_second_fit_predicts_held_out_examples_at_least_as_well(framework: str
 @pytest.mark.parametrize("framework", ["jax", "torch"])
 def test_steps_of_no_size_leave_every_prediction(framework: str) -> None:
     """Where nothing is held out, the parameters after the last step are kept: those that it went on from."""
-    choices = SMALL | {"early_stopping": False, "sigma": 0.3}
+    choices = SMALL | EVERY_ROW
     fitted = SDEBNNClassifier(framework=framework, **choices).fit(X, LABELS)
     expected = fitted.predict_proba(X)
     fitted.set_params(learning_rate_init=1e-30, random_state=7).fit(X, LABELS)
@@ -62,7 +63,7 @@ def test_steps_of_no_size_leave_every_prediction(framework: str) -> None:
 
 
 def test_it_goes_on_in_the_units_of_the_first_rows() -> None:
-    fitted = SDEBNNRegressor(framework="torch", **SMALL | {"learning_rate_init": 1e-30, "sigma": 0.3}).fit(X, Y)
+    fitted = SDEBNNRegressor(framework="torch", **SMALL | EVERY_ROW | {"learning_rate_init": 1e-30}).fit(X, Y)
     expected = fitted.predict(X)
     # Of these rows alone neither the columns nor the targets have the mean and the deviation of all.
     rows = X["a"] > 0.5
@@ -73,9 +74,12 @@ def test_it_goes_on_in_the_units_of_the_first_rows() -> None:
 
 
 def test_a_loaded_estimator_goes_on(tmp_path: pathlib.Path) -> None:
-    fitted = SDEBNNRegressor(framework="torch", **SMALL | {"sigma": 0.3}).fit(X, Y)
+    fitted = SDEBNNRegressor(framework="torch", **SMALL | EVERY_ROW).fit(X, Y)
     fitted.save(tmp_path / "run")
     loaded = SDEBNNRegressor.load(tmp_path / "run").set_params(warm_start=True, max_iter=STEPS)
+    with pytest.raises(InputError, match=r"of a loaded estimator they are not known; .* take early_stopping=False"):
+        loaded.fit(X, Y)
+    loaded.set_params(early_stopping=False)
     np.testing.assert_allclose(loaded.fit(X, Y).predict(X), fitted.fit(X, Y).predict(X), rtol=1e-5)
     assert loaded.n_iter_ == fitted.n_iter_ == 2 * STEPS
 
@@ -122,6 +126,39 @@ def test_other_shapes_are_refused(regressor: SDEBNNRegressor, parameters: dict[s
             regressor.set_params(**parameters).fit(X, Y)
     finally:
         regressor.set_params(**before)
+
+
+@pytest.mark.parametrize(
+    ("rows", "parameters"),
+    [
+        (slice(0, 70), {}),
+        (slice(None, None, -1), {}),
+        (slice(None), {"validation_fraction": 0.4}),
+    ],
+)
+def test_rows_that_were_learned_from_judge_nobody(
+    regressor: SDEBNNRegressor, rows: slice, parameters: dict[str, Any]
+) -> None:
+    before = regressor.get_params()
+    try:
+        with pytest.raises(InputError, match="these are other rows, or another share of them; give the same rows"):
+            regressor.set_params(**parameters).fit(X[rows], Y[rows])
+    finally:
+        regressor.set_params(**before)
+
+
+def test_rows_that_every_network_has_learned_from_are_not_held_out() -> None:
+    fitted = SDEBNNRegressor(framework="torch", **SMALL | EVERY_ROW | {"max_iter": 5}).fit(X, Y)
+    with pytest.raises(InputError, match="another share of them"):
+        fitted.set_params(early_stopping=True).fit(X, Y)
+
+
+def test_parameters_with_a_temperature_are_refused() -> None:
+    tempered = SMALL | {"max_iter": 5, "sigma": 0.2, "calibrate": "temperature"}
+    fitted = SDEBNNRegressor(framework="torch", **tempered).fit(X, Y)
+    for calibrate in ("temperature", "none"):
+        with pytest.raises(InputError, match=rf"the last fit have .*, with calibrate='{calibrate}' now"):
+            fitted.set_params(calibrate=calibrate).fit(X, Y)
 
 
 @pytest.mark.parametrize("labels", [np.where(Y > 1, "top", LABELS), np.where(Y > 0, "top", "down")])

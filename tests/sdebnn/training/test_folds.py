@@ -82,6 +82,7 @@ def test_sigma_is_found_by_held_out_examples(table: pathlib.Path, tmp_path: path
     assert sdebnn.load(tmp_path / "found").config.sigma == sigma
     report = (tmp_path / "found" / "report.html").read_text()
     assert "Sigma, found" in report
+    assert found.config.sigma == sigma
     assert resume_run(build_learner, tmp_path / "found").fitted.scores == found.fitted.scores
     # One that was broken off before it was found begins anew.
     for file in (tmp_path / "found" / "checkpoints").iterdir():
@@ -96,6 +97,8 @@ def test_sigma_is_found_for_tables_alone() -> None:
     assert TrainConfig.for_data("digits").sigma == 0.2
     with pytest.raises(InputError, match="sigma='auto' is found by the examples that tuning='folds' holds out"):
         TrainConfig(sigma="auto")
+    with pytest.raises(InputError, match="sigma='auto' is of weights that follow an SDE, and model='odenet' has none"):
+        TrainConfig.for_table(sigma="auto", model="odenet")
     with pytest.raises(InputError, match="is found by training, and is no number yet"):
         TrainConfig.for_table().weight_prior()
 
