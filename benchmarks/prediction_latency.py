@@ -58,7 +58,7 @@ def milliseconds(call: Callable[[], Any], calls: int) -> np.ndarray:
 def measured(framework: str, members: int, dataset: Dataset, folder: Path) -> list[str]:
     """The cells of a row."""
     # Nothing was learned: the networks are as large as others.
-    config = TrainConfig.for_table(framework=framework, members=members)
+    config = TrainConfig.for_table(framework=framework, members=members, sigma=0.2)
     learner = built(build_learner, config, dataset)
     Posterior(config, Task.of(dataset), learner, build=build_learner).save(folder)
     started = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdebnn.data import OOD_SETS
 from sdebnn.errors import InputError
-from sdebnn.runs.choices import allowed
+from sdebnn.runs.choices import AUTO, NumberOrAuto, allowed
 from sdebnn.runs.config import PRESETS, SECTIONS, TrainConfig
 from sdebnn.runs.papers import PAPERS, of_paper
 
@@ -162,7 +162,7 @@ def choices_given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 _DEVICES = ("devices", "coordinator", "processes", "process")
-_METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "0|1", tuple[int, ...]: "N-N-N"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", NumberOrAuto: "X|auto", bool: "0|1", tuple[int, ...]: "N-N-N"}
 _SWITCH = {"0": False, "1": True, "false": False, "true": True}
 
 
@@ -191,6 +191,7 @@ def _parse(field: dataclasses.Field[Any], text: str) -> Any:
 _KINDS: dict[Any, tuple[Callable[[str], Any], str]] = {
     int: (int, "a whole number"),
     float: (float, "a number"),
+    NumberOrAuto: (lambda text: text if text == AUTO else float(text), "a number, or auto"),
     bool: (lambda text: _SWITCH[text.lower()], "0 or 1"),
     tuple[int, ...]: (
         lambda text: tuple(int(part) for part in text.split("-")),

@@ -23,6 +23,8 @@ from sdebnn.storage import reading
 
 # A byte of deflate's output codes at most 1032 bytes: what says that it unpacks to more is lying.
 MOST_UNPACKED = 1032
+# Bytes that a number of a table takes until the network has it, measured: columns, double and single precision.
+OF_NUMBER = 26
 HEADER = 2**14  # bytes; numpy refuses to read a header of more than 10,000
 CHUNK = 2**20
 
@@ -128,7 +130,8 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
                             f"{x} in {path} has {counts[0]} examples but {y} has {counts[1]}; give one answer for each "
                             "example."
                         )
-                refuse_too_large(path, sum(member.file_size for member in wanted.values()), 1)
+                size = sum(member.file_size for member in wanted.values())
+                refuse_too_large(path, size, size + sum(map(_bytes_to_use, headers.values())))
                 arrays = {name: _array(archive, member, headers[name]) for name, member in wanted.items()}
                 return arrays, sorted(members)
         except InputError:
@@ -175,6 +178,12 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, length: int) -> _
     if member.file_size > (packed if member.compress_type == zipfile.ZIP_STORED else MOST_UNPACKED * packed):
         raise ValueError(f"{packed} bytes would unpack to {member.file_size}, which is not credible")
     return _Header(shape, fortran_order, dtype, start.tell())
+
+
+def _bytes_to_use(header: _Header) -> int:
+    """What an array takes beside itself until the network has it. Of images it is copies, of parts and of rows."""
+    numbers = math.prod(header.shape)
+    return OF_NUMBER * numbers if len(header.shape) <= 2 else 2 * min(header.dtype.itemsize, 4) * numbers
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: _Header) -> np.ndarray:

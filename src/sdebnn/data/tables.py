@@ -4,12 +4,14 @@ They are read by polars, which is one library for all three, takes the type of a
 no other one for parquet.
 """
 
+import contextlib
 import csv
 import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdebnn.data.columns import MOST_CATEGORIES
 from sdebnn.data.frames import refuse_twice
 from sdebnn.errors import InputError
 from sdebnn.extras import require
@@ -23,8 +25,11 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 # What stands for a missing value in the files of other programs.
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "?"]
 HEADER = 2**20  # bytes
-# A file and what is made of it: columns, numbers in double precision, and what the network takes.
-COPIES = 3
+# Bytes that a value takes until the network has it, measured: the table, columns, numbers in double and in single
+# precision. One of text is an object besides, and has an input for each category.
+OF_NUMBER, OF_TEXT, OF_INPUT = 44, 160, 16
+# The rows by which a parquet file is judged.
+SAMPLE = 1000
 
 
 def read_table(path: Path) -> "pl.DataFrame":
@@ -35,7 +40,7 @@ def read_table(path: Path) -> "pl.DataFrame":
     `NA`, `NaN`, `NULL`, `None`, `?` and their like are missing values.
 
     **Raises:** `InputError` when polars is not installed; when the file is missing or no such table, has two columns of
-    one name, or is larger than the memory of the machine can hold.
+    one name, or takes more memory to be used than is at hand, of which its first rows tell how much.
     """
     require(f"Reading {path.suffix} files", "tables")
     import polars as pl
@@ -43,24 +48,35 @@ def read_table(path: Path) -> "pl.DataFrame":
     with reading(path) as file:
         start = file.read(HEADER)
         size = file.seek(0, io.SEEK_END)
-    refuse_too_large(path, size, COPIES)
+    refuse_too_large(path, size, size)
     try:
         if path.suffix == ".parquet":
-            rows, columns = _size_of_parquet(path)
-            refuse_too_large(path, 8 * rows * columns, COPIES)
+            lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            rows = lazy.select(pl.len()).collect().item()
+            refuse_too_large(path, size, rows * _bytes_of_row(lazy.head(SAMPLE).collect()))
             table = pl.read_parquet(path, glob=False, hive_partitioning=False)
         else:
             separator = _separator(path, start)
-            table = pl.read_csv(
-                path,
-                separator=separator,
-                decimal_comma=separator == ";" and _has_decimal_commas(start),
-                null_values=MISSING,
-                infer_schema_length=None,
-                try_parse_dates=True,
-                glob=False,
-            ).rename(str.strip)
-            table = table.with_columns(_without_spaces(series) for series in table.iter_columns())
+
+            def read(source: Path | io.BytesIO) -> pl.DataFrame:
+                table = pl.read_csv(
+                    source,
+                    separator=separator,
+                    decimal_comma=separator == ";" and _has_decimal_commas(start),
+                    null_values=MISSING,
+                    infer_schema_length=None,
+                    try_parse_dates=True,
+                    glob=False,
+                ).rename(str.strip)
+                return table.with_columns(_without_spaces(series) for series in table.iter_columns())
+
+            if size > len(start):
+                # Where they are no table by themselves, the whole may be one.
+                with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
+                    first = _whole_rows(start)
+                    needed = _bytes_of_row(found := read(io.BytesIO(first))) * found.height
+                    refuse_too_large(path, size, size * needed // len(first))
+            table = read(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
@@ -109,8 +125,18 @@ def _has_decimal_commas(start: bytes) -> bool:
     return re.search(rb"\d,\d", start) is not None and re.search(rb"\d\.\d", start) is None
 
 
-def _size_of_parquet(path: Path) -> tuple[int, int]:
-    import polars as pl
+def _whole_rows(start: bytes) -> bytes:
+    """Those that end in the start of a file; text in quotes may have lines of its own."""
+    end = start.rfind(b"\n") + 1
+    while end and start.count(b'"', 0, end) % 2:
+        end = start.rfind(b"\n", 0, end - 1) + 1
+    return start[:end] if end else start
 
-    table = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return table.select(pl.len()).collect().item(), len(table.collect_schema())
+
+def _bytes_of_row(first: "pl.DataFrame") -> int:
+    """What a row takes until the network has it, by the first rows of a table."""
+    texts = [series for series in first.iter_columns() if not series.dtype.is_numeric()]
+    # What is all the same, or all different, is left out.
+    kinds = [series.n_unique() for series in texts]
+    inputs = sum(min(kind, MOST_CATEGORIES) for kind in kinds if 1 < kind < first.height)
+    return OF_NUMBER * (first.width - len(texts)) + OF_TEXT * len(texts) + OF_INPUT * inputs

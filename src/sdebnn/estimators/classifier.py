@@ -49,7 +49,9 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `scale`: whether columns are standardised inside.
     - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale
       of the noise of targets is multiplied.
-    - `warm_start`: only `False`; every fit trains from the start.
+    - `warm_start`: whether another `fit` goes on from the fitted parameters, in the units and with the seed of the
+      first: by up to `max_iter` more gradient steps, with sigma as it was found where it is `"auto"`. Columns, classes
+      and the parameters that shape the networks must be as they were.
     - `run_dir`: folder to `save` to after `fit`.
     - `verbose`: whether progress goes to standard error.
     - `random_state`: seed of all randomness.

@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: parameters, training by a committee, and the posterior that predicts."""
 
+import dataclasses
 import importlib.util
 import numbers
 import re
@@ -19,15 +20,25 @@ from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import doubts_of_scale, hint_of_counts
 from sdebnn.data.frames import Columns, read_columns
 from sdebnn.errors import InputError
+from sdebnn.estimators.warm_start import (
+    averages_of,
+    fingerprint,
+    refuse_calibrated,
+    refuse_changes,
+    refuse_other_classes,
+    refuse_other_models,
+    refuse_other_rows,
+)
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
+from sdebnn.runs.choices import AUTO, PriorChoices
 from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
 from sdebnn.training.calibration import calibrate, check_calibration
-from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, Trained, train_committee
+from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, Start, Trained, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
 from sdebnn.training.memory import refuse_more_than_memory
@@ -35,21 +46,20 @@ from sdebnn.training.predictions import CHUNK, likelihood_of
 from sdebnn.training.task import Task
 
 MAX_ITER: int = TABLE["max_steps"]
-# Those that sigma="auto" chooses among by held-out examples.
-SIGMAS = (0.1, 0.5, 2.0)
-# Where none is chosen.
-SIGMA = 0.2
 # Of fewer examples none can be spared to be held out, and long training learns them by heart.
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
 
 # Parameters that are choices of a run, each with the name that these have.
 CHOICES = {
-    "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "kl_coef": "kl_coef",
+    "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "sigma": "sigma",
+    "kl_coef": "kl_coef",
     "max_iter": "max_steps", "batch_size": "batch_size", "learning_rate_init": "learning_rate",
     "n_members": "members", "n_posterior_samples": "test_samples", "scale": "scale",
     "beyond_range": "beyond_range", "calibrate": "calibrate",
 }  # fmt: skip
+# Of these are the parameters of the networks.
+OF_PARAMETERS = ("width", "n_blocks", "prior", "n_members", "scale")
 _PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
 # Where a sentence says what a choice is, and not where it uses the word.
 _NAMED = re.compile(rf"\b({'|'.join(_PARAMETERS)})(?==| \(now)")
@@ -183,11 +193,7 @@ class SDEBNNEstimator(BaseEstimator):
         if kind != cls._task or task.encoding is None:
             what = kind if task.encoding is not None else "inputs that are no table of columns"
             raise InputError(f"The run {path} is of {what}, and {cls.__name__} is of {cls._task} of tables.")
-        parameters = {parameter: getattr(config, choice) for parameter, choice in CHOICES.items()}
-        parameters |= {"n_blocks": config.blocks[0], "max_iter": config.max_steps or 1}
-        estimator = cls(
-            framework=config.framework, sigma=config.sigma, **parameters, **cls._of_config(config)
-        )  # fmt: skip
+        estimator = cls(framework=config.framework, **parameters_of(config), **cls._of_config(config))
         encoding = task.encoding
         estimator.n_features_in_ = len(encoding.columns)
         if encoding.named:
@@ -230,38 +236,54 @@ class SDEBNNEstimator(BaseEstimator):
     @no_type_check
     def _fit(self, X: Any, answers: Columns, sample_weight: Any, weights_of_classes: Any = None) -> Any:
         """Trains on checked answers."""
-        table = self._table(X, reset=True)
+        self._check()
+        fitted = self.posterior_ if self.warm_start and hasattr(self, "posterior_") else None
+        table = self._table(X, reset=True) if fitted is None else self._table_again(X)
         rows = table.shape[0]
         if rows < 2:
             raise InputError(f"{type(self).__name__} got n_samples={rows}, one sample; it takes 2 or more.")
-        self._check()
         weights = self._weights(sample_weight, table, weights_of_classes)
         if not (weights > 0).all():
             # What has no weight says nothing: not of the columns' units, and not of how many examples there are.
             counted = np.flatnonzero(weights > 0)
             table, answers, weights = _safe_indexing(table, counted), answers.take(counted), weights[counted]
         weights = (weights / weights.mean()).astype(np.float32)
-        config = self._config()
-        encoding = TableEncoding.fit(table, y=answers, task=self._task, scale=config.scaling)
+        config = self._config(fitted)
+        if fitted is None:
+            encoding = TableEncoding.fit(table, y=answers, task=self._task, scale=config.scaling)
+        else:
+            encoding = fitted.task.encoding
+            refuse_other_classes(encoding, answers)
         x, y = encoding.inputs(table), encoding.answers(answers)
         classes = None if encoding.labels is None else len(encoding.labels)
         dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
-        likelihood_of(config, dataset)
+        likelihood = likelihood_of(config, dataset)
+        if fitted is not None:
+            refuse_calibrated(self.temperature_, config.calibrate)
+            refuse_changes({"likelihood": likelihood_of(fitted.config, dataset)}, {"likelihood": likelihood})
         refuse_more_than_memory(
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
         )
         examples, held_out = Examples(x, y, weights), self._held_out(len(x))
+        rows_held_out = fingerprint(examples, held_out)
+        if fitted is not None and held_out:
+            refuse_other_rows(getattr(self, "_rows_held_out", None), rows_held_out)
+        if not held_out and config.sigma == AUTO:
+            config = dataclasses.replace(config, sigma=PriorChoices().sigma)
         if config.calibrate == "temperature":
             check_calibration(config.likelihood, held_out)
-        _warn(encoding, dataset, self.likelihood)
-        trained = self._train(config, examples, classes, held_out)
+        _warn([] if fitted else encoding.remarks, dataset, self.likelihood)
+        before = self._history if fitted else None
+        start = Start(averages_of(fitted.learner), before.taken if before else 0) if fitted else None
+        trained = self._train(config, examples, classes, held_out, start)
         learner = built(build_learner, trained.config, dataset)
         learner.load_average(of_members(trained.averages))
         temperature = 1.0
         if config.calibrate == "temperature":
             temperature = calibrate(learner, trained, examples, classes, held_out)
         posterior = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
-        self._read(posterior, encoding, History.of(trained, self.max_iter, temperature))
+        self._read(posterior, encoding, History.of(trained, self.max_iter, temperature, before))
+        self._rows_held_out = rows_held_out
         if self.run_dir is not None:
             self.save(self.run_dir)
         return self
@@ -272,16 +294,16 @@ class SDEBNNEstimator(BaseEstimator):
         holds_out = examples >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
         return self.validation_fraction if holds_out else 0.0
 
-    def _train(self, config: TrainConfig, examples: Examples, classes: int | None, held_out: float) -> Trained:
-        sigmas = (SIGMAS if held_out else (SIGMA,)) if self.sigma == "auto" else (self.sigma,)
+    def _train(
+        self, config: TrainConfig, examples: Examples, classes: int | None, held_out: float, start: Start | None
+    ) -> Trained:
         briefly = self.early_stopping == "auto" and not held_out
         steps = min(self.max_iter, STEPS_WITHOUT) if briefly else self.max_iter
-        candidates = [TrainConfig.from_json(config.to_json() | {"sigma": sigma}) for sigma in sigmas]
 
         def train(look: Any) -> Trained:
             return train_committee(
-                gather(config), candidates, examples, classes, members=self.n_members, steps=steps,
-                patience=self.n_iter_no_change, held_out=held_out, look=look,
+                gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
+                patience=self.n_iter_no_change, held_out=held_out, look=look, start=start,
             )  # fmt: skip
 
         if not self.verbose:
@@ -294,10 +316,8 @@ class SDEBNNEstimator(BaseEstimator):
         """**Raises:** `InputError` for parameters that the choices of a run do not check by the same names."""
         if self.framework != "auto" and self.framework not in FRAMEWORKS:
             raise InputError(f"framework={self.framework!r} is not allowed: it takes auto, {', '.join(FRAMEWORKS)}.")
-        if self.warm_start:
-            raise InputError("warm_start=True is not allowed: every fit trains from the start; leave it at False.")
-        if self.sigma != "auto" and isinstance(self.sigma, str):
-            raise InputError(f"sigma={self.sigma!r} is not allowed: it takes a number above 0, or 'auto'.")
+        if not isinstance(self.warm_start, bool | np.bool_):
+            raise InputError(f"warm_start={self.warm_start!r} is not allowed: it takes True or False.")
         if self.beyond_range != "auto" and isinstance(self.beyond_range, str):
             raise InputError(f"beyond_range={self.beyond_range!r} is not allowed: it takes a number from 0, or 'auto'.")
         if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
@@ -313,13 +333,20 @@ class SDEBNNEstimator(BaseEstimator):
             RunFolder.check_new(self.run_dir)
 
     @no_type_check
-    def _config(self) -> TrainConfig:
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
+    def _config(self, fitted: Posterior | None) -> TrainConfig:
         choices = {choice: getattr(self, parameter) for parameter, choice in CHOICES.items()}
         if self.beyond_range == "auto":
             del choices["beyond_range"]
-        choices |= {"framework": _framework(self.framework), "blocks": (self.n_blocks,), "seed": int(seed)}
-        return TrainConfig.for_table(**choices, **self._of_task())
+        if fitted is not None and self.sigma == "auto":
+            del choices["sigma"]
+        choices |= {"framework": _framework(self.framework), "blocks": (self.n_blocks,)} | self._of_task()
+        if fitted is None:
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            return TrainConfig.for_table(**choices, seed=int(seed))
+        refuse_other_models(fitted.config.model)
+        then = parameters_of(fitted.config)
+        refuse_changes({name: then[name] for name in OF_PARAMETERS}, {n: getattr(self, n) for n in OF_PARAMETERS})
+        return TrainConfig.from_json(fitted.config.to_json() | choices)
 
     @no_type_check
     def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float64[np.ndarray, " n"]:
@@ -340,6 +367,19 @@ class SDEBNNEstimator(BaseEstimator):
             return X
         return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
 
+    @no_type_check
+    def _table_again(self, X: Any) -> Any:
+        """That of another fit, with the columns of the last one."""
+        try:
+            return self._table(X, reset=False)
+        except ValueError as error:
+            if "feature" not in str(error):
+                raise
+            raise InputError(
+                f"{str(error).splitlines()[0]} With warm_start=True fit goes on with the columns of the last fit: give "
+                "those, or take warm_start=False."
+            ) from error
+
     def _predicted(self, X: Any) -> Any:
         check_is_fitted(self)
         return self.posterior_.predict(self._table(X, reset=False))
@@ -349,6 +389,12 @@ class SDEBNNEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags
+
+
+def parameters_of(config: TrainConfig) -> dict[str, Any]:
+    """The choices of a run by the names of parameters."""
+    parameters = {parameter: getattr(config, choice) for parameter, choice in CHOICES.items()}
+    return parameters | {"n_blocks": config.blocks[0], "max_iter": config.max_steps or 1}
 
 
 def answers_of(y: Any, values: np.ndarray) -> Columns:
@@ -369,11 +415,11 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
     return Columns(dict(zip(map(str, names), answers.by_name.values(), strict=True)), answers.rows, True)
 
 
-def _warn(encoding: TableEncoding, dataset: Dataset, likelihood: str) -> None:
+def _warn(remarks: list[str], dataset: Dataset, likelihood: str) -> None:
     """Of what became of columns, and of units that are no network's."""
-    remarks = [f"What became of the table's columns: {'; '.join(encoding.remarks)}."] if encoding.remarks else []
+    of_columns = [f"What became of the table's columns: {'; '.join(remarks)}."] if remarks else []
     hint = hint_of_counts(dataset) if likelihood == "auto" else None
-    for sentence in filter(None, (*remarks, *doubts_of_scale(dataset, likelihood), hint)):
+    for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint)):
         # Of the call of `fit`.
         warnings.warn(sentence, stacklevel=5)
 

@@ -100,7 +100,6 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         answers = answers_of(y, targets)
         target_numbers(answers)
         check_consistent_length(X, targets)
-        self._several = targets.ndim == 2
         return self._fit(X, answers, sample_weight)
 
     @no_type_check

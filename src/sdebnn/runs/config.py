@@ -12,6 +12,8 @@ from typing import Any, Literal, no_type_check
 from sdebnn.errors import InputError
 from sdebnn.metrics.noise_laws import COUNT_LAWS
 from sdebnn.runs.choices import (
+    AUTO,
+    SIGMAS,
     Choices,
     DataChoices,
     NetworkChoices,
@@ -51,14 +53,29 @@ class TrainConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sigma == AUTO and self.tuning != "folds":
+            raise InputError(
+                "sigma='auto' is found by the examples that tuning='folds' holds out, of a table; take that, or give a "
+                "number."
+            )
+        if self.sigma == AUTO and not self.model.endswith("sdebnn"):
+            raise InputError(
+                f"sigma='auto' is of weights that follow an SDE, and model={self.model!r} has none; leave it out."
+            )
         if self.model.endswith("sdebnn"):
-            self.weight_prior()
+            self.candidates()[0].weight_prior()
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
+
+    def candidates(self) -> "tuple[TrainConfig, ...]":
+        """Those that training chooses among: one for each of `SIGMAS` with `sigma="auto"`, else these alone."""
+        if self.sigma != AUTO:
+            return (self,)
+        return tuple(dataclasses.replace(self, sigma=sigma) for sigma in SIGMAS)
 
     def batch_shape(self, train_size: int) -> tuple[int, int]:
         """How the examples of a gradient step are laid out: slices, and examples in each.
@@ -125,7 +142,10 @@ class TrainConfig(
             # What is fitted to a network that has been trained takes all of max_steps, however few rows there are.
             length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_")) else {}
             return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | length | asked.get("epochs", {}) | choices)
-        return cls(**TABLE | choices)
+        chosen = TABLE | choices
+        if chosen["tuning"] == "folds" and model.startswith("sdebnn"):
+            chosen = {"sigma": AUTO} | chosen
+        return cls(**chosen)
 
     @classmethod
     def without_folds(cls) -> dict[str, Any]:

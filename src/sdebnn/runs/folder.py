@@ -161,6 +161,13 @@ class RunFolder:
                 raise _taken(self.path)
             strict_json.write(self.config_file, config)
 
+    def replace_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the choices of this run anew, whole or not at all, for who trains in the folder and so has it `held`.
+
+        **Raises:** `StorageError` when it cannot be written.
+        """
+        strict_json.write(self.config_file, config)
+
     def read_config(self) -> dict[str, Any]:
         """The choices that `write_config` wrote. **Raises:** `InputError` when they are missing or no JSON object."""
         return strict_json.read(self.config_file)

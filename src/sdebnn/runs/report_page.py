@@ -55,7 +55,7 @@ def write_report(run: RunFolder) -> None:
     content = page_of(
         "report_page.html",
         title=f"{config.model} on {config.data}",
-        facts=_facts(run, config, records),
+        facts=_facts(run, config, started, records),
         scores=scores,
         score_names=list(dict.fromkeys(name for values in scores.values() for name in values if name not in _COLUMNS)),
         curves=_curves(records),
@@ -84,8 +84,12 @@ def _differing(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
-def _facts(run: RunFolder, config: TrainConfig, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _facts(
+    run: RunFolder, config: TrainConfig, started: Started, records: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
     facts = {"Framework": FRAMEWORKS[config.framework].title, "Seed": str(config.seed)}
+    if started.sigma is not None:
+        facts["Sigma, found"] = f"{started.sigma:g}"
     if records:
         facts["Gradient steps"] = str(max(record["step"] for record in records))
         ended = records[-1].get("time", -1.0)

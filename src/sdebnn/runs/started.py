@@ -1,10 +1,12 @@
 """How a run was started, which its choices do not tell: kept beside them in `config.json`."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sdebnn.errors import InputError, naming_file
+from sdebnn.runs.choices import AUTO
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.folder import RunFolder
 
@@ -14,15 +16,23 @@ STANDARD = "sdebnn"
 
 class Started(NamedTuple):
     """`builder` is what made the network: `STANDARD`, or the name of a function of the user's own, `module:name`;
-    `in_memory` tells whether the data were arrays and no file. Both are `None` in the folders of older runs.
+    `in_memory` tells whether the data were arrays and no file. Both are `None` in the folders of older runs. `sigma` is
+    what training has found for `sigma="auto"`, `None` before.
     """
 
     builder: str | None = None
     in_memory: bool | None = None
+    sigma: float | None = None
 
     def record(self, config: TrainConfig) -> dict[str, Any]:
         """What `config.json` holds."""
         return config.to_json() | {KEY: self._asdict()}
+
+    def settled(self, config: TrainConfig) -> TrainConfig:
+        """The choices by which the network is built: with the sigma that was found, or, before, the first candidate."""
+        if self.sigma is None or config.sigma != AUTO:
+            return config.candidates()[0]
+        return dataclasses.replace(config, sigma=self.sigma)
 
     @property
     def by_command(self) -> bool:
@@ -54,9 +64,14 @@ def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
         or kept.keys() - set(Started._fields)
         or not isinstance(kept.get("builder"), str | None)
         or not isinstance(kept.get("in_memory"), bool | None)
+        or not _is_sigma(kept.get("sigma"))
     ):
         raise InputError(f"its part {KEY!r} was altered; restore it.")
     return TrainConfig.from_json({name: value for name, value in record.items() if name != KEY}), Started(**kept)
+
+
+def _is_sigma(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
 
 
 def read_start(run: RunFolder, changes: Mapping[str, Any] | None = None) -> tuple[TrainConfig, Started]:

@@ -57,6 +57,7 @@ def built_again(build: Build, run: RunFolder, started: Started, config: TrainCon
     # Before the choices are asked for a network that they do not describe.
     if started.builder not in (None, STANDARD) and _name(build).startswith("sdebnn."):
         raise _another(run, started, STANDARD)
+    config = started.settled(config)
     # An older run may not know all that its data would tell.
     kept = Task.read(run).seen() if os.path.lexists(Task.file(run)) else None
     learner = built(build, config, dataset, kept)

@@ -8,7 +8,7 @@ active learning, 1995). What is chosen is chosen by the mean log-likelihood of h
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -80,6 +80,13 @@ class Committee(Protocol):
     def prepare(self, batches: Batches, held: Held | None) -> None:
         """Is told, before the first step, what batches and held-out examples will look like: to compile for them."""
 
+    def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Takes, before the first step, parameters of each network, named as in `kept`, in place of those that it drew;
+        they are their average too.
+
+        **Raises:** `InputError` when they are of another model.
+        """
+
     def take_steps(self, batches: Batches, first: int) -> Any:
         """Takes gradient steps, of which the first has the number `first`. Returns the mean loss of each network."""
 
@@ -110,12 +117,21 @@ and networks.
 """
 
 
+class Start(NamedTuple):
+    """Where a training goes on: the averaged parameters of each member, named as in `Learner.state`, and how many
+    gradient steps were taken before, so that other batches and other noise are drawn now.
+    """
+
+    averages: Sequence[Mapping[str, np.ndarray]]
+    steps: int
+
+
 class Trained(NamedTuple):
     """What came of it.
 
     - `config`: the choices, with the sigma and the likelihood that were chosen, and as many `members` as there are.
     - `averages`: the averaged parameters of each member, named as in `Learner.state`.
-    - `steps`: the gradient steps of each member up to these parameters.
+    - `steps`: the gradient steps of each member up to these parameters; 0 where they are those that it went on from.
     - `log_likelihood`: of the examples by the members that held them out, in nats, mean over examples; NaN where none
       were held out.
     - `losses`, `held_out`: the curves of the chosen members, by stretches of `STEPS` gradient steps: the mean loss, and
@@ -143,6 +159,7 @@ def train_committee(
     patience: int,
     held_out: float,
     look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
+    start: Start | None = None,
 ) -> Trained:
     """Trains the candidates and takes the best. Those that hold out worse are given up by halves, at first after
     `FIRST_RUNG` stretches of `STEPS` gradient steps: successive halving (Jamieson and Talwalkar, Non-stochastic best
@@ -160,32 +177,38 @@ def train_committee(
       trained to the last step.
     - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
       of the best candidate, NaN where none are held out.
+    - `start`: where training goes on; its parameters are kept where no later ones predict held-out examples better.
 
-    **Raises:** `InputError` where too few examples are left; `FloatingPointError` where training breaks down.
+    **Raises:** `InputError` where too few examples are left, and for a start of another model; `FloatingPointError`
+    where training breaks down.
     """
     first = candidates[0]
     labels = examples.y if num_classes else None
     folds = folds_of(len(examples.x), members, held_out, first.seed, labels)
     if not held_out:
         candidates = candidates[:1]
-    batches = _Drawn(first, examples, folds, steps)
+    taken = 0 if start is None else start.steps
+    batches = _Drawn(first, examples, folds, taken + steps)
     courses = [_Course(gather, config, examples, num_classes, folds) for config in candidates]
     left, rung = courses, FIRST_RUNG
     # Of those that share a program the first, which asks for it.
     for course in {course.config.likelihood: course for course in reversed(courses)}.values():
-        course.prepare(batches.of(0))
-    for number, done in enumerate(range(0, steps, STEPS), 1):
+        course.prepare(batches.of(taken))
+    if start is not None:
+        for course in courses:
+            course.go_on_from(start)
+    for number, done in enumerate(range(taken, taken + steps, STEPS), 1):
         running = [course for course in left if not course.stale(patience)]
         if not running:
             break
-        stretch, last = batches.of(done), min(done + STEPS, steps)
+        stretch, last = batches.of(done), min(done + STEPS, taken + steps)
         # Those of a framework that computes beside Python do so together.
         for course in running:
             course.take_steps(stretch, done)
         for course in running:
             course.look(last)
         best = max(left, key=lambda course: course.log_likelihood)
-        look(last, best.losses[-1], best.held_out[-1])
+        look(last - taken, best.losses[-1], best.held_out[-1])
         if number == rung:
             left = sorted(left, key=lambda course: -course.log_likelihood)[: math.ceil(len(left) / 2)]
             rung *= 2
@@ -289,6 +312,12 @@ class _Course:
     def prepare(self, batches: Batches) -> None:
         self._committee.prepare(batches, self._held)
 
+    def go_on_from(self, start: Start) -> None:
+        self._committee.go_on_from(start.averages)
+        if self._held:
+            self._judge(self._committee.log_probs(self._held), 0)
+            self._better_than = self._best.mean()
+
     def stale(self, patience: int) -> bool:
         return self._held is not None and self._looks - self._better_at >= patience
 
@@ -310,15 +339,19 @@ class _Course:
             self.held_out.append(np.nan)
             self._committee.keep(np.ones(len(self._at), bool))
             return
-        of_rows = np.asarray(log_probs, np.float64)
-        values = _weighted(of_rows, self._weights, axis=1)
-        self.held_out.append(float(values.mean()))
-        better = values > self._best
-        self._best[better], self._at[better], self._best_of_rows[better] = values[better], done, of_rows[better]
-        self._committee.keep(better)
+        self.held_out.append(self._judge(log_probs, done))
         self._looks += 1
         if (mean := self._best.mean()) > self._better_than + LITTLE:
             self._better_than, self._better_at = mean, self._looks
+
+    def _judge(self, log_probs: Any, done: int) -> float:
+        """Keeps what is better than before. Returns the mean log-likelihood."""
+        of_rows = np.asarray(log_probs, np.float64)
+        values = _weighted(of_rows, self._weights, axis=1)
+        better = values > self._best
+        self._best[better], self._at[better], self._best_of_rows[better] = values[better], done, of_rows[better]
+        self._committee.keep(better)
+        return float(values.mean())
 
     def trained(self) -> Trained:
         """What came of it."""

@@ -9,8 +9,12 @@ import numpy as np
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs.choices import AUTO, SIGMAS
 from sdebnn.runs.config import TABLE
+from sdebnn.runs.progress import say
+from sdebnn.runs.started import read_start
 from sdebnn.training import checkpointing
+from sdebnn.training.building import Build, built
 from sdebnn.training.calibration import calibrate, check_calibration
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
@@ -49,10 +53,14 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
             )
 
 
-def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> Fitted:
+def fit_folds(
+    build: Build, learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder
+) -> tuple[Fitted, Learner]:
     """As `sdebnn.training.loop.fit`, by a committee: each member learns from four fifths of the examples until the
     others are predicted no better. A run that was broken off begins anew and ends with the same numbers; one that has
     its checkpoint is scored again.
+
+    **Returns:** what came of it, and the learner: of another sigma where that was to be found, and made by `build`.
 
     **Raises:** as `train_committee`; `InputError` when the checkpoint cannot be used; `StorageError`.
     """
@@ -61,7 +69,7 @@ def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunF
         checkpointing.load_average(run, config, learner)
     else:
         started = time.perf_counter()
-        _train(learner, config, dataset, run)
+        learner = _train(build, learner, config, dataset, run)
         seconds = time.perf_counter() - started
     outputs = learner.outputs(dataset.x_test)
     scores = report(learner, outputs, dataset.y_test, dataset.encoding)
@@ -70,10 +78,10 @@ def fit_folds(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunF
     if not any(line["split"] == "test" for line in lines):
         with MetricsLog(run) as log:
             log.write(max((line["step"] for line in lines), default=0), scores, split="test")
-    return Fitted(outputs, scores, seconds)
+    return Fitted(outputs, scores, seconds), learner
 
 
-def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> None:
+def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder) -> Learner:
     weights = np.ones(len(dataset.x_train), np.float32)
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
@@ -82,7 +90,7 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     with Progress(steps) as bar:
         trained = train_committee(
             learner.gather,  # type: ignore[attr-defined]
-            [dataclasses.replace(config, likelihood=likelihood_of(config, dataset))],
+            dataclasses.replace(config, likelihood=likelihood_of(config, dataset)).candidates(),
             examples,
             dataset.num_classes,
             members=config.members,
@@ -91,6 +99,13 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
             held_out=HELD_OUT,
             look=lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}),
         )
+    if config.sigma == AUTO:
+        tried = ", ".join(f"{sigma:g}" for sigma in SIGMAS)
+        say(f"sigma={trained.config.sigma:g} was found by held-out examples, of {tried}.")
+        learner = built(build, dataclasses.replace(config, sigma=trained.config.sigma), dataset)
+        # The choices of the folder, where `config` may name data that were moved since.
+        choices, beginning = read_start(run)
+        run.replace_config(beginning._replace(sigma=float(trained.config.sigma)).record(choices))
     learner.load_average(of_members(trained.averages))
     temperature = 1.0
     if config.calibrate == "temperature":
@@ -101,3 +116,4 @@ def _train(learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFold
     last = max(trained.steps)
     epoch = config.epochs_after(last, dataset.train_size)
     checkpointing.save_state(run, config, learner, Position(last, time.perf_counter() - started, size), epoch)
+    return learner

@@ -28,13 +28,24 @@ class History(NamedTuple):
     temperature: float = 1.0
 
     @classmethod
-    def of(cls, trained: Trained, most: int, temperature: float = 1.0) -> "History":
-        """That of a training which has just ended, of at most so many gradient steps."""
+    def of(cls, trained: Trained, most: int, temperature: float = 1.0, before: "History | None" = None) -> "History":
+        """That of a training which has just ended, of at most so many gradient steps; where it went on, after what was
+        `before`.
+        """
+        taken = before.taken if before else 0
         losses, held_out = (
-            [(min(number * STEPS, most), value) for number, value in enumerate(curve, 1)]
+            [(taken + min(number * STEPS, most), value) for number, value in enumerate(curve, 1)]
             for curve in (trained.losses, trained.held_out)
         )
-        return cls(max(trained.steps), losses, held_out, trained.candidates, temperature)
+        if before:
+            losses, held_out = before.losses + losses, before.held_out + held_out
+        steps = max(trained.steps) or (before.steps if before else 0)
+        return cls(steps, losses, held_out, trained.candidates, temperature)
+
+    @property
+    def taken(self) -> int:
+        """All gradient steps that were taken."""
+        return self.losses[-1][0]
 
     @property
     def log_likelihood(self) -> float:

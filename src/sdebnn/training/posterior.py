@@ -301,7 +301,7 @@ def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, An
             "test_samples=2 or more.",
             stacklevel=3,
         )
-    return Posterior(config, task, learner, build=build, folder=run, started=started)
+    return Posterior(started.settled(config), task, learner, build=build, folder=run, started=started)
 
 
 _known: collections.OrderedDict[str, Posterior] = collections.OrderedDict()

@@ -19,6 +19,7 @@ from sdebnn.data.files import expand_user
 from sdebnn.data.shifts import SEVERITIES, refuse_unknown_shifts, shifts_of
 from sdebnn.errors import InputError, Stopped, StorageError
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
 from sdebnn.runs.started import Started, how_to_resume, read_start
@@ -157,7 +158,7 @@ def start_run(
         if learner.rank == 0:
             run = RunFolder.create(output)
             run.write_config(Started(builder_name(build, learner), dataset is not None).record(config))
-    return _train(run, config, examples, learner, callbacks)
+    return _train(build, run, config, examples, learner, callbacks)
 
 
 def resume_run(
@@ -187,7 +188,7 @@ def resume_run(
     config, started = read_start(run, _moved(data))
     examples = load_again(run, started, config, data_dir, dataset)
     learner = built_again(build, run, started, config, examples.dataset)
-    return _train(run, config, examples, _checked(learner, examples.dataset), callbacks)
+    return _train(build, run, config, examples, _checked(learner, examples.dataset), callbacks)
 
 
 def restore(
@@ -220,7 +221,7 @@ def restore(
     examples.task.confirm(run)
     learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
     checkpointing.load_average(run, read_start(run)[0], learner)
-    return Restored(config, examples.dataset, examples.task, learner)
+    return Restored(started.settled(config), examples.dataset, examples.task, learner)
 
 
 def check_start(build: Build, config: TrainConfig, *, data_dir: str | Path | None = None) -> None:
@@ -275,7 +276,7 @@ def _posed(
     examples = _load(config, data_dir, dataset)
     if config.tuning == "folds":
         check_model_and_data(config, examples.dataset)
-    learner = _checked(built(build, config, examples.dataset), examples.dataset)
+    learner = _checked(built(build, config.candidates()[0], examples.dataset), examples.dataset)
     if config.calibrate != "none" and config.tuning != "folds":
         raise InputError(
             f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
@@ -420,7 +421,12 @@ def _checked(learner: Learner, dataset: Dataset) -> Learner:
 
 
 def _train(
-    folder: RunFolder, config: TrainConfig, examples: Examples, learner: Learner, callbacks: Sequence[Callback]
+    build: Build,
+    folder: RunFolder,
+    config: TrainConfig,
+    examples: Examples,
+    learner: Learner,
+    callbacks: Sequence[Callback],
 ) -> Run:
     dataset, validation, task, doubts = examples
     if learner.rank == 0:
@@ -449,7 +455,7 @@ def _train(
                     held.enter_context(folder.held())
                     task.write(folder)
             if config.tuning == "folds":
-                fitted = fit_folds(learner, config, dataset, folder)
+                fitted, learner = fit_folds(build, learner, config, dataset, folder)
             else:
                 fitted = fit(learner, config, dataset, folder, validation=validation, callbacks=callbacks)
             if learner.rank == 0:
@@ -458,4 +464,7 @@ def _train(
                 write_report(folder)
     except StorageError as error:
         raise StorageError(f"{error} Then {again} takes the run up again.") from None
+    if config.sigma == AUTO:
+        # What was found.
+        config = read_start(folder)[1].settled(config)
     return Run(folder, config, dataset, learner, fitted)

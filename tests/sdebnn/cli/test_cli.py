@@ -129,6 +129,8 @@ def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
         (["--epochs", "0"], "1 or more"),
         (["--epochs", "two"], "a whole number"),
         (["--sigma", "-1"], "above 0"),
+        (["--sigma", "lots"], "--sigma got 'lots'; it takes a number, or auto"),
+        (["--sigma", "auto"], "is found by the examples that tuning='folds' holds out"),
         (["--blocks", "2-x"], "whole numbers joined by '-'"),
         (["--method", "eulr"], "euler_maruyama"),
         (["--layer", "concate"], "concat"),

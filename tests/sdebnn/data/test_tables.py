@@ -117,20 +117,81 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_with_its_size(
     with path.open("r+b") as file:
         # A hole, which takes no room on the disk.
         file.truncate(2**42)
-    with pytest.raises(InputError, match=r"huge\.csv has 4\.1e\+03 GiB, .*this machine has .* GiB of memory"):
+    with pytest.raises(
+        InputError, match=r"huge\.csv has 4\.1e\+03 GiB, .* GiB are at hand; take a sample of its rows or fewer columns"
+    ):
         read_table(path)
     packed = tmp_path / "packed.parquet"
     pl.DataFrame({"a": np.zeros(100_000)}).write_parquet(packed)
-    monkeypatch.setattr(machine, "physical_memory", lambda: 2_000_000)
+    monkeypatch.setattr(machine, "memory_at_hand", lambda: 4_000_000)
     assert packed.stat().st_size < 100_000
-    with pytest.raises(InputError, match=r"packed\.parquet has 0\.000745 GiB"):
+    with pytest.raises(InputError, match=r"packed\.parquet has .* takes about 0\.0041 GiB of memory"):
         read_table(packed)
     read_table(sales)
     np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((300_000, 1)), y=np.zeros(300_000))
     with pytest.raises(InputError, match=r"packed\.npz has 0\.00447 GiB"):
         load(tmp_path / "packed.npz")
-    monkeypatch.setattr(machine, "physical_memory", lambda: None)
+    monkeypatch.setattr(machine, "memory_at_hand", lambda: None)
     read_table(packed)
+
+
+def test_what_a_csv_takes_is_told_by_its_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value of one digit takes two bytes of the file; a category an object, and an input for each other one."""
+    rows = 400_000
+    digits, letters = (np.arange(rows) % 10).astype(np.int8), np.array(list("abcdefghij"))[np.arange(rows) % 10]
+    for name, values, of_value in (("digits", digits, 44), ("letters", letters, 160 + 10 * 16)):
+        path = tmp_path / f"{name}.csv"
+        pl.DataFrame({"a": values, "b": values}).write_csv(path)
+        needed = 2 * rows * of_value
+        monkeypatch.setattr(machine, "memory_at_hand", lambda needed=needed: 0.99 * needed)
+        with pytest.raises(InputError, match=rf"{name}\.csv has 0\.00149 GiB, which takes about"):
+            read_table(path)
+        monkeypatch.setattr(machine, "memory_at_hand", lambda needed=needed: 1.01 * needed)
+        assert read_table(path).height == rows
+
+
+def test_the_first_rows_decide_of_no_type(tmp_path: Path) -> None:
+    """The first megabyte has whole numbers, and another value comes after them."""
+    rows = "".join(f"{i % 10},{i % 7}\n" for i in range(400_000))
+    for name, last, dtype in (("number", "1.5", pl.Float64), ("text", "x", pl.String)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(f"a,b\n{rows}{last},2\n{rows}")
+        table = read_table(path)
+        assert (table.height, table["a"].dtype) == (800_001, dtype)
+        assert table["a"][400_000] == (1.5 if name == "number" else "x")
+
+
+def test_what_is_no_category_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers after a space are numbers; names that are all different are left out; text in quotes has lines."""
+    rows = 150_000
+    for name, line, of_row in (
+        ("spaces", " 1.5, 2.5", 88),
+        ("names", "name-{i:07d},1", 160 + 44),
+        ("lines", '"a\nb",{i}', 160 + 44),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("a,b\n" + "".join(line.format(i=i) + "\n" for i in range(rows)))
+        assert path.stat().st_size > 2**20
+        monkeypatch.setattr(machine, "memory_at_hand", lambda needed=rows * of_row: 1.05 * needed)
+        assert read_table(path).height == rows
+
+
+def test_memory_at_hand_is_what_others_and_a_container_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < machine.memory_at_hand() <= machine.physical_memory()
+    available, limit, none = (tmp_path / name for name in ("meminfo", "memory.max", "none"))
+    monkeypatch.setattr(machine, "AVAILABLE", available)
+    monkeypatch.setattr(machine, "LIMITS", (limit, none))
+    monkeypatch.setattr(machine, "physical_memory", lambda: 8_000_000)
+    assert machine.memory_at_hand() == 8_000_000
+    available.write_text("MemTotal:        7812 kB\nMemAvailable:    2000 kB\n")
+    limit.write_text("max\n")
+    assert machine.memory_at_hand() == 2_048_000
+    limit.write_text("1000000\n")
+    assert machine.memory_at_hand() == 1_000_000
+    monkeypatch.setattr(machine, "physical_memory", lambda: None)
+    for file in (available, limit):
+        file.unlink()
+    assert machine.memory_at_hand() is None
 
 
 def test_what_does_not_fit_a_table_or_a_target_is_refused(tmp_path: Path, sales: Path) -> None:

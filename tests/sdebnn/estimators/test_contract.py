@@ -256,7 +256,7 @@ def test_a_fit_is_a_function_of_its_seed(kinds: Any) -> None:
         ({"class_weight": {"rare": -1.0, "often": 1.0}}, "class_weight="),
         ({"validation_fraction": 0.9}, "validation_fraction=0.9"),
         ({"n_iter_no_change": 0}, "n_iter_no_change=0"),
-        ({"warm_start": True}, "warm_start=True"),
+        ({"warm_start": "yes"}, "warm_start='yes'"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(kinds: Any, parameters: dict[str, Any], sentence: str) -> None:

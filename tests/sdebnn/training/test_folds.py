@@ -14,7 +14,10 @@ from sdebnn.data import Dataset, is_table
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
+from sdebnn.runs.choices import SIGMAS
+from sdebnn.runs.started import read_start
 from sdebnn.training import Callback, restore, resume_run, start_run
+from sdebnn.training.history import History
 
 SMALL = {"width": 4, "drift_widths": (2,), "augment": 1, "members": 2, "max_steps": 100, "test_samples": 2}
 
@@ -41,7 +44,7 @@ def table(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.mark.parametrize("framework", ["jax", "torch"])
 def test_a_csv_is_learned_and_read_back(table: pathlib.Path, tmp_path: pathlib.Path, framework: str) -> None:
     config = TrainConfig.for_table(data=str(table), target="kind", framework=framework, **SMALL)
-    assert config.tuning == "folds"
+    assert (config.tuning, config.sigma) == ("folds", "auto")
     run = start_run(build_learner, config, tmp_path / "run")
     assert run.fitted.scores["accuracy"] == 1.0
     assert restore(build_learner, tmp_path / "run").score() == run.fitted.scores
@@ -58,6 +61,46 @@ def test_a_csv_is_learned_and_read_back(table: pathlib.Path, tmp_path: pathlib.P
     log.write_text("".join(lines[:-1]))
     resume_run(build_learner, tmp_path / "run")
     assert [line["split"] for line in MetricsLog.read(RunFolder.open(tmp_path / "run"))].count("test") == 1
+
+
+def test_sigma_is_found_by_held_out_examples(table: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = TrainConfig.for_table(data=str(table), target="kind", **SMALL)
+    found = start_run(build_learner, config, tmp_path / "found")
+    restored, history = restore(build_learner, tmp_path / "found"), History.read(RunFolder.open(tmp_path / "found"))
+    sigma = restored.config.sigma
+    assert list(history.candidates) == [f"sigma={tried:g}, likelihood=categorical" for tried in SIGMAS]
+    assert max(history.candidates, key=history.candidates.get).startswith(f"sigma={sigma:g},")
+    # Candidates do not touch each other: a run of that sigma alone ends with the same numbers, one of another does not.
+    scores = {
+        tried: start_run(build_learner, dataclasses.replace(config, sigma=tried), tmp_path / f"{tried}").fitted.scores
+        for tried in SIGMAS
+    }
+    assert found.fitted.scores == restored.score() == scores[sigma]
+    assert all(found.fitted.scores != other for tried, other in scores.items() if tried != sigma)
+    # What was asked for stays what the run is compared by.
+    assert read_start(RunFolder.open(tmp_path / "found"))[0].sigma == "auto"
+    assert sdebnn.load(tmp_path / "found").config.sigma == sigma
+    report = (tmp_path / "found" / "report.html").read_text()
+    assert "Sigma, found" in report
+    assert found.config.sigma == sigma
+    assert resume_run(build_learner, tmp_path / "found").fitted.scores == found.fitted.scores
+    # One that was broken off before it was found begins anew.
+    for file in (tmp_path / "found" / "checkpoints").iterdir():
+        file.unlink()
+    (tmp_path / "found" / "metrics.jsonl").unlink()
+    assert resume_run(build_learner, tmp_path / "found").fitted.scores == found.fitted.scores
+
+
+def test_sigma_is_found_for_tables_alone() -> None:
+    assert TrainConfig.for_table(sigma=0.3).sigma == 0.3
+    assert TrainConfig.for_table(model="odenet").sigma == TrainConfig.for_table(epochs=3).sigma == 0.2
+    assert TrainConfig.for_data("digits").sigma == 0.2
+    with pytest.raises(InputError, match="sigma='auto' is found by the examples that tuning='folds' holds out"):
+        TrainConfig(sigma="auto")
+    with pytest.raises(InputError, match="sigma='auto' is of weights that follow an SDE, and model='odenet' has none"):
+        TrainConfig.for_table(sigma="auto", model="odenet")
+    with pytest.raises(InputError, match="is found by training, and is no number yet"):
+        TrainConfig.for_table().weight_prior()
 
 
 def test_who_says_how_long_a_table_is_learned_from_is_obeyed() -> None:

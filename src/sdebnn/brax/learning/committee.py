@@ -7,6 +7,7 @@ which gradients are clipped. So it is compiled once for a structure and shapes, 
 import functools
 import math
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
-from sdebnn.brax.learning.arrays import to_named_arrays
+from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.learning.likelihoods import LIKELIHOODS
 from sdebnn.brax.learning.model import Model, of_the_network
 from sdebnn.brax.learning.networks import build_network
@@ -77,6 +78,11 @@ class JaxCommittee:
         self._compile = [threading.Thread(target=program.compile, daemon=True) for program in lowered]
         for thread in self._compile:
             thread.start()
+
+    def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
+        stacked = {name: np.stack([average[name] for average in averages]) for name in averages[0]}
+        params = from_named_arrays(stacked, {"average": self._state.average})["average"]
+        self._state = self._state._replace(params=params, average=params)
 
     def take_steps(self, batches: Batches, first: int) -> Float[Array, " networks"]:
         program, *arguments = self._of_steps(self._state, batches, first)

@@ -5,10 +5,14 @@ import math
 import numbers
 import os
 import reprlib
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from sdebnn.errors import InputError
 from sdebnn.spelling import nearest
+
+AUTO = "auto"
+NumberOrAuto: TypeAlias = float | Literal["auto"]
+"""A number, or that it be found."""
 
 
 def choice(default: Any, help: str, **limits: Any) -> Any:
@@ -52,6 +56,7 @@ SMALLEST_REAL, LARGEST_REAL = 2.0**-126, 2.0**128 * (1 - 2.0**-24)
 _KINDS: dict[Any, tuple[Any, str]] = {
     int: (int, "a whole number"),
     float: ((int, float), "a number"),
+    NumberOrAuto: ((int, float), "a number, or auto"),
     str: (str, "text"),
     bool: (bool, "true or false, or 1 or 0"),
     tuple[int, ...]: (int, "whole numbers"),
@@ -78,6 +83,8 @@ def _plain(value: Any, kind: Any = None) -> Any:
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    if field.type == NumberOrAuto and value == AUTO:
+        return
     limits = field.metadata
     texts = allowed(field)
     kind, name = _KINDS[str if texts else field.type]

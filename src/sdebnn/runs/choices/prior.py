@@ -4,8 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, no_type_check
 
+from sdebnn.errors import InputError
 from sdebnn.priors import PRIORS, Prior, prior_by_name
-from sdebnn.runs.choices.choice import Choices, choice
+from sdebnn.runs.choices.choice import AUTO, Choices, choice
+
+SIGMAS = (0.1, 0.5, 2.0)
+"""What sigma="auto" chooses among."""
 
 
 @no_type_check
@@ -18,7 +22,12 @@ class PriorChoices(Choices):
         "law of the weights over depth: " + "; ".join(f"{name}, {law.summary}" for name, law in PRIORS.items()),
         choices=tuple(PRIORS),
     )
-    sigma: float = choice(0.2, "diffusion of the weights, in the unit that sigma_scale names", above=0)
+    sigma: float | Literal["auto"] = choice(
+        0.2,
+        "diffusion of the weights, in the unit that sigma_scale names; auto, which tables take with tuning=folds: of "
+        f"{', '.join(f'{sigma:g}' for sigma in SIGMAS)} that by which held-out examples are predicted best",
+        above=0,
+    )
     sigma_scale: Literal["fan_in", "constant"] = choice(
         "fan_in",
         "fan_in: sigma counts in standard deviations of the usual initialisation, so that of a weight under the prior, "
@@ -44,8 +53,11 @@ class PriorChoices(Choices):
     def weight_prior(self) -> Prior:
         """The prior of every block's weights.
 
-        **Raises:** `InputError` for choices that it does not have, or that do not go together.
+        **Raises:** `InputError` for choices that it does not have, or that do not go together, and for a sigma that is
+        still to be found.
         """
+        if self.sigma == AUTO:
+            raise InputError("sigma='auto' is found by training, and is no number yet; train first, or give a number.")
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         names = {name: name for name in defaults}
         return prior_by_name(self.prior, *map(_of_prior, (dataclasses.asdict(self), defaults, names)))

@@ -1,7 +1,7 @@
 """Networks of one structure that take their gradient steps together: `torch.func.vmap` over stacked parameters."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.layers.parameter_names import array_name
 from sdebnn.torchbnn.learning import processes
+from sdebnn.torchbnn.learning.arrays import check_names
 from sdebnn.torchbnn.learning.model import Model, build_model
 from sdebnn.torchbnn.solving.given_noise import PathNoise
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
@@ -55,6 +56,15 @@ class TorchCommittee:
 
     def prepare(self, batches: Batches, held: Held | None) -> None:
         pass
+
+    @torch.no_grad()
+    def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
+        names = {f"average/{array_name(name.removeprefix('model.'))}": name for name in self._params}
+        stacked = {name: np.stack([average[name] for average in averages]) for name in averages[0]}
+        check_names(stacked, {name: self._params[own] for name, own in names.items()})
+        for name, own in names.items():
+            for tensors in (self._params, self._average, self._aside):
+                tensors[own].copy_(torch.from_numpy(stacked[name]))
 
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
         with _threads_for(batches.weights[0].size * self._config.width):
