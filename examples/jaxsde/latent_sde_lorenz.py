@@ -87,7 +87,7 @@ def prior_paths(model: LatentSDE, params: Any, count: int, times: np.ndarray, rn
 
 
 def picture(found: Found, path: Path) -> None:
-    with drawing(None, path, "A stochastic Lorenz attractor", width=7, height=3.4) as ax:
+    with drawing(None, path, "A stochastic Lorenz attractor", width=7.0, height=3.4) as ax:
         axes = panels(ax, 1, 2, sharex=True, sharey=True)[0]
         for panel, title, paths in zip(axes, ("Data", "The learned prior"), (found.data, found.prior), strict=True):
             panel.plot(paths[..., 0].T, paths[..., 2].T, color=BLUE, linewidth=0.6)

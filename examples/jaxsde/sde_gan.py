@@ -164,7 +164,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def picture(found: Found, times: np.ndarray, path: Path) -> None:
-    with drawing(None, path, "A neural SDE trained as a GAN", width=7, height=3.2) as ax:
+    with drawing(None, path, "A neural SDE trained as a GAN", width=7.0, height=3.2) as ax:
         paths, laws = panels(ax, 1, 2, sharey=True)[0]
         for colour, name, ys in ((BLUE, "data", found.data), (RED, "generated", found.generated)):
             paths.plot(times, ys[:30].T, color=colour, linewidth=0.5)

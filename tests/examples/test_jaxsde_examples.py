@@ -36,13 +36,15 @@ def run(name: str, picture: Path, flags: str):
 
 
 def test_the_posterior_of_one_series_is_narrow_at_observations_alone(tmp_path: Path) -> None:
-    found = run("latent_sde", tmp_path / "series.png", "--steps 300 --paths 8 --hidden 16 --dt 0.05")
-    assert found.bounds[-20:].mean() > found.bounds[:20].mean() + 10
+    found = run("latent_sde", tmp_path / "series.png", "--steps 800 --paths 8 --hidden 32 --dt 0.05")
+    assert found.bounds[-20:].mean() > found.bounds[:20].mean() + 50
     middle = np.interp(found.observed_times, found.times, np.median(found.paths, axis=0))
-    assert np.abs(middle - found.observed).mean() < 0.15
+    # Of the prior's mean, zero, it is 0.6.
+    assert np.abs(middle - found.observed).mean() < 0.2
+    # The prior is as wide everywhere.
     spread = found.paths.std(axis=0)
     on_data = np.interp(found.observed_times, found.times, spread).mean()
-    assert np.interp([0.0, 1.0, 2.0], found.times, spread).min() > 1.5 * on_data
+    assert np.interp([0.0, 2.0], found.times, spread).min() > 1.3 * on_data
 
 
 def test_the_posterior_of_lorenz_series_it_has_not_seen(tmp_path: Path) -> None:
