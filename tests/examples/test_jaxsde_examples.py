@@ -48,11 +48,11 @@ def test_the_posterior_of_one_series_is_narrow_at_observations_alone(tmp_path: P
 
 
 def test_the_posterior_of_lorenz_series_it_has_not_seen(tmp_path: Path) -> None:
-    size = "--series 32 --times 20 --hidden 8 --batch 8 --steps 60"
+    size = "--series 32 --times 20 --hidden 16 --batch 8 --steps 400"
     found = run("latent_sde_lorenz", tmp_path / "lorenz.png", size)
-    assert found.bounds[-10:].mean() > found.bounds[:10].mean()
-    # Whoever says the mean of the data is one deviation off.
-    assert found.rmse < 1
+    assert found.bounds[-10:].mean() > found.bounds[:10].mean() + 50
+    # Whoever says the mean of the data at each time is 0.94 off.
+    assert found.rmse < 0.8
     assert found.prior.shape == found.data.shape == (10, 20, 3)
     assert np.isfinite(found.prior).all()
 
