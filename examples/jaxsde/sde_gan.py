@@ -185,8 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> Found:
     parser.add_argument("--times", type=int, default=17, help="at which a path is seen, on [0, 1]")
     parser.add_argument("--state", type=int, default=16, help="entries of the states of both equations")
     parser.add_argument("--hidden", type=int, default=16, help="units of each hidden layer")
-    parser.add_argument("--generator-rate", type=float, default=1e-3)
-    parser.add_argument("--discriminator-rate", type=float, default=1e-3)
+    parser.add_argument("--generator-rate", type=float, default=3e-4)
+    parser.add_argument("--discriminator-rate", type=float, default=3e-3)
     parser.add_argument("--output", type=Path, default=Path("runs/sde_gan.png"), help="PNG to write")
     options = parser.parse_args(arguments)
 
