@@ -11,6 +11,7 @@ from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
+from jaxsde.progress import ProgressBar
 from jaxsde.sde import SDE
 from jaxsde.sdeint import sdeint_ito, sdeint_ito_fixed_grid, sdeint_strat, sdeint_strat_fixed_grid
 from jaxsde.solution import Result, Solution, Stats
@@ -30,6 +31,7 @@ __all__ = [
     "Jumps",
     "Langevin",
     "LevelStats",
+    "ProgressBar",
     "ReplayedPath",
     "Result",
     "Solution",

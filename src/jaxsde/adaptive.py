@@ -29,6 +29,7 @@ from jaxsde.compiled import Same, once
 from jaxsde.error_estimate import ErrorEstimate, error_estimate
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.methods import Method
+from jaxsde.progress import Meter, Progress
 from jaxsde.reports import report_coarse
 from jaxsde.steps import AdaptiveSteps
 from jaxsde.times import Rows
@@ -132,6 +133,7 @@ def find_grid(
     dt: float,
     chosen: AdaptiveSteps,
     apart: float,
+    progress: Progress | None = None,
 ) -> Grid:
     """The grid, from a first step of `dt`. No step is shorter than `apart`, by which f and g tell times apart."""
     dtype = precision(y0)
@@ -153,15 +155,19 @@ def find_grid(
     kind, first_step, estimate = sde.without_functions(), float(dt / tick), error_estimate(method, sde.noise)
 
     def run(functions: PyTree, args: Args, *inputs: PyTree) -> _State:
+        meter = None if progress is None else Meter(progress)
+
         def search(y0: Leaves, targets: Point, path: BrownianPath, clock: _Clock) -> _State:
             sde = kind.of(functions)
-            return _search(sde, method, estimate, y0, targets, args, path, clock, forward, first_step, shortest, chosen)
+            return _search(
+                sde, method, estimate, y0, targets, args, path, clock, forward, first_step, shortest, chosen, meter
+            )
 
         # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
         search_, closed_over = jax.closure_convert(search, *inputs)
         return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
 
-    static = ("find_grid", sde.kind, Same(method), chosen, forward, first_step, shortest)
+    static = ("find_grid", sde.kind, Same(method), chosen, forward, first_step, shortest, progress)
     end = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), dtype)), args, y0, targets, path, clock)
     report_coarse(end.coarse, jnp.asarray(shortest * tick, dtype))
 
@@ -214,6 +220,7 @@ def _search(
     dt: float,
     shortest: int,
     chosen: AdaptiveSteps,
+    meter: Meter | None,
 ) -> _State:
     dtype = targets.part.dtype
     tree = path if isinstance(path, VirtualTree) else None
@@ -268,6 +275,9 @@ def _search(
 
         reached = accept & arrives
         carry, at_stop = jax.tree.map(lambda a, b: jnp.where(accept, a, b), (moved, stops[-1]), (s.carry, s.at))
+        if meter is not None:
+            whole = clock.since(clock.origin, Point(targets.cell[-1], targets.part[-1]))
+            meter.reach(*(clock.since(clock.origin, at.point) / whole for at in (s.at, at_stop)))
         return _State(
             carry,
             at_stop,

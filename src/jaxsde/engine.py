@@ -45,6 +45,7 @@ class Scheme(NamedTuple):
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
       where the interval has the path's slice. Padding has length 0.
     - `substeps`: steps an interval, padding included.
+    - `tick`: called with the number of each step of the solve itself, not of those that a gradient computes again.
     """
 
     step: Callable[..., Any]
@@ -54,6 +55,7 @@ class Scheme(NamedTuple):
     restart: Callable[[Any], Any] | None
     locate: Callable[[BrownianPath | None, Interval, Index], Where]
     substeps: int
+    tick: Callable[[Index], None] | None = None
 
 
 def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
@@ -141,6 +143,8 @@ def solve(
     """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first."""
 
     def step(carry: Carry, x: Interval, j: Index) -> Any:
+        if scheme.tick is not None:
+            scheme.tick(x.index + (j if x.count is None else jnp.minimum(j, x.count - 1)))
         return scheme.step(carry, args, *scheme.locate(path, x, j))
 
     def interval(carry: Carry, x: Interval) -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ from jaxsde.problem import (
     check_size,
     check_state,
 )
+from jaxsde.progress import Meter, Progress, check_progress
 from jaxsde.reports import report_jumps, report_nonfinite, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
@@ -67,6 +68,7 @@ def solve(
     check_finite: bool = False,
     jumps: Jumps | None = None,
     first_exit: FirstExit | None = None,
+    progress: Progress | None = None,
 ) -> Solution:
     """Solves an SDE, differentiably.
 
@@ -105,6 +107,10 @@ def solve(
     - `jumps`: of the solution at random times, which become ends of steps; with fixed steps.
     - `first_exit`: of a region, where the solution ends: `ys` stays where it left, and `exit_time` says when; with
       fixed steps. What is drawn beside the path, of what it does within a step, is of `rng`.
+    - `progress`: called about once a percent, while the solve runs, with the share of it that is behind: of fixed steps
+      from 0 to 1, of adaptive ones of the time for which steps were found. `ProgressBar()` shows a bar. A gradient's
+      walk back says nothing, and a batch is one solve. Equal ones share what is compiled. Not with
+      `adjoint="checkpoint"` and fixed steps.
 
     **Returns:** a `Solution`.
 
@@ -123,6 +129,7 @@ def solve(
     name = method.removeprefix(COUPLED)
     chosen = check_method(name, sde.sde_type, sde.noise, langevin is not None)
     one_of("adjoint", adjoint, ADJOINTS)
+    check_progress(progress, steps, adjoint)
     y0 = check_state(y0)
     check_size(chosen, y0)
     known = known_times(ts)
@@ -142,7 +149,8 @@ def solve(
 
     if isinstance(steps, AdaptiveSteps):
         posed, candidates = pose(2 * steps.max_steps), None
-        path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running)
+        path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running, progress)
+        progress = None
     else:
         rows, candidates = steps.rows(known, resolution(ts), times.dtype), None
         if jumps is not None or first_exit is not None:
@@ -157,7 +165,7 @@ def solve(
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
     ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
-    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key)
+    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key, progress)
     ys, sums = (ys, None) if running is None else ys
     ys, exit_times = (ys, None) if first_exit is None else ys
     if jumps is not None:
@@ -202,7 +210,12 @@ def _path(posed: _Posed, rng: Key | None, brownian: BrownianPath | None, default
 
 
 def _adapt(
-    posed: _Posed, steps: AdaptiveSteps, rng: Key | None, brownian: BrownianPath | None, running: Running | None
+    posed: _Posed,
+    steps: AdaptiveSteps,
+    rng: Key | None,
+    brownian: BrownianPath | None,
+    running: Running | None,
+    progress: Progress | None,
 ) -> tuple[Any, Rows, Stats, Any, Any]:
     """The path, the grid that is found on it, what finding it took, how that ended, and the last output time that was
     reached, by its number.
@@ -217,7 +230,7 @@ def _adapt(
     path = _path(posed, rng, brownian, lambda rng: VirtualTree(rng, start, end, tol, method.space_time))
     path = check_path(path, sde, method, ts, 0, times.dtype)
     apart = check_adaptive_clock(ts, sde, args, times.dtype, running)
-    grid = find_grid(sde, method, y0, ts, args, path, first, steps, apart)
+    grid = find_grid(sde, method, y0, ts, args, path, first, steps, apart, progress)
     report_unfinished(grid.reached, times, steps.max_steps)
     finished = jnp.where(grid.coarse > 0, int(Result.TOLERANCE_NOT_MET), int(Result.SUCCESSFUL))
     result = jnp.where(grid.reached < ts.size - 1, int(Result.MAX_STEPS_REACHED), finished)
@@ -235,6 +248,7 @@ def _on_grid(
     candidates: Candidates | None,
     first_exit: FirstExit | None,
     ending_key: Any,
+    progress: Progress | None,
 ) -> Any:
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
@@ -244,7 +258,7 @@ def _on_grid(
     t = jax.ShapeDtypeStruct((), times.dtype)
     own = traceable(path, sde.noise_like, method.space_time, t) if is_own(path) else None
     own_draw = own and own[0]
-    kind, substeps, padded = sde.without_functions(), grid.substeps, grid.count is not None
+    kind, substeps, padded, total = sde.without_functions(), grid.substeps, grid.count is not None, grid.total
 
     def run(
         functions: PyTree,
@@ -274,6 +288,9 @@ def _on_grid(
             steps, carry = add_running(steps, sde, taken, running, carry, args, t0, candidates is not None)
         if padded:
             steps = without_padding(steps)
+        if progress is not None:
+            meter = Meter(progress)
+            steps = steps._replace(tick=lambda k: meter.step(k, total))
         ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
         return ys if outputs is None else jax.tree.map(lambda y: y[outputs], ys)
 
@@ -284,5 +301,5 @@ def _on_grid(
     }
     functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
     functions |= {"inside": None} if first_exit is None else first_exit.traceable(sde.like, t)
-    static = (sde.kind, Same(method), substeps, padded, adjoint)
+    static = (sde.kind, Same(method), substeps, padded, adjoint, None if progress is None else (progress, total))
     return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates, ending_key)

@@ -74,8 +74,9 @@ class Jumps:
         if not callable(self.rate) and self.bound is not None:
             raise TypeError(f"rate is a number and bound={self.bound!r} is given; it is for a rate that is a function.")
         name, value = ("bound", self.bound) if callable(self.rate) else ("rate", self.rate)
-        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.shape(value) != ():
-            raise TypeError(f"{name} is {value!r}; it is one number of zero or more, in jumps per unit of time.")
+        number = isinstance(value, int | float | np.number | np.ndarray | jax.Array) and not jnp.iscomplexobj(value)
+        if not number or np.shape(value) != ():
+            raise TypeError(f"{name} is {value!r}; it is one real number of zero or more, in jumps per unit of time.")
         if is_known(value) and not 0 <= float(value) < np.inf:
             raise ValueError(f"{name} is {value}; it is a finite number of zero or more, in jumps per unit of time.")
         if self.most is not None:

@@ -91,6 +91,8 @@ def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analyti
 
     def of_step(y: State, t: Time, h: Time, dW: PyTree, args: Args) -> Float[Array, ""]:
         drift = u(y, t, args)
+        if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(drift)):
+            raise TypeError("u gives complex numbers; the KL between two SDEs is of real drifts and real noise.")
         kl = 0.5 * jnp.abs(h) * _dot(drift, drift, h.dtype)
         if estimator == "analytic":
             return kl

@@ -88,7 +88,9 @@ def check_state(y0: State) -> Any:
     for leaf in leaves:
         dtype = jnp.asarray(leaf).dtype
         if not jnp.issubdtype(dtype, jnp.floating):
-            raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of floating point: convert it first.")
+            complex_ = jnp.issubdtype(dtype, jnp.complexfloating)
+            advice = "keep its real and imaginary parts as two leaves" if complex_ else "convert it first"
+            raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of real floating-point numbers: {advice}.")
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
 
 
@@ -250,8 +252,11 @@ def check_jumps(
     _fits("jumps.change", found, like, "")
     if callable(jumps.rate):
         found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
-        if found.shape != () or not jnp.issubdtype(found.dtype, jnp.number):
-            raise ValueError(f"jumps.rate gives {found.dtype} of shape {found.shape}; it has to give one number, ().")
+        real = jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)
+        if found.shape != () or not real:
+            raise ValueError(
+                f"jumps.rate gives {found.dtype} of shape {found.shape}; it has to give one real number, ()."
+            )
 
 
 def check_first_exit(
@@ -410,7 +415,17 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
         raise ValueError(
             f"ReplayedPath has increments of shape {found}; this noise on this grid of {steps} steps has {needed}."
         )
+    _check_real("ReplayedPath has", *leaves)
     return tuple(None if x is None or a is None else jnp.asarray(x, a.dtype) for x, a in zip(leaves, like, strict=True))
+
+
+def _check_real(where: str, *arrays: Any) -> None:
+    """Refuses complex numbers, of which a cast would keep the real part."""
+    for x in arrays:
+        if x is not None and jnp.iscomplexobj(x):
+            raise TypeError(
+                f"{where} an array of dtype {jnp.result_type(x)}; what belongs to a Brownian motion is real."
+            )
 
 
 def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
@@ -424,6 +439,7 @@ def _given_area(area: Any, sde: FlatSDE, steps: int) -> Any:
     needed = (steps, like.size, like.size)
     if np.shape(area) != needed:
         raise ValueError(f"ReplayedPath has area of shape {np.shape(area)}; this noise on this grid has {needed}.")
+    _check_real("area of ReplayedPath is", area)
     found = jnp.asarray(area, like.dtype)
     if is_known(area):
         known = np.asarray(found, np.float64)
@@ -451,6 +467,7 @@ def _check_span(tree: VirtualTree, times: TimeVector) -> None:
 def _check_cholesky(cholesky: Array | np.ndarray | None, sde: FlatSDE, method: Method) -> None:
     if cholesky is None:
         return
+    _check_real("cholesky is", cholesky)
     for x in sde.noise_like:
         if x is not None and (x.ndim == 0 or np.shape(cholesky) != (x.shape[-1], x.shape[-1])):
             raise ValueError(

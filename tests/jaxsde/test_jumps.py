@@ -264,8 +264,8 @@ CHANGE = lambda y, t, key, args: y + 1  # noqa: E731
     [
         (lambda: Jumps(CHANGE, -1.0), "rate is -1.0; it is a finite number of zero or more"),
         (lambda: Jumps(CHANGE, math.nan), "rate is nan; it is a finite number"),
-        (lambda: Jumps(CHANGE, "often"), "rate is 'often'; it is one number"),
-        (lambda: Jumps(CHANGE, np.ones(2)), "it is one number of zero or more"),
+        (lambda: Jumps(CHANGE, "often"), "rate is 'often'; it is one real number"),
+        (lambda: Jumps(CHANGE, np.ones(2)), "it is one real number of zero or more"),
         (lambda: Jumps(CHANGE, lambda y, t, args: y), "rate is a function and bound is not given"),
         (lambda: Jumps(CHANGE, 1.0, bound=2.0), "it is for a rate that is a function"),
         (lambda: Jumps(1.0, 1.0), "change is float; it is a function"),

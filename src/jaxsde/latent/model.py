@@ -148,6 +148,8 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
             f"being ({width},); the decoder gives {jax.tree.map(jnp.shape, decoded)}. Take a decoder of that width."
         )
 
+    _check_real("The likelihood", log_prob)
+
     def first_law(times: Any, values: Any, mask: Any) -> Any:
         return model.posterior_initial(times, model.posterior.encode(times, values, mask, params), params)
 
@@ -161,12 +163,14 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
     # One of another shape could be spread over the state, or the state over it, and no more be said.
     functions = {"drift": model.drift, "diffusion": model.diffusion, "posterior's drift": posterior_drift}
     for name, function in functions.items():
-        found = jax.tree.map(jnp.shape, jax.eval_shape(function, prior.mean, series.times[0, 0], params))
+        value = jax.eval_shape(function, prior.mean, series.times[0, 0], params)
+        found = jax.tree.map(jnp.shape, value)
         if found != prior.mean.shape:
             raise ValueError(
                 f"The {name} gives shape {found} for a state of shape {prior.mean.shape}; give one number for each "
                 "entry of the state."
             )
+        _check_real(f"The {name}", value)
 
 
 def _check_law(whose: str, law: object, prior: Any) -> None:
@@ -177,3 +181,10 @@ def _check_law(whose: str, law: object, prior: Any) -> None:
             f"The {whose}'s first law has a mean of shape {law.mean.shape} and a std of shape {law.std.shape}; the "
             f"mean of the prior's has shape {prior.mean.shape}, and all are of one shape (d,)."
         )
+    _check_real(f"The {whose}'s first law", *law)
+
+
+def _check_real(what: str, *arrays: Any) -> None:
+    for x in arrays:
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(f"{what} gives numbers of dtype {x.dtype}; a latent SDE and its densities are real.")
