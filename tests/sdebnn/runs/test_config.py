@@ -9,7 +9,7 @@ import pytest
 
 from sdebnn.errors import InputError
 from sdebnn.runs import PAPERS, PRESETS, TrainConfig, of_paper
-from sdebnn.runs.choices import PriorChoices, allowed
+from sdebnn.runs.choices import NumberOrAuto, PriorChoices, allowed
 from sdebnn.runs.config import SECTIONS
 from sdebnn.runs.frameworks import FRAMEWORKS
 
@@ -176,9 +176,10 @@ def test_editors_and_type_checkers_are_told_what_a_choice_takes() -> None:
     hints = {name: parameter.annotation for name, parameter in inspect.signature(TrainConfig).parameters.items()}
     assert hints["schedule"] == typing.Literal["cosine", "exponential", "stairs", "constant"]
     assert hints["snr"] is bool
+    plain = (bool, int, float, str, tuple[int, ...], NumberOrAuto)
     for field in dataclasses.fields(TrainConfig):
         assert hints[field.name] == field.type
-        assert field.type in (bool, int, float, str, tuple[int, ...]) or typing.get_origin(field.type) is typing.Literal
+        assert field.type in plain or typing.get_origin(field.type) is typing.Literal
 
 
 @pytest.mark.parametrize("yes", [1, True, np.bool_(True), np.int64(1)])
