@@ -80,23 +80,29 @@ class Meter:
         """Says that step k of so many begins, where that is another hundredth, or is the last."""
         k = jnp.asarray(k, jnp.int32)
         last = k == total - 1
-        self._call_if(last | (k % max(total // CALLS, 1) == 0), jnp.where(last, 1.0, k / total))
+        self._call_if(last | (k % max(total // CALLS, 1) == 0), jnp.where(last, 1.0, k / total), last & (k == 0))
 
     def reach(self, before: Float[Array, ""], after: Float[Array, ""]) -> None:
         """Says that a share is behind, which was `before` until now, where that is another hundredth."""
         before, after = _slowest(before), _slowest(after)
         begins = (before == 0) & (after < 1)
         self._call_if(
-            begins | (jnp.floor(CALLS * after) > jnp.floor(CALLS * before)), jnp.where(begins, 0 * after, after)
+            begins | (jnp.floor(CALLS * after) > jnp.floor(CALLS * before)),
+            jnp.where(begins, 0 * after, after),
+            (before == 0) & (after >= 1),
         )
 
-    def _call_if(self, due: Bool[Array, ""], share: Float[Array, ""]) -> None:
+    def _call_if(self, due: Bool[Array, ""], share: Float[Array, ""], alone: Bool[Array, ""]) -> None:
         for axis in jax.sharding.get_abstract_mesh().manual_axes:
             due &= jax.lax.axis_index(axis) == 0
-        jax.lax.cond(due, lambda x: jax.debug.callback(self._call, x), lambda x: None, share)
+        jax.lax.cond(due, lambda x: jax.debug.callback(self._call, *x), lambda x: None, (share, alone))
 
-    def _call(self, given: Array | np.ndarray) -> None:
+    def _call(self, given: Array | np.ndarray, alone: Array | np.ndarray) -> None:
         share = float(np.asarray(given)[()])
+        if np.asarray(alone)[()]:
+            # One step is the whole solve.
+            self.progress(0.0)
+            self.last = 0.0
         # What is padded or tried again is at the same place.
         if share != self.last:
             self.last = share

@@ -46,6 +46,12 @@ def call(progress, y0=Y0, key=KEY, a=0.7, ts=TS, steps=STEPS, **choices):
     return solve(F, y0, ts, key, a, progress=progress, steps=steps, **choices)
 
 
+def test_a_solve_of_one_step_is_heard_each_time():
+    heard = Heard()
+    for _ in range(2):
+        assert heard.of(lambda: call(heard, ts=TS[::2], steps=FixedSteps(1)))[1] == [0.0, 1.0]
+
+
 @pytest.mark.parametrize("compiled", [False, True], ids=["alone", "in jit"])
 @pytest.mark.parametrize(
     "choices",

@@ -3,7 +3,8 @@
 Rackauckas and Nie, "Stability-optimized high order methods and stiffness detection for pathwise stiff stochastic
 differential equations", 2020. Where Rößler's methods are chosen for few terms in a step, the free coefficients of this
 one make the region as large as can be in which it is stable on a linear equation. It is published with weak order 2,
-which takes beta1 B1 B1 B1 e = 0 too, with ones e: here that is -1.47, and on a linear equation the order is 1.5.
+which takes beta1 B1 B1 B1 e = 0 among others, with ones e: here that is -1.47, and the order 1.5 on a linear equation
+too.
 """
 
 from jaxsde.methods.sri import SRITableau, sri
@@ -39,4 +40,4 @@ TABLEAU = SRITableau(
     beta3=(2.8453464565104425, -2.688764531100725, 0.2523866501071322, -0.40896857551684945),
     beta4=(0.11522663875443433, -0.57877086147738, 0.2857851028163886, 0.17775911990655704),
 )
-SOSRI = sri("sosri", TABLEAU, weak_order=1.5)
+SOSRI = sri("sosri", TABLEAU)

@@ -143,21 +143,27 @@ def measured(method, sde_type, noise):
     return -np.polyfit(np.log(sizes), np.log(errors), 1)[0], errors
 
 
+# Better there than it is elsewhere.
+ON_LINEAR = {"sriw1": 2.0}
+
+
 @pytest.mark.parametrize(("name", "sde_type", "noise"), OFFERED)
 def test_order(x64, name, sde_type, noise):
     method = METHODS[name]
     order, errors = measured(method, sde_type, noise)
-    assert order > method.weak_order - 0.15, (order, errors)
+    expected = ON_LINEAR.get(name, method.weak_order)
+    assert order > expected - 0.15, (order, errors)
     # With additive noise some methods are better on linear equations.
     if noise != "additive" or set(method.strong_order) == {"additive"}:
-        assert order < method.weak_order + 0.15, (order, errors)
+        assert order < expected + 0.15, (order, errors)
 
 
 @pytest.mark.parametrize(("name", "noise"), [("sriw1", "diagonal"), ("sra1", "additive"), ("platen_weak2", "general")])
 def test_order_of_the_coupled_form(x64, name, noise):
     form = coupled(METHODS[name], 64, noise == "additive", 1e-16)
     order, errors = measured(form, "ito", noise)
-    assert abs(order - form.weak_order) < 0.25, (order, errors)
+    expected = form.weak_order if form.weak_order == 1 else ON_LINEAR.get(name, form.weak_order)
+    assert abs(order - expected) < 0.25, (order, errors)
 
 
 NONLINEAR = {
@@ -172,8 +178,7 @@ NONLINEAR = {
 @pytest.mark.parametrize(
     ("name", "noise"),
     [
-        ("sra1", "additive"), ("sosra", "additive"), ("sriw1", "diagonal"), ("sosri", "diagonal"),
-        ("platen_weak2", "general"),
+        ("sra1", "additive"), ("sosra", "additive"), ("sosri", "diagonal"), ("platen_weak2", "general"),
     ],
 )  # fmt: skip
 def test_the_order_of_a_step_where_nothing_is_linear_and_all_depends_on_time(x64, name, noise):
@@ -217,3 +222,34 @@ def test_the_order_of_a_step_where_nothing_is_linear_and_all_depends_on_time(x64
     sizes = 2.0 ** -np.arange(4, 8)
     found = np.abs(errors(sizes))
     assert abs(np.polyfit(np.log(sizes), np.log(found), 1)[0] - method.weak_order - 1) < 0.25, found
+
+
+@pytest.mark.parametrize("name", ["sriw1", "sosri"])
+def test_a_step_to_which_g_is_not_linear_has_an_error_of_h_to_the_2_5(x64, name):
+    """E X_h^2 of dX = (1 + sin(X) / 2) dW by three terms of its series: nothing of the order of h^2.5 is in it."""
+
+    def g(y):
+        return 1 + jnp.sin(y) / 2
+
+    def generator(phi):
+        return lambda y: g(y) ** 2 * jax.grad(jax.grad(phi))(y) / 2
+
+    y, terms = jnp.asarray(0.4), [lambda y: y**2]
+    for _ in range(3):
+        terms.append(generator(terms[-1]))
+    series = [float(term(y)) for term in terms]
+    sde = FlatSDE(lambda y, t, a: 0 * y, lambda y, t, a: g(y), "ito", "diagonal", y, (y,))
+    points, chances = quadrature([24, 6])
+
+    @jax.jit
+    @jax.vmap
+    def mean_square(h):
+        def end(normals):
+            increment = increment_of(METHODS[name], (), normals, h)
+            return METHODS[name].step(sde, (y,), jnp.zeros(()), h, increment, None)[0] ** 2
+
+        return jnp.asarray(chances) @ jax.vmap(end)(jnp.asarray(points))
+
+    sizes = 2.0 ** -np.arange(11, 15)
+    errors = np.abs(mean_square(sizes) - sum(x * sizes**k / math.factorial(k) for k, x in enumerate(series)))
+    assert abs(np.polyfit(np.log(sizes), np.log(errors), 1)[0] - 2.5) < 0.1, errors
