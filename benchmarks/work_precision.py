@@ -1,6 +1,6 @@
 """What does an accurate path cost? Strong error at the end against the time of a solve, beside diffrax and torchsde.
 
-    python benchmarks/work_precision.py [--picture PNG]
+    python benchmarks/work_precision.py [--noise diagonal additive general] [--picture PNG]
 
 Equations with closed forms of the driving path (Kloeden and Platen, 1992), 1,000 paths at once, single precision. Every
 library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
@@ -115,8 +115,8 @@ EQUATIONS = {
 }
 
 OURS = {
-    "diagonal": ("euler_maruyama", "milstein", "sriw1"),
-    "additive": ("euler_maruyama", "sra1"),
+    "diagonal": ("euler_maruyama", "milstein", "sriw1", "sosri"),
+    "additive": ("euler_maruyama", "sra1", "sosra"),
     "general": ("heun", "davie", "log_ode"),
 }
 DIFFRAX = {
@@ -300,11 +300,14 @@ def seconds_for(points: list[tuple[int, float, float]], goal: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, default=Path("runs/work_precision.png"), metavar="PNG")
+    parser.add_argument("--noise", nargs="+", choices=list(OURS), default=list(OURS), help="that of the equations")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print_conditions("jax", "diffrax", "torch", "torchsde")
     curves: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
     for name, equation in EQUATIONS.items():
+        if equation.noise not in options.noise:
+            continue
         found = curves[name] = {}
         for library, methods, of in (
             ("jaxsde", OURS, of_jaxsde), ("diffrax", DIFFRAX, of_diffrax), ("torchsde", TORCHSDE, of_torchsde),
