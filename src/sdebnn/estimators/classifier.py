@@ -51,7 +51,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
       of the noise of targets is multiplied.
     - `warm_start`: whether another `fit` goes on from the fitted parameters, in the units and with the seed of the
       first: by up to `max_iter` more gradient steps, with sigma as it was found where it is `"auto"`. Columns, classes
-      and the parameters that shape the networks must be as they were.
+      and the parameters that shape the networks must be as they were, and the rows too where some are held out.
     - `run_dir`: folder to `save` to after `fit`.
     - `verbose`: whether progress goes to standard error.
     - `random_state`: seed of all randomness.
