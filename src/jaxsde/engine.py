@@ -1,7 +1,6 @@
 """The loop over steps that every solve shares."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -88,8 +87,8 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
         if count is None:
             return t, h, draw()
         there = j < count
-        nothing = partial(no_increment, sde.noise_like, method.space_time, method.area)
-        return t, jnp.where(there, h, 0), loops.cond(there, draw, nothing)
+        nothing = no_increment(sde.noise_like, method.space_time, method.area)
+        return t, jnp.where(there, h, 0), loops.unless(~there, lambda _: draw(), nothing)
 
     return Scheme(
         step,
@@ -107,7 +106,7 @@ def without_padding(scheme: Scheme) -> Scheme:
 
     def skip(move: Callable[..., Any]) -> Callable[..., Any]:
         def moved(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
-            return loops.cond(h == 0, lambda c: c, lambda c: move(c, args, t, h, increment), carry)
+            return loops.unless(h == 0, lambda c: move(c, args, t, h, increment), carry)
 
         return moved
 

@@ -84,10 +84,10 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
     def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Any:
         inner, steps, at = carry
 
-        def move(inner: Carry) -> Any:
-            return leave(sde, inner, t, h, increment, args, steps)
+        def move(carry: tuple[Carry, Any]) -> Any:
+            return leave(sde, carry[0], t, h, increment, args, steps)
 
-        inner, at = loops.cond((at != jnp.inf) | (h == 0), lambda inner: (inner, at), move, inner)
+        inner, at = loops.unless((at != jnp.inf) | (h == 0), move, (inner, at))
         return inner, steps + 1, at
 
     def leave(

@@ -214,14 +214,9 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
         number = at.number[k]
         if rate is not None:
             wrong = jnp.maximum(wrong, checked(expected(sde, inner, t, args)))
-        inner = loops.cond(
-            h == 0, lambda inner: inner, lambda inner: method.step(sde, inner, t, h, increment, args), inner
-        )
-        inner, found = loops.cond(
-            number >= 0,
-            lambda inner: jump(sde, inner, t + h, number, args),
-            lambda inner: (inner, jnp.zeros((), jnp.float32)),
-            inner,
+        inner = loops.unless(h == 0, lambda inner: method.step(sde, inner, t, h, increment, args), inner)
+        inner, found = loops.unless(
+            number < 0, lambda carry: jump(sde, carry[0], t + h, number, args), (inner, jnp.zeros((), jnp.float32))
         )
         wrong = jnp.maximum(wrong, found)
         return jax.tree.map(lambda x: jnp.where(wrong > 0, jnp.nan, x).astype(x.dtype), inner), steps + 1, wrong

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, PyTree
 
 from jaxsde.types import Carry, Index
@@ -52,6 +53,30 @@ def cond(which: Bool[Array, ""], if_true: Callable[..., Any], if_false: Callable
         ]
         return jax.lax.cond(which, *branches, *operands)
     return jax.lax.cond(which, if_true, if_false, *operands)
+
+
+@jax.custom_batching.custom_vmap
+def any_lane(which: Bool[Array, ""]) -> Any:
+    """Whether it is so in any lane of the batches of `jax.vmap` around this: one answer for all, by which to branch.
+
+    Of an answer for each lane, `jax.vmap` has both branches computed for every lane. What is computed by the one answer
+    has to be left by the lanes of the other, by `jnp.where`.
+    """
+    return which
+
+
+@any_lane.def_vmap
+def _any_lane_of_batch(size: int, batched: list[bool], which: Bool[Array, " lanes"]) -> tuple[Any, bool]:
+    return any_lane(jnp.any(which) if batched[0] else which), False
+
+
+def unless(skip: Bool[Array, ""], move: Callable[[Carry], Any], carry: Carry) -> Any:
+    """The carry where it is to skip, and else `move(carry)`: not computed where every lane of a batch skips."""
+
+    def moved(carry: Carry) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(skip, a, b), carry, move(carry))
+
+    return cond(any_lane(~skip), moved, lambda carry: carry, carry)
 
 
 def settled(body: Callable[[Any], Any], carry: Carry) -> Any:

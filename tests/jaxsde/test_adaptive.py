@@ -104,6 +104,28 @@ def test_gradient_of_a_batch_whose_grids_have_padding(x64):
     np.testing.assert_allclose(slopes, np.einsum("t,kti->k", TS, ys), rtol=1e-2)
 
 
+def test_a_batch_walks_as_far_as_its_longest_solve():
+    calls = []
+
+    def counted(y, t, args):
+        zero = jax.pure_callback(lambda t: calls.append(1) or np.zeros_like(t), t, t, vmap_method="broadcast_all")
+        return args * y + zero
+
+    def one(key):
+        return sdeint_ito(
+            counted, g, jnp.ones(2), TS, key, jnp.asarray(0.5), "milstein", adaptive=True, rtol=3e-2, stats=True
+        )
+
+    keys = jax.random.split(KEY, 4).reshape(2, 2)
+    ys, stats = jax.block_until_ready(jax.jit(jax.vmap(jax.vmap(one)))(keys))
+    steps, tried = (int(stats[name].max()) for name in ("steps", "tried_steps"))
+    assert stats["steps"].min() < steps < 200
+    # Three evaluations to try a step and one to take it; the rest looks at the equation before. 4096 steps may be tried.
+    assert 3 * tried + steps <= len(calls) <= 3 * tried + steps + 20
+    for lane in np.ndindex(2, 2):
+        np.testing.assert_allclose(ys[lane], one(keys[lane])[0], rtol=1e-5)
+
+
 def test_too_few_steps_are_reported():
     with pytest.warns(RuntimeWarning, match="max_steps=10 adaptive steps came no further than the output time 0.0"):  # noqa: PT031
         ys = sdeint_strat(
