@@ -44,6 +44,7 @@ class Scheme(NamedTuple):
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
       where the interval has the path's slice. Padding has length 0.
     - `substeps`: steps an interval, padding included.
+    - `implicit`: whether a step solves an equation by iterations.
     - `tick`: called with the number of each step of the solve itself, not of those that a gradient computes again.
     """
 
@@ -54,6 +55,7 @@ class Scheme(NamedTuple):
     restart: Callable[[Any], Any] | None
     locate: Callable[[BrownianPath | None, Interval, Index], Where]
     substeps: int
+    implicit: bool
     tick: Callable[[Index], None] | None = None
 
 
@@ -98,6 +100,7 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
         restart if save is None and method.carries_state_alone else None,
         locate,
         substeps,
+        method.implicit,
     )
 
 

@@ -120,7 +120,7 @@ def test_a_batch_walks_as_far_as_its_longest_solve():
     ys, stats = jax.block_until_ready(jax.jit(jax.vmap(jax.vmap(one)))(keys))
     steps, tried = (int(stats[name].max()) for name in ("steps", "tried_steps"))
     assert stats["steps"].min() < steps < 200
-    # Three evaluations to try a step and one to take it; the rest looks at the equation before. 4096 steps may be tried.
+    # Three evaluations to try a step, one to take it, and some that look at the equation before. 4096 may be tried.
     assert 3 * tried + steps <= len(calls) <= 3 * tried + steps + 20
     for lane in np.ndindex(2, 2):
         np.testing.assert_allclose(ys[lane], one(keys[lane])[0], rtol=1e-5)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import io_callback
 
 from jaxsde import (
     METHODS,
@@ -309,3 +310,48 @@ def test_memory_of_the_gradient_over_64_and_4096_steps(method, adjoint, growth):
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert temporary(4096) <= growth * temporary(64)
+
+
+def gradient_program(f, steps=64, method="euler_maruyama"):
+    def loss(w, y0):
+        ys = sdeint_ito(
+            f, lambda y, t, w: 0.1 * y, y0, np.asarray([0.0, 1.0]), KEY, w, method, steps=steps, adjoint="backprop"
+        )
+        return jnp.sum(ys[-1] ** 2)
+
+    y0, w = jnp.linspace(-1, 1, 4096).reshape(64, 64), 0.1 * jnp.eye(64)
+    return jax.jit(jax.grad(loss)).lower(w, y0)
+
+
+def in_layers(y, t, w):
+    for _ in range(3):
+        y = jnp.tanh(jnp.sin(y) @ w)
+    return y
+
+
+def test_backprop_keeps_products_and_computes_the_rest_again():
+    program = gradient_program(in_layers)
+    # Three products, and two for the derivative of each.
+    assert program.as_text().count("stablehlo.dot_general") == 9
+    kept = program.compile().memory_analysis().temp_size_in_bytes / (64 * 4096 * 4)
+    # The state, the noise and three products; each layer's sine and tanh would be six more.
+    assert kept < 6
+
+
+@pytest.mark.parametrize(("part", "times"), [(jnp.sin, 2), (jax.checkpoint(jnp.sin), 1)])
+def test_a_drift_that_says_what_is_computed_again_is_left_to_it(part, times):
+    program = gradient_program(lambda y, t, w: part(y) @ w * jnp.tanh(y))
+    assert program.as_text().count("stablehlo.tanh") == times
+
+
+def test_a_drift_with_effects_has_a_gradient():
+    """JAX refuses to compute effects again."""
+
+    def f(y, t, a):
+        io_callback(lambda: None, None)
+        return -a * y
+
+    def end(a):
+        return sdeint_ito(f, None, jnp.ones(()), np.asarray([0.0, 1.0]), None, a, steps=4, adjoint="backprop")[-1]
+
+    np.testing.assert_allclose(jax.grad(end)(1.0), -((1 - 1 / 4) ** 3), rtol=1e-6)
