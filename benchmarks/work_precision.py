@@ -331,7 +331,7 @@ def main() -> None:
 def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], picture: Path) -> None:
     title = f"Strong error at the end against the time of a solve, {PATHS:,} paths"
     markers = {"jaxsde": "o", "diffrax": "s", "torchsde": "^"}
-    with drawing(None, picture, title, width=5.2 * len(curves), height=4.2) as ax:
+    with drawing(None, picture, title, width=5.2 * len(curves), height=5.4) as ax:
         for axis, (name, found) in zip(panels(ax, 1, len(curves))[0], curves.items(), strict=True):
             for number, (label, points) in enumerate(found.items()):
                 _, errors, seconds = zip(*points, strict=True)
@@ -339,7 +339,7 @@ def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], picture: 
                 style = {"marker": markers[library], "linestyle": "-" if library == "jaxsde" else "--"}
                 axis.plot(seconds, errors, label=label, color=COLOURS[number % len(COLOURS)], **style)
             axis.set(xscale="log", yscale="log", title=name, xlabel="Seconds", ylabel="Mean error")
-            legend(axis)
+            legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 if __name__ == "__main__":
