@@ -13,6 +13,8 @@ import pathlib
 
 import pytest
 
+# Folders and files whose programs are compiled in these processes as they are for a user.
+OPTIMISED = ("examples",)
 LONGEST = ("test_kill.py", "test_processes.py", "test_code_blocks.py", "test_wheel.py", "test_soak.py")
 
 
@@ -48,10 +50,16 @@ def unchecked(monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def programs_of_one_file():
-    """What JAX compiled for one file of tests is let go of after it: kept, it is gigabytes by the end. The allocator of
-    glibc has to be asked to give the memory back: the holes between what stays are most of it.
+def programs_of_one_file(request: pytest.FixtureRequest):
+    """Most programs of tests take seconds to compile and run for a moment: XLA leaves most of its optimisations out.
+    Processes that tests start, as those of the documentation, the commands and the recorded numbers, optimise.
+
+    What was compiled for one file is let go of after it: kept, it is gigabytes by the end. The allocator of glibc has
+    to be asked to give the memory back: the holes between what stays are most of it.
     """
+    if "jax" in sys.modules:
+        quickly = {request.path.name, request.path.parent.name}.isdisjoint(OPTIMISED)
+        sys.modules["jax"].config.update("jax_disable_most_optimizations", quickly)
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()

@@ -1,12 +1,21 @@
 """What tests of several parts of the package use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder, strict_json
+
+
+@pytest.fixture(autouse=True, scope="module")
+def undrawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No run is drawn into its folder, which takes longer than training here; but in files that say `DRAWN = True`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "DRAWN", False):
+            patch.setattr("sdebnn.training.pictures.draw_run", lambda *_: None)
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from sdebnn.cli import main
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 pytest.importorskip("torchsde")
+DRAWN = True
 CHOICES = (
     "--framework torch --epochs 2 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 2 "
     "--checkpoint-steps 1"

@@ -14,9 +14,9 @@ import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
-KILLS = 10
+KILLS = 5
 CHOICES = (
-    "--epochs 160 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 40 "
+    "--epochs 80 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 20 "
     "--checkpoint-steps 3"
 )
 
@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
     first, second = (
         checkpoint.load(checkpoint.latest(RunFolder(tmp_path / name).checkpoints)) for name in ("whole", "killed")
     )
-    assert first[1]["step"] == second[1]["step"] == 400
+    assert first[1]["step"] == second[1]["step"] == 200
     for name, array in first[0].items():
         np.testing.assert_array_equal(array, second[0][name], err_msg=name)
     names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").iterdir())

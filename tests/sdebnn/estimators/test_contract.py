@@ -32,6 +32,8 @@ SMALL: dict[str, Any] = {
     "framework": "torch", "width": 8, "n_members": 2, "n_posterior_samples": 4, "n_solver_steps": 2, "random_state": 0,
 }  # fmt: skip
 QUICK = SMALL | {"max_iter": 40, "sigma": 0.2}
+# Large steps, so that few of them learn what is looked at.
+LARGE_STEPS = SMALL | {"max_iter": 100, "learning_rate_init": 0.03}
 
 
 # Large steps, so that few of them learn what the checks ask for.
@@ -155,7 +157,7 @@ def test_several_targets() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 2))
     y = np.stack([x[:, 0], 1e6 * x[:, 1]], axis=1)
-    fitted = SDEBNNRegressor(**SMALL | {"max_iter": 300}).fit(x, y)
+    fitted = SDEBNNRegressor(**LARGE_STEPS).fit(x, y)
     assert fitted.score(x, y) > 0.8
     assert fitted.predict(x, return_std=True)[1].shape == (80, 2)
     assert fitted.predict_interval(x[:3]).shape == (3, 2, 2)
@@ -202,7 +204,7 @@ def test_examples_without_weight_are_as_if_they_were_not_there() -> None:
 def test_examples_without_weight_do_not_count() -> None:
     x = np.linspace(-1, 1, 60)[:, None]
     y = np.where(np.arange(60) % 2, 5.0, -5.0) + x[:, 0]
-    fitted = SDEBNNRegressor(**SMALL | {"max_iter": 300, "scale": False}).fit(x, y, sample_weight=np.arange(60) % 2)
+    fitted = SDEBNNRegressor(**LARGE_STEPS | {"scale": False}).fit(x, y, sample_weight=np.arange(60) % 2)
     np.testing.assert_allclose(fitted.predict(x).mean(), 5.0, atol=0.5)
 
 

@@ -22,6 +22,7 @@ from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training import restore, start_run
 
+DRAWN = True
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (300, 2))
 RATE = np.exp(1.5 * X[:, 0])

@@ -21,6 +21,7 @@ from sdebnn.training.laplace import Laplace
 from sdebnn.training.last_layer import Gaussian, LastLayer
 from sdebnn.training.task import Task
 
+DRAWN = True
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2)).astype(np.float32)
 Y = (X[:, :1] ** 2).astype(np.float32)

@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 torchbnn = pytest.importorskip("sdebnn.torchbnn", exc_type=ImportError)
 nn = torch.nn
 
+DRAWN = True
 CONFIG = TrainConfig(epochs=2, batch_size=10, test_samples=3, evaluate_every=1, validation=0.2)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 2)).astype(np.float32)

@@ -1,13 +1,43 @@
 import dataclasses
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from scipy import stats
 
 from sdebnn import plots
 from sdebnn.data import Dataset
+from sdebnn.frameworks import build_learner
 from sdebnn.runs import RunFolder
-from sdebnn.training import Fitted, pictures
+from sdebnn.training import Fitted, pictures, start_run
+
+DRAWN = True
+
+
+@pytest.mark.parametrize(
+    ("framework", "task", "choices", "files"),
+    [
+        ("jax", "classification", {}, ["reliability", "training_curves", "weight_paths"]),
+        ("torch", "classification", {"model": "meanfield_odenet"}, ["reliability", "training_curves"]),
+        (
+            "torch", "regression", {"members": 2},
+            ["interval_calibration", "predictive_intervals", "training_curves", "weight_paths"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_is_drawn_into_its_folder(framework, task, choices, files, quick, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    if framework == "torch":
+        pytest.importorskip("torchsde")
+    x = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
+    y, classes = (x, None) if task == "regression" else ((x[:, 0] > 0).astype(np.int32), 2)
+    config = dataclasses.replace(quick, framework=framework, **choices)
+    with jax.numpy_dtype_promotion("standard"):
+        run = start_run(build_learner, config, tmp_path / "run", dataset=Dataset("few", task, x, y, x, y, classes))
+    drawn = sorted(run.folder.pictures.iterdir())
+    assert [file.name for file in drawn] == [f"{name}.png" for name in files]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in drawn)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sdebnn.training.comparison import compare
 from sdebnn.training.swag import RANK, Swag
 from sdebnn.training.task import Task
 
+DRAWN = True
 X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
 Y = (X[:, :1] ** 2).astype(np.float32)
 DATA = Dataset("squares", "regression", X, Y, X, Y, None)

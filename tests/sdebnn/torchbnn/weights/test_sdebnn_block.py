@@ -66,7 +66,7 @@ def test_a_fresh_block_is_at_its_prior_with_no_kl(estimator: str) -> None:
     torch.testing.assert_close(outputs, block(x, rng=generator(0), prior=True)[0])
 
 
-def test_a_fresh_path_has_the_law_of_the_ou_process() -> None:
+def test_a_fresh_path_has_the_law_of_the_ou_process(unchecked) -> None:
     """Kolmogorov-Smirnov at depths 1/2 and 1, all weights of 40 draws against their exact marginals; the Euler scheme
     itself has a stationary variance that is 1 / (1 - rate h / 2) too large, 0.8 % here."""
     block = small_block(Solver(64), rate=1.0, centre="zero")
@@ -305,7 +305,7 @@ def test_what_an_adjoint_keeps_does_not_grow_with_the_number_of_steps(method: st
 
 
 @pytest.mark.parametrize("method", ["euler", "milstein", "midpoint", "heun", "euler_heun"])
-def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_steps(method: str) -> None:
+def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_steps(method: str, unchecked) -> None:
     errors = [
         relative_error(gradients_of(Solver(n, method, "stochastic")), gradients_of(Solver(n, method))) for n in (16, 64)
     ]
@@ -314,7 +314,7 @@ def test_the_adjoint_sde_comes_close_to_backpropagation_and_closer_with_more_ste
 
 
 @pytest.mark.parametrize(("method", "adjoint"), [("euler", "backprop"), ("midpoint", "stochastic")])
-def test_adaptive_steps_agree_with_many_fixed_ones(method: str, adjoint: str) -> None:
+def test_adaptive_steps_agree_with_many_fixed_ones(method: str, adjoint: str, unchecked) -> None:
     """The same Brownian motion at both; and the same gradients, also where the adjoint is adaptive."""
     few = Solver(10, method, adjoint, rtol=1e-4, atol=1e-5, adjoint_adaptive=adjoint == "stochastic")
     fine, adaptive = (disturbed(small_block(solver)) for solver in (Solver(400, "midpoint"), few))
@@ -335,23 +335,33 @@ def test_adaptive_steps_that_meet_nan_say_so() -> None:
         block(torch.full((2, 3), math.nan, dtype=torch.float64))
 
 
+@pytest.fixture(scope="module")
+def solutions() -> list[torch.Tensor]:
+    """Of four paths, by many steps."""
+    exact, x = disturbed(small_block(Solver(512, "midpoint"))), torch.ones(2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        return [exact(x, noise=path(exact, seed, x))[0] for seed in range(4)]
+
+
+def path(block: SDEBNN, seed: int, x: torch.Tensor) -> BrownianMotion:
+    return BrownianMotion(block.sigma.numel(), seed, grid(0.0, 1.0, 512), x)
+
+
 @pytest.mark.parametrize("method", SDE_TYPES)
-def test_every_method_comes_to_the_same_solution(method: str) -> None:
+def test_every_method_comes_to_the_same_solution(method: str, solutions: list[torch.Tensor], unchecked) -> None:
     """With a constant diffusion the calculus makes no difference, and errors are of first order in the step."""
     x, errors = torch.ones(2, 3, dtype=torch.float64), torch.zeros(2)
-    exact = disturbed(small_block(Solver(512, "midpoint")))
     with torch.no_grad():
-        for seed in range(4):
-            noise = BrownianMotion(exact.sigma.numel(), seed, grid(0.0, 1.0, 512), x)
-            expected, _ = exact(x, noise=noise)
+        for seed, expected in enumerate(solutions):
             for number, steps in enumerate((8, 64)):
-                outputs, _ = disturbed(small_block(Solver(steps, method)))(x, noise=noise)
+                block = disturbed(small_block(Solver(steps, method)))
+                outputs, _ = block(x, noise=path(block, seed, x))
                 errors[number] += (outputs - expected).abs().max()
     assert errors[1] < errors[0] / 4
     assert errors[1] < 4 * 0.02
 
 
-def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too() -> None:
+def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too(unchecked) -> None:
     """Steps grow beyond those that the sum is over, and 400 weights pull back to zero in each of ten draws."""
 
     class Pull(nn.Module):
@@ -485,7 +495,7 @@ def test_a_generator_decides_the_weights_and_the_whole_batch_shares_them() -> No
     torch.testing.assert_close(together, apart)
 
 
-def test_with_adaptive_steps_an_example_has_the_weights_of_its_seed_whatever_is_beside_it() -> None:
+def test_with_adaptive_steps_an_example_has_the_weights_of_its_seed_whatever_is_beside_it(unchecked) -> None:
     """To the solver's tolerance, over many steps."""
     block = disturbed(small_block(Solver(4, "midpoint", rtol=3e-4, atol=3e-5), sigma=1.0))
     x = torch.cat([torch.ones(1, 3), 8 * torch.randn(9, 3, generator=generator(0))]).double()
