@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import resource
 import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -15,6 +16,9 @@ import pytest
 
 # Folders and files whose programs are compiled in these processes as they are for a user.
 OPTIMISED = ("examples",)
+# Bytes by which a process may grow before it lets go of programs, and those that it had then.
+MOST = 700_000_000
+KEPT = {"bytes": 0}
 LONGEST = ("test_kill.py", "test_processes.py", "test_code_blocks.py", "test_wheel.py", "test_soak.py")
 
 
@@ -54,16 +58,35 @@ def programs_of_one_file(request: pytest.FixtureRequest):
     """Most programs of tests take seconds to compile and run for a moment: XLA leaves most of its optimisations out.
     Processes that tests start, as those of the documentation, the commands and the recorded numbers, optimise.
 
-    What was compiled for one file is let go of after it: kept, it is gigabytes by the end. The allocator of glibc has
-    to be asked to give the memory back: the holes between what stays are most of it.
+    What was compiled for one file is let go of after it: kept, it is gigabytes by the end.
     """
     if "jax" in sys.modules:
         quickly = {request.path.name, request.path.parent.name}.isdisjoint(OPTIMISED)
         sys.modules["jax"].config.update("jax_disable_most_optimizations", quickly)
     yield
+    let_go_of_programs()
+
+
+@pytest.fixture(autouse=True)
+def not_too_many_programs():
+    """Within a file too, when they have become many: those that are needed again are in the cache on the disk."""
+    yield
+    if resident() > KEPT["bytes"] + MOST:
+        let_go_of_programs()
+
+
+def let_go_of_programs() -> None:
+    """The allocator of glibc has to be asked to give the memory back: the holes between what stays are most of it."""
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
         gc.collect()
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)
+    KEPT["bytes"] = resident()
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where nothing tells."""
+    pages = pathlib.Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() if pages.exists() else 0
