@@ -74,7 +74,7 @@ def unless(skip: Bool[Array, ""], move: Callable[[Carry], Any], carry: Carry) ->
     """The carry where it is to skip, and else `move(carry)`: not computed where every lane of a batch skips."""
 
     def moved(carry: Carry) -> Any:
-        return jax.tree.map(lambda a, b: jnp.where(skip, a, b), carry, move(carry))
+        return jax.tree.map(lambda a, b: jax.lax.select(skip, a, b), carry, move(carry))
 
     return cond(any_lane(~skip), moved, lambda carry: carry, carry)
 
