@@ -57,11 +57,11 @@ def build_network(
             layers.append(stax.Flatten)
         layers.append(diffeq_layers.dense("ignore", outputs))
     if posterior == "meanfield" and model == "sdebnn":
-        layers[-1] = MeanField(layers[-1])
-    elif posterior == "meanfield":
-        layers = [MeanField(stax.serial(*layers))]
+        layers[-1] = MeanField(layers[-1], prior_std=config.prior_std)
+    elif posterior in ("meanfield", "ivon"):
+        layers = [MeanField(stax.serial(*layers), prior_std=config.prior_std)]
     elif posterior == "dropout":
-        layers = [MonteCarloDropout(stax.serial(*layers), rate=config.dropout)]
+        layers = [MonteCarloDropout(stax.serial(*layers), rate=config.dropout, prior_std=config.prior_std)]
     return bnn_serial(*layers)
 
 

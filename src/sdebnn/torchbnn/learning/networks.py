@@ -68,11 +68,11 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
             features = channels * sides[0] * sides[1]
         layers.append(diffeq_layers.dense("ignore", features, outputs))
     if posterior == "meanfield" and model == "sdebnn":
-        layers[-1] = MeanField(layers[-1])
-    elif posterior == "meanfield":
-        layers = [MeanField(Serial(*layers))]
+        layers[-1] = MeanField(layers[-1], prior_std=config.prior_std)
+    elif posterior in ("meanfield", "ivon"):
+        layers = [MeanField(Serial(*layers), prior_std=config.prior_std)]
     elif posterior == "dropout":
-        layers = [MonteCarloDropout(Serial(*layers), rate=config.dropout)]
+        layers = [MonteCarloDropout(Serial(*layers), rate=config.dropout, prior_std=config.prior_std)]
     return bnn_serial(*layers)
 
 

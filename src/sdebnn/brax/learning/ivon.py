@@ -1,0 +1,103 @@
+"""The optimiser of IVON, for networks of `MeanField`."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from sdebnn.brax.layers.bayesian import Params
+from sdebnn.brax.learning.arrays import to_named_arrays
+from sdebnn.runs import TrainConfig
+from sdebnn.training.ivon import Ivon, Moments, refuse_point_weights
+
+
+class IvonState(NamedTuple):
+    """How many steps were taken, the averages of gradient and curvature, pytrees like the means, and the state of the
+    optimiser of the likelihood's own parameters.
+    """
+
+    number: Int[Array, ""]
+    gradient: Any
+    hessian: Any
+    likelihood: optax.OptState
+
+
+def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation:
+    """Makes the optimiser of params `{"network", "likelihood"}`: by `rule` for the network, given the gradient of the
+    mean negative log-likelihood, and by Adam for the parameters of the likelihood, which have no posterior.
+    """
+    adam = optax.adam(step_sizes)
+
+    def init(params: Params) -> IvonState:
+        means = _part(params["network"], "mean")
+        return IvonState(
+            jnp.zeros((), jnp.int32),
+            jax.tree.map(jnp.zeros_like, means),
+            jax.tree.map(lambda mean: jnp.full_like(mean, rule.hessian_init), means),
+            adam.init(params["likelihood"]),
+        )
+
+    def update(gradient: Params, state: IvonState, params: Params | None = None) -> tuple[Params, IvonState]:
+        assert params is not None
+        number, step_size = state.number + 1, step_sizes(state.number)
+
+        def step(mean: Any, log_std: Any, by_mean: Any, by_log_std: Any, average: Any, hessian: Any) -> Moments:
+            curvature = by_log_std * jnp.exp(-2 * log_std)
+            of_step = {"number": number.astype(mean.dtype), "step_size": jnp.asarray(step_size, mean.dtype)}
+            return rule.step(Moments(mean, average, hessian), by_mean, curvature, **of_step)
+
+        network, by_network = params["network"], gradient["network"]
+        means, log_stds = _part(network, "mean"), _part(network, "log_std")
+        after = jax.tree.map(
+            step, means, log_stds, _part(by_network, "mean"), _part(by_network, "log_std"), state.gradient,
+            state.hessian,
+        )  # fmt: skip
+        moments = jax.tree.transpose(jax.tree.structure(means), jax.tree.structure(Moments(0, 0, 0)), after)
+        changes = _gaussians(
+            network,
+            jax.tree.map(jnp.subtract, moments.mean, means),
+            jax.tree.map(lambda hessian, log_std: _log_std(rule, hessian) - log_std, moments.hessian, log_stds),
+        )
+        of_likelihood, adam_state = adam.update(gradient["likelihood"], state.likelihood, params["likelihood"])
+        return (
+            {"network": changes, "likelihood": of_likelihood},
+            IvonState(number, moments.gradient, moments.hessian, adam_state),
+        )
+
+    return optax.GradientTransformation(init, update)
+
+
+def starting_params(rule: Ivon, params: Params) -> Params:
+    """The parameters with the standard deviations of the first curvature."""
+    means = _part(params["network"], "mean")
+    stds = jax.tree.map(lambda mean: _log_std(rule, jnp.full_like(mean, rule.hessian_init)), means)
+    return params | {"network": _gaussians(params["network"], means, stds)}
+
+
+def check_gaussians(config: TrainConfig, shapes: Params) -> None:
+    """**Raises:** `InputError` for a network with other parameters than those of `MeanField`."""
+    others = jax.tree.map(lambda node: () if _is_gaussian(node) else node, shapes["network"], is_leaf=_is_gaussian)
+    refuse_point_weights(config, list(to_named_arrays({"network": jax.tree.map(lambda leaf: 0, others)})))
+
+
+def _log_std(rule: Ivon, hessian: Any) -> Any:
+    return 0.5 * jnp.log(rule.variance(hessian))
+
+
+def _is_gaussian(node: Any) -> bool:
+    return isinstance(node, dict) and node.keys() == {"mean", "log_std"}
+
+
+def _part(network: Any, name: str) -> Any:
+    return jax.tree.map(lambda node: node[name], network, is_leaf=_is_gaussian)
+
+
+def _gaussians(network: Any, means: Any, log_stds: Any) -> Any:
+    """Of the structure of `network`."""
+
+    def of(_: Any, mean: Any, log_std: Any) -> Params:
+        return {"mean": mean, "log_std": log_std}
+
+    return jax.tree.map(of, network, means, log_stds, is_leaf=_is_gaussian)
