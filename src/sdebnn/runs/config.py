@@ -157,7 +157,10 @@ class TrainConfig(
 
 def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults that a model has of its own."""
-    return {"schedule": "constant"} if choices.get("model", "").startswith("swag_") else {}
+    model = choices.get("model", "")
+    if model.startswith("swag_"):
+        return {"schedule": "constant"}
+    return {"schedule": "cosine", "learning_rate": 1.0} if model.startswith("ivon_") else {}
 
 
 # A dataclass has the fields of its last base first.

@@ -34,14 +34,12 @@ class Ivon:
 
     - `effective_size`: of the training set: how many examples the mean loss stands for.
     - `weight_decay`: the prior's precision, divided by `effective_size`.
-    - `hessian_init`: the curvature of the mean loss by every weight, at the start.
     - `hessian_momentum`: what the average of the curvature keeps of itself in a gradient step.
-    - `clip_radius`: the largest Newton step of a weight before it is scaled by the step size; 0 is no limit.
+    - `clip_radius`: the longest Newton step of a weight, before it is scaled by the step size.
     """
 
     effective_size: float
     weight_decay: float
-    hessian_init: float
     hessian_momentum: float
     clip_radius: float
 
@@ -68,9 +66,13 @@ class Ivon:
                 f"model={config.model!r} reads the curvature off its gradients, which clip_norm={config.clip_norm:g} "
                 "would change; take clip_norm=0, and clip_radius for shorter steps."
             )
+        if config.initial_std >= config.prior_std:
+            raise InputError(
+                f"model={config.model!r} got initial_std={config.initial_std:g} and prior_std={config.prior_std:g}, "
+                "with which its first curvature would be 0 or less; take an initial_std below prior_std."
+            )
         size = train_size / config.kl_coef
-        decay = 1 / (size * config.prior_std**2)
-        return cls(size, decay, config.hessian_init, config.hessian_momentum, config.clip_radius)
+        return cls(size, 1 / (size * config.prior_std**2), config.hessian_momentum, config.clip_radius)
 
     @staticmethod
     def chosen(config: TrainConfig) -> bool:
@@ -81,9 +83,13 @@ class Ivon:
         """That of the weights."""
         return 1 / (self.effective_size * (hessian + self.weight_decay))
 
+    def hessian(self, variance: Any) -> Any:
+        """The average of the curvature with which weights have that variance."""
+        return 1 / (self.effective_size * variance) - self.weight_decay
+
     def step(self, before: Moments, gradient: Any, curvature: Any, *, number: Any, step_size: Any) -> Moments:
-        """What a gradient step makes of weights. The step size is in units of the first curvature, as for gradient
-        descent.
+        """What a gradient step makes of weights. With a step size of 1 it is a whole Newton step, by the average of the
+        curvature.
 
         **Arguments:**
 
@@ -99,9 +105,7 @@ class Ivon:
         average = MOMENTUM * before.gradient + (1 - MOMENTUM) * gradient
         unbiased = average / (1 - MOMENTUM**number)
         newton = (unbiased + self.weight_decay * before.mean) / (hessian + self.weight_decay)
-        if self.clip_radius:
-            newton = newton.clip(-self.clip_radius, self.clip_radius)
-        mean = before.mean - step_size * (self.hessian_init + self.weight_decay) * newton
+        mean = before.mean - step_size * newton.clip(-self.clip_radius, self.clip_radius)
         return Moments(mean, average, hessian)
 
 

@@ -26,16 +26,17 @@ class IvonState(NamedTuple):
 
 def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation:
     """Makes the optimiser of params `{"network", "likelihood"}`: by `rule` for the network, given the gradient of the
-    mean negative log-likelihood, and by Adam for the parameters of the likelihood, which have no posterior.
+    mean negative log-likelihood; and by Adam, with the longest steps of a weight, for the parameters of the likelihood,
+    which have no posterior. It begins with the standard deviations that the network has.
     """
-    adam = optax.adam(step_sizes)
+    adam = optax.adam(lambda number: rule.clip_radius * step_sizes(number))
 
     def init(params: Params) -> IvonState:
         means = _part(params["network"], "mean")
         return IvonState(
             jnp.zeros((), jnp.int32),
             jax.tree.map(jnp.zeros_like, means),
-            jax.tree.map(lambda mean: jnp.full_like(mean, rule.hessian_init), means),
+            jax.tree.map(lambda log_std: rule.hessian(jnp.exp(2 * log_std)), _part(params["network"], "log_std")),
             adam.init(params["likelihood"]),
         )
 
@@ -58,7 +59,7 @@ def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation
         changes = _gaussians(
             network,
             jax.tree.map(jnp.subtract, moments.mean, means),
-            jax.tree.map(lambda hessian, log_std: _log_std(rule, hessian) - log_std, moments.hessian, log_stds),
+            jax.tree.map(lambda h, log_std: 0.5 * jnp.log(rule.variance(h)) - log_std, moments.hessian, log_stds),
         )
         of_likelihood, adam_state = adam.update(gradient["likelihood"], state.likelihood, params["likelihood"])
         return (
@@ -69,21 +70,10 @@ def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation
     return optax.GradientTransformation(init, update)
 
 
-def starting_params(rule: Ivon, params: Params) -> Params:
-    """The parameters with the standard deviations of the first curvature."""
-    means = _part(params["network"], "mean")
-    stds = jax.tree.map(lambda mean: _log_std(rule, jnp.full_like(mean, rule.hessian_init)), means)
-    return params | {"network": _gaussians(params["network"], means, stds)}
-
-
 def check_gaussians(config: TrainConfig, shapes: Params) -> None:
     """**Raises:** `InputError` for a network with other parameters than those of `MeanField`."""
     others = jax.tree.map(lambda node: () if _is_gaussian(node) else node, shapes["network"], is_leaf=_is_gaussian)
     refuse_point_weights(config, list(to_named_arrays({"network": jax.tree.map(lambda leaf: 0, others)})))
-
-
-def _log_std(rule: Ivon, hessian: Any) -> Any:
-    return 0.5 * jnp.log(rule.variance(hessian))
 
 
 def _is_gaussian(node: Any) -> bool:

@@ -31,7 +31,7 @@ from sdebnn.brax.learning.devices import (
     offer,
 )
 from sdebnn.brax.learning.drawn_networks import DrawnNetworks
-from sdebnn.brax.learning.ivon import check_gaussians, starting_params
+from sdebnn.brax.learning.ivon import check_gaussians
 from sdebnn.brax.learning.model import Model, build_model, of_the_network, shapes_of
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.learning.objective import objective
@@ -130,8 +130,6 @@ class JaxLearner:
         """
         optimiser = build_optimiser(self.config, self._train_size)
         params = self.model.init(jax.random.fold_in(self._rng, INIT))
-        if rule := Ivon.of(self.config, self._train_size):
-            params = starting_params(rule, params)
         moments = gradient_noise.init(params) if self.config.snr else None
         average = params if self._loaded is None else self._loaded
         state = TrainState(params, average, optimiser.init(params), moments, jnp.zeros((), jnp.int32))

@@ -37,6 +37,12 @@ class NetworkChoices(Choices):
         "those that follow an SDE",
         above=0,
     )
+    initial_std: float = choice(
+        0.01,
+        "standard deviation of every weight of models meanfield_... and ivon_... at the start of training; not of "
+        "those that follow an SDE",
+        above=0,
+    )
     drift_widths: tuple[int, ...] = choice(
         (2, 64, 2), "hidden widths of the network that corrects the prior's drift", low=1
     )

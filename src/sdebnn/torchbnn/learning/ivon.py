@@ -12,8 +12,8 @@ from sdebnn.training.ivon import Ivon, Moments, refuse_point_weights
 
 
 class IvonOptimiser(torch.optim.Optimizer):
-    """Takes the steps of a rule, given the gradients of the mean negative log-likelihood, and begins with the standard
-    deviations of the first curvature.
+    """Takes the steps of a rule, given the gradients of the mean negative log-likelihood. It begins with the standard
+    deviations that the network has.
 
     **Arguments:**
 
@@ -23,14 +23,13 @@ class IvonOptimiser(torch.optim.Optimizer):
 
     def __init__(self, network: nn.Module, rule: Ivon) -> None:
         self._rule, self._pairs = rule, list(_gaussians(network))
-        super().__init__([parameter for pair in self._pairs for parameter in pair], {"lr": 1.0})
+        super().__init__([parameter for pair in self._pairs for parameter in pair], {"lr": 1.0, "share": 1.0})
         for mean, log_std in self._pairs:
             self.state[mean] = {
                 "count": torch.tensor(0.0),
                 "gradient": torch.zeros_like(mean),
-                "hessian": torch.full_like(mean, rule.hessian_init),
+                "hessian": rule.hessian(torch.exp(2 * log_std.detach())),
             }
-            self._set_log_std(log_std, self.state[mean]["hessian"])
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -45,11 +44,7 @@ class IvonOptimiser(torch.optim.Optimizer):
             mean.copy_(after.mean)
             state["gradient"].copy_(after.gradient)
             state["hessian"].copy_(after.hessian)
-            self._set_log_std(log_std, after.hessian)
-
-    @torch.no_grad()
-    def _set_log_std(self, log_std: torch.Tensor, hessian: torch.Tensor) -> None:
-        log_std.copy_(0.5 * self._rule.variance(hessian).log())
+            log_std.copy_(0.5 * self._rule.variance(after.hessian).log())
 
 
 def check_gaussians(config: TrainConfig, network: nn.Module) -> None:

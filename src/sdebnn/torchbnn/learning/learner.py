@@ -87,9 +87,6 @@ class TorchLearner:
         self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._parameters, self._average = named_parameters(self.model), named_parameters(self.predictor)
         self._optimisers = build_optimisers(config, self.model, train_size)
-        if Ivon.chosen(config):
-            # Of the standard deviations with which IVON begins.
-            load_named_arrays(self.predictor, to_named_arrays(self.model))
         self._first_bad = torch.zeros((), dtype=torch.int64, device=self._device)
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
@@ -102,7 +99,7 @@ class TorchLearner:
             torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self.config.clip_norm, norm)
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = self.config.step_size(step, self._total)
+                group["lr"] = group["share"] * self.config.step_size(step, self._total)
             optimiser.step()
         with torch.no_grad():
             for name, average in self._average.items():
