@@ -17,12 +17,13 @@ from sdebnn.brax.learning.model import Model as JaxModel
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
-from sdebnn.runs import TrainConfig
+from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.torchbnn.learning.ivon import IvonOptimiser
 from sdebnn.torchbnn.learning.learner import TorchLearner
 from sdebnn.torchbnn.learning.model import Model as TorchModel
 from sdebnn.training import start_run
 from sdebnn.training.building import built
+from sdebnn.training.divergence import check_outputs
 from sdebnn.training.ivon import Ivon, Moments
 from sdebnn.training.learner import Learner
 
@@ -243,6 +244,16 @@ def test_what_cannot_be_right_is_refused(framework: str) -> None:
     ):
         with pytest.raises(InputError, match=sentence):
             dataclasses.replace(config, **choices)
+
+
+def test_a_run_that_breaks_off_is_told_what_shortens_its_steps(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    for model, advice in (
+        ("ivon_odenet", r"a smaller clip_radius \(now 0\.01\)"),
+        ("odenet", r"clip_norm \(now 0\.0\)"),
+    ):
+        with pytest.raises(FloatingPointError, match=rf"lower learning_rate .* or with {advice}"):
+            check_outputs(run, TrainConfig(model=model), np.array(math.nan), saved=False)
 
 
 def test_a_network_with_weights_that_have_no_gaussian_is_refused() -> None:
