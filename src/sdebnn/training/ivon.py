@@ -7,6 +7,7 @@ weights, and the gradient by the logarithm of a standard deviation is the curvat
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 from sdebnn.errors import InputError
@@ -110,9 +111,26 @@ class Ivon:
 
 
 def refuse_point_weights(config: TrainConfig, others: list[str]) -> None:
-    """**Raises:** `InputError` where a network has parameters, named here, of which there is no Gaussian."""
+    """**Raises:** `InputError` where a network has parameters, named here, of which no Gaussian is learned."""
     if others:
         raise InputError(
-            f"model={config.model!r} trains networks whose parameters are all those of MeanField, and this one has "
-            f"{others[0]!r}; put MeanField around its layers, or take another model."
+            f"model={config.model!r} trains networks whose parameters are all those of MeanField, and learn, and this "
+            f"one has {others[0]!r}; put MeanField around all layers, freeze none, or take another model."
+        )
+
+
+def refuse_other_priors(config: TrainConfig, precision: float) -> None:
+    """The steps have the prior from the choices and not from the KL, so that another one there would be without effect.
+
+    **Arguments:**
+
+    - `precision`: of a weight's prior by the KL of its network, 1 / standard deviation^2; 0 where it has no KL.
+
+    **Raises:** `InputError` where it is not that of `prior_std`.
+    """
+    if not math.isclose(precision * config.prior_std**2, 1, rel_tol=1e-3):
+        found = f"the prior_std {precision**-0.5:g}" if precision > 0 else "no KL of that prior"
+        raise InputError(
+            f"model={config.model!r} takes its steps by prior_std={config.prior_std:g}, and a MeanField of this "
+            f"network has {found}; give both the same prior_std, and MeanField no disable."
         )

@@ -64,17 +64,18 @@ class KnownNoise:
         return outputs
 
 
-def linear_regression(config: TrainConfig) -> Learner:
-    """One layer of independent Gaussians."""
+def linear_regression(config: TrainConfig, **choices: Any) -> Learner:
+    """One layer of independent Gaussians, by the arguments of `MeanField`."""
     if config.framework == "jax":
-        network = brax.bnn_serial(brax.MeanField(brax.diffeq_layers.dense("ignore", 1), initial_std=0.1))
+        dense = brax.diffeq_layers.dense("ignore", 1)
+        network = brax.bnn_serial(brax.MeanField(dense, initial_std=0.1, **choices))
         model = JaxModel(network, network, KnownNoise(), (3,))
         return brax.JaxLearner(config, model, len(X), brax.devices.make_mesh())
 
     def own() -> TorchModel:
         torch.manual_seed(0)
-        layer = torchbnn.MeanField(torchbnn.diffeq_layers.dense("ignore", 3, 1), initial_std=0.1)
-        return TorchModel(torchbnn.bnn_serial(layer), KnownNoise())
+        dense = torchbnn.diffeq_layers.dense("ignore", 3, 1)
+        return TorchModel(torchbnn.bnn_serial(torchbnn.MeanField(dense, initial_std=0.1, **choices)), KnownNoise())
 
     return TorchLearner(config, own(), own(), len(X))
 
@@ -88,7 +89,7 @@ def test_on_linear_regression_it_finds_the_best_independent_gaussians(framework:
         SMALL, framework=framework, batch_size=40, epochs=400, train_samples=4, learning_rate=0.1, clip_radius=1.0,
         hessian_momentum=0.99,
     )  # fmt: skip
-    learner = linear_regression(config)
+    learner = linear_regression(config, prior_std=config.prior_std)
     ones = np.concatenate([X, np.ones((40, 1), np.float32)], axis=1).astype(np.float64)
     prior = 1 / config.prior_std**2
     for step in range(400):
@@ -259,10 +260,29 @@ def test_a_run_that_breaks_off_is_told_what_shortens_its_steps(tmp_path: Path) -
 def test_a_network_with_weights_that_have_no_gaussian_is_refused() -> None:
     layers = brax.MeanField(brax.diffeq_layers.dense("ignore", 2)), brax.diffeq_layers.dense("ignore", 1)
     network = brax.bnn_serial(*layers)
-    with pytest.raises(InputError, match="parameters are all those of MeanField, and this one has 'network/1/bias'"):
+    with pytest.raises(InputError, match=r"parameters are all those of MeanField, and learn, .* 'network/1/bias'"):
         brax.JaxLearner(SMALL, JaxModel(network, network, KnownNoise(), (3,)), 40, brax.devices.make_mesh())
     own = torchbnn.bnn_serial(torchbnn.MeanField(torch.nn.Linear(3, 2)), torch.nn.Linear(2, 1))
-    with pytest.raises(InputError, match="parameters are all those of MeanField, and this one has 'network/1/bias'"):
+    with pytest.raises(InputError, match=r"parameters are all those of MeanField, and learn, .* 'network/1/bias'"):
+        TorchLearner(SMALL, TorchModel(own, KnownNoise()), TorchModel(own, KnownNoise()), 40)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_network_with_another_prior_than_that_of_the_steps_is_refused(framework: str) -> None:
+    config = dataclasses.replace(SMALL, framework=framework)
+    for choices, found in (
+        ({"prior_std": 0.6}, "the prior_std 0.6"),
+        ({"prior_std": 0.5, "disable": True}, "no KL of that prior"),
+    ):
+        with pytest.raises(InputError, match=f"by prior_std=0.5, and a MeanField of this network has {found}; give"):
+            linear_regression(config, **choices)
+
+
+def test_weights_that_stand_still_are_refused() -> None:
+    """A step by the prior alone would move them."""
+    own = torchbnn.bnn_serial(torchbnn.MeanField(torch.nn.Linear(3, 1), prior_std=SMALL.prior_std))
+    own.get_submodule("0.mean").bias.requires_grad_(False)
+    with pytest.raises(InputError, match=r"parameters are all those of MeanField, and learn, .* 'network/0/mean/bias'"):
         TorchLearner(SMALL, TorchModel(own, KnownNoise()), TorchModel(own, KnownNoise()), 40)
 
 

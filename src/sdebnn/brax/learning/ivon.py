@@ -9,8 +9,9 @@ from jaxtyping import Array, Int
 
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning.arrays import to_named_arrays
+from sdebnn.brax.learning.model import Model, shapes_of
 from sdebnn.runs import TrainConfig
-from sdebnn.training.ivon import Ivon, Moments, refuse_point_weights
+from sdebnn.training.ivon import Ivon, Moments, refuse_other_priors, refuse_point_weights
 
 
 class IvonState(NamedTuple):
@@ -70,10 +71,22 @@ def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation
     return optax.GradientTransformation(init, update)
 
 
-def check_gaussians(config: TrainConfig, shapes: Params) -> None:
-    """**Raises:** `InputError` for a network with other parameters than those of `MeanField`."""
-    others = jax.tree.map(lambda node: () if _is_gaussian(node) else node, shapes["network"], is_leaf=_is_gaussian)
+def check_gaussians(config: TrainConfig, model: Model) -> None:
+    """**Raises:** `InputError` for a network with other parameters than those of `MeanField`, and for another prior
+    than that of the choices.
+    """
+    shapes = shapes_of(model)["network"]
+    others = jax.tree.map(lambda node: () if _is_gaussian(node) else node, shapes, is_leaf=_is_gaussian)
     refuse_point_weights(config, list(to_named_arrays({"network": jax.tree.map(lambda leaf: 0, others)})))
+
+    def kl(network: Any) -> Any:
+        return model.network.apply(network, jnp.ones((1, *model.input_shape)), rng=jax.random.key(0))[1]
+
+    # By a mean it is the mean times the precision of the prior.
+    ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), shapes)
+    for precision in jax.tree.leaves(_part(jax.jit(jax.grad(kl))(ones), "mean")):
+        for end in (precision.min(), precision.max()):
+            refuse_other_priors(config, float(end))
 
 
 def _is_gaussian(node: Any) -> bool:

@@ -102,8 +102,8 @@ class JaxLearner:
         check_class_weights(config, class_weights)
         refuse_fork()
         check_likelihood(model.likelihood)
-        if Ivon.chosen(config):
-            check_gaussians(config, shapes_of(model))
+        if Ivon.chosen(config) and not by_choices:
+            check_gaussians(config, model)
         self.by_choices = by_choices
         self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
         self.devices = mesh.size

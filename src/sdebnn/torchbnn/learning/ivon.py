@@ -8,7 +8,7 @@ from torch import nn
 from sdebnn.runs import TrainConfig
 from sdebnn.torchbnn.layers.mean_field import MeanField
 from sdebnn.torchbnn.layers.parameter_names import named_parameters
-from sdebnn.training.ivon import Ivon, Moments, refuse_point_weights
+from sdebnn.training.ivon import Ivon, Moments, refuse_other_priors, refuse_point_weights
 
 
 class IvonOptimiser(torch.optim.Optimizer):
@@ -48,10 +48,15 @@ class IvonOptimiser(torch.optim.Optimizer):
 
 
 def check_gaussians(config: TrainConfig, network: nn.Module) -> None:
-    """**Raises:** `InputError` for a network with other parameters than those of `MeanField`."""
-    own = {id(parameter) for pair in _gaussians(network) for parameter in pair}
+    """**Raises:** `InputError` for a network with other parameters than those of `MeanField`, or that stand still, and
+    for another prior than that of the choices.
+    """
+    own = {id(parameter) for pair in _gaussians(network) for parameter in pair if parameter.requires_grad}
     others = [name for name, parameter in named_parameters(network).items() if id(parameter) not in own]
     refuse_point_weights(config, [f"network/{name}" for name in others])
+    for module in network.modules():
+        if isinstance(module, MeanField):
+            refuse_other_priors(config, 0.0 if module.disable else module.prior_std**-2)
 
 
 def _gaussians(network: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
