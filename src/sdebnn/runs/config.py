@@ -139,8 +139,9 @@ class TrainConfig(
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         model = choices.get("model", "sdebnn")
         if asked or without or not model.startswith(("sdebnn", "odenet")):
-            # What is fitted to a network that has been trained takes all of max_steps, however few rows there are.
-            length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_")) else {}
+            # What is fitted to a network that has been trained, and an average of curvatures, take all of max_steps,
+            # however few rows there are.
+            length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_", "ivon_")) else {}
             return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | length | asked.get("epochs", {}) | choices)
         chosen = TABLE | choices
         if chosen["tuning"] == "folds" and model.startswith("sdebnn"):
@@ -156,7 +157,10 @@ class TrainConfig(
 
 def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults that a model has of its own."""
-    return {"schedule": "constant"} if choices.get("model", "").startswith("swag_") else {}
+    model = choices.get("model", "")
+    if model.startswith("swag_"):
+        return {"schedule": "constant"}
+    return {"schedule": "cosine", "learning_rate": 1.0} if model.startswith("ivon_") else {}
 
 
 # A dataclass has the fields of its last base first.

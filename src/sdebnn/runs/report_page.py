@@ -78,8 +78,8 @@ def reproduction(config: TrainConfig) -> list[str]:
 
 
 def _differing(config: TrainConfig) -> dict[str, Any]:
-    """The choices that are not the data set's defaults."""
-    usual = TrainConfig.for_data(config.data)
+    """The choices that are not the defaults of data set and model; and the model, where it is not the usual one."""
+    usual = dataclasses.replace(TrainConfig.for_data(config.data, model=config.model), model=TrainConfig.model)
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sdebnn.runs import RunFolder, TrainConfig, checkpoint
+from sdebnn.training.ivon import Ivon
 from sdebnn.training.learner import Learner
 
 
@@ -36,7 +37,9 @@ def check_outputs(run: RunFolder, config: TrainConfig, outputs: np.ndarray, *, s
 
 def _advice(config: TrainConfig, good: list[Path]) -> str:
     kept = f"The last good state is {good[-1]}.safetensors" if good else "No good state was saved before"
+    shorter = "a smaller clip_radius" if Ivon.chosen(config) else "clip_norm"
+    now = config.clip_radius if Ivon.chosen(config) else config.clip_norm
     return (
         f"{kept}; resuming would repeat this, so train again with a lower learning_rate (now {config.learning_rate}) "
-        f"or sigma (now {config.sigma}), or with clip_norm (now {config.clip_norm})."
+        f"or sigma (now {config.sigma}), or with {shorter} (now {now})."
     )

@@ -153,6 +153,8 @@ def test_a_file_that_cannot_be_read_is_refused_and_the_last_page_stays(run: RunF
         {"data": "mnist", "blocks": (2, 3, 2), "drift_widths": (8,), "test_method": "midpoint", "seed": 3},
         {"data": "/with a space/it's $HOME.npz", "ou_centre": "zero", "kl_coef": 1e-05, "validation": 0.1},
         {"data": "cifar10", "framework": "torch", "method": "midpoint", "sigma": 0.1 + 0.2, "rtol": 1e-3},
+        # A model's own default is another than that of all.
+        {"data": "digits", "model": "ivon_odenet", "learning_rate": TrainConfig.learning_rate},
     ],
 )
 def test_the_command_it_gives_makes_the_same_configuration(choices: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from sdebnn.brax.learning.devices import (
     offer,
 )
 from sdebnn.brax.learning.drawn_networks import DrawnNetworks
+from sdebnn.brax.learning.ivon import check_gaussians
 from sdebnn.brax.learning.model import Model, build_model, of_the_network, shapes_of
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.learning.objective import objective
@@ -42,6 +43,7 @@ from sdebnn.machine import physical_memory
 from sdebnn.runs import TrainConfig
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
+from sdebnn.training.ivon import Ivon
 from sdebnn.training.likelihood_protocol import check_likelihood, check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
 from sdebnn.training.predictions import check_class_weights, class_weights
@@ -100,6 +102,8 @@ class JaxLearner:
         check_class_weights(config, class_weights)
         refuse_fork()
         check_likelihood(model.likelihood)
+        if Ivon.chosen(config) and not by_choices:
+            check_gaussians(config, model)
         self.by_choices = by_choices
         self.config, self.model, self._mesh, self._scoring = config, model, mesh, scoring or mesh
         self.devices = mesh.size
@@ -124,7 +128,7 @@ class JaxLearner:
         """At the start of training. It is drawn when it is asked for: predictions need no more than `load_average`
         brings, and what draws it is compiled anew in every process.
         """
-        optimiser = build_optimiser(self.config, self.config.total_steps(self._train_size))
+        optimiser = build_optimiser(self.config, self._train_size)
         params = self.model.init(jax.random.fold_in(self._rng, INIT))
         moments = gradient_noise.init(params) if self.config.snr else None
         average = params if self._loaded is None else self._loaded
@@ -281,8 +285,14 @@ def _of_the_step(config: TrainConfig) -> TrainConfig:
 def _gradient_step(
     config: TrainConfig, model: Model, train_size: int, mesh: Mesh, class_weights: tuple[float, ...] | None
 ) -> Any:
-    optimiser = build_optimiser(config, config.total_steps(train_size))
-    loss = objective(model, kl_coef=config.kl_coef, train_size=train_size, class_weights=class_weights)
+    optimiser = build_optimiser(config, train_size)
+    loss = objective(
+        model,
+        kl_coef=config.kl_coef,
+        train_size=train_size,
+        class_weights=class_weights,
+        kl_gradient=not Ivon.chosen(config),
+    )
     shares = kl_shares(config, config.steps_per_epoch(train_size))
 
     def of_shard(params: Params, x: Any, y: Any, keys: Any, share: Any) -> Any:

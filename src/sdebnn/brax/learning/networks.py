@@ -1,5 +1,6 @@
 """Whole networks, built from a run's configuration."""
 
+import functools
 from typing import Any
 
 from jax.example_libraries import stax
@@ -56,12 +57,13 @@ def build_network(
         if images:
             layers.append(stax.Flatten)
         layers.append(diffeq_layers.dense("ignore", outputs))
+    mean_field = functools.partial(MeanField, prior_std=config.prior_std, initial_std=config.initial_std)
     if posterior == "meanfield" and model == "sdebnn":
-        layers[-1] = MeanField(layers[-1])
-    elif posterior == "meanfield":
-        layers = [MeanField(stax.serial(*layers))]
+        layers[-1] = mean_field(layers[-1])
+    elif posterior in ("meanfield", "ivon"):
+        layers = [mean_field(stax.serial(*layers))]
     elif posterior == "dropout":
-        layers = [MonteCarloDropout(stax.serial(*layers), rate=config.dropout)]
+        layers = [MonteCarloDropout(stax.serial(*layers), rate=config.dropout, prior_std=config.prior_std)]
     return bnn_serial(*layers)
 
 

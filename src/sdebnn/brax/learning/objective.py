@@ -17,7 +17,14 @@ from sdebnn.brax.learning.model import Model
 Loss = Callable[..., tuple[Float[Array, ""], dict[str, Float[Array, ""]]]]
 
 
-def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: tuple[float, ...] | None = None) -> Loss:
+def objective(
+    model: Model,
+    *,
+    kl_coef: float,
+    train_size: int,
+    class_weights: tuple[float, ...] | None = None,
+    kl_gradient: bool = True,
+) -> Loss:
     """The loss of a mini-batch, `(params, x, y, keys, kl_share=1.0, weights=None) -> (loss, {"nll", "kl", ...})`: the
     mean over one weight path for each of `keys`, as of `jax.random.split`. With `kl_coef` 1 its expectation is minus
     the evidence lower bound of the training data, divided by its size. `weights` (n,) are those of the examples, all 1
@@ -29,6 +36,8 @@ def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: t
       for a KL that is warmed up.
     - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
     - `class_weights`: of an example's log-likelihood, by its label; all are 1 unless given.
+    - `kl_gradient`: whether the gradient is that of the KL too; an optimiser that knows the prior takes that of the
+      likelihood alone.
     """
 
     def loss(
@@ -48,6 +57,7 @@ def objective(model: Model, *, kl_coef: float, train_size: int, class_weights: t
 
         parts = jax.vmap(of_one_path)(keys)
         parts = jax.tree.map(lambda part: jnp.mean(part, axis=0), parts)
-        return parts["nll"] + kl_share * (kl_coef / train_size) * parts["kl"], parts
+        kl = parts["kl"] if kl_gradient else jax.lax.stop_gradient(parts["kl"])
+        return parts["nll"] + kl_share * (kl_coef / train_size) * kl, parts
 
     return loss

@@ -1,4 +1,6 @@
-"""What the choices of a run make of a gradient: the step size by step, clipping, Adam, and the warm-up of the KL."""
+"""What the choices of a run make of a gradient: the step size by step, clipping, Adam or IVON, and the warm-up of the
+KL.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from sdebnn.brax.learning.ivon import ivon
 from sdebnn.runs import TrainConfig
+from sdebnn.training.ivon import Ivon
 
 
 def step_sizes(config: TrainConfig, total: int) -> optax.Schedule:
@@ -34,9 +38,15 @@ def step_sizes(config: TrainConfig, total: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
 
 
-def build_optimiser(config: TrainConfig, total: int) -> optax.GradientTransformation:
-    """Adam with the run's step sizes, and gradients clipped to `config.clip_norm` where it is not 0."""
-    adam = optax.adam(step_sizes(config, total))
+def build_optimiser(config: TrainConfig, train_size: int) -> optax.GradientTransformation:
+    """Adam with the run's step sizes, and gradients clipped to `config.clip_norm` where it is not 0; or IVON.
+
+    **Raises:** `InputError` for choices that have no meaning for IVON.
+    """
+    sizes = step_sizes(config, config.total_steps(train_size))
+    if rule := Ivon.of(config, train_size):
+        return ivon(rule, sizes)
+    adam = optax.adam(sizes)
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
 
 

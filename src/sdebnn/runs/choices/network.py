@@ -31,6 +31,18 @@ class NetworkChoices(Choices):
     dropout: float = choice(
         0.1, "share of the inputs of every matrix and kernel that models dropout_... leave out", low=0, below=1
     )
+    prior_std: float = choice(
+        1.0,
+        "standard deviation under the prior of every weight of models meanfield_..., ivon_... and dropout_...; not of "
+        "those that follow an SDE",
+        above=0,
+    )
+    initial_std: float = choice(
+        0.01,
+        "standard deviation of every weight of models meanfield_... and ivon_... at the start of training; not of "
+        "those that follow an SDE",
+        above=0,
+    )
     drift_widths: tuple[int, ...] = choice(
         (2, 64, 2), "hidden widths of the network that corrects the prior's drift", low=1
     )

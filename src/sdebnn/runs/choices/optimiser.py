@@ -18,7 +18,7 @@ class OptimiserChoices(Choices):
     accumulate: int = choice(
         1, "equal slices of a batch that go through the network one after the other, to save memory", low=1
     )
-    learning_rate: float = choice(4e-3, "peak step size of Adam", above=0)
+    learning_rate: float = choice(4e-3, "peak step size of Adam; of models ivon_... share of a Newton step", above=0)
     schedule: Literal["cosine", "exponential", "stairs", "constant"] = choice(
         "cosine",
         "step size after the warm-up: cosine, to zero; exponential, to a hundredth; stairs, a tenth after half and a "
@@ -28,6 +28,13 @@ class OptimiserChoices(Choices):
         20, "gradient steps over which the step size rises from 0; at most half of the run", low=0
     )
     clip_norm: float = choice(0.0, "largest norm of a gradient; a longer one is scaled down; 0 is no limit", low=0)
+    hessian_momentum: float = choice(
+        0.9995, "of models ivon_...: what the average of the curvature keeps in a gradient step", low=0, below=1
+    )
+    clip_radius: float = choice(
+        0.01, "of models ivon_...: longest Newton step of a weight; a longer one is cut, then learning_rate scales it",
+        above=0, high=1,
+    )  # fmt: skip
     ema: float = choice(
         0.99,
         "decay of the parameter average that predictions use, lower in the first steps; 0 takes the last parameters",

@@ -25,6 +25,9 @@ class RunChoices(Choices):
         "meanfield_odenet",
         "meanfield_hyperodenet",
         "meanfield_resnet32",
+        "ivon_odenet",
+        "ivon_hyperodenet",
+        "ivon_resnet32",
         "dropout_odenet",
         "dropout_hyperodenet",
         "dropout_resnet32",
@@ -38,10 +41,11 @@ class RunChoices(Choices):
         "sdebnn",
         "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
         "hyperodenet: with weights that follow an ODE; resnet32: a residual network of 32 layers; meanfield_...: that "
-        "network with an independent Gaussian for every weight outside the SDE; dropout_...: that network with inputs "
-        "of its weights left out at random, in prediction too; swag_...: that network with weights drawn from a "
-        "Gaussian that is fitted to the second half of training; laplace_...: that network with weights of its last "
-        "layer drawn from the Gaussian of their curvature",
+        "network with an independent Gaussian for every weight outside the SDE; ivon_...: that of meanfield_..., "
+        "learned by the Newton steps of IVON; dropout_...: that network with inputs of its weights left out at random, "
+        "in prediction too; swag_...: that network with weights drawn from a Gaussian that is fitted to the second "
+        "half of training; laplace_...: that network with weights of its last layer drawn from the Gaussian of their "
+        "curvature",
     )
     members: int = choice(
         1, "networks, each with a seed of its own, that are trained and predict together as one mixture", low=1

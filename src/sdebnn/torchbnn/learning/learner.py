@@ -24,15 +24,16 @@ from sdebnn.torchbnn.learning.committee import TorchCommittee
 from sdebnn.torchbnn.learning.drawn_networks import DrawnNetworks, draw_networks
 from sdebnn.torchbnn.learning.model import Model, build_model, build_predictor
 from sdebnn.torchbnn.learning.objective import Objective
+from sdebnn.torchbnn.learning.optimiser import build_optimisers
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
 from sdebnn.training import WeightPaths
 from sdebnn.training.agreement import refuse_different_runs
+from sdebnn.training.ivon import Ivon
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.memory import process_memory
 from sdebnn.training.predictions import check_class_weights, class_weights
 
 BATCH = 500
-MOMENTS = ("exp_avg", "exp_avg_sq")
 # Generators are seeded from the run's seed and these numbers, so that no two uses of randomness meet.
 STEP, EVALUATE, DRAW, OBSERVE, PLAIN = range(5)
 
@@ -80,26 +81,26 @@ class TorchLearner:
             train_size=train_size,
             batch_paths=config.batch_paths,
             class_weights=class_weights,
+            kl_gradient=not Ivon.chosen(config),
         )
         self._objective = processes.averaged(objective)
         self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._parameters, self._average = named_parameters(self.model), named_parameters(self.predictor)
-        self._optimiser = torch.optim.Adam(self._parameters.values(), lr=config.learning_rate)
-        for parameter in self._parameters.values():
-            zeros = {name: torch.zeros_like(parameter) for name in MOMENTS}
-            self._optimiser.state[parameter] = {"step": torch.tensor(0.0), **zeros}
+        self._optimisers = build_optimisers(config, self.model, train_size)
         self._first_bad = torch.zeros((), dtype=torch.int64, device=self._device)
 
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
-        self._optimiser.zero_grad()
+        for optimiser in self._optimisers:
+            optimiser.zero_grad()
         values = self._add_gradients(x, y, step)
         gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.config.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self.config.clip_norm, norm)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.config.step_size(step, self._total)
-        self._optimiser.step()
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * self.config.step_size(step, self._total)
+            optimiser.step()
         with torch.no_grad():
             for name, average in self._average.items():
                 average.lerp_(self._parameters[name], 1 - self.config.average_decay(step))
@@ -238,9 +239,10 @@ class TorchLearner:
 
     def _moments(self) -> dict[str, torch.Tensor]:
         return {
-            f"opt_state/{moment}/{name}": self._optimiser.state[parameter][moment]
-            for moment in ("step", *MOMENTS)
+            f"opt_state/{moment}/{name}": tensor
             for name, parameter in self._parameters.items()
+            for optimiser in self._optimisers
+            for moment, tensor in optimiser.state.get(parameter, {}).items()
         }
 
 

@@ -1,5 +1,6 @@
 """Whole networks, built from a run's configuration."""
 
+import functools
 from typing import Any
 
 import torch
@@ -67,12 +68,13 @@ def build_network(config: TrainConfig, input_shape: tuple[int, ...], outputs: in
             layers.append(Flatten())
             features = channels * sides[0] * sides[1]
         layers.append(diffeq_layers.dense("ignore", features, outputs))
+    mean_field = functools.partial(MeanField, prior_std=config.prior_std, initial_std=config.initial_std)
     if posterior == "meanfield" and model == "sdebnn":
-        layers[-1] = MeanField(layers[-1])
-    elif posterior == "meanfield":
-        layers = [MeanField(Serial(*layers))]
+        layers[-1] = mean_field(layers[-1])
+    elif posterior in ("meanfield", "ivon"):
+        layers = [mean_field(Serial(*layers))]
     elif posterior == "dropout":
-        layers = [MonteCarloDropout(Serial(*layers), rate=config.dropout)]
+        layers = [MonteCarloDropout(Serial(*layers), rate=config.dropout, prior_std=config.prior_std)]
     return bnn_serial(*layers)
 
 

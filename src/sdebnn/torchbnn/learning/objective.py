@@ -21,6 +21,8 @@ class Objective(nn.Module):
     - `train_size`: how many examples the whole training set has: the KL is paid once for all of them.
     - `batch_paths`: weight paths that share the batch, each seen by an equal part of it; 0 is one an example.
     - `class_weights`: of an example's log-likelihood, by its label; all are 1 unless given.
+    - `kl_gradient`: whether the gradient is that of the KL too; an optimiser that knows the prior takes that of the
+      likelihood alone.
     """
 
     def __init__(
@@ -31,11 +33,12 @@ class Objective(nn.Module):
         train_size: int,
         batch_paths: int = 1,
         class_weights: tuple[float, ...] | None = None,
+        kl_gradient: bool = True,
     ) -> None:
         super().__init__()
         self._class_weights = class_weights
         self.model = model
-        self._kl_weight, self._batch_paths = kl_coef / train_size, batch_paths
+        self._kl_weight, self._batch_paths, self._kl_gradient = kl_coef / train_size, batch_paths, kl_gradient
 
     def forward(
         self, x: torch.Tensor, y: torch.Tensor, *, rng: torch.Generator, kl_share: float = 1.0
@@ -50,6 +53,7 @@ class Objective(nn.Module):
         if self._class_weights is not None:
             log_probs = log_probs.new_tensor(self._class_weights)[y.long()] * log_probs
         nll = -log_probs.mean()
+        kl = kl if self._kl_gradient else kl.detach()
         parts = {"loss": nll + kl_share * self._kl_weight * kl, "nll": nll.detach(), "kl": kl.detach()}
         if isinstance(likelihood, Categorical):
             parts["accuracy"] = (outputs.argmax(dim=1) == y).float().mean()

@@ -19,6 +19,7 @@ SMALL = TrainConfig(width=4, augment=1, steps=2, drift_widths=(2,), layer="conca
 MODELS = [
     *("sdebnn", "odenet", "hyperodenet", "resnet32"),
     *("meanfield_sdebnn", "meanfield_odenet", "meanfield_hyperodenet", "meanfield_resnet32"),
+    *("ivon_odenet", "ivon_hyperodenet", "ivon_resnet32"),
     *("dropout_odenet", "dropout_hyperodenet", "dropout_resnet32"),
 ]  # fmt: skip
 
@@ -37,7 +38,7 @@ def test_every_model_maps_images_to_outputs_with_a_gradient(model: str) -> None:
     gradient, (outputs, kl) = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert outputs.shape == (2, 5)
     assert np.isfinite(outputs).all()
-    assert (kl > 0) == model.startswith(("meanfield", "dropout"))
+    assert (kl > 0) == model.startswith(("meanfield", "ivon", "dropout"))
     assert jax.tree.all(jax.tree.map(lambda leaf: np.isfinite(leaf).all(), gradient))
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
 

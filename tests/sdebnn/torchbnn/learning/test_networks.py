@@ -62,7 +62,8 @@ MODELS = [model for kind in ("", "meanfield_") for model in (f"{kind}sdebnn", f"
         ("resnet32", IMAGES, {}),
         ("meanfield_resnet32", (8, 8, 3), {}),
         ("dropout_resnet32", (8, 8, 3), {}),
-        *((model, TABLE, {}) for model in ("dropout_odenet", "dropout_hyperodenet")),
+        ("ivon_resnet32", (8, 8, 3), {}),
+        *((model, TABLE, {}) for model in ("dropout_odenet", "dropout_hyperodenet", "ivon_odenet", "ivon_hyperodenet")),
     ],
 )
 def test_the_same_configuration_gives_the_same_parameters(model, shape, choices) -> None:
