@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdebnn.errors import InputError
 from sdebnn.torchbnn.layers.bayesian import device_of
 
 
@@ -38,14 +39,22 @@ class Encoder(nn.Module):
     - `width`: of the values.
     - `size`: of the context.
     - `both_ways`: whether it goes forwards too, as a posterior's marginals need; its drift needs what comes alone.
+
+    **Raises:** `InputError` where it is called with values of another width.
     """
 
     def __init__(self, rng: torch.Generator | None, width: int, size: int, both_ways: bool) -> None:
         super().__init__()
+        self._width = width
         ways = ("backwards", "forwards") if both_ways else ("backwards",)
         self.ways = nn.ModuleDict({way: _gru(rng, 2 * width + 1, size) for way in ways})
 
     def forward(self, times: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> Context:
+        if values.shape[2] != self._width:
+            raise InputError(
+                f"The encoder is for values of width {self._width}, and the series have width {values.shape[2]}; make "
+                "the model of that width."
+            )
         seen = mask.any(2)
         anchor = seen.clone()
         anchor[:, 0] = True
@@ -88,7 +97,9 @@ def around(log_rates: torch.Tensor, context: Context, t: torch.Tensor) -> torch.
     They are continuous in t, with kinks where something was observed, as a posterior's moments are. Entries take turns
     at the rates.
     """
-    distance = (t - context.times).abs()[..., None]
+    since = t - context.times
+    # At a kink the slope is that of the step which begins there; the slope of torch.abs would be zero.
+    distance = torch.where(since >= 0, since, -since)[..., None]
     weights = torch.where(context.seen[..., None], torch.exp(-distance * log_rates.exp()), 0.0)
     entries = F.pad(context.hidden, (0, -context.hidden.shape[-1] % len(log_rates)))
     of_rates = entries.unflatten(-1, (-1, len(log_rates)))

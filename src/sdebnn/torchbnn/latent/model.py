@@ -98,7 +98,7 @@ class LatentSDE(nn.Module):
         if isinstance(q, DriftPosterior):
             return q.drift(z, t, context)
         _prepare_forward_derivatives()
-        law, slope = torch.func.jvp(lambda t: q.marginal(t, context), (t,), (torch.ones_like(t),))
+        law, slope = torch.func.jvp(lambda t: q.marginal(t, context), (t.contiguous(),), (torch.ones_like(t),))
         normal = (z - law.mean) / law.std
         g = self.diffusion(z, t)
         return slope.mean + slope.std * normal - 0.5 * g**2 * normal / law.std + self._g_dg(z, t)

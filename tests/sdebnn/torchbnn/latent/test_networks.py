@@ -108,7 +108,7 @@ def test_it_learns():
 
 
 def test_refusals():
-    with pytest.raises(InputError, match="for values of width 3"):
+    with pytest.raises(InputError, match="the series have width 3"):
         pathwise(small("drift"), Series.of(TIMES, np.zeros((2, 5, 3)), MASK))
     with pytest.raises(InputError, match="allowed are"):
         neural(width=1, latent=1, posterior="flow")
