@@ -1,4 +1,4 @@
-"""Latent SDEs in PyTorch, on torchsde: the names of `jaxsde.latent`, with modules in place of functions of parameters."""
+"""Latent SDEs in PyTorch, on torchsde: the names of `jaxsde.latent`, whose parameters are in modules."""
 
 from sdebnn.torchbnn.latent.bound import Bound
 from sdebnn.torchbnn.latent.gaussian import Gaussian

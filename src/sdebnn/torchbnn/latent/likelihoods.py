@@ -71,9 +71,7 @@ class _About(Likelihood):
     def __init__(self, law: laws.LocationScale, scale: float | None) -> None:
         super().__init__()
         if scale is not None and not 0 < scale < math.inf:
-            raise InputError(
-                f"The scale of noise is {scale}; it is a positive, finite number, or None to be learned."
-            )
+            raise InputError(f"The scale of noise is {scale}; it is a positive, finite number, or None to be learned.")
         self._law, self._given = law, scale
         if scale is None:
             self.log_noise = nn.Parameter(torch.full((law.dimensions,), -1.0))

@@ -97,8 +97,7 @@ class LatentSDE(nn.Module):
         q = self.posterior
         if isinstance(q, DriftPosterior):
             return q.drift(z, t, context)
-        _prepare_forward_derivatives()
-        law, slope = torch.func.jvp(lambda t: q.marginal(t, context), (t.contiguous(),), (torch.ones_like(t),))
+        law, slope = _forward_derivative(lambda t: q.marginal(t, context), t.contiguous(), torch.ones_like(t))
         normal = (z - law.mean) / law.std
         g = self.diffusion(z, t)
         return slope.mean + slope.std * normal - 0.5 * g**2 * normal / law.std + self._g_dg(z, t)
@@ -109,9 +108,16 @@ class LatentSDE(nn.Module):
             return torch.zeros_like(z)
         entries = []
         for entry, unit in enumerate(torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)):
-            g, along = torch.func.jvp(lambda z: self.diffusion(z, t), (z,), (unit.expand_as(z),))
+            g, along = _forward_derivative(lambda z: self.diffusion(z, t), z, unit.expand_as(z))
             entries.append((g * along)[..., entry])
         return torch.stack(entries, -1)
+
+
+def _forward_derivative(function: Callable[..., Any], x: torch.Tensor, direction: torch.Tensor) -> tuple[Any, Any]:
+    """The value, and its derivative in a direction."""
+    _prepare_forward_derivatives()
+    value, slope, *_ = torch.func.jvp(function, (x,), (direction,))
+    return value, slope
 
 
 @functools.cache
@@ -139,8 +145,7 @@ class Processes(nn.Module):
 
 
 class Encoded(NamedTuple):
-    """What a model says of series before anything is solved: the context, and the first law under prior and posterior.
-    """
+    """What a model says of series before anything is solved: the context, and the first law under either process."""
 
     context: Any
     prior: Gaussian

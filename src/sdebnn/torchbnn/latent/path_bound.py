@@ -112,7 +112,11 @@ class _Steps:
     def __init__(self, model: LatentSDE, series: Series, context: Any, shape: torch.Size) -> None:
         self._model, self._context, self._shape, self._end = model, context, shape, series.end[:, None]
         times = series.times.T[:, :, None]
-        self._times, self._h, self._root_h = times.unbind(), times.diff(dim=0).unbind(), times.diff(dim=0).sqrt().unbind()
+        self._times, self._h, self._root_h = (
+            times.unbind(),
+            times.diff(dim=0).unbind(),
+            times.diff(dim=0).sqrt().unbind(),
+        )
         before = times[:-1, :, 0] < series.end
         self._all_before, self._some_before = before.all(1).tolist(), before.any(1).tolist()
 
@@ -140,8 +144,7 @@ class _Steps:
 def _kl_path(
     model: LatentSDE, series: Series, known: Encoded, normals: Normals, zs: torch.Tensor, estimator: str
 ) -> torch.Tensor:
-    """Read off the solved paths, all steps at once, as `sdebnn.torchbnn.weights.path_kl` does it of one: (paths, batch).
-    """
+    """Of each path, (paths, batch), read off all its steps at once: what `sdebnn.torchbnn.weights.path_kl` adds up."""
     relative, end = Processes(model), series.end[:, None]
     times = series.times.T[:, None, :, None]
     z, h = zs[:-1].flatten(0, 1), times.diff(dim=0)

@@ -115,7 +115,9 @@ def _draws(
     check_count("samples", samples)
     check_way(method)
     longer = series.with_times(times)
-    wanted = torch.searchsorted(longer.times, torch.as_tensor(times, device=longer.times.device).expand(len(longer.times), -1).contiguous())
+    wanted = torch.searchsorted(
+        longer.times, torch.as_tensor(times, device=longer.times.device).expand(len(longer.times), -1).contiguous()
+    )
     known = encoded(model, longer)
     zs = solve_posterior(model, longer, known, draw_normals(longer, known, samples, rng))
     # (n, samples, batch, d) at the times wanted of each series, (m, samples, batch, d).

@@ -99,7 +99,8 @@ class Series:
 
     def to(self, device: Any) -> "Series":
         """The series there."""
-        return Series(*(x.to(device) for x in (self.times, self.values, self.mask, self.end)), self.dt)
+        times, values, mask, end = (x.to(device) for x in (self.times, self.values, self.mask, self.end))
+        return Series(times, values, mask, end, self.dt)
 
 
 def check_series(series: object) -> None:
@@ -222,7 +223,9 @@ def _padded(rows: list[Row], step: float, device: Any) -> Series:
     """The series in arrays of one length, with times that go on after the end."""
     length, dtype = max(t.size for t, _, _ in rows), rows[0][1].dtype
     more = [length - t.size for t, _, _ in rows]
-    times = np.stack([np.append(t, t[-1] + step * np.arange(1, k + 1)) for (t, _, _), k in zip(rows, more, strict=True)])
+    times = np.stack(
+        [np.append(t, t[-1] + step * np.arange(1, k + 1)) for (t, _, _), k in zip(rows, more, strict=True)]
+    )
     times = times.astype(dtype)
     if not (np.diff(times) > 0).all():
         raise InputError(_too_short(step, np.abs(times).max()))
@@ -234,4 +237,5 @@ def _padded(rows: list[Row], step: float, device: Any) -> Series:
         some = values[..., column][seen] if seen.any() else values[mask]
         values[..., column] = np.where(seen, values[..., column], some[0])
     ends = np.array([t[np.flatnonzero(seen.any(1))[-1]] for t, _, seen in rows], dtype)
-    return Series(*(torch.as_tensor(x, device=device) for x in (times, values, mask, ends)), float(step))
+    of_times, of_values, of_mask, end = (torch.as_tensor(x, device=device) for x in (times, values, mask, ends))
+    return Series(of_times, of_values, of_mask, end, float(step))

@@ -119,7 +119,10 @@ def wide(*shape):
     [
         ({"initial": lambda: (wide(1), wide(1))}, "prior's first law is tuple"),
         ({"initial": lambda: Gaussian(wide(2), wide(2) + 1)}, r"posterior's first law has .* \(2, 1\)"),
-        ({"initial": lambda: Gaussian(torch.zeros(1), torch.ones(1))}, "prior's first law gives numbers of torch.float32"),
+        (
+            {"initial": lambda: Gaussian(torch.zeros(1), torch.ones(1))},
+            "prior's first law gives numbers of torch.float32",
+        ),
         ({"decoder": lambda z: wide(*z.shape[:-1], 3)}, r"\(1, 2, 3\) for values of width 1"),
         ({"decoder": lambda z: wide(1)}, "last axis alone"),
         ({"drift": lambda z, t: wide(3)}, r"The drift gives shape \(3,\)"),

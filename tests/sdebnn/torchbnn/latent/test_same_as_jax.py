@@ -30,7 +30,9 @@ def tensor(x):
 def of_mlp(layers):
     """By the names that they have in a `Sequential` with a tanh between them."""
     return {
-        f"{2 * i}.{name}": x for i, (w, b) in enumerate(layers) for name, x in (("weight", tensor(w).T), ("bias", tensor(b)))
+        f"{2 * i}.{name}": x
+        for i, (w, b) in enumerate(layers)
+        for name, x in (("weight", tensor(w).T), ("bias", tensor(b)))
     }
 
 
@@ -90,11 +92,8 @@ def normals_of(rng, paths, batch, steps, size):
     return Normals(first, of_steps.movedim(2, 0))
 
 
-@pytest.mark.parametrize("estimator", ["stl", "full_mc", "analytic"])
-@pytest.mark.parametrize("posterior", ["drift", "marginals"])
+@pytest.mark.parametrize(("posterior", "estimator"), [("drift", "stl"), ("drift", "analytic"), ("marginals", "stl")])
 def test_the_bound_is_the_same(x64, posterior, estimator):
-    if posterior == "marginals" and estimator != "stl":
-        pytest.skip("the estimators do not read the family")
     rng = jax.random.key(3)
     model, params = jax_latent.neural(rng, posterior=posterior, **SIZES)
     leaves, structure = jax.tree.flatten(params)

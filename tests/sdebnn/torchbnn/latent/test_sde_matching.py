@@ -71,7 +71,11 @@ def test_the_drift_of_the_marginals_solves_the_fokker_planck_equation(ou):
         """Of dq/dt = -div(f q) + 1/2 sum_i d^2 (g_i^2 q) / dz_i^2."""
         divergence = torch.func.jacfwd(flux)(z, t).diagonal().sum()
         curvature = torch.func.jacfwd(torch.func.jacfwd(second))(z, t)
-        return torch.func.jacfwd(density, 1)(z, t[None]).squeeze() + divergence - 0.5 * sum(curvature[i, i, i] for i in range(2))
+        return (
+            torch.func.jacfwd(density, 1)(z, t[None]).squeeze()
+            + divergence
+            - 0.5 * sum(curvature[i, i, i] for i in range(2))
+        )
 
     points = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for point in points:
