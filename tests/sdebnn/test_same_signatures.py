@@ -96,4 +96,4 @@ def test_latent_sdes_take_the_same_but_for_parameters(name: str) -> None:
     for shared in set(one) & set(other):
         assert one[shared].kind == other[shared].kind
         if shared != "rng":
-            assert one[shared].default is other[shared].default or shared == "objective"
+            assert one[shared].default == other[shared].default or shared == "objective"
