@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torchsde
-from torch import nn
 from torch.utils import _pytree as pytree
 
 from sdebnn.errors import InputError
@@ -15,6 +14,7 @@ from sdebnn.torchbnn.latent.gaussian import Gaussian, gaussian_kl
 from sdebnn.torchbnn.latent.model import Encoded, LatentSDE, Processes, encoded
 from sdebnn.torchbnn.latent.series import Series
 from sdebnn.torchbnn.layers.bayesian import device_of
+from sdebnn.torchbnn.layers.lent_parameters import call_with, places_of
 from sdebnn.torchbnn.layers.randomness import check_generator
 from sdebnn.torchbnn.solving.solver import ALIASES, PaddedBrownian
 
@@ -155,7 +155,8 @@ def _kl_path(
         in_sum = here
         if estimator == "stl" and torch.is_grad_enabled():
             arguments = z, t, pytree.tree_map(_detached, known.context), end
-            in_sum = torch.func.functional_call(relative, _fixed(relative), arguments, tie_weights=False).view_as(here)
+            fixed = {name: parameter.detach() for name, parameter in relative.named_parameters()}
+            in_sum = call_with(relative, places_of(relative), fixed, arguments).view_as(here)
         kl = kl + in_sum * h.sqrt() * normals.steps
     return kl.sum((0, -1))
 
@@ -166,17 +167,6 @@ def _kl_initial(q: Gaussian, p: Gaussian, z: torch.Tensor, estimator: str) -> to
     # Sticking the landing leaves out the score of q alone, whose mean is zero.
     fixed = Gaussian(*(x.detach() for x in q)) if estimator == "stl" else q
     return fixed.log_prob(z) - p.log_prob(z)
-
-
-def _fixed(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters without their gradients. Of a module that is a part twice they are there once: PyTorch would put
-    them into its place twice, and take those of the first time for its own afterwards.
-    """
-    return {
-        f"{prefix}.{name}": parameter.detach()
-        for prefix, part in module.named_modules()
-        for name, parameter in part.named_parameters(recurse=False)
-    }
 
 
 def _detached(x: Any) -> Any:
