@@ -56,6 +56,12 @@ def test_refusals(ou, draw, change, says):
         draw(ou.by_drift, ou.params, ou.series, call["times"], KEY, samples=call["samples"])
 
 
+def test_series_without_steps_are_refused(ou):
+    bare = Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=np.inf)
+    with pytest.raises(ValueError, match="no steps to solve"):
+        forecast(ou.by_marginals, ou.params, bare, [5.0], KEY)
+
+
 @pytest.mark.parametrize("draw", [posterior, forecast])
 def test_traced_arrays_are_refused(ou, draw):
     for call in (

@@ -1,7 +1,9 @@
 """The evidence lower bound, as every objective gives it."""
 
+import numbers
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from sdebnn.errors import InputError
@@ -34,7 +36,9 @@ def check_weight(kl_weight: Any) -> None:
 
     **Raises:** `InputError` that says what it is.
     """
-    shape = tuple(torch.as_tensor(kl_weight).shape)
+    if not isinstance(kl_weight, numbers.Real | np.ndarray | torch.Tensor):
+        raise InputError(f"kl_weight is {kl_weight!r}; it is a number, and a function of the step to fit alone.")
+    shape = () if isinstance(kl_weight, numbers.Real) else tuple(kl_weight.shape)
     if shape:
         raise InputError(f"kl_weight has shape {shape}; it is one number for all series.")
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from sdebnn.errors import InputError
 from sdebnn.metrics.noise_laws import poisson_log_prob
+from sdebnn.torchbnn.latent.counts import check_count
 from sdebnn.torchbnn.layers.bayesian import device_of
 from sdebnn.torchbnn.learning import likelihoods as laws
 
@@ -70,6 +71,7 @@ class _About(Likelihood):
 
     def __init__(self, law: laws.LocationScale, scale: float | None) -> None:
         super().__init__()
+        check_count("width", law.dimensions)
         if scale is not None and not 0 < scale < math.inf:
             raise InputError(f"The scale of noise is {scale}; it is a positive, finite number, or None to be learned.")
         self._law, self._given = law, scale

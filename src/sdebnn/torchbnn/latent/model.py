@@ -13,6 +13,8 @@ from sdebnn.errors import InputError
 from sdebnn.torchbnn.latent.gaussian import Gaussian
 from sdebnn.torchbnn.latent.likelihoods import Likelihood
 from sdebnn.torchbnn.latent.series import Series, check_series
+from sdebnn.torchbnn.layers.batch_statistics import check_no_batch_statistics
+from sdebnn.torchbnn.layers.dropout import check_no_dropout
 
 
 class DriftPosterior(nn.Module):
@@ -165,6 +167,12 @@ def encoded(model: LatentSDE, series: Series) -> Encoded:
         raise InputError(f"posterior is {type(family).__name__}; it is a DriftPosterior or a MarginalPosterior.")
     if model.noise not in ("additive", "diagonal"):
         raise InputError(f"noise is {model.noise!r}; a latent SDE has 'additive' or 'diagonal' noise.")
+    likelihood: object = model.likelihood
+    if not isinstance(likelihood, Likelihood):
+        raise InputError(
+            f"likelihood is {type(likelihood).__name__}; it is a Likelihood, such as gaussian() or your own."
+        )
+    _check_pure(model, family)
     prior = model.initial()
     _check_law("prior", prior, (), series)
     context = family.encode(series.times, series.values, series.mask)
@@ -175,19 +183,29 @@ def encoded(model: LatentSDE, series: Series) -> Encoded:
     return Encoded(context, prior, posterior)
 
 
+def _check_pure(model: LatentSDE, family: DriftPosterior | MarginalPosterior) -> None:
+    """What is called for the path is called for its KL again, and every series is on its own."""
+    of_posterior = family.drift if isinstance(family, DriftPosterior) else family.marginal
+    parts = {"drift": model.drift, "diffusion": model.diffusion, "posterior": of_posterior}
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            check_no_dropout(part, f"The {name}", "a path and its KL are of one process")
+    check_no_batch_statistics(model, "The model", "are not those of each series")
+
+
 def _check_law(whose: str, law: object, wanted: tuple[int, ...], series: Series) -> None:
     if not isinstance(law, Gaussian):
         raise InputError(
             f"The {whose}'s first law is {type(law).__name__}; it is a Gaussian of sdebnn.torchbnn.latent."
         )
+    for x in law:
+        _check_numbers(f"The {whose}'s first law", x, series)
     found = tuple(law.mean.shape), tuple(law.std.shape)
     if found[0] != found[1] or (found[0] != wanted if wanted else len(found[0]) != 1):
         raise InputError(
             f"The {whose}'s first law has a mean of shape {found[0]} and a std of shape {found[1]}; both are of shape "
             f"{wanted or '(d,)'}: the prior's (d,), the posterior's (batch, d)."
         )
-    for x in law:
-        _check_numbers(f"The {whose}'s first law", x, series)
 
 
 def _check_parts(model: LatentSDE, series: Series, context: Any, law: Gaussian) -> None:
@@ -195,6 +213,7 @@ def _check_parts(model: LatentSDE, series: Series, context: Any, law: Gaussian) 
         z = (law.mean + law.std).detach()[None].requires_grad_()
         t = series.times[None, :, :1]
         diffusion = model.diffusion(z, t)
+        _check_numbers("The diffusion", diffusion, series)
         if model.noise == "additive" and diffusion.requires_grad:
             (slope,) = torch.autograd.grad(diffusion.sum(), z, allow_unused=True)
             if slope is not None and slope.count_nonzero():
@@ -205,41 +224,44 @@ def _check_parts(model: LatentSDE, series: Series, context: Any, law: Gaussian) 
     with torch.no_grad():
         z = z.detach()
         # One of another shape could be spread over the state, or the state over it, and no more be said.
-        values = {
-            "drift": model.drift(z, t),
-            "diffusion": diffusion,
-            "posterior's drift": model.posterior_drift(z, t, context),
+        functions: dict[str, Callable[[], Any]] = {
+            "drift": lambda: model.drift(z, t),
+            "diffusion": lambda: diffusion,
+            "posterior's drift": lambda: model.posterior_drift(z, t, context),
         }
-        for name, value in values.items():
+        for name, function in functions.items():
+            value = function()
+            _check_numbers(f"The {name}", value, series)
             shape = tuple(value.shape)
             if shape != z.shape and not (name == "diffusion" and shape == z.shape[-1:]):
                 raise InputError(
                     f"The {name} gives shape {shape} for states of shape {tuple(z.shape)}; give one number for each "
                     "entry of the state."
                 )
-            _check_numbers(f"The {name}", value, series)
         decoded, width = model.decoder(z), series.values.shape[-1]
+        _check_numbers("The decoder", decoded, series)
         if decoded.shape[:-1] != z.shape[:-1]:
             raise InputError(
                 f"The decoder gives shape {tuple(decoded.shape)} for states of shape {tuple(z.shape)}; it changes the "
                 "last axis alone."
             )
-        _check_numbers("The decoder", decoded, series)
         if decoded.shape[-1] != width:
             raise InputError(
                 f"The decoder gives shape {tuple(decoded.shape)} for values of width {width}; take a decoder of that "
                 "width."
             )
         log_prob = model.likelihood.log_prob(decoded, series.values[None, :, 0])
+        _check_numbers("The likelihood", log_prob, series)
         if log_prob.shape != decoded.shape:
             raise InputError(
                 f"The likelihood gives log densities of shape {tuple(log_prob.shape)} for values of shape "
                 f"{tuple(decoded.shape)}; give one for each."
             )
-        _check_numbers("The likelihood", log_prob, series)
 
 
-def _check_numbers(what: str, x: torch.Tensor, series: Series) -> None:
+def _check_numbers(what: str, x: object, series: Series) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise InputError(f"{what} gives {type(x).__name__}; give a tensor.")
     if (x.dtype, x.device) != (series.values.dtype, series.values.device):
         raise InputError(
             f"{what} gives numbers of {x.dtype} on {x.device}, and the series are of {series.values.dtype} on "

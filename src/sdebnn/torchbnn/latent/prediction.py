@@ -9,7 +9,7 @@ from sdebnn.errors import InputError
 from sdebnn.torchbnn.latent.counts import check_count
 from sdebnn.torchbnn.latent.model import LatentSDE, encoded
 from sdebnn.torchbnn.latent.path_bound import check_way, draw_normals, solve_posterior
-from sdebnn.torchbnn.latent.series import Series, check_series
+from sdebnn.torchbnn.latent.series import Series, array_of, check_series
 from sdebnn.torchbnn.layers.randomness import check_generator
 
 
@@ -101,7 +101,12 @@ def forecast(
 
 def _increasing(times: Any, series: Series) -> np.ndarray:
     check_series(series)
-    known = torch.as_tensor(times).detach().cpu().to(series.times.dtype).numpy()
+    known = array_of(times)
+    if known.dtype.kind not in "fiu":
+        raise InputError(
+            f"times is of dtype {known.dtype}; times are real numbers, in the unit of those of the series."
+        )
+    known = known.astype(array_of(series.times[:0]).dtype)
     if known.ndim != 1 or not known.size or not np.isfinite(known).all() or not (np.diff(known) > 0).all():
         raise InputError(f"times is {known}; it is a vector of finite numbers that increase, (m,).")
     return known

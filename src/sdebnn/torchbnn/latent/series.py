@@ -1,6 +1,7 @@
 """Time series as tensors: irregular times, values that are missing, several series of different lengths."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Series:
     - `values`: (batch, n, width); where nothing was observed they are some that were, so that a likelihood is finite.
     - `mask`: (batch, n, width), whether a value was observed.
     - `end`: (batch,), the time of the last observation. What comes after it is padding.
-    - `dt`: the longest step of the grid.
+    - `dt`: the longest step of the grid, as it was asked for.
     """
 
     times: torch.Tensor
@@ -64,7 +65,9 @@ class Series:
         is not of booleans, a dt that is not positive, or another dtype.
         """
         device = values.device if device is None and isinstance(values, torch.Tensor) else device
-        times, values, mask = _shaped(_array(times), _floating(values, dtype), None if mask is None else _array(mask))
+        times, values, mask = _shaped(
+            array_of(times), _floating(values, dtype), None if mask is None else array_of(mask)
+        )
         rows = [_row(i, *row) for i, row in enumerate(zip(times, values, mask, strict=True))]
         longest = max(t[-1] - t[0] for t, _, _ in rows)
         dt = float(longest) / USUAL if dt is None else float(dt)
@@ -73,17 +76,21 @@ class Series:
         latest = values.dtype.type(max(np.abs(t).max() for t, _, _ in rows))
         if dt < np.spacing(latest):
             raise InputError(_too_short(dt, latest))
-        return _padded([_on_grid(row, row[0], dt) for row in rows], min(dt, float(longest)), device)
+        return _padded([_on_grid(row, row[0], dt) for row in rows], dt, device)
 
     def with_times(self, times: Any) -> "Series":
         """The same series with more times on their grids, nothing being observed there.
 
         **Arguments:** `times`: none before the first of a series.
 
-        **Raises:** `InputError` for one before it, or that is not finite.
+        **Raises:** `InputError` for one before it, or that is not finite, and for series whose dt is infinite.
         """
+        if math.isinf(self.dt):
+            raise InputError(
+                "series has dt=inf, and so no steps to solve for paths by; make another by Series.of(..., dt=...)."
+            )
         of_all = [x.cpu().numpy() for x in (self.times, self.values, self.mask, self.end)]
-        start, more = of_all[0][:, 0].max(), _array(times).astype(of_all[0].dtype)
+        start, more = of_all[0][:, 0].max(), array_of(times).astype(of_all[0].dtype)
         if not np.isfinite(more).all() or not (more >= start).all():
             raise InputError(f"times is {more}; they are finite, and none is before {start}, the first of a series.")
         rows = []
@@ -93,7 +100,7 @@ class Series:
         return _padded(rows, self.dt, self.values.device)
 
     def __getitem__(self, which: Any) -> "Series":
-        if isinstance(which, int):
+        if isinstance(which, int | np.integer):
             raise InputError(f"series[{which}] is no batch; to keep its axis write series[[{which}]].")
         return Series(self.times[which], self.values[which], self.mask[which], self.end[which], self.dt)
 
@@ -115,20 +122,29 @@ def check_series(series: object) -> None:
             f"The times of series have shape {tuple(series.times.shape)}; they are (batch, n). To take some of a batch "
             "write series[:1] or series[indices]."
         )
+    if not len(series.times):
+        raise InputError("series has none: the indices that it was taken by choose nothing of its batch.")
 
 
-def _array(x: Any) -> np.ndarray:
+def array_of(x: Any) -> np.ndarray:
+    """As NumPy has it; what is ragged or no numbers is of no real dtype."""
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu()
         # NumPy has no bfloat16.
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except ValueError:
+        return np.asarray(x, object)
 
 
 def _floating(values: Any, dtype: torch.dtype | None) -> np.ndarray:
-    array = _array(values)
+    array = array_of(values)
     if array.dtype.kind not in "fiub":
-        raise InputError(f"values is of dtype {array.dtype}; values are real numbers.")
+        raise InputError(
+            f"values is of dtype {array.dtype}; values are real numbers, as many of each series: pad the "
+            "shorter ones, and leave that out by the mask."
+        )
     if dtype not in (None, torch.float32, torch.float64):
         raise InputError(f"dtype is {dtype}; series are in torch.float32 or torch.float64.")
     if dtype is None:
@@ -219,9 +235,10 @@ def _too_short(step: float, latest: Any) -> str:
     )
 
 
-def _padded(rows: list[Row], step: float, device: Any) -> Series:
+def _padded(rows: list[Row], dt: float, device: Any) -> Series:
     """The series in arrays of one length, with times that go on after the end."""
     length, dtype = max(t.size for t, _, _ in rows), rows[0][1].dtype
+    step = min(dt, max(float(t[-1] - t[0]) for t, _, _ in rows))
     more = [length - t.size for t, _, _ in rows]
     times = np.stack(
         [np.append(t, t[-1] + step * np.arange(1, k + 1)) for (t, _, _), k in zip(rows, more, strict=True)]
@@ -238,4 +255,4 @@ def _padded(rows: list[Row], step: float, device: Any) -> Series:
         values[..., column] = np.where(seen, values[..., column], some[0])
     ends = np.array([t[np.flatnonzero(seen.any(1))[-1]] for t, _, seen in rows], dtype)
     of_times, of_values, of_mask, end = (torch.as_tensor(x, device=device) for x in (times, values, mask, ends))
-    return Series(of_times, of_values, of_mask, end, float(step))
+    return Series(of_times, of_values, of_mask, end, dt)

@@ -52,7 +52,10 @@ def test_what_is_no_count_and_what_no_integer_holds():
     assert poisson().sample(torch.tensor([50.0, 1.0]), None).isnan().tolist() == [True, False]
 
 
-@pytest.mark.parametrize("call", [lambda: gaussian(0.0), lambda: student_t(3.0, float("inf")), lambda: student_t(-1.0)])
+@pytest.mark.parametrize(
+    "call",
+    [lambda: gaussian(0.0), lambda: student_t(3.0, float("inf")), lambda: student_t(-1.0), lambda: gaussian(width=0)],
+)
 def test_refusals(call):
-    with pytest.raises(InputError, match=r"positive|above 0"):
+    with pytest.raises(InputError, match=r"positive|above 0|width is 0"):
         call()

@@ -57,6 +57,13 @@ def test_the_estimators_have_one_mean_below_the_evidence(ou):
     assert (below > STANDARD_ERRORS * full_mc.std(0) / 1000**0.5).all()
 
 
+def test_what_sticks_the_landing_has_the_mean_gradient_of_a_wrong_posterior_too(ou):
+    stl, full_mc = (values_and_slopes(ou, 0.05, name, gain=0.5, paths=1000)[1] for name in ("stl", "full_mc"))
+    difference = stl - full_mc
+    assert (np.abs(difference.mean(0)) < STANDARD_ERRORS * difference.std(0) / 1000**0.5).all()
+    assert (np.abs(full_mc.mean(0)) > STANDARD_ERRORS * full_mc.std(0) / 1000**0.5).all()
+
+
 @pytest.mark.parametrize("estimator", ["full_mc", "analytic"])
 def test_gradients_are_those_of_finite_differences(ou, estimator):
     model = ou.by_drift
@@ -119,6 +126,11 @@ def test_without_a_generator_it_draws_from_pytorchs_own(ou):
     assert torch.equal(of_own, pathwise(ou.by_drift, ou.series, torch.Generator().manual_seed(0)).value)
 
 
+class Dropping(torch.nn.Dropout):
+    def forward(self, z, t):
+        return super().forward(z)
+
+
 def wide(*shape):
     return torch.zeros(shape, dtype=torch.float64)
 
@@ -142,6 +154,12 @@ def wide(*shape):
         ({"likelihood": gaussian(width=2)}, "2 sizes"),
         ({"noise": "general"}, "'additive' or 'diagonal'"),
         ({"posterior": None}, "DriftPosterior"),
+        ({"likelihood": torch.nn.Identity()}, "it is a Likelihood"),
+        ({"decoder": lambda z: (z, z)}, "The decoder gives tuple"),
+        ({"diffusion": lambda z, t: 0.5}, "The diffusion gives float"),
+        ({"diffusion": lambda z, t: wide(3)}, r"The diffusion gives shape \(3,\)"),
+        ({"drift": Dropping()}, "The drift has dropout .*: a path and its KL"),
+        ({"decoder": torch.nn.BatchNorm1d(2).double()}, "not those of each series"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(ou, change, says):
@@ -158,6 +176,7 @@ def test_a_model_that_does_not_fit_is_refused(ou, change, says):
         ({"paths": 0}, "paths is 0"),
         ({"paths": True}, "whole number of one or more"),
         ({"kl_weight": torch.ones(2)}, r"kl_weight has shape \(2,\)"),
+        ({"kl_weight": "half"}, "kl_weight is 'half'"),
         ({"estimator": "exact"}, "allowed are stl, full_mc, analytic"),
         ({"method": "milstein"}, "euler_maruyama"),
         ({"adjoint": "stochastic"}, "take matching"),
@@ -174,6 +193,8 @@ def test_what_is_no_generator_no_series_and_no_model_is_refused(ou, unchecked):
         (lambda: pathwise(ou.by_drift, VALUES), r"Series\.of"),
         (lambda: pathwise(ou.by_drift.drift, ou.series), "LatentSDE"),
         (lambda: pathwise(ou.by_drift, ou.series[0]), "keep its axis"),
+        (lambda: pathwise(ou.by_drift, ou.series[np.int64(0)]), "keep its axis"),
+        (lambda: pathwise(ou.by_drift, ou.series[2:]), "series has none"),
         (lambda: pathwise(ou.by_drift, ou.series[torch.tensor(0)]), r"they are \(batch, n\)"),
         (lambda: pathwise(ou.by_drift, Series.of(TIMES, VALUES, MASK, dtype=torch.float32)), "bring them together"),
     ):

@@ -50,6 +50,7 @@ def test_draws_have_the_law_of_the_smoother(ou, draw, family, times):
         (posterior, {"times": [0.5, 0.4]}, "increase"),
         (posterior, {"times": []}, "increase"),
         (posterior, {"times": [np.nan]}, "finite"),
+        (posterior, {"times": ["a"]}, "real numbers"),
         (posterior, {"samples": 0}, "samples is 0"),
         (posterior, {"method": "srk"}, "euler_maruyama"),
     ],
@@ -58,6 +59,12 @@ def test_refusals(ou, draw, change, says):
     call = {"times": [0.5], "samples": 2} | change
     with pytest.raises(InputError, match=says):
         draw(ou.by_drift, ou.series, call.pop("times"), **call)
+
+
+def test_series_without_steps_are_refused(ou):
+    bare = Series.of(TIMES, VALUES, np.isfinite(VALUES), dt=np.inf)
+    with pytest.raises(InputError, match="no steps to solve"):
+        forecast(ou.by_marginals, bare, [5.0])
 
 
 def test_a_level_is_a_share():

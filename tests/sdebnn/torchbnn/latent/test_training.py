@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from ornstein_uhlenbeck import TIMES, VALUES
+from torch.optim import lr_scheduler
 
 from sdebnn.errors import InputError
-from sdebnn.torchbnn.latent import Bound, fit, matching, pathwise
+from sdebnn.torchbnn.latent import Bound, fit, matching, pathwise, poisson
 
 
 @pytest.mark.parametrize(("objective", "family"), [(pathwise, "by_drift"), (matching, "by_marginals")])
@@ -52,6 +53,9 @@ def test_refusals(ou):
         value = -model.truth.a.cosh().expand(1)
         return Bound(value, value, value, value)
 
+    def halving(optimiser):
+        return lr_scheduler.ExponentialLR(optimiser, 0.5)
+
     def sgd(rate):
         return torch.optim.SGD(model.parameters(), rate)
 
@@ -60,7 +64,31 @@ def test_refusals(ou):
         (torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1), {}, InputError, "none of the model's parameters"),
         (sgd(0.1), {"steps": 0}, InputError, "steps is 0"),
         (sgd(0.1), {"batch": 3}, InputError, "from one to 2"),
+        (torch.optim.LBFGS(model.parameters()), {}, InputError, "LBFGS"),
+        (sgd(0.1), {"scheduler": "cosine"}, InputError, "scheduler is str"),
+        (sgd(0.1), {"scheduler": halving(sgd(0.1))}, InputError, "another optimiser"),
+        (plain := sgd(0.1), {"scheduler": lr_scheduler.ReduceLROnPlateau(plain)}, InputError, "number of the step"),
         (sgd(1e30), {"steps": 4, "objective": steep}, FloatingPointError, "at step 1 of 4"),
     ):
         with pytest.raises(error, match=says):
             fit(model, ou.series, optimiser, **({"steps": 1} | choices))
+
+
+def test_what_would_never_be_trained_is_refused(ou):
+    """A function that calls a module hides its parameters from the model; whoever has them in the optimiser trains
+    them.
+    """
+    model, hidden = ou.by_drift, torch.nn.Linear(1, 1).double()
+    model.drift = lambda z, t: hidden(z)
+    with pytest.raises(InputError, match="neither the model's nor the optimiser's"):
+        fit(model, ou.series, torch.optim.SGD(model.parameters(), 0.1), steps=1)
+    before = hidden.weight.item()
+    fit(model, ou.series, torch.optim.SGD([*model.parameters(), *hidden.parameters()], 0.01), steps=1)
+    assert hidden.weight.item() != before
+
+
+def test_a_value_that_is_no_count_is_said(ou):
+    model = ou.by_drift
+    model.likelihood = poisson()
+    with pytest.raises(FloatingPointError, match=r"at step 0 of 1.*negative count"):
+        fit(model, ou.series, torch.optim.SGD(model.parameters(), 0.1), steps=1)
