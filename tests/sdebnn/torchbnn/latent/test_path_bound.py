@@ -47,6 +47,21 @@ def test_at_the_exact_posterior_every_path_says_the_evidence_and_the_gradient_st
     assert (of_slopes[1] < 0.2 * slopes.std(0)).all()
 
 
+def test_it_sticks_the_landing_of_what_the_context_says(ou):
+    series, spreads = Series.of(TIMES, VALUES, MASK, dt=0.0125)[[0, 1] * PATHS], []
+    for estimator in ("stl", "full_mc"):
+        model, scale = ou.by_drift, torch.ones(2 * PATHS, 1, dtype=torch.float64, requires_grad=True)
+        known = model.posterior.encode(series.times, series.values, series.mask)
+        model.posterior.encode = lambda *_, known=known, scale=scale: (
+            known[0].detach(),
+            *(scale * x for x in known[1:]),
+        )
+        value = pathwise(model, series, seeded(), estimator=estimator).value
+        (slope,) = torch.autograd.grad(value.sum(), scale)
+        spreads.append(slope.view(PATHS, 2).std(0))
+    assert (spreads[0] < 0.2 * spreads[1]).all()
+
+
 def test_the_estimators_have_one_mean_below_the_evidence(ou):
     full_mc, analytic = (values_and_slopes(ou, 0.05, name, gain=0.5, paths=1000)[0] for name in ("full_mc", "analytic"))
     # By paths that are the same, whose differences have less spread.
