@@ -62,7 +62,7 @@ class Series:
 
         **Raises:** `InputError` for shapes that do not fit, times that do not increase or that the dtype does not tell
         apart, values that are observed and not finite, series without observations or of one time alone, a mask that
-        is not of booleans, a dt that is not positive, or another dtype.
+        is not of booleans, what requires a gradient, a dt that is not positive, or another dtype.
         """
         device = values.device if device is None and isinstance(values, torch.Tensor) else device
         times, values, mask = _shaped(
@@ -127,9 +127,14 @@ def check_series(series: object) -> None:
 
 
 def array_of(x: Any) -> np.ndarray:
-    """As NumPy has it; what is ragged or no numbers is of no real dtype."""
+    """As NumPy has it; what is ragged or no numbers is of no real dtype.
+
+    **Raises:** `InputError` for a tensor that requires a gradient.
+    """
     if isinstance(x, torch.Tensor):
-        x = x.detach().cpu()
+        if x.requires_grad:
+            raise InputError("Series and times are data, and would lose the gradient that they require: detach them.")
+        x = x.cpu()
         # NumPy has no bfloat16.
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
     try:

@@ -122,6 +122,8 @@ def _check_scheduler(scheduler: Any, optimiser: torch.optim.Optimizer) -> None:
 
 def _check_all_known(value: torch.Tensor, known: set[int]) -> None:
     """Refuses a bound of parameters that are neither the model's nor the optimiser's: they would never move."""
+    if not value.requires_grad:
+        raise InputError("The bound has no gradient: fit is called under no_grad, or no parameter requires one.")
     seen, ahead = set(), [value.grad_fn]
     while ahead:
         node = ahead.pop()

@@ -85,6 +85,7 @@ def with_entry(value):
         ({"values": VALUES[0]}, r"\(batch, n, width\)"),
         ({"values": VALUES * 1j}, "real numbers"),
         ({"values": [VALUES[0].tolist(), VALUES[0, :2].tolist()]}, "pad the shorter"),
+        ({"values": torch.ones(1, 4, 2, requires_grad=True)}, "lose the gradient"),
         ({"values": with_entry(np.nan)}, r"Series 0 has nan at entry \(2, 1\)"),
         ({"values": with_entry(-np.inf)}, r"-inf at entry \(2, 1\)"),
         ({"mask": np.zeros((1, 4), bool)}, "no observation"),

@@ -87,6 +87,12 @@ def test_what_would_never_be_trained_is_refused(ou):
     assert hidden.weight.item() != before
 
 
+def test_without_gradients_nothing_is_trained(ou):
+    model = ou.by_drift
+    with torch.no_grad(), pytest.raises(InputError, match="no gradient"):
+        fit(model, ou.series, torch.optim.SGD(model.parameters(), 0.1), steps=1)
+
+
 def test_a_value_that_is_no_count_is_said(ou):
     model = ou.by_drift
     model.likelihood = poisson()
