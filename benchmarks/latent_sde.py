@@ -10,6 +10,7 @@ step, and how far the posterior's mean is from the path without noise.
 
 import argparse
 import functools
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,36 +73,115 @@ def ou_model(family: str) -> tuple[LatentSDE, dict[str, Any]]:
     return model, params | {"log_rate": jnp.zeros(1), "log_size": jnp.full(1, -0.5)}
 
 
-def of_ou(family: str, objective: Callable[..., Bound], dt: float, steps: int, rate: float) -> list[str]:
-    """The row of one objective."""
+class Trained(NamedTuple):
+    """A model that learned from series: the process that it found; the mean bound of others, `(times, values)`; states
+    of their posterior at times, (series, samples, times), `(times, values, at, samples)`; and the interval of the
+    forecast at later times, low and high, `(times, values, later, samples)`.
+    """
+
+    learned: OU
+    bound: Callable[..., float]
+    states: Callable[..., np.ndarray]
+    interval: Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+def by_jax(family: str, objective: Callable[..., Bound], dt: float, steps: int, rate: float) -> Trained:
     times, values, _, _ = ou_series(2048, 0)
     model, params = ou_model(family)
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps))
     series, key = Series.of(times, values[..., None], dt=dt), jax.random.key(1)
     trained = fit(model, params, series, optimiser, key, steps=steps, objective=objective, batch=32).params
-    learned = OU(*(float(jnp.exp(trained[name][0])) for name in ("log_rate", "log_size", "log_noise")))
 
+    def bound(times: np.ndarray, values: np.ndarray) -> float:
+        tested = Series.of(times, values[..., None], dt=tested_by(family))
+        mean_bound = jax.jit(lambda key: objective(model, trained, tested, key).value.mean())
+        return float(np.mean([mean_bound(key) for key in jax.random.split(jax.random.key(2), 1000)]))
+
+    def states(times: np.ndarray, values: np.ndarray, at: np.ndarray, samples: int) -> np.ndarray:
+        fine = Series.of(times, values[..., None], dt=FINE)
+        return np.asarray(posterior(model, trained, fine, at, jax.random.key(3), samples=samples).z)[..., 0]
+
+    def interval(times: np.ndarray, values: np.ndarray, later: np.ndarray, samples: int) -> Any:
+        coarse = Series.of(times, values[..., None], dt=5 * FINE)
+        ends = forecast(model, trained, coarse, later, jax.random.key(4), samples=samples).interval(0.95)
+        return tuple(np.asarray(x)[..., 0] for x in ends)
+
+    learned = OU(*(float(jnp.exp(trained[name][0])) for name in ("log_rate", "log_size", "log_noise")))
+    return Trained(learned, bound, states, interval)
+
+
+def tested_by(family: str) -> float:
+    """The longest step: without steps there is no bias of them."""
+    return FINE if family == "drift" else np.inf
+
+
+def by_torch(family: str, objective: Callable[..., Any], dt: float, steps: int, rate: float) -> Trained:
+    import torch
+
+    from sdebnn.torchbnn import latent
+
+    class Process(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.log_rate, self.log_size = (torch.nn.Parameter(torch.tensor([x])) for x in (0.0, -0.5))
+
+        def initial(self) -> latent.Gaussian:
+            return latent.Gaussian(torch.zeros(1), self.log_size.exp() / (2 * self.log_rate.exp()).sqrt())
+
+        def drift(self, z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return -self.log_rate.exp() * z
+
+        def diffusion(self, z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.log_size.exp()
+
+    process, rng = Process(), torch.Generator().manual_seed(0)
+    model = latent.neural(rng, width=1, latent=1, posterior=family, initial=process.initial, drift=process.drift,
+                          diffusion=process.diffusion, decoder=torch.nn.Identity())  # fmt: skip
+    model.process = process
+
+    def series(times: np.ndarray, values: np.ndarray, dt: float) -> latent.Series:
+        return latent.Series.of(times, values[..., None], dt=dt, dtype=torch.float32)
+
+    times, values, _, _ = ou_series(2048, 0)
+    optimiser = torch.optim.Adam(model.parameters(), rate)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    latent.fit(model, series(times, values, dt), optimiser, rng, steps=steps, objective=objective, batch=32,
+               scheduler=scheduler)  # fmt: skip
+
+    @torch.no_grad()
+    def bound(times: np.ndarray, values: np.ndarray) -> float:
+        tested = series(times, values, tested_by(family))[list(range(len(times))) * 20]
+        return float(np.mean([objective(model, tested, rng).value.mean().item() for _ in range(50)]))
+
+    def states(times: np.ndarray, values: np.ndarray, at: np.ndarray, samples: int) -> np.ndarray:
+        return latent.posterior(model, series(times, values, FINE), at, rng, samples=samples).z[..., 0].numpy()
+
+    def interval(times: np.ndarray, values: np.ndarray, later: np.ndarray, samples: int) -> Any:
+        ends = latent.forecast(model, series(times, values, 5 * FINE), later, rng, samples=samples).interval(0.95)
+        return tuple(x[..., 0].numpy() for x in ends)
+
+    noise = model.likelihood.log_noise
+    return Trained(OU(*(x.exp().item() for x in (process.log_rate, process.log_size, noise))), bound, states, interval)
+
+
+def of_ou(trained: Trained) -> list[str]:
+    """The row of one objective."""
+    learned = trained.learned
     times, values, _, _ = ou_series(32, 1)
-    fine = Series.of(times, values[..., None], dt=FINE)
     evidence = np.mean([learned.evidence(t, y) for t, y in zip(times, values, strict=True)])
-    # Without steps there is no bias of them.
-    tested = fine if family == "drift" else Series.of(times, values[..., None], dt=np.inf)
-    mean_bound = jax.jit(lambda key: objective(model, trained, tested, key).value.mean())
-    bound = np.mean([mean_bound(key) for key in jax.random.split(jax.random.key(2), 1000)])
+    bound = trained.bound(times, values)
     at = np.linspace(0.2, LENGTH - 0.2, 19)
-    z = np.asarray(posterior(model, trained, fine, at, jax.random.key(3), samples=4000).z)[..., 0]
+    z = trained.states(times, values, at, 4000)
     exact = [learned.smoothed(t, y, at) for t, y in zip(times, values, strict=True)]
     mean, variance = np.stack([e[0] for e in exact]), np.stack([e[1] for e in exact])
 
     times, values, later, truth = ou_series(512, 2)
-    coarse = Series.of(times, values[..., None], dt=5 * FINE)
-    low, high = forecast(model, trained, coarse, later, jax.random.key(4), samples=400).interval(0.95)
-    held = (np.asarray(low)[..., 0] <= truth) & (truth <= np.asarray(high)[..., 0])
+    low, high = trained.interval(times, values, later, 400)
     percents = (
         1 - evidence / bound,
         np.sqrt(np.mean((z.mean(1) - mean) ** 2) / learned.covariance(at[:1], at[:1])[0, 0]),
         np.mean(z.var(1) / variance) - 1,
-        held.mean(),
+        ((low <= truth) & (truth <= high)).mean(),
     )
     return [*(f"{x:.2f}" for x in (*learned, evidence, bound)), *(f"{100 * x:.1f}" for x in percents)]
 
@@ -189,22 +269,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000, help="of training, of each row")
     parser.add_argument("--only", choices=("ou", "lorenz"))
+    parser.add_argument("--framework", choices=("jax", "torch"), default="jax", help="torch: the OU process alone")
     parser.add_argument("--picture", type=Path, help="draws the picture of the documentation there, and no more")
     options = parser.parse_args()
     if options.picture:
         picture(options.picture, options.steps)
         return
-    print_conditions("jax", "optax")
+    in_torch = options.framework == "torch"
+    print_conditions(*(("torch", "torchsde") if in_torch else ("jax", "optax")))
     if options.only != "lorenz":
+        by = by_torch if in_torch else by_jax
+        bounds: Any = importlib.import_module("sdebnn.torchbnn.latent" if in_torch else "jaxsde.latent")
         objectives = {
-            "pathwise, dt = 0.05": ("drift", functools.partial(pathwise, paths=2), 0.05, options.steps, 4e-3),
+            "pathwise, dt = 0.05": ("drift", functools.partial(bounds.pathwise, paths=2), 0.05, options.steps, 4e-3),
             # Cheaper steps, and more of them.
-            "matching": ("marginals", functools.partial(matching, draws=32), np.inf, 6 * options.steps, 1e-2),
+            "matching": ("marginals", functools.partial(bounds.matching, draws=32), np.inf, 6 * options.steps, 1e-2),
         }
         columns = ("rate", "size", "noise", "evidence", "bound", "gap %", "mean off %", "variance off %", "covered %")
-        rows = {name: of_ou(*choices) for name, choices in objectives.items()}
+        rows = {name: of_ou(by(*choices)) for name, choices in objectives.items()}
         print_rows("OU: nats a series", columns, rows)
-    if options.only != "ou":
+    if options.only != "ou" and not in_torch:
         objectives = {
             "pathwise, backprop": pathwise,
             "pathwise, stochastic": functools.partial(pathwise, adjoint="stochastic"),

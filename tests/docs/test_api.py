@@ -16,7 +16,7 @@ COMMAND = "sdebnn.cli"
 
 
 def packages() -> list[str]:
-    tops = (ROOT / "src" / "jaxsde", ROOT / "src" / "jaxsde" / "latent", ROOT / "src" / "sdebnn")
+    tops = [ROOT / "src" / top for top in ("jaxsde", "jaxsde/latent", "sdebnn", "sdebnn/torchbnn/latent")]
     folders = [*tops, *(folder for folder in (ROOT / "src" / "sdebnn").iterdir() if folder.is_dir())]
     of_names = [folder for folder in folders if "__all__ = " in _text(folder / "__init__.py")]
     return [".".join(folder.relative_to(ROOT / "src").parts) for folder in of_names]

@@ -4,6 +4,8 @@ import inspect
 
 import pytest
 
+import jaxsde.latent
+import sdebnn.torchbnn.latent
 from sdebnn import brax, torchbnn
 from sdebnn.errors import InputError
 
@@ -63,3 +65,35 @@ def test_the_choices_are_those_of_the_solver() -> None:
         torchbnn.diffeq_layers.dense("ignore", 3, 3), torchbnn.WeightProcess(torchbnn.drift_network((2,))), steps=3
     )
     assert block.solver == torchbnn.Solver(3)
+
+
+LATENT = (
+    "fit",
+    "forecast",
+    "gaussian",
+    "LatentSDE",
+    "matching",
+    "neural",
+    "pathwise",
+    "poisson",
+    "posterior",
+    "student_t",
+)
+# Of modules and optimisers in PyTorch.
+OF_TORCH = {"width", "scheduler"}
+
+
+def test_latent_sdes_have_the_same_names() -> None:
+    assert jaxsde.latent.__all__ == sdebnn.torchbnn.latent.__all__
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_latent_sdes_take_the_same_but_for_parameters(name: str) -> None:
+    one, other = (
+        inspect.signature(getattr(framework, name)).parameters for framework in (jaxsde.latent, sdebnn.torchbnn.latent)
+    )
+    assert [x for x in one if x != "params"] == [x for x in other if x not in OF_TORCH - set(one)]
+    for shared in set(one) & set(other):
+        assert one[shared].kind == other[shared].kind
+        if shared != "rng":
+            assert one[shared].default == other[shared].default or shared == "objective"

@@ -1,6 +1,7 @@
 """Time series as arrays: irregular times, values that are missing, several series of different lengths."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ class Series:
     - `values`: (batch, n, width); where nothing was observed they are some that were, so that a likelihood is finite.
     - `mask`: (batch, n, width), whether a value was observed.
     - `end`: (batch,), the time of the last observation. What comes after it is padding.
-    - `dt`: the longest step of the grid.
+    - `dt`: the longest step of the grid, as it was asked for.
     """
 
     times: Float[Array, "*batch n"]
@@ -62,7 +63,7 @@ class Series:
         latest = values.dtype.type(max(np.abs(t).max() for t, _, _ in rows))
         if dt < np.spacing(latest):
             raise ValueError(_too_short(dt, latest))
-        return _padded([_with_times(*row, _grid(row[0], dt)) for row in rows], min(dt, longest))
+        return _padded([_with_times(*row, _grid(row[0], dt)) for row in rows], dt)
 
     def with_times(self, times: TimeVector) -> "Series":
         """The same series with more times on their grids, nothing being observed there.
@@ -71,10 +72,15 @@ class Series:
 
         - `times`: none before the first of a series.
 
-        **Raises:** `ValueError` for one before it, or that is not finite; `TypeError` for traced arrays.
+        **Raises:** `ValueError` for one before it, or that is not finite, and for series whose dt is infinite;
+        `TypeError` for traced arrays.
         """
         if not is_known((times, self)):
             raise TypeError("with_times got traced arrays; take it outside of jit.")
+        if math.isinf(self.dt):
+            raise ValueError(
+                "series has dt=inf, and so no steps to solve for paths by; make another by Series.of(..., dt=...)."
+            )
         start = np.asarray(self.times)[:, 0].max()
         if not (np.asarray(times) >= start).all() or not np.isfinite(np.asarray(times)).all():
             raise ValueError(f"times is {times}; they are finite, and none is before {start}, the first of a series.")
@@ -181,9 +187,9 @@ def _too_short(step: float, latest: Any) -> str:
     )
 
 
-def _padded(rows: list[tuple[Any, Any, Any]], step: float) -> Series:
+def _padded(rows: list[tuple[Any, Any, Any]], dt: float) -> Series:
     """The series in arrays of one length, with times that go on after the end."""
-    length = max(t.size for t, _, _ in rows)
+    length, step = max(t.size for t, _, _ in rows), min(dt, max(float(t[-1] - t[0]) for t, _, _ in rows))
     dtype = rows[0][1].dtype
     times, values, mask = [], [], []
     for t, y, seen in rows:
@@ -205,5 +211,5 @@ def _padded(rows: list[tuple[Any, Any, Any]], step: float) -> Series:
         jnp.asarray(all_values),
         jnp.asarray(all_mask),
         jnp.asarray(np.stack(ends), dtype),
-        float(step),
+        dt,
     )

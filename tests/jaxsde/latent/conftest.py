@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import ornstein_uhlenbeck
 import pytest
-from scipy.stats import multivariate_normal
+from ornstein_uhlenbeck import NOISE, RATE, SIZE, TIMES, VALUES, OrnsteinUhlenbeck
 
 from jaxsde.latent import DriftPosterior, Gaussian, LatentSDE, MarginalPosterior, Series, gaussian
-
-TIMES = np.array([0.0, 0.3, 0.35, 1.1, 1.5, 2.0])
-VALUES = np.array([[0.4, -0.2, np.nan, 1.3, 0.1, 0.7], [np.nan, 0.9, 0.5, -0.4, np.nan, np.nan]])[..., None]
 
 
 def covariance(s: Any, t: Any, params: Any) -> Any:
@@ -49,10 +47,7 @@ def messages(times: Any, values: Any, mask: Any, params: Any) -> Any:
 
 def carried(later: Any, b: Any, J: Any, t: Any, params: Any) -> Any:
     """A message to an earlier time."""
-    a, s = params["a"][0], params["s"][0]
-    decay = jnp.exp(-a * (later - t))
-    spread = 1 + J * s**2 * (1 - decay**2) / (2 * a)
-    return b * decay / spread, J * decay**2 / spread
+    return ornstein_uhlenbeck.carried(jnp.exp, later, b, J, t, params["a"][0], params["s"][0])
 
 
 def exact_initial(context: Any, params: Any) -> Gaussian:
@@ -114,21 +109,17 @@ class OU(NamedTuple):
     params: Any
     by_drift: LatentSDE
     by_marginals: LatentSDE
-    covariance: Any
+
+    def law(self, params: Any) -> OrnsteinUhlenbeck:
+        return OrnsteinUhlenbeck(*(float(x) for x in (params["a"][0], params["s"][0], jnp.exp(params["log_noise"]))))
 
     def evidence(self, params: Any) -> Any:
-        noise = np.exp(2 * params["log_noise"])
-        of_each = []
-        for values in self.values[..., 0]:
-            t, y = self.times[np.isfinite(values)], values[np.isfinite(values)]
-            K = np.asarray(covariance(t, t, params)) + noise * np.eye(t.size)
-            of_each.append(multivariate_normal.logpdf(y, np.zeros(t.size), K))
-        return np.array(of_each)
+        return self.law(params).evidence(self.times, self.values[..., 0])
 
 
 @pytest.fixture
 def ou(x64: None) -> OU:
-    params = {"a": jnp.array([0.8]), "s": jnp.array([0.9]), "log_noise": jnp.log(0.5), "gain": jnp.asarray(1.0)}
+    params = {"a": jnp.array([RATE]), "s": jnp.array([SIZE]), "log_noise": jnp.log(NOISE), "gain": jnp.asarray(1.0)}
     return OU(
         TIMES,
         VALUES,
@@ -136,5 +127,4 @@ def ou(x64: None) -> OU:
         params,
         BY_DRIFT,
         BY_MARGINALS,
-        covariance,
     )

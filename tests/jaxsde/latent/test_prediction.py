@@ -10,19 +10,6 @@ KEY = jax.random.key(2)
 SAMPLES = 2000
 
 
-def regressed(ou, times):
-    """Mean and deviation of the state of each series at times, given what was observed of it."""
-    means, deviations = [], []
-    for values in ou.values[..., 0]:
-        seen = np.isfinite(values)
-        t, y, noise = ou.times[seen], values[seen], np.exp(2 * ou.params["log_noise"])
-        K, k, of_times = (np.asarray(ou.covariance(a, b, ou.params)) for a, b in ((t, t), (times, t), (times, times)))
-        gain = k @ np.linalg.inv(K + noise * np.eye(t.size))
-        means.append(gain @ y)
-        deviations.append(np.sqrt(np.diag(of_times - gain @ k.T)))
-    return np.array(means), np.array(deviations)
-
-
 @pytest.mark.parametrize(
     ("draw", "family", "times"),
     [
@@ -34,7 +21,7 @@ def regressed(ou, times):
 def test_draws_have_the_law_of_the_smoother(ou, draw, family, times):
     series = Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=0.0125)
     draws = draw(getattr(ou, family), ou.params, series, times, KEY, samples=SAMPLES)
-    mean, deviation = regressed(ou, times)
+    mean, deviation = ou.law(ou.params).smoothed(ou.times, ou.values[..., 0], times)
     assert draws.z.shape == draws.values.shape == (2, SAMPLES, times.size, 1)
     # The steps leave a bias of order one.
     error = 4 * deviation / SAMPLES**0.5 + 0.02
@@ -67,6 +54,12 @@ def test_refusals(ou, draw, change, says):
     call = {"times": [0.5], "samples": 2} | change
     with pytest.raises(ValueError, match=says):
         draw(ou.by_drift, ou.params, ou.series, call["times"], KEY, samples=call["samples"])
+
+
+def test_series_without_steps_are_refused(ou):
+    bare = Series.of(ou.times, ou.values, np.isfinite(ou.values), dt=np.inf)
+    with pytest.raises(ValueError, match="no steps to solve"):
+        forecast(ou.by_marginals, ou.params, bare, [5.0], KEY)
 
 
 @pytest.mark.parametrize("draw", [posterior, forecast])

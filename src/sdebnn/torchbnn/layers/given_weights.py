@@ -8,6 +8,7 @@ from torch import nn
 from sdebnn.torchbnn.layers.bayesian import check_deterministic, masks_from
 from sdebnn.torchbnn.layers.checkpoints_within import without_checkpoints
 from sdebnn.torchbnn.layers.dropout import layers_that_draw
+from sdebnn.torchbnn.layers.lent_parameters import call_with, places_of
 from sdebnn.torchbnn.layers.precision import called_with, check_weights
 
 
@@ -38,14 +39,14 @@ def call_with_weights(
     - `drawn`: whether the weights were drawn: then no part of the layer may be computed again for the gradient, which
       would be with others.
     """
-    own = dict(layer.named_parameters())
+    own, places = dict(layer.named_parameters()), places_of(layer)
     # Whole numbers may be the keys of an embedding; where weights are of several precisions, so is what they take.
     promotes = x.is_floating_point() and len({parameter.dtype for parameter in own.values()}) == 1
     weights = {name: weight.to(promoted if promotes else own[name].dtype) for name, weight in weights.items()}
 
     def run(x: torch.Tensor) -> torch.Tensor:
         def call() -> torch.Tensor:
-            return torch.func.functional_call(layer, dict(weights), (x,))
+            return call_with(layer, places, weights, (x,))
 
         return without_checkpoints(call, (x, *weights.values()), called) if drawn else call()
 

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from sdebnn.data import to_float
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.layers.bayesian import BayesianModule
+from sdebnn.torchbnn.layers.lent_parameters import call_with, places_of
 from sdebnn.torchbnn.learning.export import export
 from sdebnn.torchbnn.learning.model import Model
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
@@ -143,6 +144,7 @@ class _Together(SideBySide):
         first = members[0]
         networks = [_Drawn(member._model.network) for member in members]
         self._network, self._inputs, self._structure = networks[0], first._inputs, first._structure
+        self._places = places_of(self._network)
         named = [dict(network.named_parameters()) for network in networks]
         self._params = {name: torch.stack([of_one[name].detach() for of_one in named]) for name in named[0]}
         self._drawn = [torch.stack(parts) for parts in zip(*(member._drawn for member in members), strict=True)]
@@ -156,7 +158,7 @@ class _Together(SideBySide):
         def of_member(params: dict[str, torch.Tensor], drawn: list[torch.Tensor]) -> torch.Tensor:
             def of_sample(drawn: list[torch.Tensor]) -> torch.Tensor:
                 given = (x, pytree.tree_unflatten(drawn, self._structure))
-                return torch.func.functional_call(self._network, params, given)
+                return call_with(self._network, self._places, params, given)
 
             return torch.func.vmap(of_sample)(drawn)
 

@@ -14,6 +14,7 @@ from sdebnn.torchbnn.layers.checkpoints_within import without_checkpoints
 from sdebnn.torchbnn.layers.diffeq_layers import Activation, Ignore, Swish, fan_in
 from sdebnn.torchbnn.layers.dropout import check_no_dropout
 from sdebnn.torchbnn.layers.in_place import InputsKept
+from sdebnn.torchbnn.layers.lent_parameters import call_with, places_of
 from sdebnn.torchbnn.layers.parameter_names import natural_order
 from sdebnn.torchbnn.layers.precision import check_weights
 
@@ -50,7 +51,7 @@ class FlatWeights:
         parameters = dict(sorted(module.named_parameters(), key=lambda item: natural_order(item[0])))
         if not parameters:
             raise InputError("f_x has no parameters, so there are no weights to follow an SDE.")
-        self._names, self._tied = list(parameters), _has_tied_parameters(module)
+        self._names, self._places = list(parameters), places_of(module)
         self._shapes = [parameter.shape for parameter in parameters.values()]
         self.sizes = [parameter.numel() for parameter in parameters.values()]
         of_name = fan_in(module)
@@ -90,7 +91,7 @@ class FlatWeights:
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
         depth = {"t": t} if self._takes_t else {}
         try:
-            outputs = torch.func.functional_call(module, weights, (x,), depth, tie_weights=self._tied)
+            outputs = call_with(module, self._places, weights, (x,), depth)
         except TypeError as error:
             if "unexpected keyword argument 't'" not in str(error):
                 raise
@@ -148,14 +149,9 @@ def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -
     """The module as a function of `(x, t)` that has these parameters whenever it is called, with an x that it may write
     into.
     """
-    tied = _has_tied_parameters(module)
+    places = places_of(module)
 
     def call(x: torch.Tensor, t: Any) -> torch.Tensor:
-        return torch.func.functional_call(module, dict(parameters), (x,), {"t": t}, tie_weights=tied)
+        return call_with(module, places, parameters, (x,), {"t": t})
 
     return InputsKept(call, "The posterior drift")
-
-
-def _has_tied_parameters(module: nn.Module) -> bool:
-    """Whether a parameter has several names; PyTorch looks for those at every functional call unless told."""
-    return len(list(module.named_parameters(remove_duplicate=False))) > len(list(module.parameters()))

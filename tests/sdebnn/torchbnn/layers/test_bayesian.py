@@ -63,6 +63,17 @@ def test_a_module_that_comes_twice_is_applied_twice() -> None:
     assert kl.item() == 2
 
 
+def test_a_layer_that_is_a_part_twice_keeps_its_parameters() -> None:
+    layer = nn.Linear(2, 2)
+    mean_field = MeanField(Serial(layer, nn.Tanh(), layer))
+    before = dict(mean_field.named_parameters())
+    outputs, kl = mean_field(torch.ones(1, 2), rng=generator(0))
+    (outputs.sum() + kl).backward()
+    after = dict(mean_field.named_parameters())
+    assert after.keys() == before.keys()
+    assert all(after[name] is parameter and parameter.grad is not None for name, parameter in before.items())
+
+
 def test_serial_hands_depth_to_the_modules_that_take_it() -> None:
     layers = (dense("concat", 2, 3), nn.Tanh(), nn.Linear(3, 2))
     x = torch.ones(1, 2)

@@ -272,6 +272,27 @@ def test_a_weight_that_two_layers_share_is_one_weight() -> None:
     torch.testing.assert_close(layout.run(fx, w, x, 0.0), torch.tanh(x @ w.view(3, 3).T) @ w.view(3, 3).T)
 
 
+@pytest.mark.parametrize("adjoint", ["backprop", "stochastic"])
+def test_a_layer_that_is_a_part_twice_keeps_its_parameters(adjoint: str) -> None:
+    class Twice(nn.Module):
+        def __init__(self, size: int) -> None:
+            super().__init__()
+            self.first = self.second = nn.Linear(size, size)
+
+        def forward(self, x, t):
+            return 0.1 * self.second(torch.tanh(self.first(x))) * t
+
+    torch.manual_seed(0)
+    block = SDEBNN(Twice(3), WeightProcess(Twice), Solver(16, adjoint=adjoint))
+    before = dict(block.named_parameters())
+    for _ in range(2):
+        outputs, kl = block(torch.ones(2, 3), rng=generator(0))
+        (outputs.sum() + kl).backward()
+        after = dict(block.named_parameters())
+        assert after.keys() == before.keys()
+        assert all(after[name] is parameter and parameter.grad.abs().max() > 0 for name, parameter in before.items())
+
+
 @pytest.mark.parametrize("solver", [Solver(32), Solver(32, "midpoint", "stochastic"), Solver(32, "reversible_heun")])
 def test_no_path_outlives_its_gradient_until_garbage_is_collected(solver: Solver) -> None:
     block = small_block(solver)
