@@ -160,8 +160,11 @@ def _choices(config: TrainConfig) -> list[_Choice]:
 def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str]:
     predict = shlex.join(["sdebnn", "predict", str(run.path), "INPUT", "--output", "OUT.csv"])
     if started.by_command:
+        # Tables have other defaults than the rest, and whether a file is one, the file says: all is read off the run.
+        of_a_file = "/" in config.data or Path(config.data).suffix
+        choices = ["--config", str(run.config_file)] if of_a_file else reproduction(config)
         return [
-            shlex.join(["sdebnn", "train", *reproduction(config), "--output", "AGAIN"]),
+            shlex.join(["sdebnn", "train", *choices, "--output", "AGAIN"]),
             shlex.join(["sdebnn", "evaluate", str(run.path)]),
             predict,
         ]

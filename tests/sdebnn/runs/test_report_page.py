@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from sdebnn.cli.flags import add_choices, choices_given
+from sdebnn.cli.train import _choices_in, config_of
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint, strict_json
 from sdebnn.runs.curves import curves
@@ -163,6 +164,18 @@ def test_the_command_it_gives_makes_the_same_configuration(choices: dict[str, An
     add_choices(parser)
     found = choices_given(parser.parse_args(reproduction(config)))
     assert TrainConfig.for_data(found.pop("data"), **found) == config
+
+
+@pytest.mark.parametrize("choices", [{}, {"model": "odenet"}, {"model": "ivon_odenet", "learning_rate": 0.01}])
+def test_the_command_of_a_table_has_what_tables_have_other_defaults_for(
+    tmp_path: Path, choices: dict[str, Any]
+) -> None:
+    # The step size is the default of all but tables.
+    config = TrainConfig.for_table(data="uci/yacht:3", **{"learning_rate": TrainConfig.learning_rate} | choices)
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config(config.to_json())
+    assert f"sdebnn train --config {run.config_file} --output AGAIN" in written(run)
+    assert config_of(_choices_in(run.config_file)) == config
 
 
 def test_curves_pass_through_their_points() -> None:
