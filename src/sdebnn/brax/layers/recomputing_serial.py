@@ -14,7 +14,8 @@ def recomputing_serial(*layers: tuple[Init, Any]) -> Layer:
 
     For the gradient it keeps the input of every activation and nothing else; what the activation makes of it is
     computed again, which costs less than to store and fetch it. Outputs, params and gradients are those of
-    `stax.serial`. Inside a block, which calls f_x at every step of its solver, a third of the memory is left.
+    `stax.serial`. In a loop, such as the steps of a solver, a third of the memory is left. A block whose adjoint is
+    `"backprop"` does the like for any layers.
 
     **Arguments:**
 

@@ -1,5 +1,7 @@
 """Layers that compute their activations again for the gradient, against those that keep them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,14 +37,30 @@ def test_outputs_params_and_gradients_are_those_of_stax(activation: str) -> None
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected)
 
 
-def test_inside_a_block_a_fraction_of_the_memory_is_left() -> None:
-    def memory(fx) -> int:
+def test_in_a_loop_a_fraction_of_the_memory_is_left() -> None:
+    def memory(fx: Any) -> int:
+        init, apply = fx
+        params = init(KEY, X.shape)[1]
+
+        def end(params: Any) -> Any:
+            def step(x: Any, t: Any) -> Any:
+                return x + 0.05 * apply(params, x, t=t), None
+
+            return jnp.sum(jax.lax.scan(step, X, jnp.linspace(0.0, 1.0, 20))[0] ** 2)
+
+        return jax.jit(jax.grad(end)).lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(recomputing_serial(*layers("swish"))) < 0.6 * memory(stax.serial(*layers("swish")))
+
+
+def test_in_a_block_any_layers_keep_about_as_little() -> None:
+    def memory(fx: Any) -> int:
         block = ODEBlock(fx, steps=20)
         params = block.init(KEY, X.shape)[1]
         gradient = jax.jit(jax.grad(lambda params: jnp.sum(block.apply(params, X) ** 2)))
         return gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
 
-    assert memory(recomputing_serial(*layers("swish"))) < 0.6 * memory(stax.serial(*layers("swish")))
+    assert memory(stax.serial(*layers("swish"))) < 1.5 * memory(recomputing_serial(*layers("swish")))
 
 
 def test_an_even_number_of_layers_is_refused() -> None:
