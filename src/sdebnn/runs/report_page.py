@@ -162,9 +162,9 @@ def _commands(run: RunFolder, config: TrainConfig, started: Started) -> list[str
     if started.by_command:
         # Tables have other defaults than the rest, and whether a file is one, the file says: all is read off the run.
         of_a_file = "/" in config.data or Path(config.data).suffix
-        choices = ["--config", str(run.config_file)] if of_a_file else reproduction(config)
+        flags = ["--config", str(run.config_file)] if of_a_file else reproduction(config)
         return [
-            shlex.join(["sdebnn", "train", *choices, "--output", "AGAIN"]),
+            shlex.join(["sdebnn", "train", *flags, "--output", "AGAIN"]),
             shlex.join(["sdebnn", "evaluate", str(run.path)]),
             predict,
         ]
