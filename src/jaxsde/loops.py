@@ -60,7 +60,7 @@ def any_lane(which: Bool[Array, ""]) -> Any:
     """Whether it is so in any lane of the batches of `jax.vmap` around this: one answer for all, by which to branch.
 
     Of an answer for each lane, `jax.vmap` has both branches computed for every lane. What is computed by the one answer
-    has to be left by the lanes of the other, by `jnp.where`.
+    has to be left by the lanes of the other, by a select.
     """
     return which
 

@@ -110,3 +110,20 @@ class OU(NamedTuple):
 def ou() -> OU:
     evidence = OrnsteinUhlenbeck(RATE, SIZE, NOISE).evidence(TIMES, VALUES[..., 0])
     return OU(Series.of(TIMES, VALUES, np.isfinite(VALUES), dt=0.05), evidence)
+
+
+@pytest.fixture
+def slopes_are_right():
+    """Asserts that the gradient of `value()` by each parameter is that of finite differences."""
+
+    def check(value, parameters):
+        slopes = torch.autograd.grad(value(), parameters)
+        for parameter, slope in zip(parameters, slopes, strict=True):
+            ends = []
+            for step in (1e-5, -2e-5):
+                parameter.data += step
+                ends.append(value())
+            parameter.data += 1e-5
+            torch.testing.assert_close((ends[0] - ends[1]) / 2e-5, slope.sum(), rtol=1e-6, atol=1e-8)
+
+    return check
