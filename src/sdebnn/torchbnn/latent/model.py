@@ -47,6 +47,8 @@ class MarginalPosterior(nn.Module):
 
     def __init__(self, encode: Callable[..., Any], marginal: Callable[..., Any]) -> None:
         super().__init__()
+        # Here, because where the caller takes forward derivatives himself it could not be.
+        _prepare_forward_derivatives()
         self.encode, self.marginal = encode, marginal
 
 

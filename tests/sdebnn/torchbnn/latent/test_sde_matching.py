@@ -46,8 +46,6 @@ def test_the_drift_of_the_marginals_is_that_of_the_information_filter(ou):
     torch.testing.assert_close(*drifts, rtol=1e-6, atol=1e-9)
 
 
-# PyTorch compiles rules of forward derivatives where a process takes the first, and warns of its own way to do so.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_the_drift_of_the_marginals_solves_the_fokker_planck_equation(ou):
     """With a diffusion of all entries, so that its derivative along one of them alone is not the divergence."""
 
