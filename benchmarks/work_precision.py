@@ -1,8 +1,8 @@
 """What does an accurate path cost? Strong error at the end against the time of a solve, beside diffrax and torchsde.
 
-    python benchmarks/work_precision.py [--noise diagonal additive general] [--picture PNG]
+    python benchmarks/work_precision.py [--noise diagonal additive general] [--paths 1000] [--picture PNG]
 
-Equations with closed forms of the driving path (Kloeden and Platen, 1992), 1,000 paths at once, single precision. Every
+Equations with closed forms of the driving path (Kloeden and Platen, 1992), many paths at once, single precision. Every
 library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
 method of a higher order for the noise, it is here.
 
@@ -29,7 +29,7 @@ from timing import medians, print_conditions, print_rows
 from jaxsde import SDE, FixedSteps, ReplayedPath, solve
 from sdebnn.plots.style import COLOURS, drawing, legend, panels
 
-PATHS, DIMENSIONS = 1000, 10
+DIMENSIONS = 10
 STEPS = (8, 32, 128, 512, 2048)
 # Of the paths that are given, and of general noise the Brownian motions and their size.
 FINE, MOTIONS, LOUD = 8192, 2, 0.6
@@ -57,15 +57,15 @@ class Paths(NamedTuple):
 
 
 @functools.cache
-def fine_increments() -> np.ndarray:
+def fine_increments(paths: int) -> np.ndarray:
     """Of paths that are straight lines between `FINE` times, (paths, fine, m)."""
-    return np.random.default_rng(0).normal(size=(PATHS, FINE, MOTIONS)) / FINE**0.5
+    return np.random.default_rng(0).normal(size=(paths, FINE, MOTIONS)) / FINE**0.5
 
 
 @functools.cache
-def given_paths(steps: int) -> Paths:
+def given_paths(paths: int, steps: int) -> Paths:
     """The same in fewer steps."""
-    dW = fine_increments().reshape(PATHS, steps, FINE // steps, MOTIONS)
+    dW = fine_increments(paths).reshape(paths, steps, FINE // steps, MOTIONS)
     middle = np.cumsum(dW, 2) - dW / 2
     whole, twice = dW.sum(2), np.einsum("psfj,psfk->psjk", middle, dW)
     found = whole, middle.mean(2) - whole / 2, (twice - np.swapaxes(twice, 2, 3)) / 2
@@ -73,10 +73,10 @@ def given_paths(steps: int) -> Paths:
 
 
 @functools.cache
-def products_of_exponentials() -> np.ndarray:
+def products_of_exponentials(paths: int) -> np.ndarray:
     """Of w1 ((0, s), (0, 0)) + w2 ((0, 0), (s, 0)), whose square is s^2 w1 w2 times the identity, and of the drift."""
-    y = np.ones((PATHS, 2))
-    for w in np.moveaxis(fine_increments(), 1, 0):
+    y = np.ones((paths, 2))
+    for w in np.moveaxis(fine_increments(paths), 1, 0):
         r = LOUD * np.sqrt(w.prod(1, keepdims=True).astype(complex))
         even, odd = np.cosh(r).real, np.where(r == 0, 1, np.sinh(r) / np.where(r == 0, 1, r)).real
         y = np.exp(0.3 / FINE) * (even * y + LOUD * odd * w * y[:, ::-1])
@@ -110,7 +110,7 @@ EQUATIONS = {
         1.0,
         lambda xp, t, y: 0.3 * y,
         lambda xp, t, y: LOUD * y[..., [1, 0]][..., None] * xp.eye(MOTIONS),
-        lambda W: products_of_exponentials(),
+        lambda W: products_of_exponentials(len(W)),
     ),
 }
 
@@ -140,7 +140,7 @@ def noise_in_jax(equation: Equation, t: Any, y: Any) -> Any:
     return equation.diffusion(jnp, t, jnp.zeros(DIMENSIONS) if equation.noise == "additive" else y)
 
 
-def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
+def of_jaxsde(equation: Equation, paths: int, method: str, steps: int) -> Run:
     general = equation.noise == "general"
     sde = SDE(
         lambda y, t, args: equation.drift(jnp, t, y),
@@ -149,8 +149,8 @@ def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
         equation.noise,  # type: ignore[arg-type]
     )
     if general:
-        return on_given_paths(sde, method, steps)
-    y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), PATHS)
+        return on_given_paths(sde, paths, method, steps)
+    y0, keys = jnp.full(DIMENSIONS, equation.start), jax.random.split(jax.random.key(0), paths)
 
     def one(key: Any, **more: Any) -> Any:
         return solve(sde, y0, np.array([0.0, 1.0]), key, method=method, steps=FixedSteps(steps), **more)
@@ -165,8 +165,8 @@ def of_jaxsde(equation: Equation, method: str, steps: int) -> Run:
     return Run(lambda: jax.block_until_ready(end(keys)), found)
 
 
-def on_given_paths(sde: SDE, method: str, steps: int) -> Run:
-    dW, _, A = map(jnp.asarray, given_paths(steps))
+def on_given_paths(sde: SDE, paths: int, method: str, steps: int) -> Run:
+    dW, _, A = map(jnp.asarray, given_paths(paths, steps))
 
     def one(dW: Any, A: Any) -> Any:
         path = ReplayedPath(dW, area=A)
@@ -175,7 +175,7 @@ def on_given_paths(sde: SDE, method: str, steps: int) -> Run:
         ]
 
     end = jax.jit(jax.vmap(one))
-    return Run(lambda: jax.block_until_ready(end(dW, A)), lambda: (np.asarray(end(dW, A)), np.zeros(())))
+    return Run(lambda: jax.block_until_ready(end(dW, A)), lambda: (np.asarray(end(dW, A)), np.zeros(paths)))
 
 
 class GivenToDiffrax(diffrax.AbstractBrownianPath):
@@ -200,10 +200,10 @@ class GivenToTorchsde(torchsde.BaseBrownian):
     """Paths by their steps."""
 
     dtype, device, levy_area_approximation = torch.float32, torch.device("cpu"), "davie"
-    shape = torch.Size((PATHS, MOTIONS))
 
-    def __init__(self, steps: int) -> None:
-        dW, _, A = given_paths(steps)
+    def __init__(self, paths: int, steps: int) -> None:
+        self.shape = torch.Size((paths, MOTIONS))
+        dW, _, A = given_paths(paths, steps)
         self.dW, self.A = torch.from_numpy(dW), torch.from_numpy(A)
 
     def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:
@@ -214,10 +214,10 @@ class GivenToTorchsde(torchsde.BaseBrownian):
         return "GivenToTorchsde()"
 
 
-def of_diffrax(equation: Equation, method: str, steps: int) -> Run:
+def of_diffrax(equation: Equation, paths: int, method: str, steps: int) -> Run:
     general = equation.noise == "general"
     y0 = jnp.full(2 if general else DIMENSIONS, equation.start)
-    keys = given_paths(steps)[:2] if general else jax.random.split(jax.random.key(0), PATHS)
+    keys = given_paths(paths, steps)[:2] if general else jax.random.split(jax.random.key(0), paths)
     grid = diffrax.StepTo(ts=np.linspace(0, 1, steps + 1, dtype=np.float32))
     area = diffrax.SpaceTimeLevyArea if method in AREAS else diffrax.BrownianIncrement
 
@@ -242,7 +242,7 @@ def of_diffrax(equation: Equation, method: str, steps: int) -> Run:
     return Run(lambda: jax.block_until_ready(end(keys)), lambda: (np.asarray(end(keys)), np.asarray(noise(keys))))
 
 
-def of_torchsde(equation: Equation, method: str, steps: int) -> Run:
+def of_torchsde(equation: Equation, paths: int, method: str, steps: int) -> Run:
     general = equation.noise == "general"
     sde = torchsde.BaseSDE(equation.noise, "stratonovich" if general else "ito")
     if equation.noise == "additive":
@@ -251,13 +251,13 @@ def of_torchsde(equation: Equation, method: str, steps: int) -> Run:
     else:
         sde.g = lambda t, y: equation.diffusion(torch, t, y)
     sde.f = lambda t, y: equation.drift(torch, t, y)
-    y0 = torch.full((PATHS, 2 if general else DIMENSIONS), equation.start)
-    ts, given = torch.tensor([0.0, 1.0]), GivenToTorchsde(steps) if general else None
+    y0 = torch.full((paths, 2 if general else DIMENSIONS), equation.start)
+    ts, given = torch.tensor([0.0, 1.0]), GivenToTorchsde(paths, steps) if general else None
     levy = "space-time" if method == "srk" else "none"
 
     def solved() -> tuple[Any, Any]:
         path = given or torchsde.BrownianInterval(
-            0.0, 1.0, size=(PATHS, DIMENSIONS), dt=1 / steps, levy_area_approximation=levy, entropy=0
+            0.0, 1.0, size=(paths, DIMENSIONS), dt=1 / steps, levy_area_approximation=levy, entropy=0
         )
         with torch.no_grad():
             return torchsde.sdeint(sde, y0, ts, bm=path, method=method, dt=1 / steps)[-1], path
@@ -301,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, default=Path("runs/work_precision.png"), metavar="PNG")
     parser.add_argument("--noise", nargs="+", choices=list(OURS), default=list(OURS), help="that of the equations")
+    parser.add_argument("--paths", type=int, default=1000, help="at once (default 1000)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print_conditions("jax", "diffrax", "torch", "torchsde")
@@ -313,7 +314,7 @@ def main() -> None:
             ("jaxsde", OURS, of_jaxsde), ("diffrax", DIFFRAX, of_diffrax), ("torchsde", TORCHSDE, of_torchsde),
         ):  # fmt: skip
             for method in methods[equation.noise]:
-                found[f"{library} {method}"] = curve(equation, functools.partial(of, equation, method))
+                found[f"{library} {method}"] = curve(equation, functools.partial(of, equation, options.paths, method))
         times = {label: seconds_for(points, GOAL) for label, points in found.items()}
         best = min(time for label, time in times.items() if label.startswith("jaxsde"))
         rows = {
@@ -325,11 +326,11 @@ def main() -> None:
             for label, time in times.items()
         }
         print_rows(f"{name}: an error of {GOAL:g}", ("ms", "times our best", "order seen"), rows)
-    draw(curves, options.picture)
+    draw(curves, options.paths, options.picture)
 
 
-def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], picture: Path) -> None:
-    title = f"Strong error at the end against the time of a solve, {PATHS:,} paths"
+def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], paths: int, picture: Path) -> None:
+    title = f"Strong error at the end against the time of a solve, {paths:,} paths"
     markers = {"jaxsde": "o", "diffrax": "s", "torchsde": "^"}
     with drawing(None, picture, title, width=5.2 * len(curves), height=5.4) as ax:
         for axis, (name, found) in zip(panels(ax, 1, len(curves))[0], curves.items(), strict=True):
