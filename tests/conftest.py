@@ -11,7 +11,9 @@ os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import pathlib
+from collections.abc import Iterator
 
+import forked
 import pytest
 
 # Folders and files whose programs are compiled in these processes as they are for a user.
@@ -40,6 +42,13 @@ def data_dir() -> pathlib.Path:
     if not folder:
         pytest.skip("real data sets are needed: set SDEBNN_DATA to a folder that holds them")
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[forked.Interpreter]:
+    """Starts programs without importing their libraries anew, for tests to which a fresh process is no matter."""
+    with forked.Interpreter() as started:
+        yield started
 
 
 @pytest.fixture
