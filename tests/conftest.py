@@ -11,7 +11,9 @@ os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import pathlib
+from collections.abc import Iterator
 
+import forked
 import pytest
 
 # Folders and files whose programs are compiled in these processes as they are for a user.
@@ -27,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported stays until the end, so the collector of garbage need not go over it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> pathlib.Path:
     """The folder of real data sets that SDEBNN_DATA names; a test that needs it is skipped without it."""
@@ -34,6 +42,13 @@ def data_dir() -> pathlib.Path:
     if not folder:
         pytest.skip("real data sets are needed: set SDEBNN_DATA to a folder that holds them")
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[forked.Interpreter]:
+    """Starts programs without importing their libraries anew, for tests to which a fresh process is no matter."""
+    with forked.Interpreter() as started:
+        yield started
 
 
 @pytest.fixture

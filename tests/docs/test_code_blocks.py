@@ -2,12 +2,9 @@
 command in a block of `shell`.
 """
 
-import os
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
@@ -43,12 +40,10 @@ def test_there_are_pages_to_test():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_blocks_run_in_order(page, tmp_path):
-    (tmp_path / page.with_suffix(".py").name).write_text(script(page))
-    command = [sys.executable, "-W", "error", page.with_suffix(".py").name]
-    # A reader does not work in this suite's strict lane, and stax does not pass it.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+def test_blocks_run_in_order(page, tmp_path, interpreter):
+    name = page.with_suffix(".py").name
+    (tmp_path / name).write_text(script(page))
+    done = interpreter.run("-W", "error", name, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,23 +1,14 @@
 """The commands of the reference documentation, word for word, on few steps."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import Interpreter
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "examples/jax/sdebnn_classification.py"
 QUICK = ["--max_steps", "2", "--bs", "8", "--test_samples", "1"]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, *arguments]
-    # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=540, check=False)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +18,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--model", "resnet", "--meanfield_sdebnn", "--acc_grad"], "meanfield_resnet32"),
     ],
 )
-def test_reference_flags_train_the_network_that_they_name(tmp_path: Path, flags: list[str], model: str) -> None:
-    done = run("--output", str(tmp_path / "run"), "--ds", "digits", "--fx_dim", "4", *QUICK, *flags)
+def test_reference_flags_train_the_network_that_they_name(
+    tmp_path: Path, flags: list[str], model: str, interpreter: Interpreter
+) -> None:
+    done = interpreter.run(
+        SCRIPT, "--output", str(tmp_path / "run"), "--ds", "digits", "--fx_dim", "4", *QUICK, *flags, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["model"] == model
@@ -40,8 +35,9 @@ def test_reference_flags_train_the_network_that_they_name(tmp_path: Path, flags:
     assert model in done.stdout
 
 
-def test_a_wrong_choice_is_one_sentence(tmp_path: Path) -> None:
-    done = run("--output", str(tmp_path / "run"), "--ds", "digits", "--diff_coef", "0")
+def test_a_wrong_choice_is_one_sentence(tmp_path: Path, interpreter: Interpreter) -> None:
+    wrong = ("--ds", "digits", "--diff_coef", "0")
+    done = interpreter.run(SCRIPT, "--output", str(tmp_path / "run"), *wrong, cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.strip().endswith("sigma=0.0 is not allowed: it takes a number above 0.")
     assert not (tmp_path / "run").exists()

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forked, Interpreter
 
 from sdebnn.cli import main
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
@@ -45,27 +47,41 @@ NEEDS = {
 FRAMEWORKS = [pytest.param(name, marks=mark) for name, mark in NEEDS.items()]
 
 
-def start(framework: str, number: int, *arguments: str) -> list[subprocess.Popen]:
-    """The processes of one run; in PyTorch the one of torchrun, which starts the others."""
-    # As a user runs it: optax needs the promotion of dtypes that these tests forbid.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
-    python = [sys.executable, "-m"]
-    command = ["sdebnn", "train", *arguments]
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    commands = [python + command]
-    if framework == "torch" and number > 1:
-        launcher = ["torch.distributed.run", "--nproc-per-node", str(number), "--master-port", str(port), "-m"]
-        commands = [python + launcher + command]
-    elif number > 1:
-        join = ["--coordinator", f"127.0.0.1:{port}", "--processes", str(number)]
-        commands = [[*python, *command, *join, "--process", str(process)] for process in range(number)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, **pipes) for command in commands]
+        return str(free.getsockname()[1])
 
 
-def ended(processes: list[subprocess.Popen], code: int = 0) -> list[str]:
+def environment() -> dict[str, str]:
+    """As a user runs it: optax needs the promotion of dtypes that these tests forbid."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+
+
+def start(interpreter: Interpreter, framework: str, *arguments: Sequence[str]) -> list[Forked]:
+    """A process for each of these command lines, which train together."""
+    port, number = free_port(), str(len(arguments))
+    processes = []
+    for process, own in enumerate(arguments):
+        command, env = ["-m", "sdebnn", "train", *own], environment()
+        if len(arguments) > 1 and framework == "jax":
+            command += ["--coordinator", f"127.0.0.1:{port}", "--processes", number, "--process", str(process)]
+        elif len(arguments) > 1:
+            # As torchrun does.
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": number, "RANK": str(process)}
+        processes.append(interpreter.start(*command, env=env))
+    return processes
+
+
+def start_two(interpreter: Interpreter, framework: str, *arguments: str) -> list[Forked]:
+    """The processes of one run of two; in PyTorch the one of torchrun, which starts them."""
+    if framework == "jax":
+        return start(interpreter, framework, arguments, arguments)
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), "-m"]
+    return [interpreter.start("-m", *launcher, "sdebnn", "train", *arguments, env=environment())]
+
+
+def ended(processes: list[Forked], code: int = 0) -> list[str]:
     """What each printed, once they have ended well."""
     printed = [process.communicate(timeout=300) for process in processes]
     for process, (_, error) in zip(processes, printed, strict=True):
@@ -79,13 +95,15 @@ def losses(run: Path, split: str = "train") -> np.ndarray:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_several_processes_train_as_one_does(framework: str, table: str, tmp_path: Path) -> None:
+def test_several_processes_train_as_one_does(
+    framework: str, table: str, tmp_path: Path, interpreter: Interpreter
+) -> None:
     choices = ["--data", table, "--framework", framework, *CHOICES.split()]
-    ended(start(framework, 1, "--output", str(tmp_path / "alone"), *choices))
+    ended(start(interpreter, framework, ["--output", str(tmp_path / "alone"), *choices]))
     expected = losses(tmp_path / "alone")
     assert len(expected) == 5
     run = tmp_path / "of-four"
-    printed = ended(start(framework, 4, "--output", str(run), *choices))
+    printed = ended(start(interpreter, framework, *4 * [["--output", str(run), *choices]]))
     assert "".join(printed).count("The run is in") == 1
     np.testing.assert_allclose(losses(run), expected, atol=1e-5, rtol=0)
     for split in ("validation", "test"):
@@ -94,12 +112,13 @@ def test_several_processes_train_as_one_does(framework: str, table: str, tmp_pat
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(
-    framework: str, table: str, tmp_path: Path, with_choices
+    framework: str, table: str, tmp_path: Path, with_choices, interpreter: Interpreter
 ) -> None:
     choices = ["--data", table, "--framework", framework, *CHOICES.split(), "--checkpoint-steps", "5"]
     run = RunFolder(tmp_path / "moved")
     # Long enough that it is stopped on the way.
-    processes = start(framework, 2, "--output", str(run.path), *choices, "--epochs", "100000", "--schedule", "constant")
+    long = ("--epochs", "100000", "--schedule", "constant")
+    processes = start_two(interpreter, framework, "--output", str(run.path), *choices, *long)
     deadline = time.monotonic() + 120
     while not checkpoint.find(run.checkpoints) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -114,17 +133,18 @@ def test_a_run_of_two_processes_is_stopped_and_goes_on_with_one(
     assert step % 10 == 0
     # A shorter rest of it, for the test's sake.
     with_choices(run, epochs=step + 10)
-    ended(start(framework, 1, "--resume", str(run.path)))
+    ended(start(interpreter, framework, ["--resume", str(run.path)]))
     assert checkpoint.load(checkpoint.latest(run.checkpoints))[1]["step"] == step + 10
     assert np.isfinite(losses(run.path)).all()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_where_the_first_process_refuses_the_others_end_in_a_sentence(
-    framework: str, table: str, tmp_path: Path
+    framework: str, table: str, tmp_path: Path, interpreter: Interpreter
 ) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    processes = start(framework, 2, "--output", str(tmp_path), "--data", table, "--framework", framework)
+    choices = ("--output", str(tmp_path), "--data", table, "--framework", framework)
+    processes = start_two(interpreter, framework, *choices)
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert "is not empty (it holds thesis.tex)" in errors[0]
     # torchrun prints a traceback of its own.
@@ -135,30 +155,15 @@ def test_where_the_first_process_refuses_the_others_end_in_a_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def start_different(framework: str, *arguments: tuple[str, ...]) -> list[subprocess.Popen]:
-    """A process for each of these command lines, which train together."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port, number = str(free.getsockname()[1]), str(len(arguments))
-    processes = []
-    for process, own in enumerate(arguments):
-        command = [sys.executable, "-m", "sdebnn", "train", *own, "--framework", framework]
-        if framework == "jax":
-            command += ["--coordinator", f"127.0.0.1:{port}", "--processes", number, "--process", str(process)]
-        else:
-            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": number, "RANK": str(process)}
-        processes.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    return processes
-
-
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_processes_with_different_choices_or_data_are_all_refused(framework: str, table: str, tmp_path: Path) -> None:
+def test_processes_with_different_choices_or_data_are_all_refused(
+    framework: str, table: str, tmp_path: Path, interpreter: Interpreter
+) -> None:
     """Of another width no gradients could be exchanged; of another data set, they would be, in silence."""
     np.savez(tmp_path / "other.npz", **{name: array[::-1] for name, array in np.load(table).items()})
     own = {"jax": ("--data", str(tmp_path / "other.npz")), "torch": ("--data", table, "--width", "5")}[framework]
-    choices = ("--output", str(tmp_path / "run"), "--width", "4", "--batch-size", "4")
-    processes = start_different(framework, (*choices, "--data", table), (*choices, *own))
+    choices = ("--output", str(tmp_path / "run"), "--width", "4", "--batch-size", "4", "--framework", framework)
+    processes = start(interpreter, framework, (*choices, "--data", table), (*choices, *own))
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [2, 2], errors
     says = {"jax": "started with different data;", "torch": "started with different choices;"}[framework]
