@@ -35,7 +35,7 @@ def gather(candidates: Sequence[Candidate], examples: Examples, num_classes: int
 
 
 class TorchCommittee:
-    """The `sdebnn.training.committee.Committee` of a candidate's networks in PyTorch. See there for what its methods do.
+    """The `sdebnn.training.committee.Committee` of a candidate's networks. See there for what its methods do.
 
     **Arguments:**
 
@@ -162,5 +162,6 @@ class _Group:
             seeds = tuple(int(seed) for committee in committees for seed in committee.networks.seeds)
             differences = Differences(sigma, kl_weights, seeds)
             self._of = committees
-            self._networks = StackedNetworks(self._network, self._config, state, differences, committees[0].taken)
+            taken, classes = committees[0].taken, self._data.num_classes
+            self._networks = StackedNetworks(self._network, self._config, classes, state, differences, taken)
         return self._networks

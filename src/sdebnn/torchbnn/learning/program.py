@@ -26,6 +26,8 @@ QUICK = {
     aten.mul.Scalar: torch.mul,
     aten.mul.Tensor: torch.mul,
     aten.neg.default: torch.neg,
+    aten.silu.default: torch._C._nn.silu,
+    aten.softplus.default: torch._C._nn.softplus,
     aten.sub.Tensor: torch.sub,
     aten.sum.dim_IntList: torch.sum,
 }
@@ -50,22 +52,25 @@ def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[tor
     - `function`: may use `torch.func.vmap` and `torch.autograd.grad`.
     - `inputs`: contiguous, of a storage of their own, as those of the program have to be.
 
-    **Raises:** `RuntimeError` for a function that writes in place or draws.
+    **Raises:** `RuntimeError` for a function that writes in place or draws; `AssertionError` for a program that does
+    not give what the function gave.
     """
     recorder = _Recorder(inputs)
     with torch.enable_grad(), recorder:
-        outputs = function(*inputs)
+        outputs = [output.detach() for output in function(*inputs)]
     recorder.graph.output(tuple(recorder.argument(output) for output in outputs))
     recorder.graph.eliminate_dead_code()
-    program = fx.GraphModule(recorder.constants, recorder.graph)
-    return torch.no_grad()(program.forward)
+    program = torch.no_grad()(fx.GraphModule(recorder.constants, recorder.graph).forward)
+    for output, again in zip(outputs, program(*inputs), strict=True):
+        torch.testing.assert_close(again, output, rtol=1e-4, atol=1e-5, equal_nan=True)
+    return program
 
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
 
 def _geometry(tensor: torch.Tensor) -> Geometry:
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+    return tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
 
 
 class _Recorder(TorchDispatchMode):
@@ -87,11 +92,13 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is aten.bmm.default and 1 in (args[0].shape[2], args[1].shape[2]) and args[0].shape[1] > 1:
+        if func is aten.bmm.default and (product := _of_vectors(*args)) is not None:
             with self:
-                return _product(*args)
+                return product()
         if func._schema.is_mutable or torch.Tag.nondeterministic_seeded in func.tags:
             raise RuntimeError(f"{func} writes in place or draws, and cannot be recorded.")
+        if any(isinstance(value, torch.Tensor) for value in kwargs.values()):
+            raise RuntimeError(f"{func} takes a tensor by name, and cannot be recorded.")
         outputs = func(*args, **kwargs)
         # Operations take tensors and lists of them, and return one or a list.
         given = [leaf for arg in args for leaf in (arg if isinstance(arg, list | tuple) else (arg,))]
@@ -104,8 +111,8 @@ class _Recorder(TorchDispatchMode):
         if storage and all(tensor.untyped_storage().data_ptr() == storage for tensor in made):
             for tensor in made:
                 self._is(tensor, self._made_by[id(known[0])][0])
-        elif _is_copy(func, args) and _geometry(outputs) == _geometry(args[0]):
-            self._is(outputs, self._made_by[id(args[0])][0])
+        elif _alike(outputs, same := self._unchanged(func, args)):
+            self._is(outputs, self._made_by[id(same)][0])
         else:
             args = tuple(self._written(arg) for arg in args)
             node = self._call(QUICK.get(func, func), args, kwargs)
@@ -128,6 +135,16 @@ class _Recorder(TorchDispatchMode):
         node, geometry = self._made_by[id(tensor)]
         return node if geometry == self._whole[node] else self._call(torch.as_strided, (node, *geometry), {})
 
+    def _unchanged(self, func: Any, args: Any) -> torch.Tensor | None:
+        """The argument of which the result has all numbers."""
+        if func in COPIES or (func is aten.mul.Scalar and args[1] == 1):
+            return args[0]
+        if func is aten.add.Tensor and isinstance(args[1], torch.Tensor):
+            for one, other in (args[:2], args[1::-1]):
+                if id(one) not in self._made_by and not one.any():
+                    return other
+        return None
+
     def _written(self, arg: Any) -> Any:
         if isinstance(arg, list | tuple):
             return [self._written(part) for part in arg]
@@ -146,14 +163,17 @@ class _Recorder(TorchDispatchMode):
         self._kept.append(tensor)
 
 
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The matrix products of (n, i, 1) and (n, 1, k), or of (n, i, j) and (n, j, 1), along the longer axis, where
-    `torch.bmm` takes ten times as long.
+def _of_vectors(a: torch.Tensor, b: torch.Tensor) -> Callable[[], torch.Tensor] | None:
+    """What to compute in place of the matrix products `torch.bmm(a, b)` where there are vectors among them, of which it
+    takes ten times as long unless they are rows that lie one after the other.
     """
+    if a.shape[1] == 1:
+        lies = a.stride(1) == a.shape[2] * a.stride(2)
+        return None if lies else lambda: torch.bmm(a.squeeze(1).unsqueeze(1), b)
     if a.shape[2] == 1:
-        return a * b if b.shape[2] >= a.shape[1] else (b.mT * a.mT).mT
-    return torch.bmm(b.mT, a.mT).mT
+        return (lambda: a * b) if b.shape[2] >= a.shape[1] else lambda: (b.mT * a.mT).mT
+    return (lambda: torch.bmm(b.mT, a.mT).mT) if b.shape[2] == 1 else None
 
 
-def _is_copy(func: Any, args: Any) -> bool:
-    return func in COPIES or (func is aten.mul.Scalar and args[1] == 1)
+def _alike(made: Any, given: torch.Tensor | None) -> bool:
+    return given is not None and made.dtype == given.dtype and _geometry(made) == _geometry(given)

@@ -1,5 +1,6 @@
 """Networks of one structure that compute as one: `torch.func.vmap` over their parameters, written down as programs."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from sdebnn.torchbnn.solving.given_noise import PathNoise
 from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
 from sdebnn.torchbnn.weights.weight_process import WeightProcess
 from sdebnn.training.committee import CLIP_NORM, Batches, Held
+from sdebnn.training.network_choices import of_the_network
 
 STEP, SCORE = range(2)
 # Numbers in the hidden states of all networks' batches.
@@ -84,21 +86,24 @@ class StackedNetworks:
 
     **Arguments:**
 
-    - `network`: one of them, for the structure.
+    - `network`: one of them, which `config` and the number of classes, `None` for targets, describe.
     - `state`: their own, which steps change in place.
     - `taken`: how many gradient steps it comes from.
     """
 
     def __init__(
-        self, network: OneNetwork, config: TrainConfig, state: State, differences: Differences, taken: int
-    ) -> None:
+        self, network: OneNetwork, config: TrainConfig, classes: int | None, state: State, differences: Differences,
+        taken: int,
+    ) -> None:  # fmt: skip
         self._network, self._config, self.state, self._seeds = network, config, state, differences.seeds
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
         self._device = state.params.device
         self._sigma, self._kl_weights = self._placed(differences.sigma, differences.kl_weights)
         self._taken = torch.tensor(float(taken), device=self._device)
+        self._different = list(dict.fromkeys(self._seeds))
+        self._of_seed = torch.tensor([self._different.index(seed) for seed in self._seeds])
         self._scales = [block.noise_scales() for block in network.blocks]
-        self._programs: dict[Any, Program] = {}
+        self._programs = _programs(of_the_network(config), config.likelihood, classes)
 
     @torch.no_grad()
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
@@ -134,7 +139,7 @@ class StackedNetworks:
     def _run(self, function: Callable[..., Any], *given: Any) -> tuple[torch.Tensor, ...]:
         """The function by its program, which is recorded where there is none for the shapes."""
         tensors, structure = pytree.tree_flatten(given)
-        key = function.__name__, *(tensor.shape for tensor in tensors)
+        key = function.__name__, *((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
         if key not in self._programs:
             self._programs[key] = record(lambda *tensors: function(*structure.unflatten(tensors)), tensors)
         return self._programs[key](*tensors)
@@ -167,15 +172,24 @@ class StackedNetworks:
 
     def _noise(self, *use: int) -> tuple[PathNoise, ...]:
         # Networks of one seed see the same.
-        generators = {seed: _generator(seed, *use) for seed in self._seeds}
+        generators = [_generator(seed, *use) for seed in self._different]
 
         def of_number(scale: torch.Tensor) -> torch.Tensor:
-            normals = {
-                seed: torch.randn(scale.shape, generator=rng, dtype=scale.dtype) for seed, rng in generators.items()
-            }
-            return (torch.stack([normals[seed] for seed in self._seeds]) * scale).to(self._device)
+            drawn = torch.empty(len(generators), *scale.shape, dtype=scale.dtype)
+            if drawn.numel():
+                for rng, of_seed in zip(generators, drawn, strict=True):
+                    of_seed.normal_(generator=rng)
+            drawn *= scale
+            return (drawn if len(drawn) == len(self._seeds) else drawn[self._of_seed]).to(self._device)
 
         return tuple(PathNoise(*map(of_number, scales)) for scales in self._scales)
+
+
+# Few, as each holds programs of several shapes.
+@functools.lru_cache(maxsize=16)
+def _programs(structure: TrainConfig, likelihood: str, classes: int | None) -> dict[Any, Program]:
+    """Of networks of that structure, by what is computed and the shapes of its inputs."""
+    return {}
 
 
 def split(rows: Float[torch.Tensor, "networks p"], shapes: Mapping[str, Sequence[int]]) -> dict[str, torch.Tensor]:
