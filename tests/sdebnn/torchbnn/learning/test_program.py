@@ -51,10 +51,17 @@ def test_what_writes_or_draws_is_no_program(function: Callable[[torch.Tensor], t
         record(function, [torch.ones(3)])
 
 
+def test_other_shapes_and_layouts_are_refused() -> None:
+    program = record(lambda x: (x.T + 1,), [torch.ones(3, 4)])
+    for other in (torch.ones(4, 3), torch.ones(4, 3).T, torch.ones(6, 4)[3:]):
+        with pytest.raises(RuntimeError, match="takes tensors of shapes, strides and offsets"):
+            program(other)
+
+
 @pytest.mark.parametrize("sizes", [(1, 3, 4), (4, 1, 3), (3, 1, 4), (4, 3, 1), (1, 3, 1), (4, 3, 2)])
 def test_products_of_vectors_are_those_of_matrices(sizes: tuple[int, int, int]) -> None:
     rows, inner, columns = sizes
-    a, b = torch.randn(2, inner, rows).mT.contiguous(), torch.randn(2, inner, columns)
+    a, b = torch.randn(2, rows, inner), torch.randn(2, inner, columns)
     program = record(lambda a, b: (torch.bmm(a, b), torch.bmm(b.mT, a.mT)), [a, b])
     a, b = torch.randn(2, rows, inner), torch.randn(2, inner, columns)
     for found, expected in zip(program(a, b), (a @ b, (a @ b).mT), strict=True):
