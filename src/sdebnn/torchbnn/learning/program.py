@@ -34,6 +34,8 @@ QUICK = {
     aten.sub.Tensor: torch.sub,
     aten.sum.dim_IntList: torch.sum,
 }
+# Numbers of a constant, up to which it is looked whether another is the same.
+SMALL = 2**12
 COPIES = (aten.clone.default, aten._to_copy.default)
 # They take the kind of a tensor, and not its numbers.
 FILLED = (
@@ -140,7 +142,8 @@ class _Recorder(TorchDispatchMode):
     def argument(self, tensor: torch.Tensor) -> fx.Node:
         """What stands for the tensor in the graph."""
         if id(tensor) not in self._made_by:
-            key = str(tensor.dtype), _geometry(tensor), tensor.cpu().numpy().tobytes()
+            small = tensor.numel() <= SMALL
+            key = str(tensor.dtype), _geometry(tensor), repr(tensor.tolist()) if small else id(tensor)
             if key not in self._nodes:
                 name = f"constant_{len(self.constants)}"
                 self.constants[name] = tensor.detach()
