@@ -87,7 +87,8 @@ class _Answer:
     """What a committee was asked for: computed when it is read, or another that was asked before is."""
 
     def __init__(self, committee: TorchCommittee, question: _Steps | Held) -> None:
-        self.committee, self.question, self.value = committee, question, np.zeros(0)
+        self.committee, self.question = committee, question
+        self.value: np.ndarray | None = None
 
     def joins(self, other: "_Answer") -> bool:
         """Whether the same is asked for."""
