@@ -9,7 +9,7 @@ active learning, 1995). What is chosen is chosen by the mean log-likelihood of h
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Shaped
@@ -72,6 +72,7 @@ class Held(NamedTuple):
     y: Shaped[np.ndarray, "networks held *of_one"]
 
 
+@runtime_checkable
 class Committee(Protocol):
     """Networks of one structure, in a framework, that take their gradient steps together. What is returned as an array
     may still be computed: `numpy.asarray` waits for it.
@@ -111,9 +112,17 @@ class Networks(NamedTuple):
     seeds: Int[np.ndarray, " networks"]
 
 
-Gather = Callable[[TrainConfig, Examples, int | None, Networks], Committee]
-"""Makes the committee of a framework: of choices, examples for their shapes, the number of classes (`None` for targets)
-and networks.
+class Candidate(NamedTuple):
+    """Choices, and the networks that are to be trained by them."""
+
+    config: TrainConfig
+    networks: Networks
+
+
+Gather = Callable[[Sequence[Candidate], Examples, int | None], Sequence[Committee]]
+"""Makes the committees of a framework, one for each candidate: of examples for their shapes, and the number of classes
+(`None` for targets). Of several that are asked before any answer is read, the framework may compute the answers
+together.
 """
 
 
@@ -167,7 +176,7 @@ def train_committee(
 
     **Arguments:**
 
-    - `gather`: makes the committee, in a framework.
+    - `gather`: makes the committees, in a framework.
     - `candidates`: choices, at least one, that differ in sigma and likelihood.
     - `examples`, `num_classes`: see there.
     - `members`: how many networks predict together.
@@ -189,7 +198,11 @@ def train_committee(
         candidates = candidates[:1]
     taken = 0 if start is None else start.steps
     batches = _Drawn(first, examples, folds, taken + steps)
-    courses = [_Course(gather, config, examples, num_classes, folds) for config in candidates]
+    of_candidates = [Candidate(config, _networks(config, folds)) for config in candidates]
+    committees = gather(of_candidates, examples, num_classes)
+    courses = [
+        _Course(committee, config, examples, folds) for committee, config in zip(committees, candidates, strict=True)
+    ]
     left, rung = courses, FIRST_RUNG
     # Of those that share a program the first, which asks for it.
     for course in {course.config.likelihood: course for course in reversed(courses)}.values():
@@ -202,7 +215,7 @@ def train_committee(
         if not running:
             break
         stretch, last = batches.of(done), min(done + STEPS, taken + steps)
-        # Those of a framework that computes beside Python do so together.
+        # All are asked before any answer is read.
         for course in running:
             course.take_steps(stretch, done)
         for course in running:
@@ -289,15 +302,11 @@ class _Drawn:
 class _Course:
     """The training of one candidate: of as many networks as there are members, by what each holds out."""
 
-    def __init__(
-        self, gather: Gather, config: TrainConfig, examples: Examples, num_classes: int | None, folds: list[Fold]
-    ) -> None:
+    def __init__(self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold]) -> None:
         self.config = dataclasses.replace(config, members=len(folds))
         self.losses: list[float] = []
         self.held_out: list[float] = []
-        shares = np.array([config.kl_coef / len(fold.learned) for fold in folds], np.float32)
-        networks = Networks(shares, np.array(member_seeds(self.config), np.int64))
-        self._committee = gather(config, examples, num_classes, networks)
+        self._committee = committee
         self._held, self._weights = _held_out(examples, folds)
         self._best, self._at = np.full(len(folds), -np.inf), np.zeros(len(folds), int)
         self._best_of_rows = np.full(self._weights.shape, -np.inf)
@@ -358,6 +367,12 @@ class _Course:
         averages = [self._committee.kept(member) for member in range(len(self._at))]
         curves = self.losses, self.held_out
         return Trained(self.config, averages, self._at.tolist(), self.log_likelihood, *curves, {})
+
+
+def _networks(config: TrainConfig, folds: list[Fold]) -> Networks:
+    shares = np.array([config.kl_coef / len(fold.learned) for fold in folds], np.float32)
+    seeds = member_seeds(dataclasses.replace(config, members=len(folds)))
+    return Networks(shares, np.array(seeds, np.int64))
 
 
 def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float[np.ndarray, "members held"]]:

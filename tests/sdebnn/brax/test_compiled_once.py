@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax import BayesianLayer, JaxLearner, build_learner, devices
-from sdebnn.brax.learning.committee import JaxCommittee
+from sdebnn.brax.learning.committee import gather
 from sdebnn.brax.learning.model import build_model
 from sdebnn.data import Dataset
 from sdebnn.runs import TrainConfig
@@ -109,7 +109,7 @@ def test_fits_of_one_shape_share_their_programs() -> None:
         config = dataclasses.replace(CONFIG, likelihood="categorical", **others)
         candidates = [dataclasses.replace(config, sigma=config.sigma * factor) for factor in (1, 2)]
         train_committee(
-            JaxCommittee, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=2 * STEPS,
+            gather, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=2 * STEPS,
             patience=9, held_out=0.5,
         )  # fmt: skip
 

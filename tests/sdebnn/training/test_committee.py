@@ -1,7 +1,7 @@
 """What a committee learns, and that its networks are those that would have been trained alone."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,17 @@ from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
-from sdebnn.training.committee import FIRST_RUNG, STEPS, Batches, Examples, Held, Networks, folds_of, train_committee
+from sdebnn.training.committee import (
+    FIRST_RUNG,
+    STEPS,
+    Batches,
+    Candidate,
+    Examples,
+    Held,
+    Networks,
+    folds_of,
+    train_committee,
+)
 from sdebnn.training.members import of_members
 
 FRAMEWORKS = ("jax", "torch")
@@ -53,13 +63,13 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
     examples, config = line(32), choices(framework)
     weights, seeds = np.array([0.01, 0.02], np.float32), np.array([3, 5])
     rows = np.stack([np.arange(16), np.arange(16, 32)])
-    both = gather(config)(config, examples, None, Networks(weights, seeds))
+    (both,) = gather(config)([Candidate(config, Networks(weights, seeds))], examples, None)
     losses = np.asarray(both.take_steps(batches(examples, rows), 0))
     both.keep(np.ones(2, bool))
     of_held = np.asarray(both.log_probs(Held(examples.x[rows], examples.y[rows])))
     for number in range(2):
         one = slice(number, number + 1)
-        alone = gather(config)(config, examples, None, Networks(weights[one], seeds[one]))
+        (alone,) = gather(config)([Candidate(config, Networks(weights[one], seeds[one]))], examples, None)
         np.testing.assert_allclose(alone.take_steps(batches(examples, rows[one]), 0), losses[one], rtol=1e-4)
         alone.keep(np.ones(1, bool))
         found, expected = both.kept(number), alone.kept(0)
@@ -73,8 +83,8 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
     examples, config = line(16), choices(framework)
-    networks = Networks(np.array([0.01], np.float32), np.array([1]))
-    whole, filled = (gather(config)(config, examples, None, networks) for _ in range(2))
+    candidate = Candidate(config, Networks(np.array([0.01], np.float32), np.array([1])))
+    (whole,), (filled,) = (gather(config)([candidate], examples, None) for _ in range(2))
     eight = np.arange(8)[None]
     of_eight = whole.take_steps(batches(examples, eight), 0)
     # The eight count twice, so that the mean over sixteen is theirs.
@@ -132,6 +142,9 @@ class Steady(NamedTuple):
     def prepare(self, batches: Batches, held: Held | None) -> None:
         pass
 
+    def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
+        pass
+
     def take_steps(self, batches: Batches, first: int) -> np.ndarray:
         self.asked.append((self.value, first))
         return np.zeros(1)
@@ -151,7 +164,8 @@ def test_the_worse_half_of_the_candidates_is_given_up() -> None:
     asked: list[tuple[float, int]] = []
     candidates = [choices("jax", sigma=sigma) for sigma in (1.0, 3.0, 2.0, 4.0)]
     trained = train_committee(
-        lambda config, examples, classes, networks: Steady(-config.sigma, asked), candidates, line(20), None,
+        lambda candidates, examples, classes: [Steady(-config.sigma, asked) for config, _ in candidates], candidates,
+        line(20), None,
         members=1, steps=9 * STEPS, patience=99, held_out=0.5,
     )  # fmt: skip
     stretches = {sigma: sum(value == -sigma for value, _ in asked) for sigma in (1.0, 2.0, 3.0, 4.0)}
@@ -168,7 +182,7 @@ def test_training_ends_when_nothing_gets_better() -> None:
             return np.full(held.y.shape[:2], self.value)
 
     train_committee(
-        lambda config, examples, classes, networks: Still(0.0, asked), [choices("jax")], line(20), None,
+        lambda candidates, examples, classes: [Still(0.0, asked)], [choices("jax")], line(20), None,
         members=1, steps=50 * STEPS, patience=3, held_out=0.5,
     )  # fmt: skip
     # The first stretch is better than nothing.

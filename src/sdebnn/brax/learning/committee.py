@@ -20,12 +20,13 @@ from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
 from sdebnn.brax.learning.likelihoods import LIKELIHOODS
-from sdebnn.brax.learning.model import Model, of_the_network
+from sdebnn.brax.learning.model import Model
 from sdebnn.brax.learning.networks import build_network
 from sdebnn.brax.learning.objective import objective
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.choices import PriorChoices
-from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Held, Networks
+from sdebnn.training.committee import CLIP_NORM, Batches, Candidate, Examples, Held, Networks
+from sdebnn.training.network_choices import of_the_network
 
 INIT, STEP, SCORE = range(3)
 # Numbers in the hidden states of all networks' batches, from which on one program is worth more than one core.
@@ -208,4 +209,6 @@ def _programs(
     return _Programs(*(jax.jit(of, compiler_options=options) for of in (keys, start, steps, log_probs, keep)))
 
 
-gather = JaxCommittee
+def gather(candidates: Sequence[Candidate], examples: Examples, num_classes: int | None) -> list[JaxCommittee]:
+    """The committees of candidates, whose programs run beside Python and beside each other."""
+    return [JaxCommittee(config, examples, num_classes, networks) for config, networks in candidates]

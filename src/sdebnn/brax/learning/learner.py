@@ -18,7 +18,7 @@ from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning import devices, gradient_noise
 from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
-from sdebnn.brax.learning.committee import JaxCommittee
+from sdebnn.brax.learning.committee import gather
 from sdebnn.brax.learning.devices import (
     AXES,
     EXAMPLES,
@@ -86,7 +86,7 @@ class JaxLearner:
     **Raises:** `InputError` for a likelihood that lacks what training or predictions need.
     """
 
-    gather = JaxCommittee
+    gather = staticmethod(gather)
 
     def __init__(
         self,

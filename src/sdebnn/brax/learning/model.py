@@ -1,6 +1,5 @@
 """A network with its likelihood: what is trained, saved and asked for predictions."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -22,19 +21,13 @@ from sdebnn.brax.weights.independent_paths import independent_paths
 from sdebnn.data import Dataset, check_images, to_float
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
-from sdebnn.runs.choices import DataChoices, OptimiserChoices, ScoringChoices
+from sdebnn.training.network_choices import of_the_network
 from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import likelihood_of
 
 # Inputs that go through the network at once, at most and at least; between these, powers of two.
 BATCH = 500
 FEWEST = 8
-
-# Choices that networks know nothing of.
-_OF_TRAINING = (
-    "data", "seed", "members", "likelihood", "class_weight", "kl_coef", "kl_warmup", "train_samples",
-    *(field.name for of in (OptimiserChoices, DataChoices, ScoringChoices) for field in dataclasses.fields(of)),
-)  # fmt: skip
 
 
 class Model(NamedTuple):
@@ -107,15 +100,6 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     model = _model(of_the_network(config), name, outputs, input_shape)
     _evaluate_abstractly(model, config.batch_shape(dataset.train_size)[1])
     return model
-
-
-def of_the_network(config: TrainConfig, **others: Any) -> TrainConfig:
-    """The choices with the defaults in place of those that networks know nothing of, and with `others`: equal for
-    networks that are.
-    """
-    fields = (field for field in dataclasses.fields(TrainConfig) if field.name in _OF_TRAINING)
-    defaults: dict[str, Any] = {field.name: field.default for field in fields}
-    return dataclasses.replace(config, **defaults | others)
 
 
 @functools.lru_cache(maxsize=8)

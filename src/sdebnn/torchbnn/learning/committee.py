@@ -1,192 +1,168 @@
-"""Networks of one structure that take their gradient steps together: `torch.func.vmap` over stacked parameters."""
+"""Committees in PyTorch, of which those that differ in sigma alone compute together."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import nn
-from torch.func import functional_call, vmap
-from torch.utils import _pytree as pytree
 
 from sdebnn.data import Dataset
-from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
+from sdebnn.runs.choices import PriorChoices
 from sdebnn.torchbnn.layers.parameter_names import array_name
 from sdebnn.torchbnn.learning import processes
 from sdebnn.torchbnn.learning.arrays import check_names
-from sdebnn.torchbnn.learning.model import Model, build_model
-from sdebnn.torchbnn.solving.given_noise import PathNoise
-from sdebnn.torchbnn.weights.sdebnn_block import SDEBNN
-from sdebnn.training.committee import CLIP_NORM, Batches, Examples, Held, Networks
-
-STEP, SCORE = range(2)
-# Numbers in the hidden states of all networks' batches.
-MANY = 2**18
+from sdebnn.torchbnn.learning.model import build_model
+from sdebnn.torchbnn.learning.stacked_networks import Differences, OneNetwork, StackedNetworks, State, split
+from sdebnn.training.committee import Batches, Candidate, Examples, Held
 
 
-class TorchCommittee:
-    """The `sdebnn.training.committee.Committee` of networks in PyTorch. See there for what its methods do.
+def gather(candidates: Sequence[Candidate], examples: Examples, num_classes: int | None) -> list["TorchCommittee"]:
+    """The committees of candidates.
 
     **Raises:** `InputError` for choices whose noise cannot be drawn for several networks at once.
     """
+    structures = [dataclasses.replace(config, sigma=PriorChoices().sigma) for config, _ in candidates]
+    groups: dict[TrainConfig, _Group] = {}
+    committees = []
+    for structure, candidate in zip(structures, candidates, strict=True):
+        if structure not in groups:
+            groups[structure] = _Group(structure, examples, num_classes)
+        committees.append(TorchCommittee(groups[structure], candidate))
+    return committees
 
-    def __init__(self, config: TrainConfig, examples: Examples, num_classes: int | None, networks: Networks) -> None:
-        task: Literal["classification", "regression"] = "classification" if num_classes else "regression"
-        data = Dataset("committee", task, examples.x, examples.y, examples.x, examples.y, num_classes)
-        models = [build_model(dataclasses.replace(config, seed=int(seed), members=1), data) for seed in networks.seeds]
-        self._call = _Call(models[0])
-        self._config, self._device = config, processes.device()
-        self._call.to(self._device)
-        stacked = {
-            name: torch.stack(
-                [dict(model.named_parameters())[name.removeprefix("model.")].detach() for model in models]
-            )
-            for name, _ in self._call.named_parameters()
-        }
-        self._params = {name: tensor.to(self._device).requires_grad_() for name, tensor in stacked.items()}
-        self._average = {name: tensor.detach().clone() for name, tensor in self._params.items()}
-        self._aside = {name: tensor.clone() for name, tensor in self._average.items()}
-        self._optimiser = torch.optim.Adam(self._params.values(), lr=1.0)
-        self._kl_weights = torch.tensor(networks.kl_weights, device=self._device)
-        self._seeds = [int(seed) for seed in networks.seeds]
+
+class TorchCommittee:
+    """The `sdebnn.training.committee.Committee` of a candidate's networks. See there for what its methods do.
+
+    **Arguments:**
+
+    - `group`: those that compute together.
+    """
+
+    def __init__(self, group: "_Group", candidate: Candidate) -> None:
+        (self.config, self.networks), self._group = candidate, group
+        self.state, self.taken = group.start(candidate.networks.seeds), 0
+        self._aside = self.state.average.clone()
 
     def prepare(self, batches: Batches, held: Held | None) -> None:
         pass
 
     @torch.no_grad()
     def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
-        names = {f"average/{array_name(name.removeprefix('model.'))}": name for name in self._params}
         stacked = {name: np.stack([average[name] for average in averages]) for name in averages[0]}
-        check_names(stacked, {name: self._params[own] for name, own in names.items()})
-        for name, own in names.items():
-            for tensors in (self._params, self._average, self._aside):
-                tensors[own].copy_(torch.from_numpy(stacked[name]))
+        check_names(stacked, self._named(self._aside))
+        for rows in (self.state.params, self.state.average, self._aside):
+            for name, part in self._named(rows).items():
+                part.copy_(torch.from_numpy(stacked[name]))
 
-    def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
-        with _threads_for(batches.weights[0].size * self._config.width):
-            return self._take_steps(batches, first)
+    def take_steps(self, batches: Batches, first: int) -> "_Answer":
+        return self._group.ask(_Answer(self, _Steps(batches, first)))
 
-    def _take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
-        losses = []
-        for number in range(np.count_nonzero(batches.decays < 1)):
-            x, y, weights = self._placed(*(part[number] for part in batches[:3]))
-            noise = self._noise(STEP, first + number)
-            self._optimiser.zero_grad()
-            each = self._vmapped(self._params, x, y, weights, noise, self._kl_weights)
-            # None of them depends on the others' parameters.
-            each.sum().backward()
-            self._clip()
-            for group in self._optimiser.param_groups:
-                group["lr"] = float(batches.sizes[number])
-            self._optimiser.step()
-            with torch.no_grad():
-                decay = float(batches.decays[number])
-                torch._foreach_lerp_(list(self._average.values()), list(self._params.values()), 1 - decay)
-            losses.append(each.detach())
-        return torch.stack(losses).mean(dim=0).cpu().numpy()
-
-    @torch.no_grad()
-    def log_probs(self, held: Held) -> Float[np.ndarray, "networks held"]:
-        x, y = self._placed(*held)
-        with _threads_for(held.x.shape[0] * held.x.shape[1] * self._config.width):
-            found = [
-                self._vmapped(self._average, x, y, None, self._noise(SCORE, sample), None)
-                for sample in range(self._config.test_samples)
-            ]
-        return (torch.stack(found).logsumexp(dim=0) - np.log(len(found))).cpu().numpy()
+    def log_probs(self, held: Held) -> "_Answer":
+        return self._group.ask(_Answer(self, held))
 
     @torch.no_grad()
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
-        which = torch.from_numpy(chosen).to(self._device)
-        for name, aside in self._aside.items():
-            aside[which] = self._average[name][which]
+        self._group.answer()
+        which = torch.from_numpy(chosen).to(self._aside.device)
+        self._aside[which] = self.state.average[which]
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
-        return {
-            f"average/{array_name(name.removeprefix('model.'))}": tensor[network].cpu().numpy().copy()
-            for name, tensor in self._aside.items()
-        }
+        return {name: part[network].cpu().numpy().copy() for name, part in self._named(self._aside).items()}
 
-    def _vmapped(
-        self, params: Mapping[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None,
-        noise: tuple[PathNoise, ...], kl_weights: torch.Tensor | None,
-    ) -> torch.Tensor:  # fmt: skip
-        def of_one(params: Mapping[str, torch.Tensor], *arguments: Any) -> torch.Tensor:
-            return functional_call(self._call, dict(params), arguments)
+    def _named(self, rows: Float[torch.Tensor, "networks p"]) -> dict[str, torch.Tensor]:
+        parts = split(rows, self._group.shapes)
+        return {f"average/{array_name(name.removeprefix('model.'))}": part for name, part in parts.items()}
 
-        given = (params, x, y, weights, noise, kl_weights)
-        return vmap(of_one, in_dims=tuple(None if part is None else 0 for part in given))(*given)
+
+class _Steps(NamedTuple):
+    batches: Batches
+    first: int
+
+
+class _Answer:
+    """What a committee was asked for: computed when it is read, or another that was asked before is."""
+
+    def __init__(self, committee: TorchCommittee, question: _Steps | Held) -> None:
+        self.committee, self.question = committee, question
+        self.value: np.ndarray | None = None
+
+    def joins(self, other: "_Answer") -> bool:
+        """Whether the same is asked for."""
+        if isinstance(self.question, _Steps) and isinstance(other.question, _Steps):
+            same = self.question.batches is other.question.batches and self.question.first == other.question.first
+            return same and self.committee.taken == other.committee.taken
+        if isinstance(self.question, Held) and isinstance(other.question, Held):
+            return self.question.x.shape == other.question.x.shape
+        return False
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self.committee._group.answer()
+        return np.asarray(self.value, dtype)
+
+
+class _Group:
+    """Committees whose networks are of one structure, which is that of `config`."""
+
+    def __init__(self, config: TrainConfig, examples: Examples, num_classes: int | None) -> None:
+        task: Literal["classification", "regression"] = "classification" if num_classes else "regression"
+        self._data = Dataset("committee", task, examples.x, examples.y, examples.x, examples.y, num_classes)
+        self._config, self._device = dataclasses.replace(config, members=1), processes.device()
+        self._network = OneNetwork(build_model(self._config, self._data)).to(self._device)
+        self.shapes = {name: parameter.shape for name, parameter in self._network.named_parameters()}
+        self._starts: dict[int, torch.Tensor] = {}
+        self._waiting: list[_Answer] = []
+        self._of: list[TorchCommittee] = []
 
     @torch.no_grad()
-    def _clip(self) -> None:
-        """The gradient of each network by itself."""
-        gradients = [parameter.grad for parameter in self._params.values() if parameter.grad is not None]
-        norms = (
-            torch.stack([gradient.reshape(len(gradient), -1).square().sum(dim=1) for gradient in gradients])
-            .sum(dim=0)
-            .sqrt()
-        )
-        shorter = ((self._config.clip_norm or CLIP_NORM) / norms).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(shorter.view(-1, *[1] * (gradient.ndim - 1)))
+    def start(self, seeds: np.ndarray) -> State:
+        """Where networks of these seeds start, which does not depend on sigma."""
+        for seed in map(int, seeds):
+            if seed not in self._starts:
+                model = OneNetwork(build_model(dataclasses.replace(self._config, seed=seed), self._data))
+                self._starts[seed] = torch.cat([parameter.reshape(-1) for parameter in model.parameters()])
+        return State.start(torch.stack([self._starts[int(seed)] for seed in seeds]).to(self._device))
 
-    def _placed(self, *arrays: np.ndarray) -> list[torch.Tensor]:
-        return [torch.tensor(array, device=self._device) for array in arrays]
+    def ask(self, answer: _Answer) -> _Answer:
+        """Is told what will be read."""
+        self._waiting.append(answer)
+        return answer
 
-    def _noise(self, *use: int) -> tuple[PathNoise, ...]:
-        def of_number(scale: torch.Tensor) -> torch.Tensor:
-            normals = [torch.randn(scale.shape, generator=rng, dtype=scale.dtype) for rng in generators]
-            return (torch.stack(normals) * scale).to(self._device)
+    def answer(self) -> None:
+        """Computes what was asked for, in that order; of committees that ask for the same together."""
+        while self._waiting:
+            together: list[_Answer] = []
+            rest: list[_Answer] = []
+            for answer in self._waiting:
+                later = any(answer.committee is other.committee for other in together + rest)
+                (rest if later or not answer.joins(self._waiting[0]) else together).append(answer)
+            self._waiting = rest
+            joined = self._joined([answer.committee for answer in together])
+            if isinstance(question := together[0].question, _Steps):
+                found = joined.take_steps(*question)
+                for answer in together:
+                    answer.committee.taken += int(np.count_nonzero(question.batches.decays < 1))
+            else:
+                found = joined.log_probs(Held(*map(np.concatenate, zip(*(a.question for a in together), strict=True))))
+            for answer, value in zip(together, np.split(found, len(together)), strict=True):
+                answer.value = value
 
-        generators = [_generator(seed, *use) for seed in self._seeds]
-        return pytree.tree_map(of_number, tuple(block.noise_scales() for block in self._call.blocks))
-
-
-@contextmanager
-def _threads_for(numbers: int) -> Iterator[None]:
-    """One thread for networks so small that several wait for each other longer than they compute."""
-    before = torch.get_num_threads()
-    if numbers < MANY:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-class _Call(nn.Module):
-    """One network's part of the loss, as a function of its parameters, examples and noise."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-        self.blocks = [layer for layer in model.network.modules() if isinstance(layer, SDEBNN)]
-        others = [layer for layer in model.network._bayesian() if not isinstance(layer, SDEBNN)]  # type: ignore[operator]
-        if others:
-            raise InputError(
-                f"The layer {type(others[0]).__name__} draws its own noise, so several such networks do not train in "
-                "one program; take model='sdebnn', or 'odenet'."
-            )
-
-    def forward(
-        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None, noise: tuple[PathNoise, ...],
-        kl_weight: torch.Tensor | None,
-    ) -> torch.Tensor:  # fmt: skip
-        """The loss; without weights the log-likelihood of every example."""
-        outputs, kl = self.model.network(x, noise=noise)
-        log_probs = self.model.likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y)
-        if kl_weight is None or weights is None:
-            return log_probs
-        return kl_weight * kl - (log_probs * weights).mean()
-
-
-def _generator(*seeds: int) -> torch.Generator:
-    seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(seed) >> 1)
-
-
-gather = TorchCommittee
+    def _joined(self, committees: list[TorchCommittee]) -> StackedNetworks:
+        """Their networks, with one state, of which that of each is a part from now on."""
+        if committees != self._of:
+            state = State(*map(torch.cat, zip(*(committee.state for committee in committees), strict=True)))
+            sizes = [len(committee.networks.seeds) for committee in committees]
+            parts = zip(*(rows.split(sizes) for rows in state), strict=True)
+            for committee, of_one in zip(committees, parts, strict=True):
+                committee.state = State(*of_one)
+            sigma = np.repeat([np.float32(committee.config.sigma) for committee in committees], sizes)
+            kl_weights = np.concatenate([committee.networks.kl_weights for committee in committees])
+            seeds = tuple(int(seed) for committee in committees for seed in committee.networks.seeds)
+            differences = Differences(sigma, kl_weights, seeds)
+            self._of = committees
+            taken, classes = committees[0].taken, self._data.num_classes
+            self._networks = StackedNetworks(self._network, self._config, classes, state, differences, taken)
+        return self._networks

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import nn
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from sdebnn.data import to_float
@@ -17,12 +16,13 @@ from sdebnn.torchbnn.layers.bayesian import BayesianModule
 from sdebnn.torchbnn.layers.lent_parameters import call_with, places_of
 from sdebnn.torchbnn.learning.export import export
 from sdebnn.torchbnn.learning.model import Model
+from sdebnn.torchbnn.learning.program import Program, record
 from sdebnn.training.likelihood_protocol import check_outputs, number_of_outputs
 from sdebnn.training.members import SideBySide
 from sdebnn.training.unseen_features import UnseenFeatures
 
 # Examples that go through the networks at once, at most; and so few that what PyTorch does around its products takes
-# longer than these: they are filled up to that number, and go through a program that was traced.
+# longer than these: they are filled up to that number, and go through a program that was recorded.
 BATCH, FEW = 500, 8
 # Weights that are kept, in bytes.
 MOST = 2**28
@@ -177,19 +177,19 @@ class _Drawn(nn.Module):
 
 
 class _OfRows:
-    """A function of a table's rows, which is traced for few."""
+    """A function of a table's rows, which is a program for few."""
 
     def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self._function = function
-        self._of_few: torch.fx.GraphModule | None = None
+        self._of_few: Program | None = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) > FEW:
             return self._function(x)
         filled = torch.cat([x, x[-1:].expand(FEW - len(x), -1)])
         if self._of_few is None:
-            self._of_few = traced(self._function, filled)
-        return self._of_few(filled)[:, : len(x)]
+            self._of_few = record(lambda x: (self._function(x),), [filled])
+        return self._of_few(filled)[0][:, : len(x)]
 
 
 def in_batches(
@@ -198,25 +198,3 @@ def in_batches(
     """(samples, n, o): what `function` says of n examples, a batch at a time, as tensors that `inputs` makes."""
     parts = (to_float(x[start : start + BATCH]) for start in range(0, len(x), BATCH))
     return torch.cat([function(inputs(part)) for part in parts], dim=1)
-
-
-def traced(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.fx.GraphModule:
-    """The function as a program of plain operations for inputs of the shape of `x`. What does not depend on them, such
-    as all that is done to weights, is computed now.
-    """
-    program = make_fx(lambda x: function(x))(x)
-    known: dict[torch.fx.Node, Any] = {}
-    for node in program.graph.nodes:
-        if node.op == "get_attr":
-            known[node] = getattr(program, node.target)
-        elif node.op == "call_function" and known.keys() >= set(node.all_input_nodes):
-            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
-            known[node] = node.target(*args, **kwargs)
-    for node, value in known.items():
-        if node.op == "call_function" and not known.keys() >= set(node.users) and isinstance(value, torch.Tensor):
-            program.register_buffer(f"known_{node.name}", value)
-            with program.graph.inserting_before(node):
-                node.replace_all_uses_with(program.graph.get_attr(f"known_{node.name}"))
-    program.graph.eliminate_dead_code()
-    program.recompile()
-    return program

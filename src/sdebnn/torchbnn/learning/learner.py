@@ -20,7 +20,7 @@ from sdebnn.torchbnn.layers.precision import check_weights
 from sdebnn.torchbnn.layers.randomness import drawing_from
 from sdebnn.torchbnn.learning import processes
 from sdebnn.torchbnn.learning.arrays import check_names, load_named_arrays, to_named_arrays
-from sdebnn.torchbnn.learning.committee import TorchCommittee
+from sdebnn.torchbnn.learning.committee import gather
 from sdebnn.torchbnn.learning.drawn_networks import DrawnNetworks, draw_networks
 from sdebnn.torchbnn.learning.model import Model, build_model, build_predictor
 from sdebnn.torchbnn.learning.objective import Objective
@@ -51,7 +51,7 @@ class TorchLearner:
     **Raises:** `InputError` for a network that normalises by the batch, or with lazy modules that were never called.
     """
 
-    gather = TorchCommittee
+    gather = staticmethod(gather)
 
     by_choices = False
 

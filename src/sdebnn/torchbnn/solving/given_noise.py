@@ -86,4 +86,4 @@ def solve_given(
         else:
             # Of a constant diffusion the other methods are Euler-Maruyama's.
             ys.append(y + h * f(start, y) + moved)
-    return Solution(torch.stack(ys), evaluations, carried)
+    return Solution(tuple(ys), evaluations, carried)

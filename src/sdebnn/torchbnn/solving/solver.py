@@ -209,11 +209,12 @@ class _ConstantDiffusionSDE(nn.Module):
 
 
 class Solution(NamedTuple):
-    """`ys` at the depths asked for, (times, p); how often the drift was computed, those of an adjoint, which come
-    later, left out; and what the method carries on to further depths beside y, which is something for reversible Heun.
+    """`ys` at the depths asked for, (times, p), or as many vectors; how often the drift was computed, those of an
+    adjoint, which come later, left out; and what the method carries on to further depths beside y, which is something
+    for reversible Heun.
     """
 
-    ys: torch.Tensor
+    ys: torch.Tensor | tuple[torch.Tensor, ...]
     evaluations: int
     extra: tuple[torch.Tensor, ...]
 
@@ -300,4 +301,4 @@ def _weights(method: str) -> tuple[float, ...]:
 
     ts = torch.tensor([0.0, 1.0], dtype=torch.float64)
     solution = solve(drift, directions[0] * 0, directions[0] * 0, ts, Solver(1, method), None, ())
-    return tuple(solution.ys[-1, : solution.evaluations].tolist())
+    return tuple(solution.ys[-1][: solution.evaluations].tolist())

@@ -199,8 +199,8 @@ class SDEBNN(BayesianModule):
         """The diffusion of every weight, (p,), where the weights are and as precise; zero for those without noise."""
         like, sizes = next(self.w0.parameters()), zip(self._layout.sizes, self._layout.fan_in, strict=True)
         sigma = torch.cat([like.new_ones(size) * self.process.prior.diffusion_scale(n) for size, n in sizes])
-        sigma[self._noisy :] = 0.0
-        return sigma
+        still = sigma.numel() - self._noisy
+        return torch.cat([sigma[: self._noisy], sigma.new_zeros(still)]) if still else sigma
 
     def start_mean(self) -> torch.Tensor:
         """The learned initial weights as one vector."""

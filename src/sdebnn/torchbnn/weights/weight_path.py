@@ -73,7 +73,7 @@ class WeightPath(NamedTuple):
                 solution = path._solve(section, drift_of_both, y, ts)
             evaluations += solution.evaluations
             # Taken apart once: the gradient of every slice of all depths would be zeros of the size of all depths.
-            states = [y.split(sizes) for y in solution.ys.unbind()]
+            states = [y.split(sizes) for y in solution.ys]
             if known:
                 kl = kl + path._kl_of(steps, [of_weights for of_weights, _ in states], known)
             state, x = states[-1]
@@ -137,7 +137,7 @@ class WeightPath(NamedTuple):
             correct = path._remembered(steps)
             ts = steps[[0, -1]] if correct.depths else steps
             ys, _, extra = path._solve(section, path._drift(section, correct), state, ts, dt=dt, extra=extra)
-            states = list(ys.unbind())
+            states = list(ys)
             # A copy, since a view would keep the weights of the whole stretch.
             return path._kl_of(steps, states, correct), states[-1].clone(), *extra
 
