@@ -130,7 +130,8 @@ STIFF = {
 
 
 @pytest.mark.parametrize("name", STIFF)
-def test_stochastic_equals_backprop_where_steps_contract(name):
+def test_stochastic_equals_backprop_where_steps_contract(x64, name):
+    # In single precision backpropagation itself is 1e-4 off here: little is left of what depends on k.
     solve, method, f, k = STIFF[name]
     sigma = 3.0 if name == "loud" else 0.1
 
@@ -140,8 +141,8 @@ def test_stochastic_equals_backprop_where_steps_contract(name):
 
     start = jnp.array([0.5, 2.0 if "well" not in name else 0.9])
     stochastic, backprop = (jax.grad(loss, (0, 1))(start, k, adjoint) for adjoint in ("stochastic", "backprop"))
-    np.testing.assert_allclose(stochastic[0], backprop[0], rtol=1e-4, atol=1e-30)
-    np.testing.assert_allclose(stochastic[1], backprop[1], rtol=1e-4)
+    np.testing.assert_allclose(stochastic[0], backprop[0], rtol=1e-8, atol=1e-30)
+    np.testing.assert_allclose(stochastic[1], backprop[1], rtol=1e-8)
 
 
 @pytest.mark.parametrize(("times", "save"), [(2, None), (9, jnp.cos), (1001, None), (1001, jnp.cos)])

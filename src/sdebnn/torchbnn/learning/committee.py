@@ -163,6 +163,5 @@ class _Group:
             seeds = tuple(int(seed) for committee in committees for seed in committee.networks.seeds)
             differences = Differences(sigma, kl_weights, seeds)
             self._of = committees
-            taken, classes = committees[0].taken, self._data.num_classes
-            self._networks = StackedNetworks(self._network, self._config, classes, state, differences, taken)
+            self._networks = StackedNetworks(self._network, self._config, state, differences, committees[0].taken)
         return self._networks

@@ -7,14 +7,16 @@ down the operations that reach PyTorch's kernels, below vmap and backpropagation
 
 import operator
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Of the largest number that a program gives, how far all may be from those of the function.
-ROUNDING = 1e-3
+# Of the largest number that a program gives, how far all may be from those of the function; and by how much inputs are
+# stretched for that comparison, so that a number which was taken for a constant shows.
+ROUNDING, STRETCHED = 1e-3, 1.01
 
 Program = Callable[..., tuple[torch.Tensor, ...]]
 
@@ -46,43 +48,56 @@ FILLED = (
 
 @torch.no_grad()
 def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]) -> Program:
-    """The function as a program for inputs of these shapes: called as it is, without gradients. The function asks no
-    tensor for its value, draws nothing, and writes into nothing that it was given or has made.
+    """The function as a program for inputs of these shapes: called as it is, without gradients, and without autocast
+    wherever it is called. The function asks no tensor for its value, draws nothing, and writes into nothing that it was
+    given or has made.
 
-    What does not depend on the inputs is computed now; what is the same is computed once; a view of a view is one of
-    the whole.
+    What does not depend on the inputs is computed now, so tensors that the function has from elsewhere must never
+    change; what is the same is computed once; a view of a view is one of the whole.
 
     **Arguments:**
 
     - `function`: may use `torch.func.vmap` and `torch.autograd.grad`.
     - `inputs`: as those of the program will lie in memory.
 
-    **Raises:** `RuntimeError` for a function that writes in place or draws, and for a program that does not give what
-    the function gave.
+    **Raises:** `RuntimeError` for a function that asks for values, writes in place or draws, and for a program that
+    does not give what the function gives for inputs that are a little larger.
     """
-    recorder = _Recorder(inputs)
-    with torch.enable_grad(), recorder:
+    recorder, plain = _Recorder(inputs), torch.autocast(inputs[0].device.type, enabled=False)
+    with torch.enable_grad(), plain, recorder:
         outputs = [output.detach() for output in function(*inputs)]
     recorder.graph.output(tuple(recorder.argument(output) for output in outputs))
     recorder.graph.eliminate_dead_code()
-    module, layout = fx.GraphModule(recorder.constants, recorder.graph), list(map(_geometry, inputs))
+    # Not as a GraphModule: PyTorch keeps the text of all of these for ever.
+    code, constants = recorder.graph.python_code("self"), SimpleNamespace(**recorder.constants)
+    names = dict(code.globals)
+    exec(code.src, names)
+    forward, layout = names["forward"], list(map(_layout, inputs))
 
     @torch.no_grad()
     def program(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if (got := list(map(_geometry, given))) != layout:
-            raise RuntimeError(f"The program takes tensors of shapes, strides and offsets {layout}, and got {got}.")
-        return module.forward(*given)
+        if (got := list(map(_layout, given))) != layout:
+            raise RuntimeError(f"The program takes tensors of types, shapes, strides and offsets {layout}, not {got}.")
+        with plain:
+            return forward(constants, *given)
 
-    # Wrong strides would give wrong numbers in silence.
-    for output, again in zip(outputs, program(*inputs), strict=True):
+    # Wrong strides, and a value that Python was told behind the recorder's back, would give wrong numbers in silence.
+    others = [tensor * STRETCHED if tensor.is_floating_point() else tensor for tensor in inputs]
+    with torch.enable_grad(), plain:
+        expected = [output.detach() for output in function(*others)]
+    for output, found in zip(expected, program(*others), strict=True):
         finite = output.isfinite()
         largest = output[finite].abs().max() if finite.any() else 0.0
-        if not ((again - output)[finite].abs() <= ROUNDING * largest).all():
-            raise RuntimeError("The program that was recorded does not give what the function gave.")
+        if not ((found - output)[finite].abs() <= ROUNDING * largest).all():
+            raise RuntimeError("The program that was recorded does not give what the function gives.")
     return program
 
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def _layout(tensor: torch.Tensor) -> tuple[torch.dtype, torch.device, Geometry]:
+    return tensor.dtype, tensor.device, _geometry(tensor)
 
 
 def _geometry(tensor: torch.Tensor) -> Geometry:
@@ -119,15 +134,17 @@ class _Recorder(TorchDispatchMode):
         # Operations take tensors and lists of them, and return one or a list.
         given = [leaf for arg in args for leaf in (arg if isinstance(arg, list | tuple) else (arg,))]
         tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
-        made = [outputs] if isinstance(outputs, torch.Tensor) else outputs
         known = [tensor for tensor in tensors if id(tensor) in self._made_by]
         if not known or func in FILLED:
             return outputs
+        made = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+        if not isinstance(made, list | tuple) or not all(isinstance(tensor, torch.Tensor) for tensor in made):
+            raise RuntimeError(f"{func} gives {outputs!r}, which is no tensor, and cannot be recorded.")
         storage = known[0].untyped_storage().data_ptr()
         if storage and all(tensor.untyped_storage().data_ptr() == storage for tensor in made):
             for tensor in made:
                 self._is(tensor, self._made_by[id(known[0])][0])
-        elif _alike(outputs, same := self._unchanged(func, args)):
+        elif _alike(outputs, same := self._unchanged(func, args, kwargs)):
             self._is(outputs, self._made_by[id(same)][0])
         else:
             args = tuple(self._written(arg) for arg in args)
@@ -143,7 +160,7 @@ class _Recorder(TorchDispatchMode):
         """What stands for the tensor in the graph."""
         if id(tensor) not in self._made_by:
             small = tensor.numel() <= SMALL
-            key = str(tensor.dtype), _geometry(tensor), repr(tensor.tolist()) if small else id(tensor)
+            key = *_layout(tensor), repr(tensor.tolist()) if small else id(tensor)
             if key not in self._nodes:
                 name = f"constant_{len(self.constants)}"
                 self.constants[name] = tensor.detach()
@@ -152,11 +169,11 @@ class _Recorder(TorchDispatchMode):
         node, geometry = self._made_by[id(tensor)]
         return node if geometry == self._whole[node] else self._call(torch.as_strided, (node, *geometry), {})
 
-    def _unchanged(self, func: Any, args: Any) -> torch.Tensor | None:
+    def _unchanged(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor | None:
         """The argument of which the result has all numbers."""
         if func in COPIES or (func is aten.mul.Scalar and args[1] == 1):
             return args[0]
-        if func is aten.add.Tensor and isinstance(args[1], torch.Tensor):
+        if func is aten.add.Tensor and isinstance(args[1], torch.Tensor) and not kwargs:
             for one, other in (args[:2], args[1::-1]):
                 if id(one) not in self._made_by and not one.any():
                     return other
@@ -193,4 +210,4 @@ def _of_vectors(a: torch.Tensor, b: torch.Tensor) -> Callable[[], torch.Tensor] 
 
 
 def _alike(made: Any, given: torch.Tensor | None) -> bool:
-    return given is not None and made.dtype == given.dtype and _geometry(made) == _geometry(given)
+    return given is not None and _layout(made) == _layout(given)

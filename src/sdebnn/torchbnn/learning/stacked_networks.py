@@ -1,7 +1,7 @@
 """Networks of one structure that compute as one: `torch.func.vmap` over their parameters, written down as programs."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -86,15 +86,14 @@ class StackedNetworks:
 
     **Arguments:**
 
-    - `network`: one of them, which `config` and the number of classes, `None` for targets, describe.
+    - `network`: one of them, which `config` describes.
     - `state`: their own, which steps change in place.
     - `taken`: how many gradient steps it comes from.
     """
 
     def __init__(
-        self, network: OneNetwork, config: TrainConfig, classes: int | None, state: State, differences: Differences,
-        taken: int,
-    ) -> None:  # fmt: skip
+        self, network: OneNetwork, config: TrainConfig, state: State, differences: Differences, taken: int
+    ) -> None:
         self._network, self._config, self.state, self._seeds = network, config, state, differences.seeds
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
         self._device = state.params.device
@@ -103,7 +102,9 @@ class StackedNetworks:
         self._different = list(dict.fromkeys(self._seeds))
         self._of_seed = torch.tensor([self._different.index(seed) for seed in self._seeds])
         self._scales = [block.noise_scales() for block in network.blocks]
-        self._programs = _programs(of_the_network(config), config.likelihood, classes)
+        likelihood = network.model.likelihood
+        # One that cannot be compared shares no programs.
+        self._structure = of_the_network(config), likelihood if isinstance(likelihood, Hashable) else object()
 
     @torch.no_grad()
     def take_steps(self, batches: Batches, first: int) -> Float[np.ndarray, " networks"]:
@@ -139,10 +140,11 @@ class StackedNetworks:
     def _run(self, function: Callable[..., Any], *given: Any) -> tuple[torch.Tensor, ...]:
         """The function by its program, which is recorded where there is none for the shapes."""
         tensors, structure = pytree.tree_flatten(given)
-        key = function.__name__, *((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
-        if key not in self._programs:
-            self._programs[key] = record(lambda *tensors: function(*structure.unflatten(tensors)), tensors)
-        return self._programs[key](*tensors)
+        like = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+        programs = _programs(*self._structure, function.__name__, like)
+        if not programs:
+            programs.append(record(lambda *tensors: function(*structure.unflatten(tensors)), tensors))
+        return programs[0](*tensors)
 
     def _gradient(self, rows: torch.Tensor, *others: Any) -> tuple[torch.Tensor, torch.Tensor]:
         params = {name: part.detach().requires_grad_() for name, part in split(rows, self._shapes).items()}
@@ -185,11 +187,11 @@ class StackedNetworks:
         return tuple(PathNoise(*map(of_number, scales)) for scales in self._scales)
 
 
-# Few, as each holds programs of several shapes.
-@functools.lru_cache(maxsize=16)
-def _programs(structure: TrainConfig, likelihood: str, classes: int | None) -> dict[Any, Program]:
-    """Of networks of that structure, by what is computed and the shapes of its inputs."""
-    return {}
+# A fit has about six.
+@functools.lru_cache(maxsize=64)
+def _programs(structure: TrainConfig, likelihood: Hashable, function: str, like: tuple[Any, ...]) -> list[Program]:
+    """The program of a function for such inputs, once there is one."""
+    return []
 
 
 def split(rows: Float[torch.Tensor, "networks p"], shapes: Mapping[str, Sequence[int]]) -> dict[str, torch.Tensor]:

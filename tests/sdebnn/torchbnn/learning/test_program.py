@@ -41,21 +41,38 @@ def test_a_program_is_the_function_for_other_inputs_of_the_shape() -> None:
 @pytest.mark.parametrize(
     "function",
     [
+        lambda x: (x if x.any() else -x,),
+        lambda x: (x * x[0].item(),),
         lambda x: (x.clone().add_(1),),
         lambda x: (torch.nn.functional.dropout(x, 0.5),),
         lambda x: (x + torch.rand(3),),
     ],
 )
-def test_what_writes_or_draws_is_no_program(function: Callable[[torch.Tensor], tuple[torch.Tensor]]) -> None:
+def test_what_asks_for_values_writes_or_draws_is_no_program(
+    function: Callable[[torch.Tensor], tuple[torch.Tensor]],
+) -> None:
     with pytest.raises(RuntimeError, match="cannot be recorded"):
         record(function, [torch.ones(3)])
 
 
-def test_other_shapes_and_layouts_are_refused() -> None:
+def test_a_value_that_goes_past_pytorch_is_found() -> None:
+    with pytest.raises(RuntimeError, match="does not give what the function gives"):
+        record(lambda x: (torch.tensor(x.tolist()) * 2 + x,), [torch.ones(3)])
+
+
+def test_other_types_shapes_and_layouts_are_refused() -> None:
     program = record(lambda x: (x.T + 1,), [torch.ones(3, 4)])
-    for other in (torch.ones(4, 3), torch.ones(4, 3).T, torch.ones(6, 4)[3:]):
-        with pytest.raises(RuntimeError, match="takes tensors of shapes, strides and offsets"):
+    for other in (torch.ones(4, 3), torch.ones(4, 3).T, torch.ones(6, 4)[3:], torch.ones(3, 4, dtype=torch.float64)):
+        with pytest.raises(RuntimeError, match="takes tensors of types, shapes, strides and offsets"):
             program(other)
+
+
+def test_a_program_is_without_autocast_wherever_it_is_recorded_and_called() -> None:
+    x = torch.randn(3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        program = record(lambda x: (x @ x,), [x])
+        assert program(x)[0].dtype == torch.float32
+    torch.testing.assert_close(program(x)[0], x @ x, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("sizes", [(1, 3, 4), (4, 1, 3), (3, 1, 4), (4, 3, 1), (1, 3, 1), (4, 3, 2)])
