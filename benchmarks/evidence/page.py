@@ -1,0 +1,49 @@
+"""A page of results: what its rows say, written anew at every row, and what a person says of it, which stays."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sdebnn import storage
+from sdebnn.training.comparison import Mean
+
+RESULTS_PAGES = Path(__file__).parents[2] / "docs" / "results"
+BY_HAND = "## What to take from it"
+"""From this heading on a page is a person's."""
+
+
+def write_page(path: Path, text: str) -> None:
+    """Writes a page, but for what stands on it from the heading `BY_HAND` on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage.write(path, text_of(text, path.read_text() if path.exists() else "").encode())
+
+
+def text_of(text: str, found: str) -> str:
+    """A new text, and what a person has said on the page as it was found."""
+    by_hand = f"\n{found[found.index(BY_HAND) :]}" if BY_HAND in found else ""
+    return text.rstrip() + "\n" + by_hand
+
+
+def markdown(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """A table of named rows."""
+    lines = [["", *columns], ["---"] + ["---:"] * len(columns), *([name, *cells] for name, cells in rows.items())]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def mean(values: Sequence[float], scale: float) -> str:
+    """Mean and standard error over seeds, of which one has none."""
+    return str(Mean.of([scale * value for value in values])) if len(values) else ""
+
+
+def bold_best(
+    cells: Mapping[str, Sequence[float]], text: Callable[[Sequence[float]], str], high: bool
+) -> dict[str, str]:
+    """The text of each cell, of that with the best mean in bold; of one alone nothing is best."""
+    means = {name: float(np.mean(values)) for name, values in cells.items() if len(values)}
+    best = (max if high else min)(means, key=means.__getitem__) if len(means) > 1 else None
+    return {name: f"**{text(values)}**" if name == best else text(values) for name, values in cells.items()}
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
