@@ -19,8 +19,8 @@ from benchmarks.evidence.models import FIVE, MODELS, OF_MEMBER, SAMPLES, SINGLE,
 from benchmarks.evidence.page import RESULTS_PAGES, bold_best, hours, markdown, mean, write_page
 from benchmarks.results_file import RESULTS, ResultsFile
 
+from sdebnn.cli.outcome import outcome
 from sdebnn.data.shifts import SEVERITIES
-from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.spelling import refuse_unknown
@@ -171,7 +171,7 @@ def written(rows: Sequence[dict[str, Any]]) -> str:
 Models of one architecture, with as many gradient steps on the same images; what is not named is the default of
 `sdebnn train --data SET`. A prediction averages {SAMPLES} networks, or {OF_MEMBER} of each of five runs, where a method
 has so many. Models of one run and of five, which cost five times as much, stand in tables of their own; the best of
-each is bold. Means over seeds and standard errors; of one seed there is none. Shifted are {SHIFTED:,} of the test images.
+each is bold. Means over seeds and standard errors; of one seed there is none. Shifts are of {SHIFTED:,} test images.
 
 The rows are in `benchmarks/results/images.jsonl`; the commands go on from them and from the folders of the runs, and
 `--models sdebnn --seeds 0` takes a part. Training times are those of one core that was shared with other work.
@@ -272,7 +272,8 @@ def _tables_of_parts(name: str, of_set: Mapping[str, ByModel]) -> list[str]:
     return parts
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help=", ".join(CHOICES))
     parser.add_argument("--models", nargs="+", default=list(MODELS), help=", ".join(MODELS))
@@ -281,11 +282,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/images"), help="where run folders are")
     parser.add_argument("--page", type=Path, default=RESULTS_PAGES / "images.md")
     options = parser.parse_args(arguments)
-    try:
-        run(options.data, options.models, options.seeds, options.results, options.runs, options.page)
-    except InputError as error:
-        parser.error(str(error))
+    return outcome(
+        "images",
+        lambda: run(options.data, options.models, options.seeds, options.results, options.runs, options.page),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

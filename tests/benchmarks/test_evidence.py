@@ -33,8 +33,9 @@ def toy(monkeypatch, tables: SimpleNamespace) -> SimpleNamespace:
     monkeypatch.setattr(tables.low_data, "HELD_OUT", 40)
     monkeypatch.setattr(tables.low_data, "CHOSEN_ON", ("digits", 20, 0))
     monkeypatch.setitem(tables.low_data.CANDIDATES, "sdebnn", [{"sigma": 0.1}, {"sigma": 3.0}])
-    monkeypatch.setitem(tables.images.CHOICES, "digits", TOY)
-    monkeypatch.setattr(tables.images, "SHIFTED", 20)
+    monkeypatch.setitem(tables.low_data.CANDIDATES, "odenet", [{}])
+    monkeypatch.setitem(tables.images.CHOICES, "digits", TOY | {"test_examples": 30})
+    monkeypatch.setattr(tables.images, "SHIFTED", 10)
     return tables
 
 
@@ -62,29 +63,28 @@ def rows_of(results: Path) -> list[dict]:
     ]
 
 
-def low_data(tables: SimpleNamespace, folder: Path, *others: str) -> None:
-    tables.low_data.main([
-        "digits", "--sizes", "20", "--seeds", "0", "--models", "sdebnn", "odenet_5", "--results",
+def low_data(tables: SimpleNamespace, folder: Path, *others: str) -> int:
+    return tables.low_data.main([
+        "digits", "--sizes", "20", "--seeds", "0", "--models", "sdebnn", "odenet", "--results",
         str(folder / "rows.jsonl"), "--runs", str(folder / "runs"), "--page", str(folder / "page.md"), *others,
     ])  # fmt: skip
 
 
-def images(tables: SimpleNamespace, folder: Path, *others: str) -> None:
-    tables.images.main([
+def images(tables: SimpleNamespace, folder: Path, *others: str) -> int:
+    return tables.images.main([
         "digits", "--seeds", "0", "--results", str(folder / "rows.jsonl"), "--runs", str(folder / "runs"), "--page",
         str(folder / "page.md"), "--models", "sdebnn", *others,
     ])  # fmt: skip
 
 
 def test_a_table_of_few_images_goes_on_and_computes_nothing_twice(tmp_path: Path, toy, trained: list[str]) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        low_data(toy, tmp_path)
+    assert low_data(toy, tmp_path) == 130
     assert trained == ["digits-20-0-sdebnn-sigma-0.1", "digits-20-0-sdebnn-sigma-3", "broken off"]
     # As a program leaves it that is killed while it writes.
     results = tmp_path / "rows.jsonl"
     results.write_text(results.read_text() + '{"data": "dig')
-    low_data(toy, tmp_path)
-    assert trained[3:] == ["digits-20-0-sdebnn", "digits-20-0-odenet_5"]
+    assert low_data(toy, tmp_path) == 0
+    assert trained[3:] == ["digits-20-0-sdebnn", "digits-20-0-odenet"]
     rows = rows_of(results)
     assert [row["held_out"] for row in rows] == [True, True, False, False]
     best = min(rows[:2], key=lambda row: row["nll"])["choices"]["sigma"]
@@ -96,11 +96,11 @@ def test_a_table_of_few_images_goes_on_and_computes_nothing_twice(tmp_path: Path
     low_data(toy, tmp_path)
     assert len(trained) == 5
     low_data(toy, tmp_path, "--seeds", "0", "1")
-    assert trained[5:] == ["digits-20-1-sdebnn", "digits-20-1-odenet_5"]
+    assert trained[5:] == ["digits-20-1-sdebnn", "digits-20-1-odenet"]
     text = page.read_text()
     assert text.startswith("# Few images\n")
     assert text.endswith(f"\n\n{by_hand}")
-    assert text.count("| 20 (2 seeds) |") == 6
+    assert text.count("| 20 (2 seeds) |") == 3
     accuracies = [100 * row["accuracy"] for row in rows_of(results) if row["model"] == "sdebnn" and not row["held_out"]]
     mean, error = np.mean(accuracies), np.std(accuracies, ddof=1) / np.sqrt(2)
     cell = next(line for line in text.splitlines() if line.startswith("| SDE-BNN |")).split("|")[2]
@@ -129,14 +129,13 @@ def test_a_table_of_images_goes_on_from_its_run_folders(tmp_path: Path, toy, mon
         return scores(self, run, name, part)
 
     monkeypatch.setattr(Table, "_scores", broken)
-    with pytest.raises(KeyboardInterrupt):
-        images(toy, tmp_path)
+    assert images(toy, tmp_path) == 130
     monkeypatch.setattr(Table, "_scores", scores)
     assert [row["part"] for row in rows_of(tmp_path / "rows.jsonl")] == ["test", "ood"]
     report = tmp_path / "runs" / "digits-sdebnn-0" / "report.html"
     before = report.stat().st_mtime_ns
     capsys.readouterr()
-    images(toy, tmp_path)
+    assert images(toy, tmp_path) == 0
     assert capsys.readouterr().out.startswith("digits-sdebnn-0: rotate, corruptions\n")
     assert report.stat().st_mtime_ns == before
     rows = rows_of(tmp_path / "rows.jsonl")
@@ -149,13 +148,12 @@ def test_a_table_of_images_goes_on_from_its_run_folders(tmp_path: Path, toy, mon
     images(toy, tmp_path)
     assert capsys.readouterr().out == ""
     # With other choices there are neither rows nor a run.
-    monkeypatch.setitem(toy.images.CHOICES, "digits", TOY | {"width": 5})
+    monkeypatch.setitem(toy.images.CHOICES, "digits", TOY | {"test_examples": 30, "width": 5})
     refused(capsys, "was started with width=4, and 5 is asked for", images, toy, tmp_path)
 
 
 def refused(capsys, sentence: str, main, *arguments) -> None:
-    with pytest.raises(SystemExit):
-        main(*arguments)
+    assert main(*arguments) == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
 
 
@@ -169,14 +167,14 @@ def test_what_cannot_be_computed_is_refused_before_anything_is(tmp_path: Path, t
     assert not (tmp_path / "rows.jsonl").exists()
 
 
-def test_the_pages_say_what_the_rows_say(tables) -> None:
+@pytest.mark.parametrize("name", ["low_data", "images"])
+def test_the_page_says_what_the_rows_say(name: str, tables) -> None:
     from benchmarks.evidence.page import RESULTS_PAGES, text_of
     from benchmarks.results_file import RESULTS
 
-    for page, rows, table in (
-        ("low-data.md", "low_data.jsonl", tables.low_data),
-        ("images.md", "images.jsonl", tables.images),
-    ):
-        text = (RESULTS_PAGES / page).read_text()
-        found = [json.loads(line) for line in (RESULTS / rows).read_text().splitlines()]
-        assert text == text_of(table.written(found), text)
+    rows = RESULTS / f"{name}.jsonl"
+    if not rows.exists():
+        pytest.skip("nothing of this table has been computed")
+    text = (RESULTS_PAGES / f"{name.replace('_', '-')}.md").read_text()
+    found = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert text == text_of(getattr(tables, name).written(found), text)
