@@ -48,12 +48,15 @@ SHARED: dict[str, Any] = {
 """Of every model, size and set; the step size is that by which the ODE network is best."""
 
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "sdebnn": [{"sigma": sigma} for sigma in (0.2, 0.5, 1.0)],
+    "sdebnn": [
+        *({"sigma": sigma} for sigma in (0.2, 0.5, 1.0)),
+        *({"sigma": sigma, "batch_paths": 4} for sigma in (0.5, 1.0)),
+    ],
     "odenet": [{"learning_rate": rate} for rate in (2e-3, 4e-3, 8e-3)],
     "dropout_odenet": [{"dropout": share} for share in (0.03, 0.1)],
     "meanfield_odenet": [{"kl_coef": coefficient} for coefficient in (0.01, 0.001)],
     # A step size of its own kind.
-    "ivon_odenet": [{"learning_rate": 1.0, "kl_coef": coefficient} for coefficient in (0.01, 0.001)],
+    "ivon_odenet": [{"learning_rate": 1.0, "kl_coef": coefficient} for coefficient in (1.0, 0.01, 0.001)],
     "swag_odenet": [{"learning_rate": rate} for rate in (2e-3, 4e-3)],
     "laplace_odenet": [{}],
 }
