@@ -38,7 +38,7 @@ SCORES = {
 CHOICES: dict[str, dict[str, Any]] = {
     "mnist": {"framework": "torch", "augmentation": "crop", "epochs": 20},
     "fashion_mnist": {"framework": "torch", "augmentation": "crop_flip", "epochs": 20},
-    # What a day of two cores has time for.
+    # Strided, at half the resolution and of few steps: for CPUs.
     "cifar10": {
         "framework": "torch", "augmentation": "crop_flip", "epochs": 20, "squeeze": 1, "blocks": [1, 1], "steps": 4,
         "fx": "strided",

@@ -48,10 +48,7 @@ SHARED: dict[str, Any] = {
 """Of every model, size and set; the step size is that by which the ODE network is best."""
 
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "sdebnn": [
-        *({"sigma": sigma} for sigma in (0.2, 0.5, 1.0)),
-        *({"sigma": sigma, "batch_paths": 4} for sigma in (0.5, 1.0)),
-    ],
+    "sdebnn": [{"sigma": sigma} for sigma in (0.2, 0.5, 1.0)],
     "odenet": [{"learning_rate": rate} for rate in (2e-3, 4e-3, 8e-3)],
     "dropout_odenet": [{"dropout": share} for share in (0.03, 0.1)],
     "meanfield_odenet": [{"kl_coef": coefficient} for coefficient in (0.01, 0.001)],
@@ -203,9 +200,9 @@ def _of_same_seeds(rows: Sequence[Row]) -> list[Row]:
 
 
 def _head(tested: Sequence[Row]) -> str:
-    names = " ".join(name for name in SETS if any(row["data"] == name for row in tested))
+    names = " ".join(dict.fromkeys(row["data"] for row in tested)) or CHOSEN_ON[0]
     shared = ", ".join(f"{key} {value}" for key, value in SHARED.items() if key not in ("epochs", "max_steps"))
-    parameters = {row["parameters"] for row in tested if row["model"] == "odenet"}
+    parameters = {MODELS[row["model"]].title: f"{row['parameters']:,}" for row in tested}
     return f"""# Few images
 
 ```
@@ -214,14 +211,15 @@ OMP_NUM_THREADS=1 python -m benchmarks.evidence.low_data {names}
 
 How good is what is learned from a hundred to a few thousand images? Scores on all test images of a set, of networks
 that learned from so many training images, as many of each class, the same ones for all models of a seed. All have one
-architecture ({", ".join(f"{number:,}" for number in sorted(parameters))} parameters of the ODE network) and take
-{SHARED["max_steps"]:,} gradient steps, whatever the size; {shared}. A prediction averages {SAMPLES}
+architecture and take {SHARED["max_steps"]:,} gradient steps, whatever the size;
+{shared}. A prediction averages {SAMPLES}
 networks, or {OF_MEMBER} of each of five runs, where a method has so many. Models of one run and of five, which cost
 five times as much, stand in tables of their own; the best of each is bold. Means over seeds and standard errors; of one
 seed there is none.
 
 The rows are in `benchmarks/results/low_data.jsonl`; the command goes on from them. Training took
-{hours(sum(row["seconds"] for row in tested))} on one core that was shared with other work.
+{hours(sum(row["seconds"] for row in tested))} on one core that was shared with other work. Parameters:
+{", ".join(f"{title} {number}" for title, number in parameters.items())}.
 """
 
 
