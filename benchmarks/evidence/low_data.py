@@ -55,7 +55,6 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     # A step size of its own kind.
     "ivon_odenet": [{"learning_rate": 1.0, "kl_coef": coefficient} for coefficient in (1.0, 0.01, 0.001)],
     "swag_odenet": [{"learning_rate": rate} for rate in (2e-3, 4e-3)],
-    "laplace_odenet": [{}],
 }
 """Of each model what it may have of its own."""
 
@@ -211,11 +210,11 @@ OMP_NUM_THREADS=1 python -m benchmarks.evidence.low_data {names}
 
 How good is what is learned from a hundred to a few thousand images? Scores on all test images of a set, of networks
 that learned from so many training images, as many of each class, the same ones for all models of a seed. All have one
-architecture and take {SHARED["max_steps"]:,} gradient steps, whatever the size;
-{shared}. A prediction averages {SAMPLES}
-networks, or {OF_MEMBER} of each of five runs, where a method has so many. Models of one run and of five, which cost
-five times as much, stand in tables of their own; the best of each is bold. Means over seeds and standard errors; of one
-seed there is none.
+architecture and take {SHARED["max_steps"]:,} gradient steps, whatever the size ({shared}).
+
+A prediction averages {SAMPLES} networks, or {OF_MEMBER} of each of five runs, where a method has so many. Models of one
+run and of five, which cost five times as much, stand in tables of their own; the best of each is bold. Means over seeds
+and standard errors; of one seed there is none.
 
 The rows are in `benchmarks/results/low_data.jsonl`; the command goes on from them. Training took
 {hours(sum(row["seconds"] for row in tested))} on one core that was shared with other work. Parameters:
