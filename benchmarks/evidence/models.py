@@ -39,8 +39,8 @@ MODELS = {
     "odenet_5": _five("deep ensemble of 5", "odenet", test_samples=1),
     "swag_5": _five("MultiSWAG of 5", "swag_odenet"),
 }
-"""By the name that `--models` takes. Last-layer Laplace is not among them: it keeps a covariance of the last layer, which
-has too many weights in this architecture. `swag_5` is the mixture of Wilson and Izmailov (2020)."""
+"""By the name that `--models` takes. Last-layer Laplace is not among them: it keeps a covariance of the last layer,
+which has too many weights here. `swag_5` is the mixture of Wilson and Izmailov (2020)."""
 
 OURS = ("sdebnn", "sdebnn_5")
 
