@@ -7,6 +7,8 @@ of them, at five severities.
 
 The rows go to benchmarks/results/images.jsonl, and the page docs/results/images.md is written anew at every row.
 
+From the root of a checkout, with the package installed from it (`pip install -e '.[torch]'`):
+
     OMP_NUM_THREADS=1 python -m benchmarks.evidence.images mnist [--models sdebnn odenet] [--seeds 0]
 """
 
@@ -15,15 +17,30 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.evidence import published
+from benchmarks.evidence.asked import TRIAL, refuse_what_cannot_be
+from benchmarks.evidence.held import held
 from benchmarks.evidence.models import FIVE, MODELS, OF_MEMBER, SAMPLES, SINGLE, of_cost
-from benchmarks.evidence.page import RESULTS_PAGES, bold_best, hours, markdown, mean, write_page
+from benchmarks.evidence.page import (
+    HOW,
+    RESULTS_PAGES,
+    Row,
+    bold_best,
+    command,
+    hours,
+    left_out,
+    markdown,
+    mean,
+    of_same_seeds,
+    write_page,
+)
+from benchmarks.evidence.settled import digest
 from benchmarks.results_file import RESULTS, ResultsFile
 
 from sdebnn.cli.outcome import outcome
 from sdebnn.data.shifts import SEVERITIES
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import RunFolder, TrainConfig
-from sdebnn.spelling import refuse_unknown
 from sdebnn.training import restore
 from sdebnn.training.comparison import read_ended
 from sdebnn.training.side_by_side import train_side_by_side
@@ -43,7 +60,7 @@ CHOICES: dict[str, dict[str, Any]] = {
         "framework": "torch", "augmentation": "crop_flip", "epochs": 20, "squeeze": 1, "blocks": [1, 1], "steps": 4,
         "fx": "strided",
     },
-    "digits": {"framework": "torch", "epochs": 20},
+    TRIAL: {"framework": "torch", "epochs": 20},
 }  # fmt: skip
 """Of each set, for all models alike: what differs from the defaults of `sdebnn train --data SET`."""
 
@@ -51,44 +68,14 @@ OOD: dict[str, tuple[str, ...]] = {
     "mnist": ("fashion_mnist", "kmnist", "notmnist"),
     "fashion_mnist": ("mnist", "kmnist"),
     "cifar10": ("smooth_textures",),
-    "digits": ("shuffled_pixels", "smooth_textures"),
+    TRIAL: ("shuffled_pixels", "smooth_textures"),
 }
 SHIFTS = ("rotate", "corruptions")
 PARTS = ("test", "ood", *SHIFTS)
 """What a run is scored on, a row each."""
 
-PUBLISHED: dict[str, dict[str, tuple[float | None, float | None, float | None]]] = {
-    "mnist": {
-        "SDE-BNN (Xu et al., 2021)": (99.30, None, 0.63),
-        "partially stochastic SDE-BNN (Calvo-Ordoñez et al., 2024)": (99.27, None, 0.57),
-        "ODE network (Xu et al., 2021)": (98.90, None, 1.11),
-        "mean field of it (Xu et al., 2021)": (98.81, None, 2.63),
-        "ResNet32 (Xu et al., 2021)": (99.46, None, 2.88),
-        "HMC (quoted by Calvo-Ordoñez et al., 2024)": (98.31, None, 1.79),
-        "LeNet5, ensemble of 10": (99.4, 1.6, 0.5),
-        "LeNet, the best of VIKING's table (2025)": (99.1, 4.3, None),
-    },
-    "fashion_mnist": {
-        "LeNet5, ensemble of 10": (93.2, 20.0, 1.0),
-        "LeNet5, mean field": (89.5, 29.2, 1.1),
-        "LeNet, the best of VIKING's table (2025)": (90.0, 32.7, None),
-        "convolutional network with a last layer by VBLL": (93.1, 19.9, 1.04),
-    },
-    "cifar10": {
-        "SDE-BNN (Xu et al., 2021)": (88.98, None, 7.60),
-        "partially stochastic SDE-BNN (Calvo-Ordoñez et al., 2024)": (87.78, None, 4.29),
-        "ODE network (Xu et al., 2021)": (88.30, None, 8.71),
-        "mean field of it (Xu et al., 2021)": (81.59, None, 3.62),
-        "ResNet32 (Xu et al., 2021)": (87.35, None, 8.47),
-        "deep ensemble (quoted by Calvo-Ordoñez et al., 2024)": (89.22, None, 2.79),
-    },
-}
-"""Accuracy in per cent, NLL × 100 and ECE × 100, of networks of other sizes."""
-OOD_PUBLISHED = {
-    "mnist": {"LeNet, the best of VIKING's table (2025)": {"fashion_mnist": 0.972, "kmnist": 0.965}},
-    "fashion_mnist": {"LeNet, the best of VIKING's table (2025)": {"mnist": 0.914, "kmnist": 0.926}},
-}
-"""AUROC."""
+KEYS = ("data", "model", "seed", "part", "digest")
+"""What a row is of."""
 
 
 class Table:
@@ -101,14 +88,15 @@ class Table:
     """
 
     def __init__(self, results: Path, runs: Path) -> None:
-        self.file = ResultsFile(results, ("data", "model", "seed", "part", "choices"))
+        self.file = ResultsFile(results, KEYS)
         self._runs = runs
 
     def add(self, name: str, model: str, seed: int, written: Callable[[], object]) -> None:
         """Adds the rows of a run that are missing; `written` is called after each."""
         choices = choices_of(name, model)
-        of = {"data": name, "model": model, "seed": seed, "choices": choices}
-        missing = [part for part in PARTS if not self.file.has(**of, part=part)]
+        of = {"data": name, "model": model, "seed": seed}
+        digests = {part: digest_of(name, model, part) for part in PARTS}
+        missing = [part for part in PARTS if not self.file.has(**of, part=part, digest=digests[part])]
         if not missing:
             return
         config = TrainConfig.for_data(**{"data": name, "seed": seed} | choices)
@@ -116,7 +104,8 @@ class Table:
         print(f"{folder}: {', '.join(missing)}", flush=True)
         (run,) = train_side_by_side(build_learner, {folder: config}, self._runs)
         for part in missing:
-            self.file.add(of | {"part": part} | self._scores(run, name, part))
+            keys = of | {"part": part, "digest": digests[part]}
+            self.file.add(keys | {"choices": choices} | self._scores(run, name, part))
             print(self.file.rows[-1], flush=True)
             written()
 
@@ -141,26 +130,45 @@ def choices_of(name: str, model: str) -> dict[str, Any]:
     return CHOICES[name] | MODELS[model].choices
 
 
+def digest_of(name: str, model: str, part: str) -> str:
+    """Of what a row of a part is computed with."""
+    shifted = {"test_examples": SHIFTED, "severities": SEVERITIES}
+    constants = {"test": {}, "ood": {"against": OOD[name]}}.get(part, shifted)
+    return digest(TrainConfig.for_data(name, **choices_of(name, model)), **constants)
+
+
 def run(name: str, models: Sequence[str], seeds: Sequence[int], results: Path, runs: Path, page: Path) -> None:
     """Computes what is missing, whole seeds first, and writes the page at every row.
 
-    **Raises:** `InputError` for an unknown set or model, and for run folders of other choices.
+    **Raises:** `InputError` for an unknown set or model, for run folders of other choices, and for files of another
+    process.
     """
-    refuse_unknown(name, CHOICES, "a set of images")
-    for model in models:
-        refuse_unknown(model, MODELS, "a model of this table")
-    table = Table(results, runs)
-    for seed in seeds:
-        for model in models:
-            table.add(name, model, seed, lambda: write_page(page, written(table.file.rows)))
-    write_page(page, written(table.file.rows))
+    refuse_what_cannot_be([name], CHOICES, models, seeds, results, page)
+    with held(results), held(runs):
+        table = Table(results, runs)
+        for seed in seeds:
+            for model in models:
+                table.add(name, model, seed, lambda: write_page(page, written(table.file.rows)))
+        write_page(page, written(table.file.rows))
 
 
-def written(rows: Sequence[dict[str, Any]]) -> str:
+def written(rows: Sequence[Row]) -> str:
     """The page of those rows that have today's choices."""
-    rows = [row for row in rows if row["choices"] == choices_of(row["data"], row["model"])]
-    names = [name for name in CHOICES if any(row["data"] == name for row in rows)]
-    commands = "\n".join(f"OMP_NUM_THREADS=1 python -m benchmarks.evidence.images {name}" for name in names)
+    today = {
+        (name, model, part): digest_of(name, model, part) for name in CHOICES for model in MODELS for part in PARTS
+    }
+    ours = [row for row in rows if row["digest"] == today.get((row["data"], row["model"], row["part"]))]
+    shown, uneven = of_same_seeds(ours, lambda row: (row["data"], row["part"], MODELS[row["model"]].cost))
+    missing = left_out(uneven, ("part", "model", "data"), len(rows) - len(ours))
+    of_sets = {name: [row for row in ours if row["data"] == name] for name in CHOICES}
+    commands = "\n".join(
+        command(
+            "images", name, models=list(dict.fromkeys(row["model"] for row in of_set)),
+            seeds=sorted({row["seed"] for row in of_set}),
+        )
+        for name, of_set in of_sets.items()
+        if of_set
+    )  # fmt: skip
     parts = [
         f"""# Images
 
@@ -168,28 +176,35 @@ def written(rows: Sequence[dict[str, Any]]) -> str:
 {commands}
 ```
 
-Models of one architecture, with as many gradient steps on the same images; what is not named is the default of
-`sdebnn train --data SET`. A prediction averages {SAMPLES} networks, or {OF_MEMBER} of each of five runs, where a method
-has so many. Models of one run and of five, which cost five times as much, stand in tables of their own; the best of
-each is bold. Means over seeds and standard errors; of one seed there is none. Shifts are of {SHIFTED:,} test images.
+{HOW}
 
-The rows are in `benchmarks/results/images.jsonl`; the commands go on from them and from the folders of the runs, and
-`--models sdebnn --seeds 0` takes a part. Training times are those of one core that was shared with other work.
+Models of one architecture, with as many gradient steps on the same images; what is not named is the default of
+`sdebnn train --data SET`. **Every model, ours and the others, has the library's defaults of its own kind**, such as
+sigma or the share of dropout: none was tuned for these sets. A prediction averages {SAMPLES} networks, or {OF_MEMBER}
+of each of five runs, where a method has so many. Models of one run and of five, which cost five times as much, stand in
+tables of their own; the best of each is bold. Means over seeds and standard errors; of one seed there is none. Shifts
+are of {SHIFTED:,} test images. In italics, as published, networks of other sizes, trained for longer. {missing}
+
+The rows are in `benchmarks/results/images.jsonl`; the commands go on from them and from the folders of the runs.
+Training times are those of one core that was shared with other work. The architecture is the same, the parameters are
+not: the SDE-BNN has, beside its weights at depth 0, the network that moves them; mean field and IVON have a mean and a
+deviation for each weight.
 """
     ]
-    for name in names:
+    for name in CHOICES:
         of_set = {
             part: {
-                model: [row for row in rows if (row["data"], row["part"], row["model"]) == (name, part, model)]
+                model: [row for row in shown if (row["data"], row["part"], row["model"]) == (name, part, model)]
                 for model in MODELS
             }
             for part in PARTS
         }
-        parts.append(_of_set(name, of_set))
+        if any(of_set["test"].values()):
+            parts.append(_of_set(name, of_set))
     return "\n".join(parts)
 
 
-ByModel = Mapping[str, Sequence[dict[str, Any]]]
+ByModel = Mapping[str, Sequence[Row]]
 
 
 def _of_set(name: str, of_set: Mapping[str, ByModel]) -> str:
@@ -200,9 +215,10 @@ def _of_set(name: str, of_set: Mapping[str, ByModel]) -> str:
         f"## {name}\n\n{choices}; {max(row['steps'] for row in tested):,} gradient steps. Training took {total}.\n"
     ]
     for cost in (SINGLE, FIVE):
-        table = _test_table(of_set["test"], cost)
-        if cost == SINGLE:
-            table |= _published(name)
+        table = _test_table(of_set["test"], cost) | {
+            f"*{title}*": [*(f"*{figure}*" if figure else "" for figure in figures), *[""] * 3]
+            for title, figures in published.SCORES.get(name, {}).get(cost, {}).items()
+        }
         if table:
             columns = [title for title, *_ in SCORES.values()] + ["seeds", "parameters", "training"]
             parts.append(f"**Test images, {cost}**\n\n{markdown(columns, table)}")
@@ -229,13 +245,6 @@ def _text(factor: float) -> Callable[[Sequence[float]], str]:
     return lambda values: mean(values, factor)
 
 
-def _published(name: str) -> dict[str, list[str]]:
-    return {
-        f"*{title}*": [*("" if number is None else f"*{number:g}*" for number in numbers), *[""] * 4]
-        for title, numbers in PUBLISHED.get(name, {}).items()
-    }
-
-
 def _tables_of_parts(name: str, of_set: Mapping[str, ByModel]) -> list[str]:
     parts = []
     for cost in (SINGLE, FIVE):
@@ -247,10 +256,11 @@ def _tables_of_parts(name: str, of_set: Mapping[str, ByModel]) -> list[str]:
                 )
                 for other in OOD[name]
             ]
-            table = {MODELS[model].title: [column[model] for column in columns] for model in strange}
-            for title, found in OOD_PUBLISHED.get(name, {}).items() if cost == SINGLE else ():
-                table[f"*{title}*"] = [f"*{found[other]:g}*" if other in found else "" for other in OOD[name]]
-            parts.append(f"**AUROC of the entropy against other sets, {cost}**\n\n{markdown(OOD[name], table)}")
+            table = _with_seeds(columns, strange)
+            for title, found in published.AUROC.get(name, {}).items() if cost == SINGLE else ():
+                table[f"*{title}*"] = [f"*{found[other]}*" if other in found else "" for other in OOD[name]] + [""]
+            heads = [*OOD[name], "seeds"]
+            parts.append(f"**AUROC of the entropy against other sets, {cost}**\n\n{markdown(heads, table)}")
         for shift in SHIFTS:
             shifted = {model: rows for model in of_cost(cost) if (rows := of_set[shift][model])}
             if not shifted:
@@ -266,10 +276,17 @@ def _tables_of_parts(name: str, of_set: Mapping[str, ByModel]) -> list[str]:
                     )
                     for place in range(len(SEVERITIES))
                 ]  # fmt: skip
-                table = {MODELS[model].title: [column[model] for column in columns] for model in shifted}
-                heads = [f"severity {severity}" for severity in SEVERITIES]
-                parts.append(f"**{shift}: {title}, {cost}**\n\n{markdown(heads, table)}")
+                heads = [*(f"severity {severity}" for severity in SEVERITIES), "seeds"]
+                table = markdown(heads, _with_seeds(columns, shifted))
+                parts.append(f"**{shift}: {title}, {cost}**\n\n{table}")
     return parts
+
+
+def _with_seeds(columns: Sequence[Mapping[str, str]], by_model: ByModel) -> dict[str, list[str]]:
+    return {
+        MODELS[model].title: [*(column[model] for column in columns), str(len(rows))]
+        for model, rows in by_model.items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
