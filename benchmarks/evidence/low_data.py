@@ -279,7 +279,7 @@ A prediction averages {SAMPLES} networks, or {OF_MEMBER} of each of five runs, w
 run and of five, which cost five times as much, stand in tables of their own; the best of each is bold. Means over seeds
 and standard errors; of one seed there is none. {missing}
 
-The rows are in `benchmarks/results/low_data.jsonl`; the command goes on from them. What is shown was trained for
+The rows are in `benchmarks/results/low_data.jsonl`; the command goes on from them. They were trained for
 {hours(sum(row["seconds"] for row in tested))}, and the candidates of each model for
 {hours(sum(row["seconds"] for row in judged))}, on one core that was shared with other work.
 
