@@ -17,14 +17,14 @@ TRIAL = "digits"
 def refuse_what_cannot_be(
     names: Sequence[str], sets: Collection[str], models: Sequence[str], seeds: Sequence[int], results: Path, page: Path
 ) -> None:
-    """**Raises:** `InputError` for an unknown set or model, a negative seed, and `TRIAL` on a page that is shown."""
+    """**Raises:** `InputError` for an unknown set or model, a seed out of range, and `TRIAL` on a shown page."""
     for name in names:
         refuse_unknown(name, sets, "a set of images")
     for model in models:
         refuse_unknown(model, MODELS, "a model of this table")
     for seed in seeds:
-        if seed < 0:
-            raise InputError(f"--seeds {seed} is not allowed; take whole numbers from 0.")
+        if not 0 <= seed < 2**32:
+            raise InputError(f"--seeds {seed} is not allowed; take whole numbers from 0 to 2**32 - 1.")
     shown = ((results, RESULTS), (page, RESULTS_PAGES))
     if TRIAL in names and any(path.resolve().is_relative_to(folder) for path, folder in shown):
         raise InputError(
