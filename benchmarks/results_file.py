@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdebnn.errors import InputError
+
 RESULTS = Path(__file__).parent / "results"
 """Where the rows are that the tables of the documentation were made of."""
 
@@ -16,6 +18,8 @@ class ResultsFile:
 
     - `path`: of the file, which need not be there.
     - `keys`: the columns that say what a row is of.
+
+    **Raises:** `InputError` for two rows of the same.
     """
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
@@ -25,10 +29,17 @@ class ResultsFile:
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
         if whole != text:
             path.write_text(whole)
+        of = [json.dumps([row.get(key) for key in keys]) for row in self.rows]
+        for number, this in enumerate(of):
+            if this in of[:number]:
+                raise InputError(
+                    f"Lines {of.index(this) + 1} and {number + 1} of {path} are of the same "
+                    f"({', '.join(keys)}: {this}); remove one."
+                )
 
     def has(self, **of: Any) -> bool:
         """Whether there is a row of these."""
-        return any(all(row[key] == of[key] for key in self._keys) for row in self.rows)
+        return any(all(row.get(key) == of[key] for key in self._keys) for row in self.rows)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keeps a row, in the file too."""

@@ -224,9 +224,11 @@ def restore(
     return Restored(started.settled(config), examples.dataset, examples.task, learner)
 
 
-def check_start(build: Build, config: TrainConfig, *, data_dir: str | Path | None = None) -> None:
+def check_start(
+    build: Build, config: TrainConfig, *, data_dir: str | Path | None = None, dataset: Dataset | None = None
+) -> None:
     """**Raises:** `InputError` for choices and data that `start_run` would refuse; nothing is written."""
-    _posed(build, config, data_dir, None, ())
+    _posed(build, config, data_dir, dataset, ())
 
 
 def check_shown(
