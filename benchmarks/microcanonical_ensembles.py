@@ -1,4 +1,4 @@
-"""How good is the estimator with its defaults, beside microcanonical Langevin ensembles that take their time?
+r"""How good is the estimator with its defaults, beside microcanonical Langevin ensembles that take their time?
 
 The tables airfoil and bike sharing on the split of the benchmark of sklearn-contrib-bde (Sommer et al., Microcanonical
 Langevin Ensembles, 2025), in standardised units as there: a fifth of the rows is the test set. `bde` has the choices of
@@ -7,7 +7,8 @@ defaults. The data lie in the package `sklearn-contrib-bde`, whose requirements 
 model runs where it is installed, and rows go to benchmarks/results/microcanonical_ensembles.jsonl.
 
     JAX_PLATFORMS=cpu python benchmarks/microcanonical_ensembles.py SDE-BNN --data SITE_PACKAGES/bde/data
-    XLA_FLAGS=--xla_force_host_platform_device_count=2 PYTHON_WITH_BDE benchmarks/microcanonical_ensembles.py bde ...
+    PYTHONPATH=src XLA_FLAGS=--xla_force_host_platform_device_count=2 \
+        PYTHON_WITH_BDE benchmarks/microcanonical_ensembles.py bde --data SITE_PACKAGES/bde/data
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,11 +43,12 @@ def bike(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 TABLES = {"airfoil": airfoil, "bike": bike}
 
 
-class Predicted:
+class Predicted(NamedTuple):
     """What a model says of test targets: their log-density, (n,), and the mean and deviation, (n,)."""
 
-    def __init__(self, log_density: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
-        self.log_density, self.mean, self.std = log_density, mean, std
+    log_density: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
 
     def scores(self, y: np.ndarray) -> dict[str, float]:
         return {
