@@ -5,6 +5,7 @@ backpropagation, all in Python or asked by it, are ten times the arithmetic. `re
 down the operations that reach PyTorch's kernels, below vmap and backpropagation; the program asks for these alone.
 """
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -63,8 +64,10 @@ def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[tor
     **Raises:** `RuntimeError` for a function that asks for values, writes in place or draws, and for a program that
     does not give what the function gives for inputs that are a little larger.
     """
-    recorder, plain = _Recorder(inputs), torch.autocast(inputs[0].device.type, enabled=False)
-    with torch.enable_grad(), plain, recorder:
+    recorder = _Recorder(inputs)
+    # One for each use: it keeps what was before, and threads share a program.
+    plain = functools.partial(torch.autocast, inputs[0].device.type, enabled=False)
+    with torch.enable_grad(), plain(), recorder:
         outputs = [output.detach() for output in function(*inputs)]
     recorder.graph.output(tuple(recorder.argument(output) for output in outputs))
     recorder.graph.eliminate_dead_code()
@@ -78,12 +81,12 @@ def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[tor
     def program(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if (got := list(map(_layout, given))) != layout:
             raise RuntimeError(f"The program takes tensors of types, shapes, strides and offsets {layout}, not {got}.")
-        with plain:
+        with plain():
             return forward(constants, *given)
 
     # Wrong strides, and a value that Python was told behind the recorder's back, would give wrong numbers in silence.
     others = [tensor * STRETCHED if tensor.is_floating_point() else tensor for tensor in inputs]
-    with torch.enable_grad(), plain:
+    with torch.enable_grad(), plain():
         expected = [output.detach() for output in function(*others)]
     for output, found in zip(expected, program(*others), strict=True):
         finite = output.isfinite()
