@@ -43,7 +43,7 @@ from sdebnn.estimators import SDEBNNRegressor
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior, start_run
-from sdebnn.training.committee import HELD_OUT, folds_of
+from sdebnn.training.committee import folds_of, held_share
 from sdebnn.training.predictions import target_moments
 
 HIDDEN, CHAINS, DRAWS = 50, 4, 500
@@ -226,7 +226,7 @@ def own_posterior(problem: Problem, posterior: Posterior, seed: int) -> tuple[Dr
     """What NUTS says of the SDE-BNN, learning from the rows that training learned from; and its prior functions."""
     paths, encoding = PathsOfNormals(posterior), posterior.task.encoding
     shift, scale = encoding.target_mean[0], encoding.target_std[0]
-    rows = folds_of(len(problem.x), 1, HELD_OUT, posterior.config.seed, None)[0].learned
+    rows = folds_of(len(problem.x), 1, held_share(len(problem.x), None), posterior.config.seed, None)[0].learned
     x, x_test = (posterior.task.inputs(of, posterior.config.layout) for of in (problem.x[rows], problem.x_test))
     y = encoding.answers(problem.y[rows])
 

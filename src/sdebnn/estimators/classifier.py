@@ -16,7 +16,6 @@ from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.training import Posterior
-from sdebnn.training.committee import HELD_OUT, PATIENCE
 from sdebnn.training.history import History
 
 
@@ -38,8 +37,9 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `kl_coef`: weight of the path KL; 1 is the evidence lower bound.
     - `max_iter`: gradient steps at most. `batch_size`: examples in each. `learning_rate_init`: step size of Adam.
     - `early_stopping`: whether members hold examples out and keep the parameters that predict those best; `"auto"`
-      does from 10 examples on. `validation_fraction`: share that each holds out. `n_iter_no_change`: looks
-      at held-out examples, one every 50 steps, without a better log-likelihood, after which training ends.
+      does from 10 examples on. `validation_fraction`: share that each holds out; `"auto"` is a fifth, and of
+      targets a tenth, but of fewer than 300 examples 30, up to a fifth. `n_iter_no_change`: looks at held-out examples,
+      one every 50 steps, without a better log-likelihood, after which training ends; `"auto"` is 6, and 12 for targets.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
     - `beyond_range`: how uncertain an answer becomes beyond the range of the training examples: its standard deviation,
       in those of the targets, or on the logits of classes, where all columns are half their range beyond it. In a
@@ -81,8 +81,8 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = HELD_OUT,
-        n_iter_no_change: int = PATIENCE,
+        validation_fraction: float | Literal["auto"] = "auto",
+        n_iter_no_change: int | Literal["auto"] = "auto",
         n_members: int = 5,
         n_posterior_samples: int = 8,
         beyond_range: float | Literal["auto"] = "auto",

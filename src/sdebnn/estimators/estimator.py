@@ -38,7 +38,7 @@ from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
 from sdebnn.training.calibration import calibrate, check_calibration
-from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, Start, Trained, train_committee
+from sdebnn.training.committee import Examples, Start, Trained, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
 from sdebnn.training.memory import refuse_more_than_memory
@@ -126,8 +126,8 @@ class SDEBNNEstimator(BaseEstimator):
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = HELD_OUT,
-        n_iter_no_change: int = PATIENCE,
+        validation_fraction: float | Literal["auto"] = "auto",
+        n_iter_no_change: int | Literal["auto"] = "auto",
         n_members: int = 5,
         n_posterior_samples: int = 8,
         beyond_range: float | Literal["auto"] = "auto",
@@ -264,7 +264,7 @@ class SDEBNNEstimator(BaseEstimator):
         refuse_more_than_memory(
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
         )
-        examples, held_out = Examples(x, y, weights), self._held_out(len(x))
+        examples, held_out = Examples(x, y, weights), self._held_out(len(x), classes)
         rows_held_out = fingerprint(examples, held_out)
         if fitted is not None and held_out:
             refuse_other_rows(getattr(self, "_rows_held_out", None), rows_held_out)
@@ -288,22 +288,24 @@ class SDEBNNEstimator(BaseEstimator):
             self.save(self.run_dir)
         return self
 
-    def _held_out(self, examples: int) -> float:
+    def _held_out(self, examples: int, classes: int | None) -> float:
         """The share of so many examples that each member holds out."""
-        automatic = self.early_stopping == "auto"
-        holds_out = examples >= FEWEST_TO_HOLD_OUT if automatic else bool(self.early_stopping)
-        return self.validation_fraction if holds_out else 0.0
+        automatic = self.early_stopping == AUTO
+        if not (examples >= FEWEST_TO_HOLD_OUT if automatic else self.early_stopping):
+            return 0.0
+        return held_share(examples, classes) if self.validation_fraction == AUTO else self.validation_fraction
 
     def _train(
         self, config: TrainConfig, examples: Examples, classes: int | None, held_out: float, start: Start | None
     ) -> Trained:
         briefly = self.early_stopping == "auto" and not held_out
         steps = min(self.max_iter, STEPS_WITHOUT) if briefly else self.max_iter
+        patience = patience_for(classes) if self.n_iter_no_change == AUTO else self.n_iter_no_change
 
         def train(look: Any) -> Trained:
             return train_committee(
                 gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
-                patience=self.n_iter_no_change, held_out=held_out, look=look, start=start,
+                patience=patience, held_out=held_out, look=look, start=start,
             )  # fmt: skip
 
         if not self.verbose:
@@ -323,12 +325,15 @@ class SDEBNNEstimator(BaseEstimator):
         if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
             raise InputError(f"early_stopping={self.early_stopping!r} is not allowed: it takes True, False or 'auto'.")
         fraction = self.validation_fraction
-        if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5:
-            raise InputError(f"validation_fraction={fraction!r} is not allowed: it takes a share above 0, up to 0.5.")
+        if fraction != AUTO and (not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5):
+            raise InputError(
+                f"validation_fraction={fraction!r} is not allowed: it takes a share above 0, up to 0.5, or 'auto'."
+            )
         for name in ("n_blocks", "max_iter", "n_iter_no_change", "n_members", "n_posterior_samples"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise InputError(f"{name}={value!r} is not allowed: it takes a whole number, 1 or more.")
+            value, automatic = getattr(self, name), name == "n_iter_no_change"
+            if not (automatic and value == AUTO) and (not isinstance(value, numbers.Integral) or value < 1):
+                or_auto = ", or 'auto'" if automatic else ""
+                raise InputError(f"{name}={value!r} is not allowed: it takes a whole number, 1 or more{or_auto}.")
         if self.run_dir is not None:
             RunFolder.check_new(self.run_dir)
 

@@ -17,7 +17,6 @@ from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
-from sdebnn.training.committee import HELD_OUT, PATIENCE
 from sdebnn.training.history import History
 
 
@@ -54,8 +53,8 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         batch_size: int = 64,
         learning_rate_init: float = 1e-2,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = HELD_OUT,
-        n_iter_no_change: int = PATIENCE,
+        validation_fraction: float | Literal["auto"] = "auto",
+        n_iter_no_change: int | Literal["auto"] = "auto",
         n_members: int = 5,
         n_posterior_samples: int = 8,
         beyond_range: float | Literal["auto"] = "auto",

@@ -185,7 +185,7 @@ _WITHOUT_FOLDS = (
     "adjoint", "rtol", "atol", "snr", "augmentation", "precision",
 )  # fmt: skip
 TABLE: dict[str, Any] = {
-    "tuning": "folds", "members": 5, "max_steps": 5000, "steps": 3, "learning_rate": 1e-2, "schedule": "constant",
+    "tuning": "folds", "members": 5, "max_steps": 10_000, "steps": 3, "learning_rate": 1e-2, "schedule": "constant",
     "test_samples": 8,
 }  # fmt: skip
 """Choices that differ from `TrainConfig`'s defaults for a table of one's own."""

@@ -23,9 +23,12 @@ from sdebnn.training.members import member_seeds
 STEPS = 50
 # Held-out examples of a network that are looked at: of more, the first of them in their mixed order.
 MOST_HELD = 2000
-# Such stretches without a better log-likelihood, after which training ends, and the share of the examples that a member
-# holds out, where nothing else is said.
-PATIENCE, HELD_OUT = 6, 0.2
+# The share of the examples that a member holds out, where nothing else is said: a fifth; of targets a tenth, as soon as
+# that is so many that their mean log-likelihood says which parameters are better.
+HELD_OUT, OF_TARGETS, ENOUGH_TARGETS = 0.2, 0.1, 30
+# Stretches of `STEPS` without a better log-likelihood, after which training ends, where nothing else is said. The noise
+# of targets is found by long training.
+PATIENCE, PATIENCE_OF_TARGETS = 6, 12
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
 # Of the number of parts of a share such as 1/49, which need not be whole in double precision.
@@ -236,6 +239,16 @@ def train_committee(
         for course in courses
     }
     return best.trained()._replace(candidates=tried)
+
+
+def held_share(examples: int, num_classes: int | None) -> float:
+    """The share of so many examples that each member is judged by, where nothing else is said."""
+    return HELD_OUT if num_classes else min(HELD_OUT, max(OF_TARGETS, ENOUGH_TARGETS / max(examples, 1)))
+
+
+def patience_for(num_classes: int | None) -> int:
+    """The stretches without anything better, after which training ends, where nothing else is said."""
+    return PATIENCE if num_classes else PATIENCE_OF_TARGETS
 
 
 def folds_of(

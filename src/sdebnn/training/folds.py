@@ -18,7 +18,7 @@ from sdebnn.training.building import Build, built
 from sdebnn.training.calibration import calibrate, check_calibration
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
-from sdebnn.training.committee import HELD_OUT, PATIENCE, Examples, train_committee
+from sdebnn.training.committee import Examples, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted
@@ -43,7 +43,7 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
     if learner.ranks > 1:
         raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {INSTEAD}.")
     if config.calibrate == "temperature":
-        check_calibration(config.likelihood, HELD_OUT)
+        check_calibration(config.likelihood, held_share(dataset.train_size, dataset.num_classes))
     if callbacks:
         raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {INSTEAD}.")
     for name, default in config.without_folds().items():
@@ -56,9 +56,9 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
 def fit_folds(
     build: Build, learner: Learner, config: TrainConfig, dataset: Dataset, run: RunFolder
 ) -> tuple[Fitted, Learner]:
-    """As `sdebnn.training.loop.fit`, by a committee: each member learns from four fifths of the examples until the
-    others are predicted no better. A run that was broken off begins anew and ends with the same numbers; one that has
-    its checkpoint is scored again.
+    """As `sdebnn.training.loop.fit`, by a committee: each member learns from all but a `held_share` of the examples
+    until these are predicted no better. A run that was broken off begins anew and ends with the same numbers; one that
+    has its checkpoint is scored again.
 
     **Returns:** what came of it, and the learner: of another sigma where that was to be found, and made by `build`.
 
@@ -86,6 +86,7 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
     if (of_classes := class_weights(config, dataset)) is not None:
         weights = np.asarray(of_classes, np.float32)[dataset.y_train]
     examples = Examples(dataset.x_train, dataset.y_train, weights)
+    held_out = held_share(len(examples.x), dataset.num_classes)
     steps, started = config.max_steps or TABLE["max_steps"], time.perf_counter()
     with Progress(steps) as bar:
         trained = train_committee(
@@ -95,9 +96,9 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
             dataset.num_classes,
             members=config.members,
             steps=steps,
-            patience=PATIENCE,
-            held_out=HELD_OUT,
-            look=lambda step, loss, held_out: bar.update(step, {"loss": loss, "held_out": held_out}),
+            patience=patience_for(dataset.num_classes),
+            held_out=held_out,
+            look=lambda step, loss, log_prob: bar.update(step, {"loss": loss, "held_out": log_prob}),
         )
     if config.sigma == AUTO:
         tried = ", ".join(f"{sigma:g}" for sigma in SIGMAS)
@@ -109,7 +110,7 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
     learner.load_average(of_members(trained.averages))
     temperature = 1.0
     if config.calibrate == "temperature":
-        temperature = calibrate(learner, trained, examples, dataset.num_classes, HELD_OUT)
+        temperature = calibrate(learner, trained, examples, dataset.num_classes, held_out)
     with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
         History.of(trained, steps, temperature).write(log)
         size = log.size()
