@@ -1,4 +1,6 @@
-"""The examples of torchsde in JAX, at sizes of seconds: they draw, and what they learn is what they are for."""
+"""The examples of torchsde in JAX, and one of prices, at sizes of seconds: they draw, and what they learn is what they
+are for.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -7,6 +9,7 @@ from types import ModuleType
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 pytest.importorskip("matplotlib")
 
@@ -82,3 +85,38 @@ def test_the_discriminator_is_the_solution_of_its_equation_along_the_path() -> N
     h = np.asarray(h0) + field @ np.array([1.0, ys[-1] - ys[0]])
     weight, offset = params["readout"]
     np.testing.assert_allclose(networks.score(params, ys), (h @ weight + offset)[0], rtol=1e-4)
+
+
+def log_likelihood(shares, first: float, mu: float, sigma: float, error: float) -> float:
+    """Of the quotes of a share, on average: a Kalman filter of their logarithms, whose errors are relative to the price
+    that it expects.
+    """
+    times, log_quotes, total = shares.times, np.log(shares.quotes), 0.0
+    mean, variance = np.zeros(len(times)), np.full(len(times), first**2)
+    for i in range(1, times.shape[1]):
+        gap = times[:, i] - times[:, i - 1]
+        mean, variance = mean + (mu - sigma**2 / 2) * gap, variance + sigma**2 * gap
+        of_error = (error / np.exp(mean)) ** 2
+        off, size = log_quotes[:, i] - mean, variance + of_error
+        total = total - np.mean(off**2 / size + np.log(2 * np.pi * size)) / 2
+        mean, variance = mean + variance / size * off, variance * of_error / size
+    return total
+
+
+def test_the_law_of_prices_is_learned_as_well_as_by_a_kalman_filter(tmp_path: Path) -> None:
+    module = example("geometric_brownian_motion")
+    found = run("geometric_brownian_motion", tmp_path / "prices.png", "--new-shares 500")
+    assert found.sigma == pytest.approx(module.SIGMA, rel=0.05)
+    assert found.error == pytest.approx(module.ERROR, rel=0.1)
+    # Of the drift even prices without errors say no more than sigma / sqrt(256 shares and years) = 0.02.
+    assert found.mu == pytest.approx(module.MU, abs=0.04)
+    assert 0.93 < found.covered < 0.97
+
+    shares = module.draw_shares(256, seed=0)
+    start = [0.0, *np.log([0.5, 0.05])]
+    most = minimize(lambda x: -log_likelihood(shares, module.FIRST, x[0], *np.exp(x[1:])), start, method="Nelder-Mead")
+    sigma, error = np.exp(most.x[1:])
+    # Three keys gave at most 0.8 % and 2.6 % off, and 0.006 of mu.
+    assert found.sigma == pytest.approx(sigma, rel=0.015)
+    assert found.error == pytest.approx(error, rel=0.05)
+    assert found.mu == pytest.approx(most.x[0], abs=0.015)

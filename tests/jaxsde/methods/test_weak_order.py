@@ -253,3 +253,57 @@ def test_a_step_to_which_g_is_not_linear_has_an_error_of_h_to_the_2_5(x64, name)
     sizes = 2.0 ** -np.arange(11, 15)
     errors = np.abs(mean_square(sizes) - sum(x * sizes**k / math.factorial(k) for k, x in enumerate(series)))
     assert abs(np.polyfit(np.log(sizes), np.log(errors), 1)[0] - 2.5) < 0.1, errors
+
+
+OF_ITSELF = [
+    (name, sde_type)
+    for name, sde_type, noise in OFFERED
+    # That carries another solution along.
+    if noise == "diagonal" and name != "reversible_heun"
+] + [("platen_weak2", "ito"), ("davie", "ito")]
+
+
+@pytest.mark.parametrize(("name", "sde_type"), OF_ITSELF)
+def test_order_where_all_moments_of_the_solution_count(x64, name, sde_type):
+    """dX = (X / 2 + r) dt + r dW from 0 with r = sqrt(X^2 + 1) is sinh(t + W); E p(t + W) = t^3 - 3 t^2 + 2 t for
+    p(z) = z^3 - 6 z^2 + 8 z.
+
+    What p is worth a step before is an expectation over normals, by quadrature, of its interpolation in arsinh X.
+    """
+    method, end, degree, edge = METHODS[name], 1.5, 140, 11.0
+    several = "general" in method.strong_order and "diagonal" not in method.strong_order
+
+    def root(y):
+        return jnp.sqrt(y**2 + 1)
+
+    def f(y, t, args):
+        return root(y) + (y / 2 if sde_type == "ito" else 0)
+
+    y, noise = jnp.zeros(1), "general" if several else "diagonal"
+    g = (lambda y, t, a: root(y)[:, None]) if several else lambda y, t, a: root(y)
+    sde = FlatSDE(f, g, sde_type, noise, y, (y,))
+    points, chances = quadrature([24, 8] if method.space_time else [24])
+    z = edge * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    sizes = 2 ** np.asarray([7, 9, 11])  # Finer ones would show the interpolation.
+
+    @jax.jit
+    def moved(x, normals, h):
+        def step(x, normals, h):
+            if method.area:  # Of one Brownian motion there are none.
+                increment = Increment((normals * h**0.5,), None, jnp.zeros((1, 1)))
+            else:
+                increment = increment_of(method, (1,), normals, h)
+            return method.step(sde, (x[None],), jnp.zeros(()), h, increment, None)[0][0]
+
+        return jax.vmap(jax.vmap(jax.vmap(step, (None, 0, None)), (0, None, None)), (None, None, 0))(x, normals, h)
+
+    vandermonde = np.polynomial.chebyshev.chebvander
+    to_coefficients = np.linalg.inv(vandermonde(z / edge, degree))
+    errors = []
+    for n, ends in zip(sizes, np.asarray(moved(jnp.sinh(z), jnp.asarray(points), end / sizes)), strict=True):
+        at = vandermonde(np.clip(np.arcsinh(ends) / edge, -1, 1), degree)
+        one_step = np.einsum("q,zqc->zc", chances, at) @ to_coefficients
+        worth = np.linalg.matrix_power(one_step, n) @ (z**3 - 6 * z**2 + 8 * z)
+        errors.append(abs(vandermonde(np.zeros(1), degree) @ to_coefficients @ worth + 0.375)[0])
+    order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert abs(order - method.weak_order) < 0.25, (order, errors)
