@@ -90,8 +90,9 @@ def test_predictions_may_take_another_number_of_steps_and_another_method() -> No
     params = model.init(KEY)
     x = table().x_test
     np.testing.assert_array_equal(model.sampler(2)(params, x, KEY), expected.sampler(2)(params, x, KEY))
-    trained_with = model.network.apply(params["network"], jnp.asarray(x), rng=KEY)[0]
-    assert not np.allclose(trained_with, model.predictor.apply(params["network"], x, rng=KEY)[0], atol=1e-4)
+    array = jnp.asarray(x)
+    trained_with = model.network.apply(params["network"], array, rng=KEY)[0]
+    assert not np.allclose(trained_with, model.predictor.apply(params["network"], array, rng=KEY)[0], atol=1e-4)
 
 
 def test_what_does_not_fit_is_refused_before_training() -> None:
