@@ -17,6 +17,7 @@ from timing import medians, print_conditions, print_rows
 from work_precision import DIMENSIONS, EQUATIONS, GOAL, seconds_for
 
 from jaxsde import SDE, AdaptiveSteps, FixedSteps, VirtualTree, solve
+from jaxsde.types import Noise
 
 PATHS, FINE = 64, 8192
 TOLERANCES = tuple(10.0**-power for power in (1, 1.5, 2, 2.5, 3, 3.5, 4))
@@ -29,13 +30,13 @@ class Problem(NamedTuple):
 
     drift: Callable[..., Any]
     diffusion: Callable[..., Any]
-    noise: str
+    noise: Noise
     start: float
     exact: Callable[[np.ndarray], np.ndarray] | None
 
     def ends(self, method: str, steps: Any) -> Callable[[Any], Any]:
         """The solution at the end for each key, W there, and the evaluations of the drift."""
-        sde = SDE(self.drift, self.diffusion, "ito", self.noise)  # type: ignore[arg-type]
+        sde = SDE(self.drift, self.diffusion, "ito", self.noise)
 
         def one(key: Any) -> Any:
             path = VirtualTree(key, 0.0, 1.0, 2.0**-18, space_time=True)
@@ -43,7 +44,8 @@ class Problem(NamedTuple):
                 sde, jnp.full(DIMENSIONS, self.start), np.array([0.0, 1.0]), key, method=method, steps=steps,
                 brownian=path, running=lambda y, t, h, dW, args: dW,
             )  # fmt: skip
-            return solution.ys[-1], solution.sums[-1], solution.stats.evaluations
+            moved: Any = solution.sums
+            return solution.ys[-1], moved[-1], solution.stats.evaluations
 
         return jax.jit(jax.vmap(one))
 

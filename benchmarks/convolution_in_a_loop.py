@@ -9,6 +9,8 @@ transposed one. Threads as JAX takes them, and as many for PyTorch.
 import argparse
 import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,26 +21,27 @@ from timing import medians, print_table
 from sdebnn.brax.layers.convolution import conv2d, conv2d_transpose
 
 FORM = ("NHWC", "HWIO", "NHWC")
+Step = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def lax_conv2d(x, kernel, stride=1):
+def lax_conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=FORM)
 
 
-def lax_conv2d_transpose(x, kernel, stride=1):
+def lax_conv2d_transpose(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return lax.conv_transpose(x, kernel, (stride, stride), "SAME", dimension_numbers=FORM)
 
 
-def same(conv):
+def same(conv: Callable[..., jax.Array]) -> Step:
     return lambda x, kernel: jnp.tanh(conv(x, kernel))
 
 
-def down_and_up(conv, transpose):
+def down_and_up(conv: Callable[..., jax.Array], transpose: Callable[..., jax.Array]) -> Step:
     return lambda x, kernel: jnp.tanh(transpose(jnp.tanh(conv(x, kernel, stride=2)), kernel, stride=2))
 
 
-def jax_gradient(step, times, loop):
-    def loss(x, kernel):
+def jax_gradient(step: Step, times: int, loop: bool) -> Callable[..., Any]:
+    def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if loop:
             x, _ = lax.scan(lambda x, _: (step(x, kernel), None), x, None, length=times)
         else:
@@ -49,15 +52,15 @@ def jax_gradient(step, times, loop):
     return jax.jit(jax.grad(loss, (0, 1)))
 
 
-def torch_step(strided, x, kernel):
+def torch_step(strided: bool, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     if not strided:
         return torch.tanh(torch.nn.functional.conv2d(x, kernel, padding=1))
     x = torch.tanh(torch.nn.functional.conv2d(x, kernel, stride=2, padding=1))
     return torch.tanh(torch.nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1, output_padding=1))
 
 
-def torch_gradient(step, times):
-    def run(x, kernel):
+def torch_gradient(step: Callable[..., torch.Tensor], times: int) -> Callable[..., Any]:
+    def run(x: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, ...]:
         y = x
         for _ in range(times):
             y = step(y, kernel)
@@ -66,7 +69,7 @@ def torch_gradient(step, times):
     return run
 
 
-def compare(batch, side, channels, strided, naive):
+def compare(batch: int, side: int, channels: int, strided: bool, naive: bool) -> None:
     key_x, key_k = jax.random.split(jax.random.key(0))
     x = jax.random.normal(key_x, (batch, side, side, channels))
     kernel = jax.random.normal(key_k, (3, 3, channels, channels)) / (9 * channels) ** 0.5
@@ -89,7 +92,7 @@ def compare(batch, side, channels, strided, naive):
     print_table(f"{batch} x {side} x {side} x {channels}{', down and up' if strided else ''}", seconds)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every batch, side and number of channels")
     parser.add_argument("--naive", action="store_true", help="lax's convolution in the loop as well: minutes")

@@ -23,7 +23,8 @@ PACKAGES = {"jax": "jax", "torch": "torch"}
 
 def seconds_of_fits(framework: str, table: str) -> dict[str, float]:
     """Of two fits in this process."""
-    seconds, started = {}, (time.perf_counter(), time.process_time())
+    seconds: dict[str, float] = {}
+    started = time.perf_counter(), time.process_time()
     from sdebnn.estimators import SDEBNNClassifier, SDEBNNRegressor
 
     if table == "wine":

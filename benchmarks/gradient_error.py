@@ -92,7 +92,7 @@ def jax_gradient(case: Case, adjoint: str, steps: int, params: Any, cotangent: A
     def loss(y0: Any, params: Any) -> Any:
         diffusion = matrix if case.noise == "general" else g
         ends = (np.array([0.0, 1.0]), jax.random.key(0), params, case.method)
-        choice = {"dt": 1 / steps, "noise": case.noise, "adjoint": adjoint, **general}
+        choice: dict[str, Any] = {"dt": 1 / steps, "noise": case.noise, "adjoint": adjoint, **general}
         return jnp.sum(cotangent * solve(f, diffusion, y0, *ends, **choice)[-1])
 
     return ravel_pytree(jax.jit(jax.grad(loss, (0, 1)))(jnp.full((BATCH, STATE), 0.1), params))[0]

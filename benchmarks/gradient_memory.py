@@ -7,6 +7,8 @@ and nothing is timed.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import jax
@@ -20,10 +22,10 @@ STEPS = (64, 256, 1024, 4096)
 def main() -> None:
     key, equation = jax.random.key(0), neural_sde()
 
-    def mebibytes(solve):
+    def mebibytes(solve: Callable[..., Any]) -> float:
         gradient = jax.jit(jax.grad(lambda y0, params: jnp.sum(solve(y0, key, params) ** 2), argnums=(0, 1)))
         compiled = gradient.lower(equation.y0, equation.params).compile()
-        return compiled.memory_analysis().temp_size_in_bytes / 2**20
+        return compiled.memory_analysis().temp_size_in_bytes / 2**20  # type: ignore[union-attr]
 
     rows = {
         "plain lax.scan": lambda e: e.plain_scan,

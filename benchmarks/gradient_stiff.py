@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from timing import print_conditions, print_rows
 
 from jaxsde import sdeint_ito, sdeint_strat
+from jaxsde.types import Noise
 
 STEPS = 64
 PRODUCTS = (0.01, 0.1, 0.5, 1.0, 1.9)
@@ -32,7 +33,7 @@ class Problem(NamedTuple):
     sigma: float
     sde_type: str
     method: str
-    noise: str = "diagonal"
+    noise: Noise = "diagonal"
 
 
 def relaxation(y: Any, rate: Any) -> Any:

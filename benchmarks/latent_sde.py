@@ -160,7 +160,7 @@ def by_torch(family: str, objective: Callable[..., Any], dt: float, steps: int, 
         ends = latent.forecast(model, series(times, values, 5 * FINE), later, rng, samples=samples).interval(0.95)
         return tuple(x[..., 0].numpy() for x in ends)
 
-    noise = model.likelihood.log_noise
+    noise: Any = model.likelihood.log_noise
     return Trained(OU(*(x.exp().item() for x in (process.log_rate, process.log_size, noise))), bound, states, interval)
 
 
@@ -220,7 +220,7 @@ def of_lorenz(name: str, objective: Callable[..., Bound], steps: int) -> tuple[C
     batch = jax.tree.map(lambda x: x[:32], series)
     step = jax.jit(jax.grad(lambda params, key: -objective(model, params, batch, key).value.mean()))
     compiled = step.lower(params, jax.random.key(0)).compile()
-    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20  # type: ignore[union-attr]
 
     call = functools.partial(compiled, params, jax.random.key(0))
     row = [f"{memory:.2f}"]
@@ -289,18 +289,18 @@ def main() -> None:
         rows = {name: of_ou(by(*choices)) for name, choices in objectives.items()}
         print_rows("OU: nats a series", columns, rows)
     if options.only != "ou" and not in_torch:
-        objectives = {
+        ways: dict[str, Callable[..., Bound]] = {
             "pathwise, backprop": pathwise,
             "pathwise, stochastic": functools.partial(pathwise, adjoint="stochastic"),
             "pathwise, reversible": functools.partial(pathwise, adjoint="reversible"),
             "matching": matching,
         }
         calls, rows = {}, {}
-        for name, objective in objectives.items():
+        for name, objective in ways.items():
             calls[name], rows[name] = of_lorenz(name, objective, options.steps)
         seconds = medians(calls)
         first = next(iter(seconds.values()))
-        table = {n: [f"{1000 * seconds[n]:.1f}", f"{seconds[n] / first:.2f}", *rows[n]] for n in objectives}
+        table = {n: [f"{1000 * seconds[n]:.1f}", f"{seconds[n] / first:.2f}", *rows[n]] for n in ways}
         print_rows("Lorenz: a step of 32 series", ("ms", "ratio", "MiB", "RMSE", "bound"), table)
 
 

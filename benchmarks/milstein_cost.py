@@ -7,6 +7,7 @@ whole Jacobians is beside it as far as that is affordable. 100 steps in float32,
 """
 
 import argparse
+from typing import Any
 
 import diffrax
 import jax
@@ -16,10 +17,10 @@ from timing import medians, print_conditions, print_table
 
 
 def equation(dimension: int) -> Equation:
-    def drift(y, params):
+    def drift(y: Any, params: Any) -> Any:
         return -params * y
 
-    def diffusion(y, params):
+    def diffusion(y: Any, params: Any) -> Any:
         return 0.1 + 0.1 * jnp.tanh(params * y)
 
     return Equation(drift, diffusion, drift, diffusion, jnp.linspace(0.5, 1.5, dimension), jnp.ones(dimension), 100)

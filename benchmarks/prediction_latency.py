@@ -73,7 +73,7 @@ def measured(framework: str, members: int, dataset: Dataset, folder: Path) -> li
     of_frame = milliseconds(lambda: posterior.predict(FRAME[:1]), 200)
     interval = ""
     if dataset.num_classes is None:
-        interval = f"{np.median(milliseconds(lambda: posterior.predict(X[:1]).interval(), 50)):.1f}"
+        interval = f"{np.median(milliseconds(lambda: posterior.predict(X[:1]).interval(), 50)):.1f}"  # type: ignore[attr-defined]
     cells = first, np.median(one), np.percentile(one, 99), np.median(of_frame)
     return [*(f"{cell:.2f}" for cell in cells), interval, f"{np.median(many):.0f}", f"{grown:.1f}"]
 

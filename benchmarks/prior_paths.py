@@ -7,13 +7,12 @@ central 95 % of its closed form; each spreads by the same at its widest.
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from sdebnn.plots.style import BLUE, GREY, drawing, panels
-from sdebnn.priors import PRIORS, Prior
+from sdebnn.priors import PRIORS, Bridge, OrnsteinUhlenbeck, Prior
 
 STEPS, PATHS, START = 400, 12, 1.0
 
@@ -42,13 +41,14 @@ def main() -> None:
     ts = np.linspace(0.0, 1.0, STEPS + 1)
     laws = {name: law(sigma=0.3) for name, law in PRIORS.items()}
     shown = {f"{name}, centre w0" if name in ("ou", "bridge") else name: prior for name, prior in laws.items()}
-    shown["ou, centre zero"] = dataclasses.replace(laws["ou"], centre="zero")
-    shown["bridge, centre zero"] = dataclasses.replace(laws["bridge"], centre="zero")
+    shown["ou, centre zero"] = OrnsteinUhlenbeck(sigma=0.3, centre="zero")
+    shown["bridge, centre zero"] = Bridge(sigma=0.3, centre="zero")
     title = "Paths of a weight under each prior"
     with drawing(None, options.picture, title, width=10.5, height=6.0) as ax:
         axes = panels(ax, 2, 3, sharex=True, sharey=True).ravel()
         for axis, (name, prior) in zip(axes, shown.items(), strict=True):
             known = prior.moments(np.array([START]), np.array([prior.diffusion_scale(1.0)]), ts)
+            assert known is not None
             mean, std = (values[:, 0] for values in known)
             band = {"color": GREY, "alpha": 0.2, "lw": 0, "label": "95 %"}
             axis.fill_between(ts, mean - 1.96 * std, mean + 1.96 * std, **band)

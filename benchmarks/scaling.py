@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from timing import print_conditions, print_rows
@@ -20,12 +21,13 @@ from timing import print_conditions, print_rows
 from sdebnn.data import Dataset
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
+from sdebnn.training.learner import Learner
 
 EACH, TOGETHER = 64, 128
 KINDS = ("JAX, devices of a process", "JAX, processes", "PyTorch, processes")
 
 
-def learner_of(data: str, framework: str, batch: int, **choices):
+def learner_of(data: str, framework: str, batch: int, **choices: Any) -> tuple[Learner, np.ndarray, np.ndarray]:
     """A learner of the data set's usual network, and a batch for it."""
     shape, classes = {"mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}[data]
     rng = np.random.default_rng(0)
@@ -96,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--numbers", type=int, nargs="+", default=[1, 2, 4], help="of devices, after 1 (default 1 2 4)")
     parser.add_argument("--steps", type=int, default=20, help="gradient steps to time (default 20)")
-    for name, kind in (("batch", int), ("devices", int), ("processes", int), ("process", int), ("framework", str)):
-        parser.add_argument("--" + name, type=kind, help=argparse.SUPPRESS)
+    for name, of in (("batch", int), ("devices", int), ("processes", int), ("process", int), ("framework", str)):
+        parser.add_argument("--" + name, type=of, help=argparse.SUPPRESS)
     parser.add_argument("--coordinator", help=argparse.SUPPRESS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -109,7 +111,8 @@ def main() -> None:
     print_conditions("jax", "torch")
     columns = [f"{number} device{'s' * (number > 1)}" for number in options.numbers]
     for title, batch in ((f"{EACH} examples each", None), (f"{TOGETHER} examples together", TOGETHER)):
-        rows, traffic = {}, {}
+        rows: dict[str, list[str]] = {}
+        traffic: dict[str, list[str]] = {}
         for kind in KINDS:
             found = [measured(kind, number, batch or EACH * number, options.steps) for number in options.numbers]
             perfect = [found[0][0] / (1 if batch is None else number) for number in options.numbers]

@@ -5,13 +5,15 @@ XLA's temporary memory of the compiled step of `sdebnn_step.py`, in MiB. Nothing
     JAX_PLATFORMS=cpu python benchmarks/sdebnn_memory.py
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from sdebnn_step import KEY, images, network, training_step
 from timing import print_conditions, print_rows
 
 STEPS = (10, 20, 40, 80)
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "backprop": {},
     "checkpoint": {"adjoint": "checkpoint"},
     "stochastic": {"adjoint": "stochastic"},
@@ -23,7 +25,7 @@ def main() -> None:
     x, y = images()
     x = x.astype(np.float32) / 255
 
-    def mebibytes(**choices) -> str:
+    def mebibytes(**choices: Any) -> str:
         step, state = training_step(network(**choices))
         jax.clear_caches()
         return f"{step.lower(*state, x, y, KEY).compile().memory_analysis().temp_size_in_bytes / 2**20:.0f}"

@@ -11,9 +11,12 @@ and activations, as many times, forward and backward, without any SDE: in PyTorc
 """
 
 import argparse
+import functools
 import itertools
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +34,7 @@ from sdebnn.runs import TrainConfig
 
 BATCH, SIDE, CHANNELS, STEPS, WIDTH = 32, 32, 5, 20, 64
 GROUPS, BLOCKS = 3, 2
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "SDE-BNN, backprop": {},
     "SDE-BNN, checkpoint": {"adjoint": "checkpoint"},
     "SDE-BNN, reversible Heun": {"adjoint": "reversible", "method": "reversible_heun"},
@@ -39,7 +42,7 @@ ROWS = {
 }
 
 
-def training_step(number: int, **choices):
+def training_step(number: int, **choices: Any) -> tuple[Callable[[], Any], float]:
     """One gradient step of the network, compiled, on so many devices; and the MiB that it takes for a time."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
@@ -74,26 +77,26 @@ def stack_inputs() -> tuple[list, list]:
     return xs, kernels
 
 
-def jax_stack(number: int):
+def jax_stack(number: int) -> Callable[[], Any]:
     """Its gradient, on so many devices."""
 
-    def layer(x, kernel, bias):
+    def layer(x: Any, kernel: Any, bias: Any) -> Any:
         return conv2d(x, kernel) + bias
 
     # To compute activations again is faster than to keep them, as `recomputing_serial` knows too.
     again = jax.checkpoint(lambda x, kernel, bias: layer(jax.nn.swish(x), kernel, bias), prevent_cse=False)
 
-    def move(x, kernels):
-        return x + again(again(layer(x, *kernels[0]), *kernels[1]), *kernels[2]) / STEPS
+    def move(kernels: Any, x: Any, _: None) -> tuple[Any, None]:
+        return x + again(again(layer(x, *kernels[0]), *kernels[1]), *kernels[2]) / STEPS, None
 
-    def loss(xs, kernels):
+    def loss(xs: Any, kernels: Any) -> Any:
         total = jnp.zeros(())
         for x, block in zip(xs, kernels, strict=True):
-            x, _ = lax.scan(lambda x, _, block=block: (move(x, block), None), x, None, STEPS)
+            x, _ = lax.scan(functools.partial(move, block), x, None, STEPS)
             total += jnp.sum(x**2)
         return total
 
-    def of_shard(xs, kernels):
+    def of_shard(xs: Any, kernels: Any) -> tuple[Any, Any]:
         of_xs, of_kernels = jax.grad(loss, (0, 1))(xs, kernels)
         return of_xs, lax.psum(of_kernels, "batch")
 

@@ -1,6 +1,7 @@
 """One Ito or Stratonovich equation with diagonal noise, solved from 0 to 1 by jaxsde, a plain scan, and two peers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ class Equation:
         return lambda y0, key, params: solve(f, g, y0, ts, key, params, method, dt=dt, adjoint=adjoint)[-1]
 
     def diffrax(self, solver: Any) -> Callable[..., Any]:
-        grid = diffrax.StepTo(ts=np.linspace(0, 1, self.steps + 1, dtype=np.float32))
+        grid = diffrax.StepTo(ts=jnp.asarray(np.linspace(0, 1, self.steps + 1, dtype=np.float32)))
 
         def solve(y0: Any, key: Any, params: Any) -> Any:
             # The coarsest tree that tells the steps apart: the cheapest.
@@ -88,6 +89,10 @@ class Equation:
         return forward, gradient
 
 
+def finished(function: Callable[..., Any], *arguments: Any) -> Any:
+    return jax.block_until_ready(function(*arguments))
+
+
 def compare(equation: Equation, rounds: int) -> None:
     """Prints the forward solve, and value and gradient of the squared norm of the last state, in every library."""
     torch.set_num_threads(CORES)
@@ -117,11 +122,11 @@ def compare(equation: Equation, rounds: int) -> None:
         return jax.jit(jax.value_and_grad(lambda y0, params: jnp.sum(solve(y0, key, params) ** 2), argnums=(0, 1)))
 
     differentiated = {name: gradient(solve) for name, solve in rows.items()}
-    forwards = {
-        name: lambda f=f: jax.block_until_ready(f(equation.y0, key, equation.params)) for name, f in compiled.items()
+    forwards: dict[str, Callable[[], Any]] = {
+        name: functools.partial(finished, f, equation.y0, key, equation.params) for name, f in compiled.items()
     }
-    gradients = {
-        name: lambda f=f: jax.block_until_ready(f(equation.y0, equation.params)) for name, f in differentiated.items()
+    gradients: dict[str, Callable[[], Any]] = {
+        name: functools.partial(finished, f, equation.y0, equation.params) for name, f in differentiated.items()
     }
     for name, choice in {
         "torchsde euler, backprop": ("euler", False),

@@ -20,15 +20,16 @@ def torch_stack(python: str, evaluations: int, threads: int) -> Iterator[Callabl
     with subprocess.Popen(
         [*command, str(evaluations)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        print(process.stdout.readline().strip())
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+        print(answers.readline().strip())
 
         def run() -> None:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            if not process.stdout.readline():
+            asked.write("\n")
+            asked.flush()
+            if not answers.readline():
                 raise SystemExit("PyTorch's process failed; what it said is above.")
 
         yield run
-        process.stdin.close()
+        asked.close()

@@ -15,6 +15,8 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ from sdebnn.training.memory import process_memory
 
 BATCH, SIDE, CHANNELS, STEPS, WIDTH = 32, 32, 5, 20, 64
 GROUPS, BLOCKS = 3, 2
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "midpoint, backprop": {"method": "midpoint", "adjoint": "backprop"},
     "midpoint, backprop, bfloat16": {"method": "midpoint", "adjoint": "backprop", "precision": "bfloat16"},
     "midpoint, adjoint": {"method": "midpoint", "adjoint": "stochastic"},
@@ -36,7 +38,7 @@ ROWS = {
 }
 
 
-def training_step(steps: int = STEPS, **choices):
+def training_step(steps: int = STEPS, **choices: Any) -> Callable[[], float]:
     """One gradient step of the network."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
@@ -47,7 +49,7 @@ def training_step(steps: int = STEPS, **choices):
     return lambda: float(learner.gradient_step(inputs, y[None], 1)["loss"])
 
 
-def plain_stack(evaluations: int):
+def plain_stack(evaluations: int) -> Callable[[], None]:
     blocks = []
     for number in range(GROUPS * BLOCKS):
         group = number // BLOCKS
@@ -57,7 +59,7 @@ def plain_stack(evaluations: int):
         x = torch.randn(BATCH, channels, side, side).contiguous(memory_format=torch.channels_last)
         blocks.append((x, [(kernel.requires_grad_(), bias.requires_grad_()) for kernel, bias in kernels]))
 
-    def run():
+    def run() -> None:
         for x, (first, second, third) in blocks:
             y = x
             for _ in range(evaluations):
@@ -106,7 +108,7 @@ def main() -> None:
         rows = {name: [f"{peak_memory(name, n, options.threads) - interpreter:.0f}" for n in counts] for name in ROWS}
         print_rows("Peak memory above the interpreter's, MiB", [f"{n} steps" for n in counts], rows)
         return
-    calls = {f"plain stack, {2 * STEPS} times": plain_stack(2 * STEPS)}
+    calls: dict[str, Callable[[], Any]] = {f"plain stack, {2 * STEPS} times": plain_stack(2 * STEPS)}
     timed = {name: choices for name, choices in ROWS.items() if options.bfloat16 or "precision" not in choices}
     calls |= {f"SDE-BNN, {name}": training_step(**choices) for name, choices in timed.items()}
     print_table(f"One gradient of the 2-2-2 network, {options.threads} threads", medians(calls, rounds=options.rounds))

@@ -19,7 +19,7 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from sdebnn.brax.layers.bayesian import draw_first
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.weights.sdebnn_block import step_depths
 from sdebnn.data import Dataset, load_uci
+from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.estimators import SDEBNNRegressor
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
@@ -214,7 +215,7 @@ class PathsOfNormals:
         path, sigma = [ravel_pytree(block["w0"])[0]], self._process.diffusion(block)
         noises = z.reshape(len(self._depths) - 2, -1)
         for t, h, noise in zip(self._depths, np.diff(self._depths), noises, strict=False):
-            drift = self._process.prior_drift(path[-1], np.float32(t), block)
+            drift = self._process.prior_drift(path[-1], jnp.float32(t), block)
             path.append(path[-1] + np.float32(h) * drift + np.float32(math.sqrt(h)) * sigma * noise)
         return jnp.stack(path)
 
@@ -225,7 +226,8 @@ class PathsOfNormals:
 def own_posterior(problem: Problem, posterior: Posterior, seed: int) -> tuple[Drawn, Functions]:
     """What NUTS says of the SDE-BNN, learning from the rows that training learned from; and its prior functions."""
     paths, encoding = PathsOfNormals(posterior), posterior.task.encoding
-    shift, scale = encoding.target_mean[0], encoding.target_std[0]
+    assert encoding is not None
+    shift, scale = _units(encoding)
     rows = folds_of(len(problem.x), 1, held_share(len(problem.x), None), posterior.config.seed, None)[0].learned
     x, x_test = (posterior.task.inputs(of, posterior.config.layout) for of in (problem.x[rows], problem.x_test))
     y = encoding.answers(problem.y[rows])
@@ -243,10 +245,17 @@ def own_posterior(problem: Problem, posterior: Posterior, seed: int) -> tuple[Dr
     return nuts(log_likelihood, paths.size, said, seed, DRAWS // 2, target=0.8), prior
 
 
+def _units(encoding: TableEncoding | None) -> tuple[float, float]:
+    """Mean and standard deviation of the target in training."""
+    assert encoding is not None
+    assert encoding.target_mean is not None
+    assert encoding.target_std is not None
+    return encoding.target_mean[0], encoding.target_std[0]
+
+
 def of_posterior(problem: Problem, posterior: Posterior) -> Functions:
     means, variances = target_moments(posterior, posterior.outputs(problem.x_test))
-    encoding = posterior.task.encoding
-    shift, scale = encoding.target_mean[0], encoding.target_std[0]
+    shift, scale = _units(posterior.task.encoding)
     return Functions(shift + scale * means[..., 0], scale * np.sqrt(variances[..., 0]))
 
 
@@ -346,9 +355,9 @@ def run(name: str, seeds: int, own_seeds: int, results: Path, cache: Path) -> pd
     def missing(method: str, seed: int, against: str) -> bool:
         return not file.has(problem=name, method=method, seed=seed, against=against)
 
-    def add(method: str, seed: int, against: str, values: dict[str, float]) -> None:
+    def add(method: str, seed: int, against: str, values: Mapping[str, float | str]) -> None:
         if missing(method, seed, against):
-            file.add({"problem": name, "method": method, "seed": seed, "against": against} | values)
+            file.add({"problem": name, "method": method, "seed": seed, "against": against, **values})
             print(file.rows[-1], flush=True)
 
     def sample(prior: str, seed: int, kept: Path | None = None) -> None:
@@ -380,14 +389,14 @@ def run(name: str, seeds: int, own_seeds: int, results: Path, cache: Path) -> pd
                     started = time.perf_counter()
                     drawn, prior = own_posterior(problem, posterior, seed)
                     own, seconds = drawn.functions, time.perf_counter() - started
-                    others = drawn.mixing | {"seconds": seconds, "sigma": posterior.config.sigma}
-                    add(f"NUTS of {method}", seed, ONE_LAYER, scores(problem, own, truth) | others)
+                    others = {**drawn.mixing, "seconds": seconds, "sigma": posterior.config.sigma}
+                    add(f"NUTS of {method}", seed, ONE_LAYER, {**scores(problem, own, truth), **others})
                     add("prior", seed, method, scores(problem, prior, own))
                     add("training", seed, method, scores(problem, found, own))
-                    add("NUTS", seed, method, scores(problem, own, own) | others)
-    for prior, seed in [(problem.prior, 1), *((prior, 0) for prior in PRIORS if prior != problem.prior)]:
-        if missing(f"NUTS, {prior}", seed, ONE_LAYER):
-            sample(prior, seed)
+                    add("NUTS", seed, method, {**scores(problem, own, own), **others})
+    for name_of_prior, seed in [(problem.prior, 1), *((other, 0) for other in PRIORS if other != problem.prior)]:
+        if missing(f"NUTS, {name_of_prior}", seed, ONE_LAYER):
+            sample(name_of_prior, seed)
     frame = pd.DataFrame(file.rows)
     return frame[frame.problem == name]
 

@@ -27,6 +27,7 @@ import torchsde
 from timing import medians, print_conditions, print_rows
 
 from jaxsde import SDE, FixedSteps, ReplayedPath, solve
+from jaxsde.types import Noise
 from sdebnn.plots.style import COLOURS, drawing, legend, panels
 
 DIMENSIONS = 10
@@ -41,7 +42,7 @@ GOAL = 1e-3
 class Equation(NamedTuple):
     """`drift(xp, t, y)` and `diffusion(xp, t, y)` by the functions of `xp`, on any arrays; `exact(W)` at t = 1."""
 
-    noise: str
+    noise: Noise
     start: float
     drift: Callable[..., Any]
     diffusion: Callable[..., Any]
@@ -119,7 +120,7 @@ OURS = {
     "additive": ("euler_maruyama", "sra1", "sosra"),
     "general": ("heun", "davie", "log_ode"),
 }
-DIFFRAX = {
+DIFFRAX: dict[str, dict[str, Any]] = {
     "diagonal": {"Euler": diffrax.Euler, "ItoMilstein": diffrax.ItoMilstein},
     "additive": {"Euler": diffrax.Euler, "SRA1": diffrax.SRA1, "ShARK": diffrax.ShARK, "SEA": diffrax.SEA},
     "general": {"Heun": diffrax.Heun, "SPaRK": diffrax.SPaRK, "GeneralShARK": diffrax.GeneralShARK},
@@ -146,7 +147,7 @@ def of_jaxsde(equation: Equation, paths: int, method: str, steps: int) -> Run:
         lambda y, t, args: equation.drift(jnp, t, y),
         lambda y, t, args: noise_in_jax(equation, t, y),
         "stratonovich" if general else "ito",
-        equation.noise,  # type: ignore[arg-type]
+        equation.noise,
     )
     if general:
         return on_given_paths(sde, paths, method, steps)
@@ -218,12 +219,13 @@ def of_diffrax(equation: Equation, paths: int, method: str, steps: int) -> Run:
     general = equation.noise == "general"
     y0 = jnp.full(2 if general else DIMENSIONS, equation.start)
     keys = given_paths(paths, steps)[:2] if general else jax.random.split(jax.random.key(0), paths)
-    grid = diffrax.StepTo(ts=np.linspace(0, 1, steps + 1, dtype=np.float32))
+    grid = diffrax.StepTo(ts=jnp.asarray(np.linspace(0, 1, steps + 1, dtype=np.float32)))
     area = diffrax.SpaceTimeLevyArea if method in AREAS else diffrax.BrownianIncrement
 
     def path(key: Any) -> Any:
         if general:
-            return GivenToDiffrax(*key, area)
+            dW, H = key
+            return GivenToDiffrax(dW, H, area)
         return diffrax.VirtualBrownianTree(0.0, 1.0, 0.5 / steps, (DIMENSIONS,), key, levy_area=area)
 
     def one(key: Any) -> Any:
@@ -231,7 +233,7 @@ def of_diffrax(equation: Equation, paths: int, method: str, steps: int) -> Run:
             g = noise_in_jax(equation, t, y)
             return g if general else lineax.DiagonalLinearOperator(g)
 
-        terms = diffrax.MultiTerm(
+        terms: Any = diffrax.MultiTerm(
             diffrax.ODETerm(lambda t, y, args: equation.drift(jnp, t, y)), diffrax.ControlTerm(diffusion, path(key))
         )
         solver = DIFFRAX[equation.noise][method]()
@@ -297,6 +299,12 @@ def seconds_for(points: list[tuple[int, float, float]], goal: float) -> float:
     return float(np.exp(found)) if slope < 0 and (below.size or found < seconds[-1] + np.log(1000)) else np.inf
 
 
+def order_seen(points: list[tuple[int, float, float]]) -> float:
+    """By which the error falls with the number of steps, by regression of logarithms."""
+    steps, errors, _ = np.log(points).T
+    return -float(np.polyfit(steps, errors, 1)[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, default=Path("runs/work_precision.png"), metavar="PNG")
@@ -321,7 +329,7 @@ def main() -> None:
             label: [
                 f"{1000 * time:.3g}" if np.isfinite(time) else "more than tried",
                 f"{time / best:.2g}" if np.isfinite(time) else "",
-                f"{-np.polyfit(*np.log([(s, e) for s, e, _ in found[label]]).T, 1)[0]:.2f}",
+                f"{order_seen(found[label]):.2f}",
             ]
             for label, time in times.items()
         }

@@ -43,4 +43,4 @@ def test_the_packages_are_checked():
     from sdebnn.spelling import nearest
 
     with pytest.raises(TypeCheckError, match="parameters"):
-        nearest("adan", 1)
+        nearest("adan", 1)  # type: ignore[arg-type]

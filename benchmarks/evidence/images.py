@@ -99,7 +99,8 @@ class Table:
         missing = [part for part in PARTS if not self.file.has(**of, part=part, digest=digests[part])]
         if not missing:
             return
-        config = TrainConfig.for_data(**{"data": name, "seed": seed} | choices)
+        of_run: dict[str, Any] = {"data": name, "seed": seed} | choices
+        config = TrainConfig.for_data(**of_run)
         folder = f"{name}-{model}-{seed}"
         print(f"{folder}: {', '.join(missing)}", flush=True)
         (run,) = train_side_by_side(build_learner, {folder: config}, self._runs)
@@ -278,8 +279,8 @@ def _tables_of_parts(name: str, of_set: Mapping[str, ByModel]) -> list[str]:
                     for place in range(len(SEVERITIES))
                 ]  # fmt: skip
                 heads = [*(f"severity {severity}" for severity in SEVERITIES), "seeds"]
-                table = markdown(heads, _with_seeds(columns, shifted))
-                parts.append(f"**{shift}: {title}, {cost}**\n\n{table}")
+                text = markdown(heads, _with_seeds(columns, shifted))
+                parts.append(f"**{shift}: {title}, {cost}**\n\n{text}")
     return parts
 
 

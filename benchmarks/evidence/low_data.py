@@ -185,7 +185,8 @@ class Table:
         if self.file.has(**of):
             return False
         data = images(name, size, seed, held_out)
-        config = TrainConfig.for_data(**{"data": data.name, "seed": seed} | choices)
+        of_run: dict[str, Any] = {"data": data.name, "seed": seed} | choices
+        config = TrainConfig.for_data(**of_run)
         folder = self._folder(of).name
         print(f"{folder}: training with {own}", flush=True)
         (run,) = train_side_by_side(build_learner, {folder: config}, self._runs, dataset=data)

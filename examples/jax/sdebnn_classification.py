@@ -9,6 +9,7 @@ The names below are those of the reference; every other choice of `sdebnn train`
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from sdebnn.brax import build_learner
 from sdebnn.cli.flags import add_choices, add_data_dir, choices_given
@@ -67,7 +68,7 @@ def parse() -> argparse.Namespace:
 
 
 def config(options: argparse.Namespace) -> TrainConfig:
-    choices = {"kl_estimator": "stl" if options.stl else "analytic"}
+    choices: dict[str, Any] = {"kl_estimator": "stl" if options.stl else "analytic"}
     if options.remat:
         choices["adjoint"] = "checkpoint"
     choices |= choices_given(options)

@@ -27,7 +27,7 @@ from jaxsde import SDE, FixedSteps, ReplayedPath, solve
 from sdebnn.plots.style import BLUE, RED, drawing, legend_below, panels
 
 INITIAL_NOISE, NOISE = 5, 3
-EXACT = {"steps": FixedSteps(1), "method": "reversible_heun", "adjoint": "reversible"}
+EXACT: dict[str, Any] = {"steps": FixedSteps(1), "method": "reversible_heun", "adjoint": "reversible"}
 LIPSWISH = stax.elementwise(lambda x: 0.909 * jax.nn.silu(x))
 
 

@@ -61,7 +61,7 @@ def start_posterior(block: SDEBNN, output: nn.Module) -> None:
     nn.utils.vector_to_parameters(drawn, block.w0.parameters())
     for parameter in output.parameters():
         parameter.zero_()
-    block.w0_log_ratio += START_LOG_RATIO
+    block.w0_log_ratio.add_(START_LOG_RATIO)
 
 
 def functions(problem: ToyProblem, options: argparse.Namespace, log: Log) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
     one_of("noise", noise, NOISES)
     try:
         import diffrax
-        import lineax  # type: ignore[import-untyped]
+        import lineax
     except ImportError as error:
         raise ImportError("to_diffrax needs diffrax; install it with `pip install diffrax`.") from error
 

@@ -18,7 +18,7 @@ class _Package(ModuleType):
     replace by the module.
     """
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and name in vars(self) and not isinstance(vars(self)[name], ModuleType)):
             super().__setattr__(name, value)
 

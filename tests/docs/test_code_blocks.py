@@ -22,7 +22,8 @@ def as_python(line):
 
 def script(page):
     """The blocks of a page in their order, on the lines that they have there."""
-    text, lines = page.read_text(), []
+    text = page.read_text()
+    lines: list[str] = []
     for block in BLOCK.finditer(text):
         language, info, code = block.group(1), block.group(2).strip(), block.group(3)
         if language == "shell":

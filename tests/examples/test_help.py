@@ -21,6 +21,7 @@ def test_defaults_of_the_classification_examples_are_those_in_force(framework, f
     pytest.importorskip({"jax": "jax", "torch": "torchsde"}[framework])
     script = EXAMPLES / framework / "sdebnn_classification.py"
     spec = importlib.util.spec_from_file_location(f"{framework}_classification", script)
+    assert spec is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     parse_args = argparse.ArgumentParser.parse_args

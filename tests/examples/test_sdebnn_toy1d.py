@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "jax" / "sdebnn_toy1d.py"
 SPEC = importlib.util.spec_from_file_location("sdebnn_toy1d", SCRIPT)
+assert SPEC is not None
 example = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(example)
 

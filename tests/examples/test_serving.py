@@ -24,6 +24,7 @@ CONFIG = TrainConfig(epochs=2, batch_size=8, width=4, steps=2, augment=1, drift_
 @pytest.fixture(scope="module")
 def example():
     spec = importlib.util.spec_from_file_location("serving", SCRIPT)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -6,6 +6,7 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "torch"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+def run(monkeypatch, capsys) -> Callable[..., tuple[Any, str]]:
     """Runs a script with these arguments in this process. Returns its exit code, and what is on standard error."""
 
-    def run_script(script: str, *arguments: str) -> tuple[int, str]:
+    def run_script(script: str, *arguments: str) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
@@ -81,6 +82,7 @@ def test_the_posterior_is_wide_in_the_gap_and_narrow_on_the_data(unchecked) -> N
     from sdebnn.training.toy_problem import fit_and_sample
 
     spec = importlib.util.spec_from_file_location("torch_toy", EXAMPLES / "sdebnn_toy1d.py")
+    assert spec is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     dataset = load("b40gap")

@@ -1,5 +1,7 @@
 """Adaptive steps: accuracy, gradients, and what happens when the steps run out."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,8 +109,12 @@ def test_gradient_of_a_batch_whose_grids_have_padding(x64):
 def test_a_batch_walks_as_far_as_its_longest_solve():
     calls = []
 
+    def called(t):
+        calls.append(1)
+        return np.zeros_like(t)
+
     def counted(y, t, args):
-        zero = jax.pure_callback(lambda t: calls.append(1) or np.zeros_like(t), t, t, vmap_method="broadcast_all")
+        zero = jax.pure_callback(called, t, t, vmap_method="broadcast_all")
         return args * y + zero
 
     def one(key):
@@ -180,7 +186,7 @@ def test_a_solution_that_stops_being_finite_says_when(transform):
     ],
 )
 def test_refusals(change, error, says):
-    call = {"method": "milstein", "adaptive": True} | change
+    call: dict[str, Any] = {"method": "milstein", "adaptive": True} | change
     with pytest.raises(error, match=says):
         sdeint_ito(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
 
@@ -210,7 +216,7 @@ def test_commutative_noise_is_taken(x64):
 
 
 def test_a_method_of_which_order_one_is_not_proved_is_refused_and_taken_where_it_is():
-    call = {"method": "reversible_heun", "adaptive": True, "max_steps": 200, "rtol": 1e-2, "atol": 1e-2}
+    call: dict[str, Any] = {"method": "reversible_heun", "adaptive": True, "max_steps": 200, "rtol": 1e-2, "atol": 1e-2}
     with pytest.raises(ValueError, match=r"'reversible_heun' and diagonal noise: strong order 0\.5 .* 'heun' or"):
         sdeint_strat(f, g, jnp.ones(2), TS, jax.random.key(0), 0.5, **call)
     sigma = lambda y, t, a: 0.8 * jnp.ones_like(y)  # noqa: E731

@@ -1,5 +1,7 @@
 """The grid that adaptive steps find: free of rounding, and of the clock."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +51,7 @@ def test_a_clock_that_f_could_not_read_is_refused():
 
 def test_output_times_nearer_than_the_cells_of_a_tree_are_refused_and_have_a_finer_tree():
     near = np.asarray([0.0, 0.5000001, 0.5000002, 1.0])
-    call = {"method": "heun", "adaptive": True, "rtol": 0.1, "atol": 0.1, "max_steps": 64, "dt": 0.5}
+    call: dict[str, Any] = {"method": "heun", "adaptive": True, "rtol": 0.1, "atol": 0.1, "max_steps": 64, "dt": 0.5}
     g = lambda y, t, a: jnp.ones_like(y)  # noqa: E731
     with pytest.raises(ValueError, match=r"0\.5000001 and 0\.5000002 are nearer .* take a tree of tol=5e-08"):
         sdeint_strat(g, g, jnp.ones(()), near, None, brownian=VirtualTree(KEYS[0], 0.0, 1.0, 2.0**-14), **call)

@@ -31,7 +31,7 @@ Y = np.asarray([0.3, -1.0, 2.0], np.float32)
         ("additive", lambda y, t, a: jnp.ones_like(y), None, 0 * Y),
         ("scalar", lambda y, t, a: MATRICES[0] @ y, None, MATRICES[0] @ MATRICES[0] @ Y),
         ("general", lambda y, t, a: jnp.einsum("mij,j->im", MATRICES, y), None, (MATRICES @ MATRICES @ Y).sum(0)),
-        ("commutative", lambda y, t, a: jnp.outer(Y * y, Y), None, (Y @ Y) * Y**3),
+        ("commutative", lambda y, t, a: jnp.outer(Y * y, jnp.asarray(Y)), None, (Y @ Y) * Y**3),
         (
             "general",
             lambda y, t, a: lambda v: jnp.einsum("mij,j,m->i", MATRICES, y, v),

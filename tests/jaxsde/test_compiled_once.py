@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import weakref
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ factor = 1.0
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+    lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
 )
 
 
@@ -42,14 +43,14 @@ def ends(f, rate, key=KEY, **how):
 
 
 def adaptive(rate):
-    how = {"method": "heun", "adaptive": True, "rtol": 1e-2, "atol": 1e-2, "dt": 0.25, "max_steps": 24}
+    how: dict[str, Any] = {"method": "heun", "adaptive": True, "rtol": 1e-2, "atol": 1e-2, "dt": 0.25, "max_steps": 24}
     return sdeint_strat(drift(1.0), noise, Y0, TS[::4], KEY, rate, check_finite=True, **how)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Scaled(CounterPath):
-    def increment(self, k, t, h, like, space_time=False):
+    def increment(self, k, t, h, like, space_time=False):  # type: ignore[override]
         dW = CounterPath(self.rng).increment(k, t, h, like).dW
         return Increment(tuple(self.cholesky * x for x in dW))
 

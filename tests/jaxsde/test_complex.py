@@ -1,5 +1,7 @@
 """Complex numbers: a sentence wherever a real part would be taken in silence, and right where only args have them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,7 +113,7 @@ def test_numbers_of_an_equation(unchecked, number):
     with pytest.raises(TypeError, match=r"friction is .*; it is one real number"):
         Langevin(f, number, 1.0)
     with pytest.raises(TypeError, match=r"rate is .*; it is one real number"):
-        Jumps(f, number)
+        Jumps(f, number)  # type: ignore[arg-type]
 
 
 def test_expectation_of_a_complex_value(unchecked):
@@ -142,7 +144,8 @@ def test_latent_sdes(unchecked):
     }
     for part, (function, says) in parts.items():
         for objective, family in ((pathwise, "drift"), (matching, "marginals")):
-            model, params = neural(KEY, width=1, latent=1, hidden=2, context=2, posterior=family, **{part: function})
+            given: dict[str, Any] = {part: function}
+            model, params = neural(KEY, width=1, latent=1, hidden=2, context=2, posterior=family, **given)
             # This suite's strict promotion would be the first to refuse.
             with jax.numpy_dtype_promotion("standard"), pytest.raises(TypeError, match=says):
                 objective(model, params, series, KEY)

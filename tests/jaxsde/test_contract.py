@@ -123,12 +123,12 @@ def test_the_number_of_steps(choices, says):
 
 
 def test_numbers_of_steps_are_those_of_any_library(unchecked):
-    given = AdaptiveSteps(jnp.asarray(0.5), np.float32(0.25), jnp.asarray(0.125), 1e3)
+    given = AdaptiveSteps(jnp.asarray(0.5), np.float32(0.25), jnp.asarray(0.125), 1e3)  # type: ignore[arg-type]
     assert given == AdaptiveSteps(0.5, 0.25, 0.125, 1000)
     assert hash(given) == hash(AdaptiveSteps(0.5, 0.25, 0.125, 1000))
-    assert repr(FixedSteps(np.int64(3))) == "FixedSteps(number=3, dt=None)"
-    assert hash(FixedSteps(dt=jnp.asarray(0.5))) == hash(FixedSteps(dt=0.5))
-    solution = solve(SDE(f), jnp.ones(3), TS, steps=AdaptiveSteps(jnp.asarray(1e-2), max_steps=1e2))
+    assert repr(FixedSteps(np.int64(3))) == "FixedSteps(number=3, dt=None)"  # type: ignore[arg-type]
+    assert hash(FixedSteps(dt=jnp.asarray(0.5))) == hash(FixedSteps(dt=0.5))  # type: ignore[arg-type]
+    solution = solve(SDE(f), jnp.ones(3), TS, steps=AdaptiveSteps(jnp.asarray(1e-2), max_steps=1e2))  # type: ignore[arg-type]
     assert solution.result == 0
 
 
@@ -140,7 +140,7 @@ def test_traced_numbers_of_adaptive_steps_are_refused(unchecked, name):
 
 def test_half_a_step_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"max_steps=10\.5.*whole number"):
-        AdaptiveSteps(max_steps=10.5)
+        AdaptiveSteps(max_steps=10.5)  # type: ignore[arg-type]
 
 
 def test_a_traced_longest_step_is_refused(unchecked):
@@ -151,7 +151,7 @@ def test_a_traced_longest_step_is_refused(unchecked):
 @pytest.mark.parametrize(
     ("sde", "choices", "error", "says"),
     [
-        (SDE(f, f, "stratonovic"), {}, ValueError, "sde_type is 'stratonovic'; .* Did you mean 'stratonovich'"),
+        (SDE(f, f, "stratonovic"), {}, ValueError, "sde_type is 'stratonovic'; .* Did you mean 'stratonovich'"),  # type: ignore[arg-type]
         (SDE(f, f), {"steps": 100}, TypeError, "steps is int; it is FixedSteps or AdaptiveSteps"),
         (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
     ],

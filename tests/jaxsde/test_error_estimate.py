@@ -53,7 +53,9 @@ def test_where_noise_happens_to_be_small_the_estimate_is_not(x64, of_diagonal, o
     def steps(h):
         def step(name, noise, g):
             sde = FlatSDE(lambda y, t, a: 0 * y, g, "ito", noise, y[0], y)
-            (end,), (error,) = METHODS[name].embedded(sde, y, jnp.zeros(()), h, Increment(zero, zero), None)
+            embedded = METHODS[name].embedded
+            assert embedded is not None
+            (end,), (error,) = embedded(sde, y, jnp.zeros(()), h, Increment(zero, zero), None)
             return end[0], error[0]
 
         return (

@@ -6,6 +6,7 @@ A state of many entries with noise of their own is as many estimates of the same
 import math
 import re
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,8 @@ def test_moments_of_an_ornstein_uhlenbeck_process_at_several_times(x64):
 
 @pytest.mark.parametrize("case", ["general noise with areas", "stratonovich", "langevin"])
 def test_other_equations(case):
+    sde: Any
+    y0: Any
     if case == "general noise with areas":
         # dX = dW1, dY = X dW2: E Y^2 = t^2 / 2.
         def g(y, t, args):
@@ -334,7 +337,7 @@ def test_towards_smaller_times():
 def test_what_is_compiled_serves_other_numbers_and_tolerances():
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+        lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
     for number, tolerance in ((2.0, 0.01), (3.0, 0.002)):
         compiled.clear()
@@ -409,7 +412,7 @@ def test_the_same_key_gives_the_same_numbers_and_another_key_others():
         ({"sde": SDE(lambda y, t, a: y)}, ValueError, "The equation has no noise, so nothing is to be averaged"),
         ({"sde": lambda y, t, a: y}, TypeError, "sde is function; it is an SDE of jaxsde"),
         (
-            {"sde": SDE(GBM.drift, GBM.diffusion, "strat")},
+            {"sde": SDE(GBM.drift, GBM.diffusion, "strat")},  # type: ignore[arg-type]
             ValueError,
             "sde_type is .strat.; allowed are .* Did you mean",
         ),

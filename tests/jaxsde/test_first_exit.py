@@ -1,6 +1,7 @@
 """First exit: closed forms of times and places, gradients of ODEs, refusals."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,7 @@ def test_after_its_end_a_solution_stays_and_sums_in_y_do_too() -> None:
     gone = ts >= found.exit_time
     assert 2 < gone.sum() < 25
     assert (found.ys[gone] == found.ys[-1][None]).all()
-    np.testing.assert_allclose(found.ys[-1, 1], found.exit_time, rtol=1e-5)
+    np.testing.assert_allclose(found.ys[-1, 1], np.asarray(found.exit_time), rtol=1e-5)
     np.testing.assert_allclose(found.ys[~gone, 1], ts[~gone], atol=1e-5)
 
 
@@ -122,7 +123,7 @@ def test_on_several_devices_paths_leave_as_on_one() -> None:
 
     def leave(keys):
         def one(key):
-            choices = {"steps": FixedSteps(4), "first_exit": FirstExit(lambda y, t, args: y - 0.5)}
+            choices: dict[str, Any] = {"steps": FixedSteps(4), "first_exit": FirstExit(lambda y, t, args: y - 0.5)}
             found = solve(sde, jnp.float32(1), np.array([0.0, 1.0]), key, **choices)
             return found.exit_time, found.ys[-1]
 
@@ -140,7 +141,7 @@ def test_what_is_nan_neither_stays_nor_leaves() -> None:
     explodes = SDE(lambda y, t, args: y**3 * 1e30, sde_type="stratonovich")
     with pytest.warns(RuntimeWarning, match="stops being finite"):
         found = solve(explodes, jnp.float32(1), np.array([0.0, 1]), steps=FixedSteps(4), first_exit=POSITIVE)
-    assert np.isnan(found.exit_time)
+    assert np.isnan(np.asarray(found.exit_time))
     nowhere = FirstExit(lambda y, t, args: jnp.log(y))
     assert np.isnan(exits(BROWNIAN, nowhere, jnp.float32(-1), 1.0, 0.5, jnp.float32(0), keys=KEYS[:2])[0]).all()
 
@@ -151,7 +152,7 @@ def test_an_ode_may_pass_where_the_distance_has_no_slope() -> None:
 
     def time(a):
         sde = SDE(lambda y, t, args: 0 * y + args, sde_type="stratonovich")
-        choices = {"steps": FixedSteps(100), "first_exit": disc}
+        choices: dict[str, Any] = {"steps": FixedSteps(100), "first_exit": disc}
         return solve(sde, jnp.float32(0), np.array([0.0, 2.0]), None, a, **choices).exit_time
 
     found, slope = jax.vmap(jax.value_and_grad(time))(jnp.float32([0.8, 1.25]))
@@ -163,7 +164,7 @@ def test_time_may_decrease_and_methods_carry_more_than_the_state() -> None:
     sde = SDE(lambda y, t, args: 0 * y, lambda y, t, args: 0 * y + 1, "stratonovich", "additive")
 
     def one(key):
-        choices = {"steps": FixedSteps(2), "first_exit": POSITIVE, "method": "reversible_heun"}
+        choices: dict[str, Any] = {"steps": FixedSteps(2), "first_exit": POSITIVE, "method": "reversible_heun"}
         return solve(sde, jnp.float32(1), np.array([1.0, 0.0]), key, **choices).exit_time
 
     time = np.asarray(jax.jit(jax.vmap(one))(KEYS))
@@ -179,7 +180,12 @@ def test_an_ode_ends_at_its_root_with_the_roots_derivative(adjoint: str) -> None
     half = FirstExit(lambda y, t, args: y - 0.5)
 
     def time(a):
-        choices = {"steps": FixedSteps(400), "first_exit": half, "adjoint": adjoint, "method": "midpoint"}
+        choices: dict[str, Any] = {
+            "steps": FixedSteps(400),
+            "first_exit": half,
+            "adjoint": adjoint,
+            "method": "midpoint",
+        }
         return solve(decay, jnp.float64(1), np.array([0.0, 2.0]), None, a, **choices).exit_time
 
     with jax.enable_x64(True):
@@ -190,7 +196,7 @@ def test_an_ode_ends_at_its_root_with_the_roots_derivative(adjoint: str) -> None
 
 def test_a_derivative_of_a_path_with_noise_is_refused() -> None:
     def end(y0, adjoint="backprop"):
-        choices = {"steps": FixedSteps(2), "first_exit": INTERVAL, "adjoint": adjoint}
+        choices: dict[str, Any] = {"steps": FixedSteps(2), "first_exit": INTERVAL, "adjoint": adjoint}
         return solve(BROWNIAN, y0, np.array([0.0, 1.0]), KEYS[0], jnp.float32(0), **choices).ys[-1]
 
     for adjoint in ("backprop", "stochastic"):
@@ -219,6 +225,6 @@ def test_a_derivative_of_a_path_with_noise_is_refused() -> None:
 def test_what_is_no_end_is_refused(region, choices, says: str, unchecked) -> None:
     choices = {"rng": KEYS[0], "steps": FixedSteps(2), "ts": np.array([0.0, 1])} | choices
     with pytest.raises(TypeError, match=r"inside is float; it is a function inside\(y, t, args\)"):
-        FirstExit(3.0)
+        FirstExit(3.0)  # type: ignore[arg-type]
     with pytest.raises((TypeError, ValueError), match=says):
         solve(SDE(lambda y, t, args: -y, lambda y, t, args: y), jnp.float32(1), first_exit=region, **choices)

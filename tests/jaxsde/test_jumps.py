@@ -268,7 +268,7 @@ CHANGE = lambda y, t, key, args: y + 1  # noqa: E731
         (lambda: Jumps(CHANGE, np.ones(2)), "it is one real number of zero or more"),
         (lambda: Jumps(CHANGE, lambda y, t, args: y), "rate is a function and bound is not given"),
         (lambda: Jumps(CHANGE, 1.0, bound=2.0), "it is for a rate that is a function"),
-        (lambda: Jumps(1.0, 1.0), "change is float; it is a function"),
+        (lambda: Jumps(1.0, 1.0), "change is float; it is a function"),  # type: ignore[arg-type]
         (lambda: Jumps(CHANGE, 1.0, most=0), "most is 0; it is a whole number from one to 10000000"),
     ],
 )

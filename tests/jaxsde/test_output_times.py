@@ -24,7 +24,8 @@ def g(y, t, a):
 
 
 def every_step(ts, counts):
-    return np.concatenate([np.linspace(*ends, n + 1)[:-1] for *ends, n in zip(ts, ts[1:], counts)] + [ts[-1:]])  # noqa: B905
+    parts = zip(ts[:-1], ts[1:], counts, strict=True)
+    return np.concatenate([np.linspace(start, end, n + 1)[:-1] for start, end, n in parts] + [ts[-1:]])
 
 
 @pytest.mark.parametrize(

@@ -58,18 +58,15 @@ def closed_form(n):
 
 @pytest.mark.parametrize("estimator", ["analytic", "full_mc", "stl"])
 def test_two_ou_processes(estimator):
-    values = jax.vmap(lambda k: path_kl(U, *_on(solved(k, ARGS)), ARGS, estimator=estimator))(
-        jax.random.split(jax.random.key(1), 4000)
-    )
+    def of_one(key):
+        ys, dB = solved(key, ARGS)
+        return path_kl(U, ys, TS, dB, ARGS, estimator=estimator)
+
+    values = jax.vmap(of_one)(jax.random.split(jax.random.key(1), 4000))
     # The recursion tends to the integral of the two processes themselves: halving its step changes it by 0.5 %.
     assert abs(closed_form(100) - closed_form(20000)) < 0.02 * closed_form(20000)
     error = values.std() / len(values) ** 0.5
     assert abs(values.mean() - closed_form(100)) < STANDARD_ERRORS * error
-
-
-def _on(path):
-    ys, dB = path
-    return ys, TS, dB
 
 
 def test_the_bound_is_tight_and_the_stl_gradient_vanishes_at_the_exact_posterior(x64):

@@ -131,7 +131,7 @@ def test_of_several_devices_the_first_one_speaks():
 def test_equal_meters_compile_once():
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+        lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
     counts = []
     for label in ("one", "one", "two"):

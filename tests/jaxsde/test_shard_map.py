@@ -1,5 +1,7 @@
 """Solves inside `jax.shard_map`, with its checks: paths shared out over devices, of which only the keys differ."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from jaxsde import (
 
 TS = np.linspace(0.0, 1.0, 5)
 Y0 = jnp.array([1.0, 0.5])
-ADAPTIVE = {"method": "heun", "adaptive": True, "rtol": 1e-2, "atol": 1e-2, "dt": 0.25, "max_steps": 24}
+ADAPTIVE: dict[str, Any] = {"method": "heun", "adaptive": True, "rtol": 1e-2, "atol": 1e-2, "dt": 0.25, "max_steps": 24}
 
 
 def f(y, t, a):
@@ -33,6 +35,10 @@ def of_step(y, t, h, dW, a):
     return h * jnp.sum(a * y)
 
 
+def running_of(a):
+    return lambda y, t, h, dW, _: of_step(y, t, h, dW, a)
+
+
 def kl(key, y0, a):
     ys = sdeint_ito_fixed_grid(f, g, y0, TS, key, a)
     return path_kl(f, ys, TS, brownian_increments(key, TS, y0), a, estimator="stl")
@@ -41,7 +47,7 @@ def kl(key, y0, a):
 SOLVES = {
     "checkpoint": lambda key, y0, a: sdeint_ito(f, g, y0, TS, key, a, dt=0.1, adjoint="checkpoint"),
     "stochastic": lambda key, y0, a: sdeint_ito(
-        lambda y, t, _: f(y, t, a), g, y0, TS, key, dt=0.1, save=jnp.sum, running=lambda *x: of_step(*x[:-1], a)
+        lambda y, t, _: f(y, t, a), g, y0, TS, key, dt=0.1, save=jnp.sum, running=running_of(a)
     ),
     "reversible": lambda key, y0, a: sdeint_strat(
         f, g, y0, TS, key, a, "reversible_heun", dt=0.1, adjoint="reversible"
@@ -81,8 +87,8 @@ def test_the_state_or_the_parameters_alone_vary():
     rates, starts = jnp.array([0.3, 0.9]), jnp.stack([Y0, 2 * Y0])
 
     def both(a, y0):
-        tree = {"rng": None, "brownian": VirtualTree(jax.random.key(1), 0.0, 1.0, 2.0**-6)}
-        drawn = {"rng": jax.random.key(0), "dt": 0.1}
+        tree: dict[str, Any] = {"rng": None, "brownian": VirtualTree(jax.random.key(1), 0.0, 1.0, 2.0**-6)}
+        drawn: dict[str, Any] = {"rng": jax.random.key(0), "dt": 0.1}
 
         # Nothing varies but what the drift closes over.
         def closed_over(a):

@@ -1,6 +1,7 @@
 """`solve` and its `Solution`, and the entry points as other words for it; times that are traced."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +130,11 @@ def test_adaptive_steps_need_no_method_by_name(sde_type, noise, name):
 
 
 def test_adaptive_steps_on_a_path_without_areas_take_a_method_that_needs_none():
-    choices = {"args": ARGS, "steps": AdaptiveSteps(1e-1, 1e-1), "brownian": VirtualTree(KEY, 0.0, 1.0, 2.0**-16)}
+    choices: dict[str, Any] = {
+        "args": ARGS,
+        "steps": AdaptiveSteps(1e-1, 1e-1),
+        "brownian": VirtualTree(KEY, 0.0, 1.0, 2.0**-16),
+    }
     unnamed, named = (solve(SDE(f, g), jnp.ones(2), UNEVEN, method=m, **choices) for m in (None, "milstein"))
     np.testing.assert_array_equal(unnamed.ys, named.ys)
 

@@ -156,6 +156,19 @@ def with_bytes(file: Callable[[Path], Path], change: Callable[[bytes], bytes]) -
     return lambda run: file(run).write_bytes(change(file(run).read_bytes()))
 
 
+def resealed(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Changes the tensors file, and its record with it."""
+    return lambda run: reseal(run, change(tensors(run).read_bytes()))
+
+
+def always(new: bytes) -> Callable[[bytes], bytes]:
+    return lambda _: new
+
+
+def parsed(parse: Callable[[bytes, str], Any], content: bytes, name: str) -> Callable[[Path], Any]:
+    return lambda _: parse(content, name)
+
+
 def instead(file: Callable[[Path], Path], make: Callable[[Path], Any]) -> Callable[[Path], None]:
     """Puts what `make` makes in the file's place."""
 
@@ -165,6 +178,11 @@ def instead(file: Callable[[Path], Path], make: Callable[[Path], Any]) -> Callab
         make(path)
 
     return spoil
+
+
+def not_for_us(path: Path) -> None:
+    path.write_bytes(b"{}")
+    path.chmod(0)
 
 
 def sparse(path: Path) -> None:
@@ -181,7 +199,7 @@ NO_FILES: dict[str, Callable[[Path], Any]] = {
     "huge": sparse,
 }
 if os.geteuid() != 0:
-    NO_FILES["not for us"] = lambda path: (path.write_bytes(b"{}"), path.chmod(0))
+    NO_FILES["not for us"] = not_for_us
 
 
 def cut(content: bytes, part: int) -> bytes:
@@ -190,6 +208,10 @@ def cut(content: bytes, part: int) -> bytes:
 
 def flip(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :]
+
+
+def flip_at(content: bytes, part: int) -> bytes:
+    return flip(content, len(content) * part // 20)
 
 
 def config_file(run: Path) -> Path:
@@ -204,6 +226,10 @@ def log_file(run: Path) -> Path:
     return run / "metrics.jsonl"
 
 
+def each(name: str, *values: Any) -> list[dict[str, Any]]:
+    return [{name: value} for value in values]
+
+
 def checkpoint_cases() -> Iterator[tuple[str, Case]]:
     for part in range(50):
         change = functools.partial(cut, part=part)
@@ -211,27 +237,23 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
         yield f"record cut at {part}/50", Case(with_bytes(sidecar, change), load_checkpoint, ".json")
         yield (
             f"cut at {part}/50, resealed",
-            Case(lambda run, change=change: reseal(run, change(tensors(run).read_bytes())), resume, ".safetensors"),
+            Case(resealed(change), resume, ".safetensors"),
         )
     for part in range(20):
         yield (
             f"byte flipped at {part}/20",
-            Case(
-                with_bytes(tensors, lambda content, part=part: flip(content, len(content) * part // 20)),
-                predict,
-                ".safetensors",
-            ),
+            Case(with_bytes(tensors, functools.partial(flip_at, part=part)), predict, ".safetensors"),
         )
         yield (
             f"byte {7 * part} flipped, resealed",
-            Case(lambda run, part=part: reseal(run, flip(tensors(run).read_bytes(), 7 * part)), resume, "step-0"),
+            Case(resealed(functools.partial(flip, place=7 * part)), resume, "step-0"),
         )
     for name, make in NO_FILES.items():
         if name != "missing":
             yield f"tensors: {name}", Case(instead(tensors, make), load_checkpoint, ".safetensors")
             yield f"record: {name}", Case(instead(sidecar, make), load_checkpoint, ".json")
     for name, content in JSON.items():
-        yield f"record: {name}", Case(with_bytes(sidecar, lambda _, new=content: new), resume, ".json")
+        yield f"record: {name}", Case(with_bytes(sidecar, always(content)), resume, ".json")
 
     headers: dict[str, bytes] = {
         "of 2^63 bytes": struct.pack("<Q", 2**63) + b"{}",
@@ -244,13 +266,13 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
         "of a pickle": b"\x80\x04\x95" + bytes(40),
     }
     for name, content in headers.items():
-        yield f"header {name}", Case(lambda run, content=content: reseal(run, content), resume, ".safetensors")
+        yield f"header {name}", Case(resealed(always(content)), resume, ".safetensors")
     first = "params/"
 
     def entry(header: dict[str, Any]) -> dict[str, Any]:
         return next(value for name, value in header.items() if name.startswith(first))
 
-    for name, change in {
+    headers_changed: dict[str, Callable[[dict[str, Any]], Any]] = {
         "shape beyond 64 bits": lambda header: entry(header).update(shape=[2**40, 2**40]),
         "shape 2^63": lambda header: entry(header).update(shape=[2**63]),
         "shape that multiplies to the same, modulo 2^64": lambda header: entry(header)["shape"].append(2**64 // 4 + 1),
@@ -269,14 +291,15 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
         "empty name": lambda header: header.update({"": header.pop(next(iter(header)))}),
         "name of 100,000 letters": lambda header: header.update({"x" * 100_000: header.pop(next(iter(header)))}),
         "name of two lines": lambda header: header.update({"a\nb\0": header.pop(next(iter(header)))}),
-    }.items():
-        yield f"header with a {name}", Case(with_header(change), resume, "step-0")
+    }
+    for name, alter in headers_changed.items():
+        yield f"header with a {name}", Case(with_header(alter), resume, "step-0")
 
     def one(arrays: dict[str, np.ndarray], change: Callable[[np.ndarray], np.ndarray]) -> None:
         name = next(name for name in arrays if name.startswith("average/") and arrays[name].ndim == 2)
         arrays[name] = change(arrays[name])
 
-    for name, change in {
+    arrays_changed: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "transposed": lambda array: array.T[:, :1],
         "of no dimensions": lambda array: np.asarray(array[0, 0]),
         "empty": lambda array: array[:0],
@@ -286,8 +309,9 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
         "of truths": lambda array: array > 0,
         "of NaN": lambda array: array * np.float32(np.nan),
         "of infinity": lambda array: array + np.float32(np.inf),
-    }.items():
-        spoil = with_arrays(functools.partial(one, change=change))
+    }
+    for name, of_array in arrays_changed.items():
+        spoil = with_arrays(functools.partial(one, change=of_array))
         yield f"an array {name}, predict", Case(spoil, predict, "step-0")
         yield f"an array {name}, resume", Case(spoil, resume, "step-0")
     for name, spoil in {
@@ -298,35 +322,44 @@ def checkpoint_cases() -> Iterator[tuple[str, Case]]:
         yield f"checkpoint {name}", Case(spoil, resume, "step-0")
 
     bad_meta: list[dict[str, Any]] = [
-        *({"step": value} for value in (..., None, -1, "2", 1.5, True, [], 3, 2**63)),
-        *({"seconds": value} for value in (..., None, "1", [], True)),
-        *({"log_size": value} for value in (..., None, -1, "all", 1.5, True)),
+        *each("step", ..., None, -1, "2", 1.5, True, [], 3, 2**63),
+        *each("seconds", ..., None, "1", [], True),
+        *each("log_size", ..., None, -1, "all", 1.5, True),
     ]
     for meta in bad_meta:
         yield f"record of {meta}", Case(with_meta(**meta), resume, "step-0")
     for size in (1, 2**40):
         yield f"log of {size} bytes", Case(with_meta(log_size=size), resume, "metrics.jsonl")
-    for changes in ({"meta": []}, {"meta": ...}, {"sha256": 3}, {"sha256": ...}, {"sha256": ""}):
-        yield f"record with {changes}", Case(with_record(sidecar, **changes), load_checkpoint, "step-0")
-    yield (
-        "checkpoints that are a file",
-        Case(lambda run: (shutil.rmtree(run / "checkpoints"), (run / "checkpoints").touch()), resume, "checkpoints"),
+    bad_records: tuple[dict[str, Any], ...] = (
+        {"meta": []},
+        {"meta": ...},
+        {"sha256": 3},
+        {"sha256": ...},
+        {"sha256": ""},
     )
+    for changes in bad_records:
+        yield f"record with {changes}", Case(with_record(sidecar, **changes), load_checkpoint, "step-0")
+
+    def a_file(run: Path) -> None:
+        shutil.rmtree(run / "checkpoints")
+        (run / "checkpoints").touch()
+
+    yield "checkpoints that are a file", Case(a_file, resume, "checkpoints")
     yield "no checkpoints", Case(lambda run: shutil.rmtree(run / "checkpoints"), predict, "checkpoints")
 
 
 def run_cases() -> Iterator[tuple[str, Case]]:
     for name, content in JSON.items():
-        yield f"config: {name}", Case(with_bytes(config_file, lambda _, new=content: new), resume, "config.json")
-        yield f"task: {name}", Case(with_bytes(task_file, lambda _, new=content: new), predict, "task.json")
+        yield f"config: {name}", Case(with_bytes(config_file, always(content)), resume, "config.json")
+        yield f"task: {name}", Case(with_bytes(task_file, always(content)), predict, "task.json")
     for name, make in NO_FILES.items():
         yield f"config: {name}", Case(instead(config_file, make), resume, "config.json")
         yield f"task: {name}", Case(instead(task_file, make), predict, "task.json")
     choices: list[dict[str, Any]] = [
-        *({"epochs": value} for value in ("1", 1.5, True, None, [1], {}, 0, 2**40)),
-        *({"sigma": value} for value in ("0.1", None, [0.1], 0, -1, True)),
-        *({"blocks": value} for value in (1, "1", [], [[1]], [1.0], [0], None, [True], [2**40])),
-        *({"model": value} for value in (1, None, "sdebn", "x" * 100_000, "a\nb", "../../x")),
+        *each("epochs", "1", 1.5, True, None, [1], {}, 0, 2**40),
+        *each("sigma", "0.1", None, [0.1], 0, -1, True),
+        *each("blocks", 1, "1", [], [[1]], [1.0], [0], None, [True], [2**40]),
+        *each("model", 1, None, "sdebn", "x" * 100_000, "a\nb", "../../x"),
         *({name: 1} for name in ("epoch", "", "../../x", "x" * 100_000, "__class__", "a\nb", "\ud800")),
         {"framework": "tensorflow"},
     ]
@@ -350,12 +383,12 @@ def run_cases() -> Iterator[tuple[str, Case]]:
     }.items():
         yield f"config with data {data!a:.40}", Case(with_record(config_file, data=data), resume, culprit)
     tasks: list[dict[str, Any]] = [
-        *({"x_shape": value} for value in (3, [], [0], [-3], ["3"], [3.0], [True], [[3]], None, [2, 2], "3", ...)),
-        *({"x_dtype": value} for value in ("uint8", "object", "float64", ">f4", 3, None, [], ...)),
-        *({"num_classes": value} for value in (0, 1, -1, 2**60, 2.0, "2", True, [], ...)),
-        *({"targets": value} for value in (1, -1, None, 0.0, True, ...)),
+        *each("x_shape", 3, [], [0], [-3], ["3"], [3.0], [True], [[3]], None, [2, 2], "3", ...),
+        *each("x_dtype", "uint8", "object", "float64", ">f4", 3, None, [], ...),
+        *each("num_classes", 0, 1, -1, 2**60, 2.0, "2", True, [], ...),
+        *each("targets", 1, -1, None, 0.0, True, ...),
         *({"num_classes": None, "targets": value} for value in (0, 2**60, "1")),
-        *({"held_out": value} for value in ("", 3, [], "g" * 64)),
+        *each("held_out", "", 3, [], "g" * 64),
         {"more": 1},
     ]
     for task in tasks:
@@ -468,7 +501,7 @@ def npz_cases() -> Iterator[tuple[str, Case]]:
         "too few labels": zipped(("x.npy", good_x), ("y.npy", npy(LABELS[:7]))),
         "no labels": zipped(("x.npy", good_x)),
     }
-    for name, header in {
+    headers: dict[str, dict[str, Any]] = {
         "10^12": {"shape": (10**12,)},
         "10^40": {"shape": (10**40, 0)},
         "beyond 64 bits": {"shape": (2**62, 4)},
@@ -485,7 +518,8 @@ def npz_cases() -> Iterator[tuple[str, Case]]:
         "of an unknown type": {"descr": "<f3"},
         "of pickles": {"descr": "|O"},
         "of complex numbers": {"descr": "<c8", "shape": (4, 3)},
-    }.items():
+    }
+    for name, header in headers.items():
         contents[f"header {name}"] = zipped(("x.npy", npy(X, **header)), ("y.npy", good_y))
     contents |= {f"cut at {part}/50": cut(whole, part) for part in range(50)}
 
@@ -517,10 +551,7 @@ def data_cases() -> Iterator[tuple[str, Case]]:
         "with a byte more": images + b"\0",
         **{f"cut at {part}/50": cut(images, part) for part in range(50)},
     }.items():
-        yield (
-            f"idx {name}",
-            Case(lambda _: None, lambda _, content=content: parse_idx(content, "train.idx"), "train.idx"),
-        )
+        yield f"idx {name}", Case(lambda _: None, parsed(parse_idx, content, "train.idx"), "train.idx")
     packed = gzip.compress(images)
     for name, content in {
         "followed by another": packed * 2,
@@ -528,7 +559,7 @@ def data_cases() -> Iterator[tuple[str, Case]]:
         "text": b"text",
         **{f"cut at {part}/50": cut(packed, part) for part in range(50)},
     }.items():
-        yield f"gzip {name}", Case(lambda _: None, lambda _, content=content: gunzip(content, "train.gz"), "train.gz")
+        yield f"gzip {name}", Case(lambda _: None, parsed(gunzip, content, "train.gz"), "train.gz")
     yield "gzip bomb", Case(lambda _: None, lambda _: gunzip(gzip_bomb(), "train.gz"), "train.gz")
     for name, content in {
         "empty": b"",
@@ -536,10 +567,7 @@ def data_cases() -> Iterator[tuple[str, Case]]:
         "with a byte more": bytes(3074),
         "of a label 10": b"\x0a" + bytes(3072),
     }.items():
-        yield (
-            f"cifar {name}",
-            Case(lambda _: None, lambda _, content=content: parse_cifar10(content, "batch.bin"), "batch.bin"),
-        )
+        yield f"cifar {name}", Case(lambda _: None, parsed(parse_cifar10, content, "batch.bin"), "batch.bin")
 
     def published(folder: Path) -> Path:
         return folder / "file.bin"

@@ -29,7 +29,7 @@ def test_arguments_are_the_same(name: str) -> None:
     assert one == other
 
 
-def blocks(framework):  # type: ignore[no-untyped-def]
+def blocks(framework):
     """Each block of a framework as a function of its solver and the solver's choices."""
     drift = framework.drift_network((2,))
     fx = framework.diffeq_layers.dense("ignore", *((3,) if framework is brax else (3, 3)))
@@ -42,7 +42,7 @@ def blocks(framework):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("framework", [brax, torchbnn], ids=["brax", "torchbnn"])
 @pytest.mark.parametrize("name", ["SDEBNN", "ODEBlock", "HyperODEBlock"])
-def test_a_solver_is_given_or_its_choices(framework, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_solver_is_given_or_its_choices(framework, name: str) -> None:
     make = blocks(framework)[name]
     make(framework.Solver(3, "midpoint"))
     make(steps=3, method="midpoint")

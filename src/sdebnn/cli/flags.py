@@ -176,7 +176,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "; ".join([_text(field.default), *presets])
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Shaped
 
 from sdebnn.data.batches import batch_stream
 from sdebnn.data.columns import Scaling
-from sdebnn.data.frames import ColumnNames
+from sdebnn.data.frames import ColumnNames, Table
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError
@@ -47,10 +47,10 @@ class Dataset:
     @classmethod
     def from_frame(
         cls,
-        frame: Any,
+        frame: Table,
         target: ColumnNames,
         *,
-        test: Any = None,
+        test: Table = None,
         task: str = "auto",
         name: str = "table",
         scale: Scaling = True,
@@ -79,9 +79,9 @@ class Dataset:
     @classmethod
     def from_arrays(
         cls,
-        x: Any,
+        x: Table,
         y: Any,
-        x_test: Any = None,
+        x_test: Table = None,
         y_test: Any = None,
         *,
         task: str = "auto",

@@ -13,6 +13,8 @@ from jaxtyping import Int
 from sdebnn.data.inputs import plain_numbers
 from sdebnn.errors import InputError
 
+# A DataFrame of a library that narwhals knows, or what NumPy makes an array of.
+Table: TypeAlias = Any
 ColumnNames: TypeAlias = str | int | Sequence[str | int]
 
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
@@ -44,7 +46,7 @@ class Columns:
         return Columns({name: self.by_name[name] for name in names}, self.rows, self.named)
 
 
-def read_columns(table: Any, what: str, *, name: str = "x") -> Columns:
+def read_columns(table: Table, what: str, *, name: str = "x") -> Columns:
     """The columns of a table.
 
     **Arguments:**
@@ -65,7 +67,7 @@ def read_columns(table: Any, what: str, *, name: str = "x") -> Columns:
     return _of_array(table, what, name)
 
 
-def rows_of(x: Any) -> Any:
+def rows_of(x: Table) -> Any:
     """Rows of a table, to which more dimensions of an array are flattened; anything else as it is."""
     return x.reshape(len(x), -1) if isinstance(x, np.ndarray) and x.ndim > 2 else x
 
@@ -79,7 +81,7 @@ def refuse_twice(names: Iterable[Any], what: str) -> None:
         seen.add(name)
 
 
-def _of_frame(table: Any, what: str) -> Columns:
+def _of_frame(table: Table, what: str) -> Columns:
     refuse_twice(table.columns if isinstance(table.columns, Iterable) else (), what)
     frame = nw.from_native(table, eager_only=True)
     by_name = {str(series.name): _of_series(series, f"Column {series.name!r}") for series in frame.iter_columns()}
@@ -103,7 +105,7 @@ def _of_series(series: nw.Series[Any], what: str) -> np.ndarray:
     return _of_objects(series.to_list(), what, as_text=kind in (nw.Categorical, nw.Enum))
 
 
-def _of_array(table: Any, what: str, name: str) -> Columns:
+def _of_array(table: Table, what: str, name: str) -> Columns:
     if hasattr(table, "toarray"):
         raise InputError(f"{what} is a sparse {type(table).__name__}; give what its toarray() returns.")
     try:
@@ -157,7 +159,7 @@ def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.nd
     return texts
 
 
-def _is_missing(value: Any) -> bool:
+def _is_missing(value: object) -> bool:
     # Those of pandas are not equal to themselves, nor are they comparable.
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
 from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
-from sdebnn.data.frames import ColumnNames, Columns, read_columns, rows_of
+from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns, rows_of
 from sdebnn.data.inputs import LAYOUTS, as_inputs
 from sdebnn.data.split import hold_out
 from sdebnn.data.table_encoding import TableEncoding
@@ -21,7 +21,7 @@ TEST_FRACTION = 1 / 3
 
 
 def dataset_from_frame(
-    frame: Any, target: ColumnNames, *, test: Any, task: str, name: str, scale: Scaling, seed: int
+    frame: Table, target: ColumnNames, *, test: Table, task: str, name: str, scale: Scaling, seed: int
 ) -> Dataset:
     """See `Dataset.from_frame`."""
     refuse_unknown(task, TASKS, "a task")
@@ -31,7 +31,7 @@ def dataset_from_frame(
 
 
 def dataset_from_arrays(
-    x: Any, y: Any, x_test: Any, y_test: Any, *, task: str, layout: str, name: str, scale: Scaling, seed: int
+    x: Table, y: Any, x_test: Table, y_test: Any, *, task: str, layout: str, name: str, scale: Scaling, seed: int
 ) -> Dataset:
     """See `Dataset.from_arrays`."""
     refuse_unknown(task, TASKS, "a task")
@@ -47,7 +47,7 @@ def dataset_from_arrays(
     return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
 
 
-def are_rows(x: Any, layout: str) -> bool:
+def are_rows(x: Table, layout: str) -> bool:
     """Whether inputs are rows of a table, and no images."""
     return layout == "table" or (layout == "auto" and np.ndim(x) == 2)
 

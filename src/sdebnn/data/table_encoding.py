@@ -22,7 +22,7 @@ from sdebnn.data.columns import (
     squeezed,
     texts_of,
 )
-from sdebnn.data.frames import ColumnNames, Columns, read_columns
+from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns
 from sdebnn.data.inputs import to_float32
 from sdebnn.data.targets import (
     Label,
@@ -66,7 +66,7 @@ class TableEncoding:
     @classmethod
     def fit(
         cls,
-        frame: Any,
+        frame: Table,
         target: ColumnNames | None = None,
         y: Any = None,
         *,
@@ -143,7 +143,7 @@ class TableEncoding:
         """What a user should know of the columns, a sentence each."""
         return [column.remark for column in self.columns if column.remark]
 
-    def inputs(self, table: Any) -> Float32[np.ndarray, "n d"]:
+    def inputs(self, table: Table) -> Float32[np.ndarray, "n d"]:
         """A table as the network takes it. A category that training has not seen is none of those that it has, and
         missing numbers are the median; a warning says so.
 
@@ -339,7 +339,7 @@ def _is_record(record: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_column(record: Any) -> TypeGuard[dict[str, Any]]:
+def _is_column(record: object) -> TypeGuard[dict[str, Any]]:
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in _KINDS:
         return False
     fields = {field.name for field in dataclasses.fields(_KINDS[record["kind"]])}
@@ -365,13 +365,13 @@ def _are(values: Any, kind: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_real(value: Any) -> bool:
+def _is_real(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_scale(value: Any) -> bool:
+def _is_scale(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_real, value)) and value[1] > 0

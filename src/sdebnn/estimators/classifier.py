@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from sdebnn.data import TableEncoding
+from sdebnn.data.frames import Table
 from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
@@ -105,7 +106,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         self.class_weight = class_weight
 
     @no_type_check
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Table, y: Any, sample_weight: Any = None) -> Any:
         """Trains.
 
         **Arguments:**
@@ -130,14 +131,14 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         self.classes_ = self.classes_.astype(labels.dtype)
         return self
 
-    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
+    def predict_proba(self, X: Table) -> Float[np.ndarray, "n classes"]:
         """The probability of each class, in the order of `classes_`, averaged over members and posterior samples.
 
         **Raises:** `NotFittedError`; `InputError` for other columns than those of training.
         """
         return self._predicted(X).probabilities
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Table) -> np.ndarray:
         """The most probable label of each row. **Raises:** as `predict_proba`."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]

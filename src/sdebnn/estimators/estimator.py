@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import doubts_of_scale, hint_of_counts
-from sdebnn.data.frames import Columns, read_columns
+from sdebnn.data.frames import Columns, Table, read_columns
 from sdebnn.errors import InputError
 from sdebnn.estimators.warm_start import (
     averages_of,
@@ -201,7 +201,7 @@ class SDEBNNEstimator(BaseEstimator):
         estimator._read(posterior, encoding, History.read(RunFolder.open(path)))
         return estimator
 
-    def predict_uncertainty(self, X: Any) -> Any:
+    def predict_uncertainty(self, X: Table) -> Any:
         """Where the doubt comes from, a named tuple of `epistemic` (what more data could resolve), `aleatoric` (noise)
         and `total`: entropies in nats (n,) for classes, standard deviations in the target's unit (n, k) for targets.
 
@@ -234,7 +234,7 @@ class SDEBNNEstimator(BaseEstimator):
 
     @by_parameters()
     @no_type_check
-    def _fit(self, X: Any, answers: Columns, sample_weight: Any, weights_of_classes: Any = None) -> Any:
+    def _fit(self, X: Table, answers: Columns, sample_weight: Any, weights_of_classes: Any = None) -> Any:
         """Trains on checked answers."""
         self._check()
         fitted = self.posterior_ if self.warm_start and hasattr(self, "posterior_") else None
@@ -354,7 +354,7 @@ class SDEBNNEstimator(BaseEstimator):
         return TrainConfig.from_json(fitted.config.to_json() | choices)
 
     @no_type_check
-    def _weights(self, sample_weight: Any, table: Any, weights_of_classes: Any) -> Float64[np.ndarray, " n"]:
+    def _weights(self, sample_weight: Any, table: Table, weights_of_classes: Any) -> Float64[np.ndarray, " n"]:
         weights = np.asarray(_check_sample_weight(sample_weight, table, ensure_non_negative=True), np.float64)
         if weights_of_classes is not None:
             if not (np.isfinite(weights_of_classes) & (np.asarray(weights_of_classes) >= 0)).all():
@@ -365,7 +365,7 @@ class SDEBNNEstimator(BaseEstimator):
         return weights
 
     @no_type_check
-    def _table(self, X: Any, *, reset: bool) -> Any:
+    def _table(self, X: Table, *, reset: bool) -> Any:
         """A table as it is, or numbers, with its columns' number and names checked, or remembered."""
         if _is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -373,7 +373,7 @@ class SDEBNNEstimator(BaseEstimator):
         return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
 
     @no_type_check
-    def _table_again(self, X: Any) -> Any:
+    def _table_again(self, X: Table) -> Any:
         """That of another fit, with the columns of the last one."""
         try:
             return self._table(X, reset=False)
@@ -385,7 +385,7 @@ class SDEBNNEstimator(BaseEstimator):
                 "those, or take warm_start=False."
             ) from error
 
-    def _predicted(self, X: Any) -> Any:
+    def _predicted(self, X: Table) -> Any:
         check_is_fitted(self)
         return self.posterior_.predict(self._table(X, reset=False))
 
@@ -435,6 +435,6 @@ def _framework(wanted: str) -> str:
     return "jax" if importlib.util.find_spec("jax") is not None else "torch"
 
 
-def _is_frame(X: Any) -> bool:
+def _is_frame(X: Table) -> bool:
     """Whether it is a DataFrame, whose columns may be more than numbers."""
     return hasattr(X, "columns") and hasattr(X, "shape")

@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import column_or_1d
 
 from sdebnn.data import TableEncoding
-from sdebnn.data.frames import refuse_twice
+from sdebnn.data.frames import Table, refuse_twice
 from sdebnn.data.targets import target_numbers
 from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
@@ -77,7 +77,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         self.likelihood = likelihood
 
     @no_type_check
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Table, y: Any, sample_weight: Any = None) -> Any:
         """Trains.
 
         **Arguments:**
@@ -102,7 +102,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         return self._fit(X, answers, sample_weight)
 
     @no_type_check
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Table, return_std: bool = False) -> Any:
         """The mean of each target, (n,) or (n, k), in its unit.
 
         **Arguments:**
@@ -117,7 +117,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         return (mean, self._of_targets(found.std)) if return_std else mean
 
     @no_type_check
-    def predict_interval(self, X: Any, confidence_level: float = 0.95) -> Float[np.ndarray, "n ... 2"]:
+    def predict_interval(self, X: Table, confidence_level: float = 0.95) -> Float[np.ndarray, "n ... 2"]:
         """The ends of the central interval that holds each target with that probability, (n, 2) or (n, k, 2): quantiles
         of the mixture over members and posterior samples, and not mean and standard deviations.
 
@@ -128,7 +128,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
 
     @no_type_check
     def predict_quantiles(
-        self, X: Any, quantiles: float | Sequence[float] = (0.025, 0.5, 0.975)
+        self, X: Table, quantiles: float | Sequence[float] = (0.025, 0.5, 0.975)
     ) -> Float[np.ndarray, "n ..."]:
         """The values below which each target lies with these probabilities, (n, quantiles) or (n, k, quantiles); of one
         number alone, (n,) or (n, k).
@@ -141,7 +141,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         return np.moveaxis(found if self._several else found[..., 0], 0, -1)
 
     @no_type_check
-    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> Float[np.ndarray, "n ... samples"]:
+    def sample_y(self, X: Table, n_samples: int = 1, random_state: Any = 0) -> Float[np.ndarray, "n ... samples"]:
         """Targets that are drawn, (n, samples) or (n, k, samples): each draw is of one function for all rows, with the
         noise of the likelihood. **Raises:** as `predict`; `InputError` for fewer than one draw.
         """

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.priors.prior import Prior, check_rate
+from sdebnn.priors.prior import Numbers, Prior, check_rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Bridge(Prior):
         check_rate(self)
         super().__post_init__()
 
-    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+    def drift(self, w: Numbers, t: Numbers, centre: Numbers) -> Any:
         left = 1.0 - t
         return _x_coth_x(self.rate * left, self.rate) / left * (centre - w)
 
@@ -53,7 +53,7 @@ class Bridge(Prior):
         return length if self.rate < 1e-8 else -np.expm1(-2 * self.rate * length) / (2 * self.rate)
 
 
-def _x_coth_x(x: Any, largest: float) -> Any:
+def _x_coth_x(x: Numbers, largest: float) -> Any:
     """x coth(x) for numbers from 0 to `largest`, by arithmetic alone and without cancellation: the continued fraction
     of a part of x that is at most 1, and then doubled, as 2x coth(2x) = x coth(x) + x^2 / (x coth(x)).
     """

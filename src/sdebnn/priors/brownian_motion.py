@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.priors.prior import Prior
+from sdebnn.priors.prior import Numbers, Prior
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class BrownianMotion(Prior):
 
     summary: ClassVar[str] = "pulled nowhere (Brownian motion)"
 
-    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+    def drift(self, w: Numbers, t: Numbers, centre: Numbers) -> Any:
         return 0.0 * w
 
     def moments(

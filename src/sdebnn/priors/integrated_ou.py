@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.priors.prior import Prior, check_rate
+from sdebnn.priors.prior import Numbers, Prior, check_rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class IntegratedOU(Prior):
         check_rate(self)
         super().__post_init__()
 
-    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+    def drift(self, w: Numbers, t: Numbers, centre: Numbers) -> Any:
         velocity, _ = w
         return -self.rate * velocity, velocity
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn.priors.prior import Prior, check_rate
+from sdebnn.priors.prior import Numbers, Prior, check_rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class OrnsteinUhlenbeck(Prior):
         check_rate(self)
         super().__post_init__()
 
-    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+    def drift(self, w: Numbers, t: Numbers, centre: Numbers) -> Any:
         return -self.rate * (w - centre)
 
     @property

@@ -4,13 +4,16 @@ import abc
 import copy
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
 from sdebnn.priors.sections import Section, sections
+
+# Of NumPy, JAX or PyTorch: a law is arithmetic alone.
+Numbers: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class Prior(abc.ABC):
                 "and (0, 1)."
             )
 
-    def with_sigma(self, sigma: Any) -> "Prior":
+    def with_sigma(self, sigma: object) -> "Prior":
         """The same law with another diffusion, which may be an array of one number that is not known yet: so that
         networks that differ in it are trained in one program.
         """
@@ -105,7 +108,7 @@ class Prior(abc.ABC):
         return law
 
     @abc.abstractmethod
-    def drift(self, w: Any, t: Any, centre: Any) -> Any:
+    def drift(self, w: Numbers, t: Numbers, centre: Numbers) -> Any:
         """The drift f_p(w, t) of the weights, (p,), by arithmetic alone: w is an array of numpy, JAX or PyTorch.
 
         Where `state_width` is 2, w is the pair (velocity, weights) and so is what is returned: its first part is the
@@ -117,7 +120,7 @@ class Prior(abc.ABC):
         - `centre`: the initial weights, or 0 where the field `centre` is `"zero"`.
         """
 
-    def checked_drift(self, parts: tuple[Any, ...], t: Any, centre: Any) -> tuple[Any, ...]:
+    def checked_drift(self, parts: tuple[Any, ...], t: Numbers, centre: Numbers) -> tuple[Any, ...]:
         """`drift` of a state of `state_width` parts, and as many parts.
 
         **Raises:** `InputError` unless it is one number of their kind for each of theirs.
@@ -221,7 +224,7 @@ def real_number(got: str, value: Any) -> float:
     raise InputError(f"{got}={value!r}; it takes one real number that is known, not an array or what JAX traces.")
 
 
-def standard_deviation(got: str, value: Any) -> float:
+def standard_deviation(got: str, value: object) -> float:
     """As `real_number`, above 0 and finite."""
     std = real_number(got, value)
     if not 0 < std < math.inf:
@@ -229,7 +232,7 @@ def standard_deviation(got: str, value: Any) -> float:
     return std
 
 
-def share_left_out(got: str, value: Any) -> float:
+def share_left_out(got: str, value: object) -> float:
     """As `real_number`, from 0 to below 1."""
     share = real_number(got, value)
     if not 0 <= share < 1:

@@ -70,7 +70,7 @@ def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
     return TrainConfig.from_json({name: value for name, value in record.items() if name != KEY}), Started(**kept)
 
 
-def _is_sigma(value: Any) -> bool:
+def _is_sigma(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
 
 

@@ -13,7 +13,7 @@ from sdebnn.errors import InputError
 LIMIT = 2**20
 
 
-def text(record: Any, *, indent: int | None = None) -> str:
+def text(record: object, *, indent: int | None = None) -> str:
     """A record of dictionaries, lists, text and numbers as strict JSON.
 
     JSON has no NaN and no infinity: they are written as the text `"nan"`, `"inf"` and `"-inf"`, which `float` reads.
@@ -64,7 +64,7 @@ def read(path: Path, *, limit: int = LIMIT) -> dict[str, Any]:
     return record
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     if isinstance(value, Mapping):
         return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

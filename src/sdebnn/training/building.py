@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
@@ -72,7 +71,7 @@ def builder_name(build: Build, learner: Learner) -> str:
     return STANDARD if getattr(learner, "by_choices", False) else _name(build)
 
 
-def _name(build: Any) -> str:
+def _name(build: object) -> str:
     """Module and name of a function, of that which a partial one calls, or of an object's class."""
     while isinstance(build, functools.partial):
         build = build.func

@@ -215,7 +215,7 @@ def _names(kinds: Sequence[Sequence[Ended]], differing: Sequence[str]) -> list[s
     return short if len(set(short)) == len(short) else names_by(every, str, False)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, tuple):
         return "-".join(map(str, value))
     return f"{value:g}" if type(value) is float else str(value)

@@ -25,7 +25,7 @@ OPTIONAL = {
 }
 
 
-def number_of_outputs(likelihood: Any) -> int:
+def number_of_outputs(likelihood: object) -> int:
     """How many numbers the network has to give for one example: `likelihood.outputs`, a number or a method.
 
     **Raises:** `InputError` for what is no whole number above 0.
@@ -40,7 +40,7 @@ def number_of_outputs(likelihood: Any) -> int:
     return int(number)
 
 
-def check_likelihood(likelihood: Any) -> None:
+def check_likelihood(likelihood: object) -> None:
     """**Raises:** `InputError` for an object that training or predictions would miss something of."""
     if isinstance(likelihood, type):
         raise InputError(f"The likelihood {likelihood.__name__} is a class; give an object of it, made by calling it.")
@@ -122,5 +122,5 @@ def _said(
     return said.astype(np.float64)
 
 
-def _name(likelihood: Any) -> str:
+def _name(likelihood: object) -> str:
     return type(likelihood).__name__

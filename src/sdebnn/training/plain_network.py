@@ -2,12 +2,12 @@
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from sdebnn.data import to_float
+from sdebnn.data.frames import Table
 from sdebnn.training.learner import Exportable
 from sdebnn.training.predictions import doubles
 from sdebnn.training.task import Task
@@ -30,14 +30,14 @@ class PlainNetwork:
         self._task, self._layout, self._network = task, layout, network
         self._shift, self._scale, self._lock = shift, scale, lock
 
-    def __call__(self, x: Any) -> Float[np.ndarray, "n d"]:
+    def __call__(self, x: Table) -> Float[np.ndarray, "n d"]:
         """**Raises:** `InputError` for inputs unlike those of training."""
         inputs = self.inputs(x)
         with self._lock:
             said = doubles(self._network.of_likelihood("mean", self._network.outputs(inputs)))
         return self._shift + self._scale * said[0]
 
-    def inputs(self, x: Any) -> Float32[np.ndarray, "n ..."]:
+    def inputs(self, x: Table) -> Float32[np.ndarray, "n ..."]:
         """What an exported network takes of these examples. **Raises:** `InputError` as a call."""
         return to_float(self._task.inputs(x, self._layout))
 

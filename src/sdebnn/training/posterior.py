@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn import metrics
+from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
 from sdebnn.runs.started import Started, read_start
@@ -77,7 +78,7 @@ class Posterior:
         """Draws and compiles what the first prediction of a few examples would."""
         self._of(self._outputs(self.task.placeholder().x_train))
 
-    def predict(self, x: Any) -> Prediction:
+    def predict(self, x: Table) -> Prediction:
         """What it says of examples.
 
         **Arguments:**
@@ -90,13 +91,13 @@ class Posterior:
         """
         return self._of(self.outputs(x))
 
-    def predict_in_parts(self, x: Any) -> Iterator[Prediction]:
+    def predict_in_parts(self, x: Table) -> Iterator[Prediction]:
         """As `predict`, a part of the examples at a time, in their order: for so many that their predictions do not fit
         into memory. What is refused is refused before the first part is asked for.
         """
         return (self._of(self._outputs(part)) for part in self._chunks(x))
 
-    def outputs(self, x: Any) -> Float[np.ndarray, "samples n o"]:
+    def outputs(self, x: Table) -> Float[np.ndarray, "samples n o"]:
         """The outputs of each posterior sample. Arguments and errors as for `predict`."""
         return np.concatenate([self._outputs(part) for part in self._chunks(x)], axis=1)
 
@@ -109,12 +110,12 @@ class Posterior:
         with self._alone() as networks:
             return networks.of_likelihood(method, outputs, targets, **others)
 
-    def uncertainty(self, x: Any) -> Uncertainty:
+    def uncertainty(self, x: Table) -> Uncertainty:
         """How unsure it is of examples, and why. Arguments and errors as for `predict`."""
         return self.predict(x).uncertainty()
 
     @no_type_check
-    def log_prob(self, x: Any, y: Any) -> Float[np.ndarray, " n"]:
+    def log_prob(self, x: Table, y: Any) -> Float[np.ndarray, " n"]:
         """The logarithm of the probability, or of the density in the user's units, that it gives to the answers `y` of
         the examples `x`, in nats.
 
@@ -194,7 +195,7 @@ class Posterior:
             )
         return self._build
 
-    def _chunks(self, x: Any) -> list[np.ndarray]:
+    def _chunks(self, x: Table) -> list[np.ndarray]:
         inputs = self.task.inputs(x, self.config.layout)
         numbers = self.task.num_classes or self.task.targets
         refuse_more_than_memory(self.config, numbers, trained=1, scored=min(len(inputs), CHUNK))

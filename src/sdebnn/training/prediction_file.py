@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sdebnn import storage
+from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.training.building import Build
 from sdebnn.training.posterior import load_posterior
@@ -25,7 +26,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict(
-    build: Build, folder: str | Path, x: Any, *, changes: Mapping[str, Any] | None = None
+    build: Build, folder: str | Path, x: Table, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """What a run says of inputs that it has never seen. The training data are not needed. To ask more than once, load
     the run: `sdebnn.load`.
@@ -52,7 +53,7 @@ def predict(
 
 
 def predict_in_parts(
-    build: Build, folder: str | Path, x: Any, *, changes: Mapping[str, Any] | None = None
+    build: Build, folder: str | Path, x: Table, *, changes: Mapping[str, Any] | None = None
 ) -> Iterator[Prediction]:
     """As `predict`, a part of the inputs at a time: for so many that their predictions do not fit into memory. What is
     refused is refused at once, before the first part is asked for.
@@ -91,7 +92,7 @@ def _write_table(parts: Iterable[Prediction | Mapping[str, np.ndarray]], file: B
     return names
 
 
-def _no_formula(cell: Any) -> Any:
+def _no_formula(cell: object) -> Any:
     """A cell of a table as it is written: no text is one that a spreadsheet would compute."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 

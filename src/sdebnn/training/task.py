@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sdebnn.data import Dataset, TableEncoding, as_inputs, describe
-from sdebnn.data.frames import rows_of
+from sdebnn.data.frames import Table, rows_of
 from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import RunFolder, strict_json
 from sdebnn.training.unseen_features import MOST_HOLES, Seen
@@ -135,7 +135,7 @@ class Task(NamedTuple):
         with naming_file(file):
             return TableEncoding.from_json(table)
 
-    def inputs(self, x: Any, layout: str = "auto") -> np.ndarray:
+    def inputs(self, x: Table, layout: str = "auto") -> np.ndarray:
         """Inputs in the dtype of training, converted as `sdebnn.data.as_inputs` does.
 
         **Arguments:**
@@ -195,7 +195,7 @@ def _seen(dataset: Dataset) -> tuple[_Ranges | None, tuple[tuple[int, float, flo
     return (tuple(low), tuple(high)), tuple(zip(columns, left, right, strict=True))
 
 
-def _are_ranges(value: Any, x_shape: list[int]) -> bool:
+def _are_ranges(value: object, x_shape: list[int]) -> bool:
     largest = float(np.finfo(np.float32).max)
     return (
         isinstance(value, list)
@@ -208,7 +208,7 @@ def _are_ranges(value: Any, x_shape: list[int]) -> bool:
     )
 
 
-def _are_holes(value: Any, ranges: Any) -> bool:
+def _are_holes(value: object, ranges: Any) -> bool:
     """Whether holes lie within the ranges, in their order."""
     return (
         isinstance(value, list)
@@ -235,7 +235,7 @@ def _digest_of_table(table: dict[str, Any]) -> str:
     return hashlib.sha256(strict_json.text(table).encode()).hexdigest()
 
 
-def _is_digest(value: Any) -> bool:
+def _is_digest(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 

@@ -45,7 +45,7 @@ def test_correlated_noise():
     like = (jax.ShapeDtypeStruct((20000, 2), jnp.float32),)
     dW = CounterPath(jax.random.key(0), L).increment(0, 0.0, jnp.asarray(0.5), like).dW[0]
     # Five standard errors of a covariance from 20,000 samples.
-    np.testing.assert_allclose(np.cov(dW.T), 0.5 * L @ L.T, atol=5 * 0.5 * np.sqrt(2 / 20000))
+    np.testing.assert_allclose(np.cov(np.asarray(dW).T), 0.5 * L @ L.T, atol=5 * 0.5 * np.sqrt(2 / 20000))
 
 
 def test_the_same_key_is_the_same_path_whatever_the_method():

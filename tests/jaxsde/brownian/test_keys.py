@@ -1,5 +1,7 @@
 """That a path is a function of its key alone, whatever generator the key is of and whatever else is drawn from it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +67,7 @@ def test_increments_are_those_of_the_solve_and_a_raw_key_is_the_typed_one(impl):
         same = jax.random.key(0)
         np.testing.assert_array_equal(brownian_increments(key, TS, ONE), brownian_increments(same, TS, ONE))
         # Nor does a raw key of threefry change with the default.
-        found = brownian_increments(np.asarray([0, 7], np.uint32), TS, ONE)
+        found = brownian_increments(np.asarray([0, 7], np.uint32), TS, ONE)  # type: ignore[arg-type]
     np.testing.assert_array_equal(found, brownian_increments(jax.random.key(7), TS, ONE))
 
 
@@ -85,7 +87,8 @@ def test_adaptive_steps_of_a_path_do_not_depend_on_the_rest_of_the_batch():
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 def test_no_draw_is_one_that_a_user_makes_from_the_same_key(impl):
     key = jax.random.key(5, impl=impl)
-    ours, h = [], jnp.asarray(1.0)
+    ours: list[Any] = []
+    h = jnp.asarray(1.0)
     for k in range(4):
         increment = CounterPath(key).increment(k, 0.0, h, (ONE,), space_time=True)
         pair = CounterPath(key).increment(k, 0.0, h, (ONE, ONE), space_time=True)

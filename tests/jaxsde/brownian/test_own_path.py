@@ -117,7 +117,7 @@ class Whole(Ramp):
     ("path", "error", "says"),
     [
         (Unregistered(), TypeError, "Unregistered, which is not a pytree of arrays: register the class"),
-        (Ramp("steep"), TypeError, "Ramp, which is not a pytree of arrays"),
+        (Ramp("steep"), TypeError, "Ramp, which is not a pytree of arrays"),  # type: ignore[arg-type]
         (Bare(jnp.ones(())), ValueError, "Bare.increment gives .* an Increment of dW like"),
         (Whole(jnp.ones(())), ValueError, "Whole.increment gives Increment.* an Increment of dW like"),
     ],
@@ -133,7 +133,7 @@ def test_a_subclass_is_asked_for_its_increments():
     @jax.tree_util.register_dataclass
     @dataclasses.dataclass(frozen=True)
     class Counted(CounterPath):
-        def increment(self, k, t, h, like, space_time=False):
+        def increment(self, k, t, h, like, space_time=False):  # type: ignore[override]
             return jax.tree.map(lambda x: 2 * x, CounterPath.increment(self, k, t, h, like, space_time))
 
     @jax.tree_util.register_dataclass
@@ -145,7 +145,7 @@ def test_a_subclass_is_asked_for_its_increments():
     @jax.tree_util.register_dataclass
     @dataclasses.dataclass(frozen=True)
     class Replayed(ReplayedPath):
-        def increment(self, k, t, h, like, space_time=False):
+        def increment(self, k, t, h, like, space_time=False):  # type: ignore[override]
             return Increment((2 * self.increments[k],))
 
     def end(path):

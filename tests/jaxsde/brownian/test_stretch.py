@@ -15,7 +15,10 @@ def parts(a, z):
     whole = Stretch(jnp.asarray(H), (H**0.5 * z[0],), ((H / 12) ** 0.5 * z[1],))
     left, right = whole.divided(a, (z[2:],))
     joined = left.followed_by(right)
-    return tuple(jnp.stack([x for s in pair for x in (s.dW[0], s.H[0])]) for pair in ((left, right), (whole, joined)))
+    return tuple(
+        jnp.stack([jnp.asarray(x) for s in pair for x in (s.dW[0], s.H[0])])
+        for pair in ((left, right), (whole, joined))
+    )
 
 
 def test_parts_are_independent_have_the_law_of_their_length_and_are_the_whole_when_joined(x64):
@@ -36,4 +39,4 @@ def test_the_area_of_a_chain_is_how_far_the_path_is_from_its_chord_on_average(x6
         chain = chain.followed_by(Stretch(jnp.asarray(length), (jnp.asarray(w),), (jnp.asarray(0.0),)))
     t, W = (np.append(0.0, np.cumsum(x)) for x in (lengths, dW))
     np.testing.assert_allclose(chain.H[0], np.trapezoid(W - t / t[-1] * W[-1], t) / t[-1], rtol=1e-12)
-    np.testing.assert_allclose(chain.dW[0], W[-1], rtol=1e-12)
+    np.testing.assert_allclose(jnp.asarray(chain.dW[0]), W[-1], rtol=1e-12)

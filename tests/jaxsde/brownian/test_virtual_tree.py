@@ -153,8 +153,8 @@ def test_areas_are_those_of_one_path_whatever_is_asked_and_in_which_direction():
     for k in range(1, 6):
         joined.append(joined[-1].followed_by(Stretch(h[k], (dW[k],), (H[k],))))
     whole_dW, whole_H = increments(WITH_AREAS, np.full(6, UNEVEN[0]), UNEVEN[1:] - UNEVEN[0])
-    np.testing.assert_allclose(jnp.stack([x.dW[0] for x in joined]), whole_dW, atol=4e-3)
-    np.testing.assert_allclose(jnp.stack([x.H[0] for x in joined]), whole_H, atol=4e-3)
+    np.testing.assert_allclose(jnp.stack([jnp.asarray(x.dW[0]) for x in joined]), whole_dW, atol=4e-3)
+    np.testing.assert_allclose(jnp.stack([jnp.asarray(x.H[0]) for x in joined]), whole_H, atol=4e-3)
 
 
 def test_an_area_is_the_average_of_its_path_less_its_chord():
@@ -202,7 +202,7 @@ def test_refusals(t0, t1, tol, says):
 
 def test_space_time_is_a_boolean(unchecked):
     with pytest.raises(TypeError, match="space_time='no'; it is True or False"):
-        VirtualTree(jax.random.key(0), 0.0, 1.0, TOL, space_time="no")
+        VirtualTree(jax.random.key(0), 0.0, 1.0, TOL, space_time="no")  # type: ignore[arg-type]
 
 
 def test_a_traced_interval_is_refused():
@@ -222,7 +222,7 @@ def test_a_tree_without_space_time_areas_says_so():
 
 
 @pytest.mark.parametrize("ends", [(0.1, 1.0), (0.0, 0.9)])
-def test_a_tree_has_to_cover_the_times(ends):
+def test_a_tree_has_to_cover_the_times(ends: tuple[float, float]):
     with pytest.raises(ValueError, match=r"between 0.0 and 1.0; the tree has to cover"):
         sdeint_ito_fixed_grid(
             lambda y, t, a: y, lambda y, t, a: y, jnp.ones(2), np.linspace(1, 0, 3), None,

@@ -37,7 +37,8 @@ def messages(times: Any, values: Any, mask: Any, params: Any) -> Any:
 
     def back(later: Any, row: Any) -> Any:
         t, y, seen = row
-        b, J = carried(*later, t, params)
+        at, b, J = later
+        b, J = carried(at, b, J, t, params)
         here = t, b + seen * y * noise, J + seen * noise
         return here, here
 

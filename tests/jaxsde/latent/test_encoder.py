@@ -74,7 +74,7 @@ def test_every_part_has_the_gradient_of_finite_differences(x64, objective, famil
 
 def test_refusals(model):
     with pytest.raises(ValueError, match=r"\(1,\) for values of width 3"):
-        pathwise(*model, Series.of(TIMES, np.zeros((2, 5, 3)), MASK), KEY)
+        pathwise(model[0], model[1], Series.of(TIMES, np.zeros((2, 5, 3)), MASK), KEY)
     with pytest.raises(ValueError, match="allowed are"):
         neural(KEY, width=1, latent=1, posterior="flow")
     with pytest.raises(ValueError, match="latent is 0"):

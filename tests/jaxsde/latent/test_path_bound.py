@@ -138,7 +138,7 @@ def test_choices_are_refused(ou):
         with pytest.raises(ValueError, match=next(iter(choice))):
             pathwise(ou.by_drift, ou.params, ou.series, KEY, **choice)
     with pytest.raises(TypeError, match="rng"):
-        pathwise(ou.by_drift, ou.params, ou.series, None)
+        pathwise(ou.by_drift, ou.params, ou.series, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [0, -1, 2.5, True, "2", 4])

@@ -74,4 +74,4 @@ def test_traced_arrays_are_refused(ou, draw):
 
 def test_a_level_is_a_share():
     with pytest.raises(ValueError, match=r"95\.0"):
-        Draws(*[np.zeros((1, 2, 1, 1))] * 3).interval(95.0)
+        Draws(*[jax.numpy.zeros((1, 2, 1, 1))] * 3).interval(95.0)

@@ -46,8 +46,8 @@ def test_the_drift_of_the_marginals_is_that_of_the_information_filter(ou):
         for model in (ou.by_drift, ou.by_marginals)
     )  # fmt: skip
     z, t = (x.ravel() for x in jnp.meshgrid(jnp.array([-1.0, 2.0]), jnp.array([0.01, 0.32, 0.9, 1.97])))
-    drifts = [jax.jit(jax.vmap(drift))(z[:, None], t) for drift in (by_marginals, by_drift)]
-    np.testing.assert_allclose(*drifts, rtol=1e-6)
+    found, expected = (jax.jit(jax.vmap(drift))(z[:, None], t) for drift in (by_marginals, by_drift))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_the_drift_of_the_marginals_solves_the_fokker_planck_equation(ou):

@@ -52,6 +52,7 @@ def test_the_error_of_a_coupled_step_is_that_of_the_step_it_is_made_of(x64):
     form = coupled(method, 8, False, 1e-16)
     carry = form.step(sde, form.init(sde, y, where[0], 1.0), *where)
     assert form.embedded is not None
+    assert method.embedded is not None
     end, error = form.embedded(sde, carry, *where)
     for found, exact in ((end, form.step(sde, carry, *where)), (error, method.embedded(sde, carry.z, *where)[1])):
         jax.tree.map(np.testing.assert_array_equal, found, exact)

@@ -1,6 +1,7 @@
 """Noise by columns: what Levy areas are for where they do not commute, and the law of those that are drawn."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,8 @@ def fine_path():
 @functools.cache
 def end_on_the_torus(n, method, sde_type="ito"):
     sde, y0, steps = SDE(still, torus, sde_type, "general"), jnp.asarray([2.0, 2.0]), FixedSteps(n)
-    w, a = coarsened(*fine_path(), n)
+    fine, areas = fine_path()
+    w, a = coarsened(fine, areas, n)
     solver = jax.vmap(lambda path: solve(sde, y0, ENDS, steps=steps, method=method, brownian=path).ys[-1])
     return jax.jit(solver)(ReplayedPath(w, None, a))
 
@@ -83,10 +85,10 @@ def test_strong_order_on_the_torus(x64, method, sde_type, expected):
 def test_where_columns_commute_areas_add_nothing(x64, sde_type):
     mix = jax.random.normal(KEY, (3, 2))
     sde = SDE(still, lambda y, t, a: jnp.sin(y)[:, None] * mix, sde_type, "commutative")
-    found = [
+    found, expected = (
         solve(sde, jnp.ones(3), ENDS, KEY, steps=FixedSteps(4), method=name).ys[-1] for name in ("davie", "milstein")
-    ]
-    np.testing.assert_allclose(*found, rtol=1e-12)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("adjoint", ["checkpoint", "stochastic"])
@@ -152,7 +154,7 @@ def test_the_law_of_drawn_areas():
     np.testing.assert_allclose(drawn.A, -jnp.swapaxes(drawn.A, 1, 2), atol=1e-6)
     # The increments are those without areas.
     alone = CounterPath(KEY).increment(3, 0.0, jnp.asarray(h), TWO).dW[0]
-    np.testing.assert_allclose(drawn.dW[0][3], alone, rtol=1e-6)
+    np.testing.assert_allclose(drawn.dW[0][3], jnp.asarray(alone), rtol=1e-6)
     ratio = drawn.A[:, 0, 1] ** 2 / (h**2 / 12 + h * (drawn.dW[0] ** 2).sum(1) / 12)
     assert abs(ratio.mean() - 1) < 0.04
     assert abs(drawn.A[:, 0, 1].mean()) < 0.01
@@ -169,11 +171,11 @@ def test_matrix_free_noise_of_any_shape_has_the_same_areas():
     def product(y, t, args):
         return lambda v: jnp.sin(y) * jnp.tensordot(mix, v, 2)
 
-    found = [
+    found, expected = (
         sdeint_ito(still, g, jnp.ones(3), ENDS, KEY, None, "davie", steps=4, noise="general", noise_shape=shape)[-1]
         for g, shape in ((matrix, None), (product, (2, 2)))
-    ]
-    np.testing.assert_allclose(*found, rtol=1e-5)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_has_no_areas_is_refused():
@@ -182,7 +184,7 @@ def test_what_has_no_areas_is_refused():
     def call(**choices):
         return solve(sde, y0, ENDS, KEY, method="davie", **choices)
 
-    one = {"steps": FixedSteps(1)}
+    one: dict[str, Any] = {"steps": FixedSteps(1)}
     for path in (VirtualTree(KEY, 0.0, 1.0, 0.1), ReplayedPath(np.zeros((1, 2), np.float32))):
         with pytest.raises(ValueError, match=r"'davie' needs the Levy areas .*area=area"):
             call(brownian=path, **one)
@@ -191,10 +193,11 @@ def test_what_has_no_areas_is_refused():
     product = np.asarray([[[0.0, 0.2], [0.1, 0.0]]])
     with pytest.raises(ValueError, match=r"A \+ A\^T of up to 0.3; .* half of I_jk - I_kj"):
         call(brownian=ReplayedPath(np.zeros((1, 2), np.float32), area=product), **one)
-    for noise, says in (
-        ("general", r"area of shape \(3,\)"),
-        ("diagonal", "area, which is for general or commutative noise"),
-    ):
+    wrong: dict[Any, str] = {
+        "general": r"area of shape \(3,\)",
+        "diagonal": "area, which is for general or commutative noise",
+    }
+    for noise, says in wrong.items():
         g = area_problem if noise == "general" else lambda y, t, a: y
         path = ReplayedPath(np.zeros((1, 2), np.float32), area=np.zeros(3))
         with pytest.raises(ValueError, match=says):

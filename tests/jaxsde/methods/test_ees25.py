@@ -33,6 +33,7 @@ def test_the_step_back_undoes_a_step_to_order_five(x64, noise):
     y = (jnp.asarray([0.7, -0.4]),)
     sde = FlatSDE(f, g, "stratonovich", "general", y[0], (jnp.zeros(2),))
     left, corrected = [], []
+    assert EES25.inverse is not None
     for size in SIZES:
         t, h = jnp.asarray(0.3), jnp.asarray(size)
         increment = Increment((noise * size * jnp.asarray([0.8, -1.1]),))

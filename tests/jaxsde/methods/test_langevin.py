@@ -32,7 +32,8 @@ def affine(name):
         def step(x, w):
             increment = Increment((None, w[:1]), (None, w[1:]) if method.space_time else None)
             carry = method.init(sde, (x[:1], x[1:]), jnp.zeros(()), None)
-            return jnp.concatenate(method.state(method.step(sde, carry, jnp.zeros(()), h, increment, None)))
+            q, p = method.state(method.step(sde, carry, jnp.zeros(()), h, increment, None))
+            return jnp.concatenate([jnp.asarray(q), jnp.asarray(p)])
 
         return jax.jacfwd(step, (0, 1))(jnp.zeros(2), jnp.zeros(2))
 
@@ -193,11 +194,12 @@ def test_the_pair_may_be_a_list_or_a_named_tuple():
     equation = Langevin(lambda q, t, a: -q, 1.0, 0.5)
     for y0 in ([jnp.ones(2), jnp.zeros(2)], Pair(jnp.ones(2), jnp.zeros(2))):
         sde, t = check_langevin(equation, y0, jnp.zeros(1), None), jnp.zeros(())
+        assert equation.sde.diffusion is not None
         drift, diffusion = (g(y0, t, None) for g in (equation.sde.drift, equation.sde.diffusion))
         assert type(drift) is type(diffusion) is type(y0)
         np.testing.assert_array_equal(sde.drift(tuple(y0), t, None), [[0, 0], [-1, -1]])
-        assert diffusion[0] is None
         np.testing.assert_array_equal(diffusion[1], [1, 1])
+        assert diffusion[0] is None
 
 
 def test_what_it_costs_and_what_it_takes_unless_told():

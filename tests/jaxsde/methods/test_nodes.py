@@ -1,5 +1,7 @@
 """The times at which a method asks for the drift are those that it declares."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from jaxsde import METHODS
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods.coupled import COUPLED, coupled
+from jaxsde.types import Noise
 
 REVERSIBLE_FORMS = {
     f"{COUPLED}{name} {back}": coupled(method, 8, back, 1e-16)
@@ -29,8 +32,10 @@ def test_nodes(x64, method, h):
         return jax.tree.map(lambda x: -x, y)
 
     # Two leaves, of which splitting methods take one for the position and one for the momentum.
-    y, w = (jnp.ones(2), jnp.ones(2)), (jnp.ones(2), jnp.ones(2))
-    noise, g = "additive", lambda y, t, args: y
+    y = jnp.ones(2), jnp.ones(2)
+    w: tuple[jax.Array, ...] = y
+    noise: Noise = "additive"
+    g: Any = lambda y, t, args: y  # noqa: E731
     if set(method.strong_order) == {"general"}:
         noise, g, w = "general", lambda y, t, args: (jnp.eye(2), jnp.eye(2)), w[:1]
     sde = FlatSDE(f, g, method.sde_types[0], noise, y, w, damping=lambda h, args: h)

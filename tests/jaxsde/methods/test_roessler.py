@@ -31,7 +31,14 @@ def test_order_conditions_with_diagonal_and_scalar_noise(module):
         *(beta @ np.stack([e, B1 @ e, A1 @ e, (B1 @ e) ** 2, B1 @ B1 @ e], -1)),
         [(beta[0] / 2 + beta[2] / 3) @ A1 @ B0 @ e],
     ]
-    exact = [[1, 1 / 2, 1, 3 / 2], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, -1, -1, 0], [0, 0, 0, 2, 1], [0]]
+    exact: list[list[float]] = [
+        [1, 1 / 2, 1, 3 / 2],
+        [1, 0, 1, 1, 0],
+        [0, 1, 0, 0, 0],
+        [0, 0, -1, -1, 0],
+        [0, 0, 0, 2, 1],
+        [0],
+    ]
     for row, expected in zip(found, exact, strict=True):
         np.testing.assert_allclose(row, expected, atol=1e-12)
 

@@ -1,6 +1,7 @@
 """Strong order by regression over nested grids on the same path, towards a limit that is known independently."""
 
 import functools
+from typing import Any
 
 import diffrax
 import jax
@@ -145,7 +146,7 @@ def errors_by_steps(sizes, equation, exact, noise, method, sde_type, adjoint="ba
         return jax.vmap(solve, 1, 1)(*path)
 
     for n in sizes:
-        path = coarsened(*fine, n)
+        path = coarsened(fine[0], fine[1], n)
         if METHODS[method].area:
             path = *path, areas(fine[0], n)
         steps = n
@@ -296,9 +297,7 @@ def test_order_of_sriw1_on_a_tree_with_areas(x64):
     keys, sizes = jax.random.split(jax.random.key(1), 400), [32, 128]
     ends = jnp.asarray([0.0, 1.0])
     wholes = jax.jit(jax.vmap(lambda key: tree(key).increment(0, *ends, like, space_time=True)))(keys)
-    errors = [
-        jnp.sqrt(jnp.mean(jax.jit(jax.vmap(lambda *path, n=n: error(*path, n)))(keys, wholes) ** 2, 0)) for n in sizes
-    ]
+    errors = [jnp.sqrt(jnp.mean(jax.jit(jax.vmap(functools.partial(error, n=n)))(keys, wholes) ** 2, 0)) for n in sizes]
     orders = np.log(errors[0] / errors[1]) / np.log(sizes[1] / sizes[0])
     np.testing.assert_allclose(orders, 1.5, atol=0.15, err_msg=str(errors))
 
@@ -372,9 +371,9 @@ def test_diffrax_takes_the_same_steps(x64, method):
 
     ys = SOLVERS[sde_type](f, g, jnp.ones(dim), np.linspace(0, 1, n + 1), None, None, method, brownian=ReplayedPath(dW))
     with jax.numpy_dtype_promotion("standard"):
-        terms = diffrax.MultiTerm(
+        terms: Any = diffrax.MultiTerm(
             diffrax.ODETerm(lambda t, y, a: f(y, t, a)),
-            diffrax.ControlTerm(lambda t, y, a: jnp.diag(g(y, t, a)), Replayed(W)),
+            diffrax.ControlTerm(lambda t, y, a: jnp.diag(g(y, t, a)), Replayed(W)),  # type: ignore[arg-type, call-arg]
         )
         peer = diffrax.diffeqsolve(terms, solver, 0.0, 1.0, 1 / n, jnp.ones(dim)).ys[-1]
     np.testing.assert_allclose(ys[-1], peer, rtol=1e-5)

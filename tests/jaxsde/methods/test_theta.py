@@ -217,8 +217,8 @@ def test_steps_that_ran_out_are_no_failure_of_newton():
 
 def test_a_small_correction_where_the_function_is_steep_is_not_the_last(x64):
     """The derivative of z + sqrt(z) is infinite at zero, so that the first corrections are small far from the root."""
-    found = root(lambda z: (z[0] + jnp.sqrt(jnp.abs(z[0])) - 1,), (jnp.asarray([1e-24]),))
-    np.testing.assert_allclose(found[0], ((5**0.5 - 1) / 2) ** 2, rtol=1e-12)
+    found = root(lambda z: (z[0] + jnp.sqrt(jnp.abs(jnp.asarray(z[0]))) - 1,), (jnp.asarray([1e-24]),))
+    np.testing.assert_allclose(jnp.asarray(found[0]), ((5**0.5 - 1) / 2) ** 2, rtol=1e-12)
 
 
 def test_what_implicit_methods_refuse():

@@ -212,7 +212,8 @@ def test_the_order_of_a_step_where_nothing_is_linear_and_all_depends_on_time(x64
 
         def error(h):
             def end(normals):
-                return phi(*method.step(sde, (y,), t, h, increment_of(method, (2,), normals, h), None), t + h)
+                (end,) = method.step(sde, (y,), t, h, increment_of(method, (2,), normals, h), None)
+                return phi(end, t + h)
 
             mean = chances @ jax.vmap(end)(jnp.asarray(points))
             return mean - phi(y, t) - h * first(y, t) - h**2 / 2 * second(y, t)

@@ -25,7 +25,7 @@ TABLE = Dataset("table", "classification", X, Y, X[:9], Y[:9], 2)
 CONFIG = TrainConfig(max_steps=2, batch_size=8, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=2)
 
 compilations: list[str] = []
-jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compilations.append(name))
+jax.monitoring.register_event_duration_secs_listener(lambda event, duration_secs, **_: compilations.append(event))
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +105,9 @@ def test_a_second_prediction_compiles_nothing(run: Path) -> None:
 
 
 def test_fits_of_one_shape_share_their_programs() -> None:
-    def fit(**others: object) -> None:
+    def fit(**others: Any) -> None:
         config = dataclasses.replace(CONFIG, likelihood="categorical", **others)
+        assert isinstance(config.sigma, float)
         candidates = [dataclasses.replace(config, sigma=config.sigma * factor) for factor in (1, 2)]
         train_committee(
             gather, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=2 * STEPS,
@@ -134,10 +135,10 @@ def test_a_start_that_cannot_be_traced_is_drawn() -> None:
     """By numpy, of the key's numbers, as a user's own layer may."""
     model = build_model(CONFIG, TABLE)
 
-    def init(rng: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Any]:
-        shape, params = model.network.init(rng, shape)
+    def init(rng: PRNGKeyArray, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        output_shape, params = model.network.init(rng, shape)
         scale = np.random.default_rng(np.asarray(jax.random.key_data(rng))).uniform(0.5, 1)
-        return shape, jax.tree.map(lambda leaf: leaf * jnp.float32(scale), params)
+        return output_shape, jax.tree.map(lambda leaf: leaf * jnp.float32(scale), params)
 
     own = model._replace(network=BayesianLayer(init, model.network.apply))
     learner = JaxLearner(CONFIG, own, 40, devices.make_mesh())

@@ -1,5 +1,7 @@
 """What layers take of other people's: right, or refused in a sentence."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -118,9 +120,12 @@ def test_batch_normalisation_is_refused_by_what_it_does(loose, images, jitted) -
     last = dense("ignore", shape[-1], w_init=jax.nn.initializers.zeros)
     normalised = stax.serial(linear, stax.BatchNorm((0, 1, 2) if images else 0), last)
     for block in (SDEBNN(normalised, process()), ODEBlock(normalised), HyperODEBlock(normalised, DRIFT)):
-        init = jax.jit(lambda key, block=block: block.init(key, shape)[1]) if jitted else None
+
+        def init(key, block=block):
+            return block.init(key, shape)[1]
+
         with pytest.raises(InputError, match=r"other examples of the batch change.*BatchNorm"):
-            init(KEY) if jitted else block.init(KEY, shape)
+            (jax.jit(init) if jitted else init)(KEY)
 
 
 def test_normalisation_of_each_example_is_taken() -> None:
@@ -152,7 +157,7 @@ def test_dropout_in_f_x_has_one_mask_for_a_solution() -> None:
         ODEBlock(one).apply(jnp.zeros(()), start)
 
 
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "from_equinox": eqx.nn.Linear(4, 4, key=KEY),
     "from_nnx": nnx.Linear(4, 4, rngs=nnx.Rngs(0)),
     "from_linen": linen.Dense(4),
@@ -172,11 +177,11 @@ def test_what_is_no_pair_is_refused_with_advice(unchecked, advice) -> None:
 
 
 def test_pairs_of_other_libraries_and_other_processes_are_refused(unchecked) -> None:
-    theirs = (lambda rng, inputs: {"params": {}}, lambda variables, inputs: inputs)
+    theirs: Any = (lambda rng, inputs: {"params": {}}, lambda variables, inputs: inputs)
     with pytest.raises(InputError, match=r"init.*gives a dict.*\(output_shape, params\)"):
         ODEBlock(theirs).init(KEY, (-1, 4))
     with pytest.raises(InputError, match="takes a WeightProcess"):
-        SDEBNN(dense("ignore", 4), DRIFT)
+        SDEBNN(dense("ignore", 4), DRIFT)  # type: ignore[arg-type]
 
 
 WRONG = {

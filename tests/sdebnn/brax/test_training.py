@@ -17,7 +17,7 @@ Y = (X[:, 0] > 0).astype(np.int32)
 TABLE = Dataset("table", "classification", X, Y, X[:10], Y[:10], 2)
 CONFIG = TrainConfig(
     epochs=40, batch_size=8, width=4, steps=2, augment=1, drift_widths=(2,), test_samples=3, evaluate_every=10,
-    learning_rate=2e-2, kl_warmup=4.0, snr=1, checkpoint_steps=50,
+    learning_rate=2e-2, kl_warmup=4.0, snr=True, checkpoint_steps=50,
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_tensorboard_shows_the_numbers_of_the_log(whole) -> None:
                 np.testing.assert_allclose(events[record["step"]], value, rtol=1e-6)
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None:
+def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path, monkeypatch) -> None:
     """Stopped within an epoch, with the step size, the KL and the order of batches in full swing."""
     run = RunFolder.create(tmp_path / "run")
     learner = build_learner(CONFIG, TABLE)
@@ -73,7 +73,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None
             os.kill(os.getpid(), signal.SIGTERM)
         return gradient_step(x, y, step)
 
-    learner.gradient_step = interrupted
+    monkeypatch.setattr(learner, "gradient_step", interrupted)
     with pytest.raises(Stopped, match=r"step 8 of 150"):
         fit(learner, CONFIG, TABLE, run)
     again = fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)

@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import shutil
+from typing import Any
 
 import jax
 import numpy as np
@@ -133,7 +134,7 @@ def test_a_table_of_one_s_own_with_real_targets(tmp_path, capsys) -> None:
     assert np.isfinite(scores(tmp_path / "run")["rmse"])
 
 
-def save(path: pathlib.Path, **arrays: np.ndarray) -> str:
+def save(path: pathlib.Path, **arrays: Any) -> str:
     np.savez(path, **arrays)
     return str(path)
 
@@ -268,7 +269,14 @@ def test_a_preset_gives_its_choices_and_flags_override_them(tmp_path, capsys) ->
 
 
 def test_a_config_may_have_some_choices_and_the_data_set_s_defaults_hold_for_the_others(tmp_path, capsys) -> None:
-    choices = {"data": "cos", "max_steps": 3, "width": 4, "steps": 2, "test_samples": 2, "drift_widths": [2]}
+    choices: dict[str, Any] = {
+        "data": "cos",
+        "max_steps": 3,
+        "width": 4,
+        "steps": 2,
+        "test_samples": 2,
+        "drift_widths": [2],
+    }
     (tmp_path / "some.json").write_text(json.dumps(choices))
     for data in ("cos", "digits"):
         flags = ["--config", str(tmp_path / "some.json"), "--data", data]

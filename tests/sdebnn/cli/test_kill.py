@@ -1,5 +1,6 @@
 """A run that is killed again and again, at random moments, also while it writes, ends with the same bits and log."""
 
+import functools
 import json
 import os
 import signal
@@ -42,9 +43,11 @@ def lives(framework: str, folder: Path) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     # Each life compiles the same programs. A cache of their own: who is killed may leave half of one.
     env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     command = [sys.executable, "-c", LIVES, LEARNERS[framework]]
-    return subprocess.Popen(command, env=env | {"OMP_NUM_THREADS": "1"}, text=True, **pipes)
+    return subprocess.Popen(
+        command, env=env | {"OMP_NUM_THREADS": "1"}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def start(parent: subprocess.Popen[str], *arguments: str) -> int:
@@ -75,6 +78,10 @@ def newest(run: RunFolder) -> int:
     return int(paths[-1].name.removeprefix("step-")) if paths else 0
 
 
+def is_beyond(step: int, run: RunFolder) -> bool:
+    return newest(run) > step
+
+
 @pytest.mark.parametrize("framework", ["jax", "torch"])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework: str, tmp_path: Path, untimed) -> None:
     if framework == "torch":
@@ -96,7 +103,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(framework:
         process = start(parent, "--resume", str(run.path))
         for _ in range(KILLS):
             step = newest(run)
-            wait_for(lambda step=step: newest(run) > step, process)
+            wait_for(functools.partial(is_beyond, step, run), process)
             time.sleep(rng.uniform(0.0, 0.06))
             os.kill(process, signal.SIGKILL)
             assert exit_code(parent) == -signal.SIGKILL

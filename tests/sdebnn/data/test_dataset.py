@@ -14,12 +14,24 @@ TARGETS = np.ones((4, 1), np.float32)
 
 
 def classification(**parts: Any) -> Dataset:
-    fields = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS, "num_classes": 3}
+    fields: dict[str, Any] = {
+        "x_train": IMAGES,
+        "y_train": LABELS,
+        "x_test": IMAGES,
+        "y_test": LABELS,
+        "num_classes": 3,
+    }
     return Dataset("mine", "classification", **(fields | parts))
 
 
 def regression(**parts: Any) -> Dataset:
-    fields = {"x_train": TABLE, "y_train": TARGETS, "x_test": TABLE, "y_test": TARGETS, "num_classes": None}
+    fields: dict[str, Any] = {
+        "x_train": TABLE,
+        "y_train": TARGETS,
+        "x_test": TABLE,
+        "y_test": TARGETS,
+        "num_classes": None,
+    }
     return Dataset("mine", "regression", **(fields | parts))
 
 
@@ -77,7 +89,7 @@ def test_unusable_regression_is_refused(parts: dict[str, Any], sentence: str) ->
 
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(InputError, match=r"'clasification' is not a task \(did you mean 'classification'\?\)"):
-        replace(classification(), task="clasification")
+        replace(classification(), task="clasification")  # type: ignore[arg-type]
 
 
 def test_a_changed_copy_is_checked_again() -> None:

@@ -42,8 +42,8 @@ def test_what_was_made_of_the_data_is_said_in_a_line() -> None:
     [
         (regression(y=5e4 * Y + 2e5), "1 of 1 targets are not standardised"),
         (regression(y=1e-5 * Y), "1 of 1 targets are not standardised"),
-        (regression(x=X * np.float32([1, 1000, 1])), r"1 of 3 inputs are not standardised, .*column 1: mean"),
-        (regression(x=X + np.float32([0, 0, 1e6])), r"inputs are not standardised, .*column 2: mean 1e\+06"),
+        (regression(x=X * np.array([1, 1000, 1], np.float32)), r"1 of 3 inputs are not standardised, .*column 1: mean"),
+        (regression(x=X + np.array([0, 0, 1e6], np.float32)), r"inputs are not standardised, .*column 2: mean 1e\+06"),
         (classification(np.full((60, 4, 4, 1), 16, np.uint8)), "whole numbers of at most 16, and are divided by 255"),
         (classification(np.full((60, 4, 4, 1), 200, np.float32)), "numbers in the images are not standardised"),
         (classification(np.zeros((60, 3, 8, 8), np.float32)), r"8 channels of 3 x 8; .*transpose\(0, 2, 3, 1\)"),

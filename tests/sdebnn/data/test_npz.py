@@ -68,7 +68,7 @@ def test_images_are_height_width_channels(tmp_path: Path, shape: tuple[int, ...]
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16])
-def test_whole_numbers_in_images_are_pixels_whatever_their_type(tmp_path: Path, dtype: type) -> None:
+def test_whole_numbers_in_images_are_pixels_whatever_their_type(tmp_path: Path, dtype: type[np.generic]) -> None:
     x = np.arange(9 * 4).reshape(9, 2, 2) * 7
     dataset = load_npz(saved(tmp_path, x=x.astype(dtype), y=LABELS))
     same = load_npz(saved(tmp_path, x=x.astype(np.uint8), y=LABELS))
@@ -330,8 +330,8 @@ def test_one_class_alone_is_not_to_be_numbered(tmp_path: Path) -> None:
     assert "unique" not in str(refused.value)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
-def test_images_of_0_and_1_are_black_and_white_whatever_their_type(tmp_path: Path, dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
+def test_images_of_0_and_1_are_black_and_white_whatever_their_type(tmp_path: Path, dtype: type[np.generic]) -> None:
     x = np.random.default_rng(0).random((9, 4, 4)) > 0.5
     dark = np.zeros((3, 4, 4), dtype)
     dataset = load_npz(saved(tmp_path, x=x.astype(dtype), y=LABELS, x_test=dark, y_test=LABELS[::3]))

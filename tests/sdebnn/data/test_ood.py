@@ -8,7 +8,7 @@ from sdebnn.data.ood import shuffled_pixels, smooth_noise, smooth_textures
 from sdebnn.errors import InputError
 
 
-def images(dtype: type, shape: tuple[int, int, int] = (4, 6, 3)) -> Dataset:
+def images(dtype: type[np.generic], shape: tuple[int, int, int] = (4, 6, 3)) -> Dataset:
     x = np.random.default_rng(0).integers(0, 2, (5, *shape)).astype(dtype)
     y = np.arange(5, dtype=np.int32)
     return Dataset("mine", "classification", x, y, x, y, 5)
@@ -102,6 +102,7 @@ def test_what_is_not_strange_to_a_network_is_refused(data_dir: Path) -> None:
     wide.x_test[0, 0, 0, 0] = 3.5
     with pytest.raises(InputError, match=r"go from 0 to 3.5: the network would tell them by their scale alone"):
         load_ood("kmnist", wide, data_dir)
-    rows = Dataset("rows", "regression", *[np.zeros((3, 2), np.float32)] * 4, None)
+    row = np.zeros((3, 2), np.float32)
+    rows = Dataset("rows", "regression", row, row, row, row, None)
     with pytest.raises(InputError, match=r"kmnist has images, but the inputs of rows have shape \(3, 2\)"):
         load_ood("kmnist", rows, data_dir)

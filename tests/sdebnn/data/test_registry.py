@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.data import IMAGE_SETS, NAMES, files, load, load_images, mnist, registry
+from sdebnn.data import IMAGE_SETS, NAMES, Dataset, files, load, load_images, mnist, registry
 from sdebnn.errors import InputError
 
 
@@ -106,7 +106,12 @@ def test_importing_brings_nothing_heavy() -> None:
 
 def test_a_data_set_is_offered_by_its_row_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
-    monkeypatch.setitem(registry.LOADERS, "of_today", lambda data_dir: asked.append(data_dir) or load("cos"))
+
+    def of_today(data_dir: Path) -> Dataset:
+        asked.append(data_dir)
+        return load("cos")
+
+    monkeypatch.setitem(registry.LOADERS, "of_today", of_today)
     np.testing.assert_array_equal(load("of_today", tmp_path).x_train, load("cos").x_train)
     assert asked == [tmp_path]
     with pytest.raises(InputError, match="did you mean 'of_today'"):

@@ -1,5 +1,7 @@
 """Shifts of images: closed forms, laws of noise, and what they keep."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib import colors
@@ -112,7 +114,8 @@ def test_what_cannot_be_shifted_is_refused(unchecked) -> None:
         shifted(IMAGES, "rotat", 1)
     with pytest.raises(InputError, match="severity=6 is not allowed: it takes a whole number from 1 to 5"):
         shifted(IMAGES, "rotate", 6)
-    for severity in (True, 1.0):
+    wrong: tuple[Any, ...] = True, 1.0
+    for severity in wrong:
         with pytest.raises(InputError, match=f"severity={severity} is not allowed"):
             shifted(IMAGES, "rotate", severity)
     with pytest.raises(InputError, match=r"float32 of shape \(0, 12, 12, 3\); shifts are of images"):

@@ -1,6 +1,6 @@
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ Y = (X[:, 0] > 0).astype(np.int32)
 
 
 def streamed(stream: Any, size: int = 20, x: np.ndarray = X, y: np.ndarray = Y, classes: int | None = 2) -> Any:
-    task = "regression" if classes is None else "classification"
+    task: Literal["classification", "regression"] = "regression" if classes is None else "classification"
     return StreamedDataset("mine", task, x[:4], y[:4], x[4:], y[4:], classes, stream=stream, size=size)
 
 

@@ -1,6 +1,7 @@
 """Tables in files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,7 +28,7 @@ def test_a_csv_is_a_data_set_by_its_target(sales: Path) -> None:
     assert dataset.encoding is not None
     assert dataset.encoding.input_names == ("size", "town=Bonn", "town=Trier")
     assert dataset.encoding.target_names == ("price",)
-    assert load(sales, target="town", scale=True).encoding.labels == ("Bonn", "Trier")  # type: ignore[union-attr]
+    assert load(sales, target="town", scale=True).encoding.labels == ("Bonn", "Trier")
     several = load(sales, target="price, size", task="regression", scale=True)
     assert several.y_train.shape == (20, 2)
 
@@ -207,13 +208,14 @@ def test_memory_at_hand_is_what_others_and_a_container_leave(tmp_path: Path, mon
 
 def test_what_does_not_fit_a_table_or_a_target_is_refused(tmp_path: Path, sales: Path) -> None:
     np.savez(tmp_path / "mine.npz", x=np.ones((4, 2)), y=np.arange(4) % 2)
-    for name, choices, says in (
+    wrong: tuple[tuple[str | Path, dict[str, Any], str], ...] = (
         (sales, {}, "has the columns 'size', 'town', 'price'; say which of them is to be predicted"),
         (sales, {"target": "prize"}, r"no column 'prize' to predict \(did you mean 'price'\?\)"),
         (sales, {"target": "price", "layout": "images"}, "layout='images' does not fit"),
         (tmp_path / "mine.npz", {"target": "y"}, "target='y' does not fit"),
         ("digits", {"target": "label"}, "target='label' does not fit digits"),
-    ):
+    )
+    for name, choices, says in wrong:
         with pytest.raises(InputError, match=says):
             load(name, **choices)
 

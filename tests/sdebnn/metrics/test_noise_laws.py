@@ -15,7 +15,7 @@ DENSITIES = {
 }
 DENSITIES["gaussian_input"] = DENSITIES["gaussian"]
 CDFS = {
-    "gaussian": [(1 + math.erf(z / math.sqrt(2))) / 2 for z in Z],
+    "gaussian": np.array([(1 + math.erf(z / math.sqrt(2))) / 2 for z in Z]),
     "laplace": np.where(Z < 0, np.exp(-np.abs(Z)) / 2, 1 - np.exp(-np.abs(Z)) / 2),
     "cauchy": 0.5 + np.arctan(Z) / math.pi,
     "student_t": 0.5 + 3 / 8 * Z / np.sqrt(1 + Z**2 / 4) * (1 - Z**2 / (12 * (1 + Z**2 / 4))),

@@ -41,8 +41,8 @@ def test_the_mixture_cdf_agrees_with_scipy_and_is_uniform_for_its_own_draws() ->
 
 
 def crps_by_quadrature(cdf: object, y: float, low: float, high: float) -> float:
-    below = scipy.integrate.quad(lambda x: cdf(x) ** 2, low, y, limit=500)[0]  # type: ignore[operator]
-    return below + scipy.integrate.quad(lambda x: (1 - cdf(x)) ** 2, y, high, limit=500)[0]  # type: ignore[operator]
+    below = scipy.integrate.quad(lambda x: cdf(x) ** 2, low, y, limit=500)[0]
+    return below + scipy.integrate.quad(lambda x: (1 - cdf(x)) ** 2, y, high, limit=500)[0]
 
 
 @pytest.mark.parametrize(("y", "mean", "std"), [(0.3, 0.0, 1.0), (-2.0, 1.0, 0.5), (4.0, 4.0, 3.0)])

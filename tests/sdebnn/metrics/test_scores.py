@@ -58,7 +58,7 @@ def test_scores_by_class_see_a_class_that_is_never_found() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
-def test_probabilities_of_sixteen_bits_are_taken_with_their_rounding(dtype: type) -> None:
+def test_probabilities_of_sixteen_bits_are_taken_with_their_rounding(dtype: type[np.generic]) -> None:
     probs = np.random.default_rng(0).dirichlet(np.ones(10), size=200)
     short = probs.astype(dtype)
     assert np.abs(short.astype(float).sum(axis=1) - 1).max() > 1e-4

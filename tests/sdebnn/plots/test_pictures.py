@@ -25,6 +25,7 @@ RECORDS = [
     for split in ("train", "test")
 ]
 X = np.linspace(-3, 3, 40)
+WIDE = np.zeros((2, 17))
 BAND = (np.zeros((21, 5)), np.ones((21, 5)))
 TARGETS = RNG.normal(size=(300, 3))
 LONG = "inputs with quite a long name of their own"
@@ -201,7 +202,7 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (lambda **to: plots.draw_interval_calibration({"a": 2 * X}, **to), "pit lies in -6 to 6"),
     (lambda **to: plots.draw_predictive_intervals(X, X[1:], X, X, **to), r"mean has shape \(39,\) but y has \(40,\)"),
     (lambda **to: plots.draw_predictive_intervals(X, X, X, X - 1, **to), "lower is above upper"),
-    (lambda **to: plots.draw_predictive_intervals(*[np.zeros((2, 17))] * 4, **to), "17 numbers an example; choose"),
+    (lambda **to: plots.draw_predictive_intervals(WIDE, WIDE, WIDE, WIDE, **to), "17 numbers an example; choose"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((0, 40)), X, X, **to), "samples is empty"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((2, 39)), X, X, **to), "39 inputs but x has 40"),
     (lambda **to: plots.draw_predictive_bands(X, np.zeros((2, 40)), X, X[1:], **to), "40 points but y_train has 39"),
@@ -216,9 +217,9 @@ def test_refuses_axes_that_are_none_and_those_without_a_place_for_panels(tmp_pat
     from matplotlib.figure import Figure
 
     with pytest.raises(InputError, match=r"ax is a PosixPath, but it must be axes of matplotlib.*write path="):
-        plots.draw_weight_paths(TIMES, PATHS, tmp_path / "a.png")
+        plots.draw_weight_paths(TIMES, PATHS, tmp_path / "a.png")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"ax is a Figure, but it must be axes of matplotlib or None\."):
-        plots.draw_predictive_bands(X, X[None], X, X, Figure())
+        plots.draw_predictive_bands(X, X[None], X, X, Figure())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="several panels needs axes of a grid"):
         plots.draw_weight_paths(TIMES, PATHS, Figure().add_axes((0.1, 0.1, 0.8, 0.8)))
 

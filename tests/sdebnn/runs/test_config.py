@@ -3,6 +3,7 @@ import inspect
 import json
 import math
 import typing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,13 +91,13 @@ def test_the_parameter_average_forgets_the_initial_parameters(ema: float) -> Non
 def test_numbers_of_numpy_lists_and_paths_are_kept_as_python_has_them(tmp_path) -> None:
     config = TrainConfig(
         data=tmp_path / "mine.npz",
-        model=np.str_("odenet"),
-        width=np.int64(8),
-        seed=np.uint32(3),
-        sigma=np.float32(0.5),
-        kl_coef=np.int16(2),
-        drift_widths=[2, np.int32(4)],
-        blocks=np.array([1, 2]),
+        model=np.str_("odenet"),  # type: ignore[arg-type]
+        width=np.int64(8),  # type: ignore[arg-type]
+        seed=np.uint32(3),  # type: ignore[arg-type]
+        sigma=np.float32(0.5),  # type: ignore[arg-type]
+        kl_coef=np.int16(2),  # type: ignore[arg-type]
+        drift_widths=[2, np.int32(4)],  # type: ignore[arg-type]
+        blocks=np.array([1, 2]),  # type: ignore[arg-type]
     )
     expected = TrainConfig(
         str(tmp_path / "mine.npz"), "odenet", width=8, seed=3, sigma=0.5, kl_coef=2, drift_widths=(2, 4), blocks=(1, 2)
@@ -117,7 +118,7 @@ def test_what_is_no_number_in_numpy_either_is_refused(choice: dict) -> None:
 
 
 @pytest.mark.parametrize("choice", [{"learning_rate": 1e39}, {"ou_rate": 1e300}, {"sigma": 1e-50}, {"kl_coef": 1e-40}])
-def test_numbers_that_single_precision_does_not_hold_are_refused(choice: dict[str, float]) -> None:
+def test_numbers_that_single_precision_does_not_hold_are_refused(choice: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"it takes 0 or a size from 1\.2e-38 to 3\.4e\+38"):
         TrainConfig(**choice)
     TrainConfig(learning_rate=1e-38 * 1.2, ou_rate=3.4e38)
@@ -145,7 +146,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_step_sizes_rise_and_then_follow_the_schedule(schedule: str) -> None:
+def test_step_sizes_rise_and_then_follow_the_schedule(schedule: Any) -> None:
     config = TrainConfig(schedule=schedule, warmup_steps=20, learning_rate=2.0)
     assert [config.step_size(step, 100) for step in (0, 10, 20)] == [0.0, 1.0, 2.0]
     np.testing.assert_allclose([config.step_size(step, 100) / 2 for step in (60, 99)], SCHEDULES[schedule], rtol=1e-12)
@@ -207,7 +208,7 @@ def test_every_framework_that_can_be_chosen_has_a_builder() -> None:
 
 
 def test_the_prior_is_checked_where_the_model_has_one() -> None:
-    without_law = {"start": "gaussian", "ou_rate": 0.0}
+    without_law: dict[str, Any] = {"start": "gaussian", "ou_rate": 0.0}
     for model in ("sdebnn", "meanfield_sdebnn"):
         with pytest.raises(InputError, match="no stationary law"):
             TrainConfig(model=model, **without_law)

@@ -98,7 +98,7 @@ def _events(content: bytes, event: type) -> list:
     events, start = [], 0
     while start < len(content):
         length = int.from_bytes(content[start : start + 8], "little")
-        events.append(event.FromString(content[start + 12 : start + 12 + length]))  # type: ignore[attr-defined]
+        events.append(event.FromString(content[start + 12 : start + 12 + length]))
         start += 16 + length
     return events
 

@@ -1,4 +1,6 @@
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import pytest
 
@@ -6,17 +8,27 @@ from sdebnn.errors import InputError, PeerError
 from sdebnn.training.agreement import first_alone, refuse_different_runs
 
 
+def noted(numbers: list[int]) -> Callable[[int], int]:
+    """The largest of one process, which is its own number; the list has them all."""
+
+    def largest(number: int) -> int:
+        numbers.append(number)
+        return number
+
+    return largest
+
+
 def refusals(runs) -> list[str]:
     """What each of the processes is told."""
     sent: list[list[int]] = [[] for _ in runs]
     for (config, dataset), own in zip(runs, sent, strict=True):
         # Alone a process agrees with itself.
-        refuse_different_runs(config, dataset, lambda number, own=own: own.append(number) or number)
+        refuse_different_runs(config, dataset, noted(own))
     told = []
     for config, dataset in runs:
         answers = iter([max(numbers) for numbers in zip(*sent, strict=True)])
         try:
-            refuse_different_runs(config, dataset, lambda number, answers=answers: next(answers))
+            refuse_different_runs(config, dataset, functools.partial(lambda answers, _: next(answers), answers))
             told.append("")
         except InputError as error:
             told.append(str(error))
@@ -42,8 +54,9 @@ def test_different_choices_or_data_are_refused_in_every_process(odd: int, table,
 
 
 def test_where_the_first_process_fails_the_others_are_told(table, quick, build) -> None:
-    learner, told = build(quick, table), []
-    learner.largest_of_ranks = lambda number: told.append(number) or number
+    learner = build(quick, table)
+    told: list[int] = []
+    learner.largest_of_ranks = noted(told)
     with first_alone(learner):
         pass
     with pytest.raises(InputError, match="no folder"), first_alone(learner):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,14 @@ Y = X[:, :2].copy()
 TARGETS = Dataset("targets", "regression", X, Y, X[:2], Y[:2], None)
 SEEN = Seen.of(X)
 LOW, HIGH = SEEN.low, SEEN.high
-SMALL = {"framework": "torch", "width": 4, "augment": 1, "drift_widths": (2,), "steps": 2, "test_samples": 3}
+SMALL: dict[str, Any] = {
+    "framework": "torch",
+    "width": 4,
+    "augment": 1,
+    "drift_widths": (2,),
+    "steps": 2,
+    "test_samples": 3,
+}
 
 
 def test_they_are_zero_on_every_training_example_to_the_bit() -> None:
@@ -84,7 +92,9 @@ def test_what_is_kept_of_the_columns_says_the_same_of_them(law: str) -> None:
     }[law]().astype(np.float32)  # fmt: skip
     seen = Seen.of(x)
     y = np.zeros((len(x), 1), np.float32)
-    for kept, own in zip(Task.of(Dataset(law, "regression", x, y, x, y, None)).seen(), seen, strict=True):
+    of_task = Task.of(Dataset(law, "regression", x, y, x, y, None)).seen()
+    assert of_task is not None
+    for kept, own in zip(of_task, seen, strict=True):
         np.testing.assert_array_equal(kept, own)
     assert len(seen.columns) == 0 if law == "constant" else len(seen.columns) > 0
     assert not seen.beyond(x).any()
@@ -155,7 +165,8 @@ def test_frameworks_share_the_arithmetic() -> None:
     assert len(features.columns) > 2
     x = (X * 3).astype(np.float32)
     np.testing.assert_allclose(features(jnp.asarray(x)), features(x), rtol=1e-6, atol=1e-6)
-    tensors = UnseenFeatures(*map(torch.from_numpy, features))
+    of_torch: Any = map(torch.from_numpy, features)
+    tensors = UnseenFeatures(*of_torch)
     np.testing.assert_allclose(tensors(torch.from_numpy(x)), features(x), rtol=1e-6, atol=1e-6)
 
 
@@ -186,7 +197,8 @@ def test_an_estimator_doubts_what_is_beyond_its_table_and_a_run_keeps_its_ranges
         (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"holes": bad}))
         with pytest.raises(InputError, match=r"task\.json was truncated or altered"):
             sdebnn.load(tmp_path / "run")
-    for bad in ([low], [low, high[:1]], [high, low], [low, [1e300] * 3], [low, [None] * 3], "0"):
+    wrong: list[Any] = [[low], [low, high[:1]], [high, low], [low, [1e300] * 3], [low, [None] * 3], "0"]
+    for bad in wrong:
         (tmp_path / "run" / "task.json").write_text(json.dumps(record | {"ranges": bad}))
         with pytest.raises(InputError, match=r"task\.json was truncated or altered"):
             sdebnn.load(tmp_path / "run")

@@ -1,7 +1,7 @@
 """A temperature is the number that undoes an error of scale, and whatever reads a run has it."""
 
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -38,15 +38,20 @@ def test_it_undoes_an_error_of_scale(likelihood: str) -> None:
         framework="torch", likelihood=likelihood, width=8, drift_widths=(2, 4, 2), steps=2, learning_rate=1e-2,
         test_samples=3,
     )  # fmt: skip
-    examples, weights = Examples(X, y, np.ones(200, np.float32)), {"held_out": 0.5}
-    trained = train_committee(gather(config), [config], examples, classes, members=2, steps=40, patience=1, **weights)
-    task = "classification" if classes else "regression"
+    examples = Examples(X, y, np.ones(200, np.float32))
+    trained = train_committee(
+        gather(config), [config], examples, classes, members=2, steps=40, patience=1, held_out=0.5
+    )
+    task: Literal["classification", "regression"] = "classification" if classes else "regression"
     learner = built(build_learner, trained.config, Dataset("few", task, X, y, X, y, classes))
     found = calibrate(learner, trained, examples, classes, 0.5)
     said = learner.of_likelihood("log_prob", learner.outputs(X), y)
+    assert said is not None
     wrong = trained._replace(averages=[at_temperature(average, -np.log(3), classes) for average in trained.averages])
     assert calibrate(learner, wrong, examples, classes, 0.5) == pytest.approx(3 * found, rel=5e-3)
-    np.testing.assert_allclose(learner.of_likelihood("log_prob", learner.outputs(X), y), said, rtol=0.03, atol=0.03)
+    again = learner.of_likelihood("log_prob", learner.outputs(X), y)
+    assert again is not None
+    np.testing.assert_allclose(again, said, rtol=0.03, atol=0.03)
 
 
 def test_what_an_estimator_keeps_has_it(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,9 @@
 """What callbacks are told, and that one of them can end a run."""
 
 import dataclasses
+import itertools
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ class Noting(Callback):
     """Notes all that it is told."""
 
     def __init__(self) -> None:
-        self.told, self.lines = [], []
+        self.told: list[tuple[Any, int]] = []
+        self.lines: list[dict[str, Any]] = []
 
     def on_start(self, training) -> None:
         self.told.append(("start", training.step))
@@ -85,7 +88,12 @@ def test_an_error_reaches_them_and_theirs_ends_the_run(tmp_path, table, quick, b
     assert noting.told[-1] == (ConnectionError, 3)
 
     learner, noting = build(quick, table), Noting()
-    learner.gradient_step = lambda x, y, step: signal.raise_signal(signal.SIGTERM) or {"loss": 0.0}
+
+    def signalled(x, y, step):
+        signal.raise_signal(signal.SIGTERM)
+        return {"loss": 0.0}
+
+    learner.gradient_step = signalled
     with pytest.raises(Stopped):
         fit(learner, quick, table, RunFolder.create(tmp_path / "stopped"), callbacks=[noting])
     assert noting.told[-2:] == [("step", 1), (Stopped, 1)]
@@ -146,10 +154,10 @@ def test_the_first_of_several_processes_has_them_and_all_end_together(tmp_path, 
         assert [step for name, step in noting.told if name is type(None)] == ([10] if rank == 0 else [])
         assert learner.steps == expected
 
-    learner, agreed = build(config, table), []
+    learner, agreed = build(config, table), itertools.count(1)
     learner.rank, learner.ranks = 1, 2
     # The first asks once ten steps are taken.
-    learner.largest_of_ranks = lambda number: agreed.append(number) or int(len(agreed) == 4)
+    learner.largest_of_ranks = lambda number: int(next(agreed) == 4)
     fit(learner, config, table, RunFolder.create(tmp_path / "follows"))
     assert learner.steps == 10
 

@@ -85,7 +85,7 @@ def test_probabilities_of_counts_of_any_size_are_those_of_scipy(framework: str, 
     output = 20 * np.arctanh(np.log(rate) / 20)
     module = importlib.import_module(f"sdebnn.{'brax' if framework == 'jax' else 'torchbnn'}.learning.likelihoods")
     of = jnp.asarray if framework == "jax" else torch.tensor
-    given = {}, of(np.full(counts.shape, output, np.float32)), of(counts.astype(np.float32))
+    given: tuple[Any, Any, Any] = {}, of(np.full(counts.shape, output, np.float32)), of(counts.astype(np.float32))
     law = stats.poisson(rate)
     # A rate in single precision is known to a few parts in a million.
     doubt = 1e-5 + 4e-6 * np.sqrt(rate)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +20,14 @@ from sdebnn.runs.started import read_start
 from sdebnn.training import Callback, restore, resume_run, start_run
 from sdebnn.training.history import History
 
-SMALL = {"width": 4, "drift_widths": (2,), "augment": 1, "members": 2, "max_steps": 100, "test_samples": 2}
+SMALL: dict[str, Any] = {
+    "width": 4,
+    "drift_widths": (2,),
+    "augment": 1,
+    "members": 2,
+    "max_steps": 100,
+    "test_samples": 2,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +77,7 @@ def test_sigma_is_found_by_held_out_examples(table: pathlib.Path, tmp_path: path
     restored, history = restore(build_learner, tmp_path / "found"), History.read(RunFolder.open(tmp_path / "found"))
     sigma = restored.config.sigma
     assert list(history.candidates) == [f"sigma={tried:g}, likelihood=categorical" for tried in SIGMAS]
-    assert max(history.candidates, key=history.candidates.get).startswith(f"sigma={sigma:g},")
+    assert max(history.candidates, key=history.candidates.__getitem__).startswith(f"sigma={sigma:g},")
     # Candidates do not touch each other: a run of that sigma alone ends with the same numbers, one of another does not.
     scores = {
         tried: start_run(build_learner, dataclasses.replace(config, sigma=tried), tmp_path / f"{tried}").fitted.scores
@@ -147,7 +155,7 @@ def test_callbacks_and_builders_of_ones_own_are_refused(tmp_path: pathlib.Path) 
     with pytest.raises(InputError, match="no step to call callbacks after"):
         start_run(build_learner, config, tmp_path / "run", callbacks=[Callback()])
 
-    def own(config: TrainConfig, dataset: Dataset) -> object:
+    def own(config: TrainConfig, dataset: Dataset) -> Any:
         learner = build_learner(config, dataset)
         learner.by_choices = False
         return learner

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,7 +27,8 @@ from sdebnn.training.divergence import check_outputs
 from sdebnn.training.ivon import Ivon, Moments
 from sdebnn.training.learner import Learner
 
-FRAMEWORKS = ("jax", "torch")
+Framework = Literal["jax", "torch"]
+FRAMEWORKS: tuple[Framework, ...] = ("jax", "torch")
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(40, 3)) @ np.array([[1.0, 0.4, 0.0], [0.0, 0.8, -0.3], [0.0, 0.0, 1.2]]) + 0.3).astype(np.float32)
 NOISE = 0.5
@@ -81,7 +82,7 @@ def linear_regression(config: TrainConfig, **choices: Any) -> Learner:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_on_linear_regression_it_finds_the_best_independent_gaussians(framework: str, unchecked) -> None:
+def test_on_linear_regression_it_finds_the_best_independent_gaussians(framework: Framework, unchecked) -> None:
     """Which have the mean of the posterior and the diagonal of its precision. An estimate of a curvature has a standard
     deviation of about 1.5 times itself; the mean over 4 draws and some 200 steps of 5 %: three of these are allowed.
     """
@@ -185,7 +186,7 @@ def test_the_variance_stays_positive_whatever_the_curvature() -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: str, tmp_path: Path) -> None:
+def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: Framework, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, framework=framework, members=2)
     run = start_run(build_learner, config, tmp_path / "run", dataset=DATA)
     outputs = run.learner.outputs(X)
@@ -199,7 +200,7 @@ def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: str
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_state_goes_on_to_the_bit(framework: str) -> None:
+def test_a_state_goes_on_to_the_bit(framework: Framework) -> None:
     config = dataclasses.replace(SMALL, framework=framework)
     whole, first, second = (built(build_learner, config, DATA) for _ in range(3))
     batches = np.random.default_rng(2).integers(0, 40, (9, 1, 20))
@@ -224,17 +225,18 @@ def test_a_state_goes_on_to_the_bit(framework: str) -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_what_cannot_be_right_is_refused(framework: str) -> None:
+def test_what_cannot_be_right_is_refused(framework: Framework) -> None:
     config = dataclasses.replace(SMALL, framework=framework)
-    for choices, sentence in (
+    of_a_fit: tuple[tuple[dict[str, Any], str], ...] = (
         ({"kl_coef": 0.0}, "got kl_coef=0, with which its weights have no posterior; take a number above 0"),
         ({"kl_warmup": 2.0}, "with the whole KL from the first one on, and kl_warmup=2; take kl_warmup=0"),
         ({"clip_norm": 5.0}, "which clip_norm=5 would change; take clip_norm=0, and clip_radius for shorter steps"),
         ({"initial_std": 0.5}, "initial_std=0.5 and prior_std=0.5, with which its first curvature would be 0 or less"),
-    ):
+    )
+    for choices, sentence in of_a_fit:
         with pytest.raises(InputError, match=sentence):
             built(build_learner, dataclasses.replace(config, **choices), DATA)
-    for choices, sentence in (
+    of_a_config: tuple[tuple[dict[str, Any], str], ...] = (
         ({"learning_rate": 0.0}, "learning_rate=0.0 is not allowed: it takes a number above 0"),
         ({"model": "ivon_sdebnn"}, "model='ivon_sdebnn' is not allowed: it takes sdebnn, .*ivon_odenet"),
         ({"initial_std": 0.0}, "initial_std=0.0 is not allowed: it takes a number above 0"),
@@ -242,17 +244,19 @@ def test_what_cannot_be_right_is_refused(framework: str) -> None:
         ({"clip_radius": 0.0}, "clip_radius=0.0 is not allowed: it takes a number above 0"),
         ({"prior_std": 0.0}, "prior_std=0.0 is not allowed: it takes a number above 0"),
         ({"model": "ivon_meanfield_odenet"}, "model='ivon_meanfield_odenet' is not allowed: it takes .*ivon_odenet"),
-    ):
+    )
+    for choices, sentence in of_a_config:
         with pytest.raises(InputError, match=sentence):
             dataclasses.replace(config, **choices)
 
 
 def test_a_run_that_breaks_off_is_told_what_shortens_its_steps(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
-    for model, advice in (
-        ("ivon_odenet", r"a smaller clip_radius \(now 0\.01\)"),
-        ("odenet", r"clip_norm \(now 0\.0\)"),
-    ):
+    advices: dict[Any, str] = {
+        "ivon_odenet": r"a smaller clip_radius \(now 0\.01\)",
+        "odenet": r"clip_norm \(now 0\.0\)",
+    }
+    for model, advice in advices.items():
         with pytest.raises(FloatingPointError, match=rf"lower learning_rate .* or with {advice}"):
             check_outputs(run, TrainConfig(model=model), np.array(math.nan), saved=False)
 
@@ -268,7 +272,7 @@ def test_a_network_with_weights_that_have_no_gaussian_is_refused() -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_network_with_another_prior_than_that_of_the_steps_is_refused(framework: str) -> None:
+def test_a_network_with_another_prior_than_that_of_the_steps_is_refused(framework: Framework) -> None:
     config = dataclasses.replace(SMALL, framework=framework)
     for choices, found in (
         ({"prior_std": 0.6}, "the prior_std 0.6"),

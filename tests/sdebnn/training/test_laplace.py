@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ X = RNG.normal(size=(40, 2)).astype(np.float32)
 Y = (X[:, :1] ** 2).astype(np.float32)
 DATA = Dataset("squares", "regression", X, Y, X, Y, None)
 LABELS = Dataset("signs", "classification", X, (X[:, 0] > 0).astype(np.int32), X, (X[:, 0] > 0).astype(np.int32), 2)
-SMALL = {
+SMALL: dict[str, Any] = {
     "model": "laplace_odenet", "width": 4, "steps": 2, "augment": 1, "batch_size": 20, "test_samples": 3, "epochs": 10,
 }  # fmt: skip
 NOISE = 0.3
@@ -77,7 +78,7 @@ def test_a_network_of_the_last_layer_alone_has_the_posterior_of_bayesian_linear_
     # Wherever training ended.
     theta = np.full((3, 2), 7, np.float32)
     config = TrainConfig(**SMALL | {"epochs": 1, "batch_size": 40, "test_samples": 20_000})
-    laplace = Laplace(Linear(theta), config, data, lambda config, data: Linear(np.zeros((3, 2), np.float32)))
+    laplace = Laplace(Linear(theta), config, data, lambda config, data: Linear(np.zeros((3, 2), np.float32)))  # type: ignore[arg-type, return-value]
     laplace.gradient_step(None, None, 0)
     logged = laplace.after_training()
     assert laplace.after_training() == {}, "once"
@@ -241,7 +242,8 @@ def test_what_it_cannot_be_fitted_to_is_refused() -> None:
     smaller = dataclasses.replace(pictures, x_train=images[:, :28], x_test=images[:, :28])
     advice = r"take augment=0 or less \(now 1\), or squeeze=2 \(now 0\), or laplace_resnet32, .* or swag_odenet\.$"
     refused(f"has 3586 weights, more than 2048: {advice}", data=smaller)
-    for fits in ({"augment": 0}, {"squeeze": 2}):
+    that_fit: tuple[dict[str, Any], ...] = {"augment": 0}, {"squeeze": 2}
+    for fits in that_fit:
         built(build_learner, dataclasses.replace(config, **fits), smaller)
     refused(r"more than 2048: take laplace_resnet32, which .*, or swag_odenet\.$", data=pictures)
     laplace, plain = (

@@ -36,15 +36,15 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     divide 19.
     """
     config = dataclasses.replace(quick, epochs=8, checkpoint_steps=5, validation=held_out)
-    rest, *validation = train_validation_split(table, held_out, 0)
+    rest, x, y = train_validation_split(table, held_out, 0)
     whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
-    fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
+    fitted = fit(build(config, rest), config, rest, whole, validation=(x, y))
     for step in (6, 11):
         learner = at_step(build(config, rest), step, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped, match=rf"stopped at step {step + 1} of {total}.*--resume") as stop:
-            fit(learner, config, rest, cut, validation=tuple(validation))
+            fit(learner, config, rest, cut, validation=(x, y))
         assert stop.value.exit_code == 143
-    again = fit(build(config, rest), config, rest, cut, validation=tuple(validation))
+    again = fit(build(config, rest), config, rest, cut, validation=(x, y))
     for kind in ("step", "best"):
         first, second = (checkpoint.load(checkpoint.latest(run.checkpoints, kind)) for run in (whole, cut))
         assert first[1]["step"] == second[1]["step"]
@@ -97,9 +97,9 @@ def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
 ) -> None:
     """After the first epoch: on the validation examples, then on the test examples; and after the last."""
     config = dataclasses.replace(quick, epochs=3, validation=1 / 3, evaluate_every=1, checkpoint_steps=100)
-    rest, *validation = train_validation_split(table, 1 / 3, 0)
+    rest, x, y = train_validation_split(table, 1 / 3, 0)
     whole, cut = RunFolder.create(tmp_path / "whole"), RunFolder.create(tmp_path / "cut")
-    fitted = fit(build(config, rest), config, rest, whole, validation=tuple(validation))
+    fitted = fit(build(config, rest), config, rest, whole, validation=(x, y))
     learner, scorings = build(config, rest), 0
     outputs = learner.outputs
 
@@ -113,9 +113,9 @@ def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
 
     learner.outputs = signalled_outputs
     with pytest.raises(Stopped, match=rf"stopped at step {2 if scoring < 3 else 6} of 6.*--resume") as stop:
-        fit(learner, config, rest, cut, validation=tuple(validation))
+        fit(learner, config, rest, cut, validation=(x, y))
     assert stop.value.exit_code == 143
-    again = fit(build(config, rest), config, rest, cut, validation=tuple(validation))
+    again = fit(build(config, rest), config, rest, cut, validation=(x, y))
     np.testing.assert_array_equal(fitted.test_outputs, again.test_outputs)
     assert untimed(whole) == untimed(cut)
 
@@ -123,10 +123,19 @@ def test_a_signal_while_predictions_are_scored_ends_the_run_at_once(
 def test_a_signal_while_several_processes_score_is_agreed_on_after_a_later_step(tmp_path, table, quick, build) -> None:
     """One that ended by itself would leave the others waiting for it."""
     config = dataclasses.replace(quick, epochs=20, evaluate_every=1)
-    learner, agreed = build(config, table), []
+    learner = build(config, table)
     learner.ranks = 2
-    learner.largest_of_ranks = lambda number: agreed.append(number) or number
-    learner.outputs = lambda x, outputs=learner.outputs: signal.raise_signal(signal.SIGTERM) or outputs(x)
+    agreed, outputs = [], learner.outputs
+
+    def largest(number):
+        agreed.append(number)
+        return number
+
+    def signalled_outputs(x):
+        signal.raise_signal(signal.SIGTERM)
+        return outputs(x)
+
+    learner.largest_of_ranks, learner.outputs = largest, signalled_outputs
     with pytest.raises(Stopped, match="stopped at step 10 of 60"):
         fit(learner, config, table, RunFolder.create(tmp_path / "run"))
     assert [number for number in agreed if number] == [signal.SIGTERM]
@@ -232,11 +241,11 @@ def test_the_state_whose_outputs_are_not_finite_is_not_called_good(
 
 def test_the_best_epoch_by_validation_makes_the_predictions(tmp_path, table, quick, build) -> None:
     config = dataclasses.replace(quick, epochs=8, ema=0.0, learning_rate=0.1, validation=1 / 3)
-    rest, *validation = train_validation_split(table, 1 / 3, 0)
+    rest, x, y = train_validation_split(table, 1 / 3, 0)
     run = RunFolder.create(tmp_path / "run")
     learner = build(config, rest)
     at_step(learner, 9, lambda: setattr(learner, "weights", -learner.weights))
-    fit(learner, config, rest, run, validation=tuple(validation))
+    fit(learner, config, rest, run, validation=(x, y))
     nlls = {record["step"]: record["nll"] for record in MetricsLog.read(run) if record["split"] == "validation"}
     (best,) = checkpoint.find(run.checkpoints, "best")
     arrays, meta = checkpoint.load(best)
@@ -275,7 +284,7 @@ def test_every_training_example_is_seen_once_a_pass(tmp_path, table, quick, buil
     """22 examples in batches of 8: the sixth batch ends the second pass with two of the third."""
     config = dataclasses.replace(quick, epochs=2, evaluate_every=0)
     rest = dataclasses.replace(table, x_train=table.x_train[:22], y_train=table.y_train[:22])
-    seen = []
+    seen: list[tuple[float, ...]] = []
     learner = build(config, rest)
     gradient_step = learner.gradient_step
 

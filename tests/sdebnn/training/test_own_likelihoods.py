@@ -172,7 +172,7 @@ class JaxOrdinal:
         return jax.random.categorical(rng, jnp.log(self.mean(params, outputs)))
 
 
-class Noisy(torchbnn.BayesianModule):
+class Noisy(torchbnn.BayesianModule):  # type: ignore[name-defined]
     """A layer with noise on its outputs."""
 
     def __init__(self, outputs: int) -> None:
@@ -239,7 +239,7 @@ def test_the_interval_of_draws_covers_what_it_should(of, poisson) -> None:
     """One rate of 9: the central interval of the counts is 4 to 15, of which the draws may miss either end by one."""
     learner = of(poisson)(CONFIG, data(COUNTS))
     outputs = np.full((2, 7, 1), math.log(9.0), np.float32)
-    y = np.float32([[2], [5], [6], [9], [12], [14], [17]])
+    y = np.array([[2], [5], [6], [9], [12], [14], [17]], np.float32)
     assert scipy.stats.poisson.ppf([0.025, 0.975], 9.0).tolist() == [4, 15]
     assert report(learner, outputs, y)["coverage_95"] == pytest.approx(5 / 7)
     assert report(learner, outputs, y) == report(learner, outputs, y)

@@ -6,6 +6,7 @@ import threading
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -30,8 +31,8 @@ from sdebnn.training import (
 from sdebnn.training.building import built
 from sdebnn.training.task import Task
 
-FRAMEWORKS = ("jax", "torch")
-QUICK = {
+FRAMEWORKS: tuple[Literal["jax", "torch"], ...] = ("jax", "torch")
+QUICK: dict[str, Any] = {
     "epochs": 5, "batch_size": 8, "width": 4, "steps": 3, "augment": 1, "drift_widths": (2,), "test_samples": 3,
     "learning_rate": 0.05,
 }  # fmt: skip
@@ -113,8 +114,10 @@ def test_members_that_are_asked_at_once_say_what_each_says(framework: str) -> No
     answers = np.array([0, 1, 1, 0, 1], np.int32)[: len(NEW)]
     x, outputs = NEW[: len(answers)], posterior.learner.outputs(NEW[: len(answers)])
     for method, targets in (("mean", None), ("log_prob", answers)):
-        expected = posterior.learner.of_likelihood(method, outputs, targets)
-        np.testing.assert_allclose(posterior.of_likelihood(method, outputs, targets), expected, rtol=2e-5, atol=2e-6)
+        expected, found = (asked.of_likelihood(method, outputs, targets) for asked in (posterior.learner, posterior))
+        assert found is not None
+        assert expected is not None
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
     assert len(np.unique(posterior.outputs(x)[:, 0, 0])) == len(outputs)
 
 
@@ -433,7 +436,7 @@ def own_builder(config, dataset):
     return learner
 
 
-def test_a_builder_of_ones_own_is_asked_for(framework: str, tmp_path: Path) -> None:
+def test_a_builder_of_ones_own_is_asked_for(framework: Literal["jax", "torch"], tmp_path: Path) -> None:
     config = TrainConfig(framework=framework, **QUICK | {"epochs": 1})
     start_run(own_builder, config, tmp_path / "run", dataset=TARGETS)
     with pytest.raises(InputError, match="own_builder"):

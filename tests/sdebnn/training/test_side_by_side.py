@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,14 @@ pytest.importorskip("torchsde")
 
 ROWS = np.random.default_rng(0).normal(size=(40, 2))
 DATA = Dataset.from_arrays(ROWS, (ROWS[:, 0] > 0).astype(int), name="halves")
-CHOICES = {"framework": "torch", "width": 4, "steps": 2, "max_steps": 2, "test_samples": 1, "drift_widths": (2,)}
+CHOICES: dict[str, Any] = {
+    "framework": "torch",
+    "width": 4,
+    "steps": 2,
+    "max_steps": 2,
+    "test_samples": 1,
+    "drift_widths": (2,),
+}
 CONFIGS = {name: TrainConfig(model=name, **CHOICES) for name in ("odenet", "sdebnn")}
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 import threading
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ DRAWN = True
 X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
 Y = (X[:, :1] ** 2).astype(np.float32)
 DATA = Dataset("squares", "regression", X, Y, X, Y, None)
-SMALL = {
+SMALL: dict[str, Any] = {
     "model": "swag_odenet", "schedule": "constant", "width": 4, "steps": 2, "augment": 1, "batch_size": 20,
     "test_samples": 3, "learning_rate": 0.01,
 }  # fmt: skip
@@ -64,7 +65,7 @@ class Wanderer:
 def wandering(steps: int, samples: int = 1) -> tuple[Swag, np.ndarray]:
     way = np.random.default_rng(1).normal([3, -1], [0.5, 2], (steps, 2))
     config = TrainConfig(**SMALL | {"test_samples": samples, "epochs": steps // 2})
-    swag = Swag(Wanderer(way), config, DATA)
+    swag = Swag(Wanderer(way), config, DATA)  # type: ignore[arg-type]
     for step in range(steps):
         swag.gradient_step(None, None, step)
     return swag, way
@@ -94,7 +95,7 @@ def test_draws_have_the_covariance_of_low_rank_plus_diagonal(unchecked) -> None:
 
 
 @pytest.mark.parametrize("framework", ["jax", "torch"])
-def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: str, tmp_path: Path) -> None:
+def test_a_run_predicts_with_samples_that_differ_and_is_read_back(framework: Any, tmp_path: Path) -> None:
     config = TrainConfig(**SMALL, framework=framework, epochs=30, members=2)
     run = start_run(build_learner, config, tmp_path / "run", dataset=DATA)
     outputs = run.learner.outputs(X)

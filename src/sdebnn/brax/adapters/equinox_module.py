@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.adapters.module_call import module_call, output_shape
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.errors import InputError
 
 
@@ -45,7 +45,7 @@ def from_equinox(module: Any, *, channels_first: bool = False) -> Layer:
         params = _outputs_last(eqx.filter(example if fixed else module(rng), eqx.is_inexact_array))
         return output_shape(apply, params, input_shape), params
 
-    def apply(params: Params, inputs: Any, *, t: Any = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth | None = None, **kwargs: Any) -> Any:
         module = eqx.combine(_as_stored(params, template), constants)
         if channels_first:
             inputs = jnp.moveaxis(inputs, -1, 1)

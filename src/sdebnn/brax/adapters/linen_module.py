@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.adapters.flax_layout import as_in_flax, one_output_axis
 from sdebnn.brax.adapters.module_call import as_array_spec, module_call, output_shape
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.errors import InputError
 
 
@@ -36,7 +36,7 @@ def from_linen(module: Any) -> Layer:
     name = type(module).__name__
     call = module_call(module)
 
-    def draw(rng: PRNGKeyArray, inputs: Any) -> Params:
+    def draw(rng: PRNGKeyArray, inputs: Hidden) -> Params:
         variables = module.init({"params": rng}, inputs, jnp.zeros(()), method=call)
         state = sorted(set(variables) - {"params"})
         if state:
@@ -53,7 +53,7 @@ def from_linen(module: Any) -> Layer:
         params = one_output_axis(draw(rng, jnp.zeros(spec.shape, spec.dtype)))
         return output_shape(apply, params, input_shape), params
 
-    def apply(params: Params, inputs: Any, *, t: Any = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth | None = None, **kwargs: Any) -> Any:
         stored = as_in_flax(params, jax.eval_shape(draw, jax.random.key(0), inputs))
         try:
             return module.apply({"params": stored}, inputs, t, method=call)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sdebnn.brax.layers.bayesian import Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Params, Shape
 from sdebnn.errors import InputError
 
 
@@ -30,7 +30,7 @@ def module_call(module: Any) -> Callable[[Callable[..., Any], Any, Any], Any]:
     if not takes_t:
         return lambda module, inputs, t: module(inputs)
 
-    def call(module: Callable[..., Any], inputs: Any, t: Any) -> Any:
+    def call(module: Callable[..., Any], inputs: Hidden, t: Depth) -> Any:
         if t is None:
             raise InputError(f"{name} takes the depth t and got none; use it inside a block, or call it with t=....")
         # Vector fields are often written (t, x), so the inputs go by position only where they come first.

@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.adapters.flax_layout import as_in_flax, one_output_axis
 from sdebnn.brax.adapters.module_call import module_call, output_shape
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.errors import InputError
 
 
@@ -56,7 +56,7 @@ def from_nnx(module: Any) -> Layer:
         )
         return output_shape(apply, params, input_shape), params
 
-    def apply(params: Params, inputs: Any, *, t: Any = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth | None = None, **kwargs: Any) -> Any:
         module = nnx.merge(graph, as_in_flax(params, like), *others)
         try:
             return call(module, inputs, t)
@@ -69,5 +69,5 @@ def from_nnx(module: Any) -> Layer:
     return Layer(init, apply)
 
 
-def _is_variable(value: Any) -> bool:
+def _is_variable(value: object) -> bool:
     return isinstance(value, nnx.Variable)

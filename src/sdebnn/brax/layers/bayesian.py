@@ -2,19 +2,27 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxsde.brownian.keys import derive_key
 from sdebnn.errors import InputError
 
 # NumPy's integers too: the convolutions of stax give such shapes.
 Shape = tuple[int | np.integer, ...]
-Params = Any
+# Arrays by name, in dictionaries and tuples.
+Params: TypeAlias = PyTree
+# What a layer takes and gives: an array, examples first, or of a module of another library a pytree of them.
+Hidden: TypeAlias = PyTree
+# From 0 to 1. Layers refuse what is none by sentences of their own.
+if TYPE_CHECKING:
+    Depth = float | Array
+else:
+    Depth = object
 Init = Callable[..., tuple[Shape, Params]]
 
 
@@ -102,7 +110,7 @@ def draw_first(layer: tuple[Init, Any], params: Params, rng: PRNGKeyArray) -> An
     return layer.draw(params, rng) if isinstance(layer, DrawnFirstLayer) else rng
 
 
-def as_layer(given: Any, called: str) -> Layer:
+def as_layer(given: object, called: str) -> Layer:
     """A deterministic (init, apply) pair, whose `apply` may be called with the depth `t`, whether it takes it or not.
 
     **Raises:** `InputError`, which names what it was given for as `called`, for anything but a deterministic pair.
@@ -122,7 +130,7 @@ def as_layer(given: Any, called: str) -> Layer:
     return Layer(layer.init, lambda params, inputs, **kwargs: layer.apply(params, inputs))
 
 
-def check_pair(given: Any, called: str) -> tuple[Init, Callable[..., Any]]:
+def check_pair(given: object, called: str) -> tuple[Init, Callable[..., Any]]:
     """**Raises:** `InputError` for anything but a pair of functions."""
     if isinstance(given, tuple | list) and len(given) == 2 and all(map(callable, given)):
         return given[0], given[1]
@@ -169,7 +177,7 @@ def check_params(block: str, params: Params, names: tuple[str, ...]) -> None:
         )
 
 
-def without_kl(outputs: Any, called: str) -> Any:
+def without_kl(outputs: Hidden, called: str) -> Any:
     """The outputs of a deterministic layer. **Raises:** `InputError` where a KL is among them."""
     if any(isinstance(leaf, Output) for leaf in jax.tree.leaves(outputs, is_leaf=_is_output)) or _looks_like(outputs):
         raise InputError(
@@ -179,7 +187,7 @@ def without_kl(outputs: Any, called: str) -> Any:
     return outputs
 
 
-def with_kl(outputs: Any, called: str) -> Output:
+def with_kl(outputs: Hidden, called: str) -> Output:
     """What a Bayesian layer gives. **Raises:** `InputError` for anything but outputs and a KL."""
     if not (isinstance(outputs, tuple) and len(outputs) == 2 and jnp.shape(outputs[1]) == ()):
         raise InputError(
@@ -189,11 +197,11 @@ def with_kl(outputs: Any, called: str) -> Output:
     return Output(*outputs)
 
 
-def _is_output(x: Any) -> bool:
+def _is_output(x: object) -> bool:
     return isinstance(x, Output)
 
 
-def _looks_like(outputs: Any) -> bool:
+def _looks_like(outputs: Hidden) -> bool:
     """Whether it is the pair of a Bayesian layer that a user wrote."""
     if not (type(outputs) is tuple and len(outputs) == 2 and all(hasattr(part, "dtype") for part in outputs)):
         return False
@@ -224,7 +232,7 @@ def bnn_serial(*layers: tuple[Init, Callable[..., Any]]) -> BayesianLayer:
             params.append(layer_params)
         return input_shape, params
 
-    def apply(params: list[Params], inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
+    def apply(params: list[Params], inputs: Hidden, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
         kls = []
         for number, (key, layer, layer_params) in enumerate(zip(keys_of(rng), layers, checked(params), strict=True)):
             outputs = layer[1](layer_params, inputs, rng=key, **kwargs)
@@ -236,7 +244,7 @@ def bnn_serial(*layers: tuple[Init, Callable[..., Any]]) -> BayesianLayer:
     def draw(params: list[Params], rng: PRNGKeyArray) -> list[Any]:
         return [draw_first(*given) for given in zip(layers, checked(params), keys_of(rng), strict=True)]
 
-    def run(params: list[Params], drawn: list[Any], inputs: Any) -> Any:
+    def run(params: list[Params], drawn: list[Any], inputs: Hidden) -> Any:
         for number, (layer, layer_params, of_layer) in enumerate(zip(layers, checked(params), drawn, strict=True)):
             if isinstance(layer, DrawnFirstLayer):
                 inputs = layer.run(layer_params, of_layer, inputs)
@@ -256,7 +264,7 @@ def bnn_serial(*layers: tuple[Init, Callable[..., Any]]) -> BayesianLayer:
     return DrawnFirstLayer(init, apply, draw, run)
 
 
-def _apart(outputs: Any, layer: tuple[Init, Any], called: str) -> tuple[Any, list[Any]]:
+def _apart(outputs: Hidden, layer: tuple[Init, Any], called: str) -> tuple[Any, list[Any]]:
     """The outputs of a layer, and every KL that is among them."""
     if isinstance(layer, BayesianLayer):
         outputs = with_kl(outputs, called)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sdebnn.brax.layers.bayesian import Layer
+from sdebnn.brax.layers.bayesian import Layer, Params
 
 
 def Bfloat16(fx: Any) -> Layer:
@@ -23,7 +23,7 @@ def Bfloat16(fx: Any) -> Layer:
     def rounded(leaf: Any) -> Any:
         return jnp.asarray(leaf, jnp.bfloat16)
 
-    def apply(params: Any, inputs: Float[Array, "..."], **kwargs: Any) -> Float[Array, "..."]:
+    def apply(params: Params, inputs: Float[Array, "..."], **kwargs: Any) -> Float[Array, "..."]:
         if "t" in kwargs:
             kwargs["t"] = rounded(kwargs["t"])
         outputs = exact(jax.tree.map(rounded, params), rounded(inputs), **kwargs)

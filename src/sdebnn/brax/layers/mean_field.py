@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray
 from jaxsde.brownian.keys import derive_key
 from sdebnn.brax.layers.bayesian import (
     BayesianLayer,
+    Hidden,
     Init,
     Output,
     Params,
@@ -58,7 +59,7 @@ def MeanField(
             "log_std": jax.tree.map(lambda m: jnp.full_like(m, math.log(initial_std)), mean),
         }
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
         check_params("MeanField", params, ("mean", "log_std"))
         check_real("The layer of MeanField", params["mean"])
         dtype = precision("MeanField", inputs, params)

@@ -4,10 +4,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Shape, as_layer, initialise, without_kl
+from sdebnn.brax.layers.bayesian import (
+    BayesianLayer,
+    Hidden,
+    Init,
+    Output,
+    Params,
+    Shape,
+    as_layer,
+    initialise,
+    without_kl,
+)
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
 from sdebnn.priors.prior import share_left_out, standard_deviation
 
@@ -45,7 +55,7 @@ def MonteCarloDropout(layer: tuple[Init, Any], *, rate: float = 0.1, prior_std: 
         check_real("The layer of MonteCarloDropout", params)
         return output_shape, params
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
         check_real("The layer of MonteCarloDropout", params)
         dtype = precision("MonteCarloDropout", inputs, params)
         params, inputs = as_precision(working(dtype), params), as_precision(dtype, inputs)
@@ -68,7 +78,7 @@ def MonteCarloDropout(layer: tuple[Init, Any], *, rate: float = 0.1, prior_std: 
     return BayesianLayer(init, apply)
 
 
-def _without_some(key: PRNGKeyArray, weights: Any, rate: float) -> Any:
+def _without_some(key: PRNGKeyArray, weights: PyTree, rate: float) -> Any:
     if weights.ndim < 2:
         return weights
     kept = jax.random.bernoulli(key, 1 - rate, (weights.shape[-2], 1))

@@ -5,13 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Output, PairForArrayError, Params, widest
 from sdebnn.errors import InputError
 
 
-def precision(called: str, *trees: Any) -> Any:
+def precision(called: str, *trees: PyTree) -> Any:
     """The highest precision of the real numbers in these pytrees, as NumPy promotes them; whole numbers have none.
 
     **Raises:** `InputError`, which names the layer as `called`, for complex numbers and for what is no array.
@@ -37,7 +38,7 @@ def working(dtype: Any) -> Any:
     return widest(dtype, jnp.float32)
 
 
-def as_precision(dtype: Any, tree: Any, *, whole: bool = False) -> Any:
+def as_precision(dtype: Any, tree: PyTree, *, whole: bool = False) -> Any:
     """The pytree with its real numbers in that precision, and its whole numbers too where asked."""
 
     def leaf(x: Any) -> Any:
@@ -47,7 +48,7 @@ def as_precision(dtype: Any, tree: Any, *, whole: bool = False) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def strong_types(tree: Any) -> Any:
+def strong_types(tree: PyTree) -> Any:
     """The pytree as arrays whose dtypes are none that JAX holds for weak ones, as it does those of Python's numbers and
     of what is made of them: after a gradient step they are not, and what was compiled for them is compiled again.
     """

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax.example_libraries import stax
 
-from sdebnn.brax.layers.bayesian import Init, Layer, Params
+from sdebnn.brax.layers.bayesian import Hidden, Init, Layer, Params
 from sdebnn.errors import InputError
 
 
@@ -30,7 +30,7 @@ def recomputing_serial(*layers: tuple[Init, Any]) -> Layer:
         )
     (_, first), *following = layers
 
-    def apply(params: Params, inputs: Any, *, rng: Any = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, rng: Any = None, **kwargs: Any) -> Any:
         x = first(params[0], inputs, **kwargs)
         for number in range(0, len(following), 2):
             (_, activation), (_, linear) = following[number : number + 2]

@@ -7,7 +7,7 @@ from jax.example_libraries import stax
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.layers import diffeq_layers
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Hidden, Layer, Params, Shape
 
 BLOCKS = 5
 GROUPS = 3
@@ -51,7 +51,7 @@ def _residual(channels: int, stride: int, activate: Any) -> Layer:
         shortcut_params = shortcut.init(shortcut_key, input_shape)[1] if changes else None
         return shape, (branch_params, shortcut_params, activate_init(key, shape)[1])
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, **kwargs: Any) -> Any:
         branch_params, shortcut_params, activation_params = params
         skipped = inputs if shortcut_params is None else shortcut.apply(shortcut_params, inputs)
         return activation(activation_params, skipped + branch(branch_params, inputs))

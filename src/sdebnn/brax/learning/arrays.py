@@ -5,17 +5,18 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from sdebnn.errors import InputError
 
 
-def to_named_arrays(tree: Any) -> dict[str, np.ndarray]:
+def to_named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     """Every leaf under its path, like `network/0/w0/1`."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def from_named_arrays(named: Mapping[str, np.ndarray], like: Any) -> Any:
+def from_named_arrays(named: Mapping[str, np.ndarray], like: PyTree) -> Any:
     """The pytree with the structure and the shapes of `like` (arrays or `jax.ShapeDtypeStruct`s) that has these leaves.
 
     **Raises:** `InputError` naming the first array that is missing, left over, or of another shape or dtype.

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
 
 from sdebnn.errors import InputError, PeerError
 
@@ -134,7 +135,7 @@ def most_that_share(devices: int, *, examples: int, samples: int) -> int:
     return next(n for n in range(devices, 0, -1) if examples % (n // math.gcd(n, samples)) == 0)
 
 
-def place(mesh: Mesh, tree: Any, spec: P | None = None) -> Any:
+def place(mesh: Mesh, tree: PyTree, spec: P | None = None) -> Any:
     """Lays arrays out over the mesh: a copy on each device unless `spec` divides them. Every process has them whole."""
     sharding = NamedSharding(mesh, spec or P())
 
@@ -151,7 +152,7 @@ def largest(value: int) -> int:
         return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
-def of_first(tree: Any) -> Any:
+def of_first(tree: PyTree) -> Any:
     """The first process's arrays; all of them call it, with arrays of the same shapes. **Raises:** as `largest`."""
     if jax.process_count() == 1:
         return tree

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Array, Float, Float32, Key, PyTree
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import BayesianLayer, DrawnFirstLayer, Params, draw_first
@@ -37,7 +37,12 @@ class DrawnNetworks:
     """
 
     def __init__(
-        self, model: Model, params: Params, keys: Any, of_likelihood: Callable[..., Any], shared: bool
+        self,
+        model: Model,
+        params: Params,
+        keys: Key[Array, " samples"],
+        of_likelihood: Callable[..., Any],
+        shared: bool,
     ) -> None:
         programs = (_shared_programs if shared else _programs)(model, len(keys), shared)
         self._model, self._params, self._samples = model, params, len(keys)
@@ -76,7 +81,7 @@ class DrawnNetworks:
     ) -> None:
         first = jax.tree.map(lambda part: part[0], self._drawn)
 
-        def mean(x: Any) -> Any:
+        def mean(x: Array) -> Any:
             outputs = self._programs.run_one(self._params, first, x)
             if unseen is not None:
                 added = unseen(x)
@@ -139,29 +144,29 @@ def _programs(model: Model, samples: int, shared: bool) -> _Programs:
     # network of a user's own need not be one to vmap.
     vmapped = shared and isinstance(network, DrawnFirstLayer) and len(model.input_shape) == 1
 
-    def run_one(params: Params, drawn: Any, x: Any) -> Any:
+    def run_one(params: Params, drawn: PyTree, x: Array) -> Any:
         if isinstance(network, DrawnFirstLayer):
             return network.run(params["network"], drawn, x)
         return network.apply(params["network"], x, rng=drawn)[0]
 
-    def run(params: Params, drawn: Any, x: Any) -> Any:
-        def of_sample(drawn: Any) -> Any:
+    def run(params: Params, drawn: PyTree, x: Array) -> Any:
+        def of_sample(drawn: PyTree) -> Any:
             return run_one(params, drawn, x)
 
         return jax.vmap(of_sample)(drawn) if vmapped else jax.lax.map(of_sample, drawn)
 
-    def said(method: str, params: Params, outputs: Any, *targets: Any) -> Any:
+    def said(method: str, params: Params, outputs: Array, *targets: Array) -> Any:
         """One call for the examples of all samples."""
         samples, n, _ = outputs.shape
         rest = (jnp.broadcast_to(y, (samples, *y.shape)).reshape(samples * n, *y.shape[1:]) for y in targets)
         found = getattr(model.likelihood, method)(params["likelihood"], outputs.reshape(samples * n, -1), *rest)
         return found.reshape(samples, n, *found.shape[1:])
 
-    def run_all(params: Params, drawn: Any, x: Any) -> Any:
+    def run_all(params: Params, drawn: PyTree, x: Array) -> Any:
         outputs = jax.vmap(run, in_axes=(0, 0, None))(params, drawn, x)
         return outputs.reshape(-1, *outputs.shape[2:])
 
-    def said_of_all(method: str, params: Params, outputs: Any, *targets: Any) -> Any:
+    def said_of_all(method: str, params: Params, outputs: Array, *targets: Array) -> Any:
         members = len(jax.tree.leaves(params)[0])
         of_each = outputs.reshape(members, -1, *outputs.shape[1:])
         found = jax.vmap(lambda params, outputs: said(method, params, outputs, *targets))(params, of_each)

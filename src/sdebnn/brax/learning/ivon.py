@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, PyTree
 
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning.arrays import to_named_arrays
@@ -45,7 +45,9 @@ def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation
         assert params is not None
         number, step_size = state.number + 1, step_sizes(state.number)
 
-        def step(mean: Any, log_std: Any, by_mean: Any, by_log_std: Any, average: Any, hessian: Any) -> Moments:
+        def step(
+            mean: Array, log_std: Array, by_mean: Array, by_log_std: Array, average: Array, hessian: Array
+        ) -> Moments:
             curvature = by_log_std * jnp.exp(-2 * log_std)
             of_step = {"number": number.astype(mean.dtype), "step_size": jnp.asarray(step_size, mean.dtype)}
             return rule.step(Moments(mean, average, hessian), by_mean, curvature, **of_step)
@@ -79,7 +81,7 @@ def check_gaussians(config: TrainConfig, model: Model) -> None:
     others = jax.tree.map(lambda node: () if _is_gaussian(node) else node, shapes, is_leaf=_is_gaussian)
     refuse_point_weights(config, list(to_named_arrays({"network": jax.tree.map(lambda leaf: 0, others)})))
 
-    def kl(network: Any) -> Any:
+    def kl(network: PyTree) -> Any:
         return model.network.apply(network, jnp.ones((1, *model.input_shape)), rng=jax.random.key(0))[1]
 
     # By a mean it is the mean times the precision of the prior.
@@ -89,18 +91,18 @@ def check_gaussians(config: TrainConfig, model: Model) -> None:
             refuse_other_priors(config, float(end))
 
 
-def _is_gaussian(node: Any) -> bool:
+def _is_gaussian(node: object) -> bool:
     return isinstance(node, dict) and node.keys() == {"mean", "log_std"}
 
 
-def _part(network: Any, name: str) -> Any:
+def _part(network: PyTree, name: str) -> Any:
     return jax.tree.map(lambda node: node[name], network, is_leaf=_is_gaussian)
 
 
-def _gaussians(network: Any, means: Any, log_stds: Any) -> Any:
+def _gaussians(network: PyTree, means: PyTree, log_stds: PyTree) -> Any:
     """Of the structure of `network`."""
 
-    def of(_: Any, mean: Any, log_std: Any) -> Params:
+    def of(_: Any, mean: Array, log_std: Array) -> Params:
         return {"mean": mean, "log_std": log_std}
 
     return jax.tree.map(of, network, means, log_stds, is_leaf=_is_gaussian)

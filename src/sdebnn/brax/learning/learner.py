@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from jaxsde.forks import refuse_fork
 from sdebnn.brax.layers.bayesian import Params
@@ -295,7 +295,7 @@ def _gradient_step(
     )
     shares = kl_shares(config, config.steps_per_epoch(train_size))
 
-    def of_shard(params: Params, x: Any, y: Any, keys: Any, share: Any) -> Any:
+    def of_shard(params: Params, x: Array, y: Array, keys: Key[Array, "..."], share: Array) -> Any:
         """Value and gradient, which are those of the whole batch and all keys, as the mean over equal shares."""
         value_and_gradient = jax.value_and_grad(loss, has_aux=True)
         if len(x) == 1:

@@ -8,9 +8,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy import special, stats
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.layers.precision import strong_types
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import check_target_shape
@@ -28,6 +30,8 @@ __all__ = [
     "Poisson", "StudentT",
 ]  # fmt: skip
 
+# Of n examples, d of each.
+Values = Float[Array, "n d"]
 # Of the incomplete gamma function: a shape from which its expansion is right to single precision.
 MANY = 1000.0
 
@@ -48,7 +52,7 @@ class Likelihood(Protocol):
     def init(self) -> Any:
         """The likelihood's own parameters at the start of training, arrays by name; `{}` for none."""
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Any) -> Float[Array, " n"]:
+    def log_prob(self, params: Params, outputs: Float[Array, "n o"], targets: Any) -> Float[Array, " n"]:
         """log p(y | outputs) of every example, in nats.
 
         **Arguments:**
@@ -56,12 +60,12 @@ class Likelihood(Protocol):
         - `targets`: (n, d), or labels (n,).
         """
 
-    def mean(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
+    def mean(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
         """The expected targets, or for labels the probabilities of the classes. Where d is not that of the targets,
         predictions have no `rmse` and no `coverage_95`.
         """
 
-    def sample(self, params: Any, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Any:
+    def sample(self, params: Params, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Any:
         """Targets drawn for each example, of the shape of `mean`; or labels (n,)."""
 
 
@@ -78,14 +82,14 @@ class Categorical:
     def init(self) -> dict[str, Any]:
         return {}
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
+    def log_prob(self, params: Params, outputs: Float[Array, "n o"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         log_probabilities = jax.nn.log_softmax(outputs)
         return jnp.take_along_axis(log_probabilities, targets[:, None], axis=1)[:, 0]
 
-    def mean(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n o"]:
+    def mean(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n o"]:
         return jax.nn.softmax(outputs)
 
-    def sample(self, params: Any, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Int[Array, " n"]:
+    def sample(self, params: Params, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Int[Array, " n"]:
         return jax.random.categorical(rng, outputs)
 
 
@@ -103,19 +107,15 @@ class LocationScale(abc.ABC):
         """That of the law of scale 1."""
 
     @abc.abstractmethod
-    def log_density(
-        self, targets: Float[Array, "n d"], outputs: Float[Array, "n d"], scale: Float[Array, "n d"]
-    ) -> Float[Array, "n d"]:
+    def log_density(self, targets: Values, outputs: Values, scale: Values) -> Values:
         """Of every target, in nats."""
 
     @abc.abstractmethod
-    def distribution(
-        self, targets: Float[Array, "n d"], outputs: Float[Array, "n d"], scale: Float[Array, "n d"]
-    ) -> Float[Array, "n d"]:
+    def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         """The probability of values up to each target."""
 
     @abc.abstractmethod
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
         """Draws of the law of scale 1."""
 
     @property
@@ -125,20 +125,22 @@ class LocationScale(abc.ABC):
     def init(self) -> dict[str, Float[Array, " d"]]:
         return {"log_scale": _logarithms(self.initial_scale, self.dimensions)}
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+    def log_prob(
+        self, params: Params, outputs: Float[Array, "n d"], targets: Float[Array, "..."]
+    ) -> Float[Array, " n"]:
         check_target_shape(outputs.shape, targets.shape)
         return jnp.sum(self.log_density(targets, outputs, _scale(params, outputs)), axis=1)
 
-    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def mean(self, params: Params, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return outputs
 
-    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def variance(self, params: Params, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return self.unit_variance * _scale(params, outputs) ** 2
 
-    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def cdf(self, params: Params, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return self.distribution(targets, outputs, _scale(params, outputs))
 
-    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+    def sample(self, params: Params, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
         return outputs + _scale(params, outputs) * self.noise(rng, outputs.shape, outputs.dtype)
 
 
@@ -154,13 +156,13 @@ class Gaussian(LocationScale):
     def init(self) -> dict[str, Float[Array, " d"]]:
         return {"log_std": _logarithms(self.initial_std, self.dimensions)}
 
-    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def log_density(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.norm.logpdf(targets, outputs, scale)
 
-    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.norm.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
         return jax.random.normal(rng, shape, dtype)
 
 
@@ -175,13 +177,13 @@ class Laplace(LocationScale):
 
     unit_variance = 2.0
 
-    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def log_density(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.laplace.logpdf(targets, outputs, scale)
 
-    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.laplace.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
         return jax.random.laplace(rng, shape, dtype)
 
 
@@ -196,13 +198,13 @@ class Cauchy(LocationScale):
 
     unit_variance = math.inf
 
-    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def log_density(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.cauchy.logpdf(targets, outputs, scale)
 
-    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.cauchy.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
         return jax.random.cauchy(rng, shape, dtype)
 
 
@@ -226,16 +228,16 @@ class StudentT(LocationScale):
     def unit_variance(self) -> float:
         return student_t_variance(self.dof)
 
-    def log_density(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def log_density(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.t.logpdf(targets, self.dof, outputs, scale)
 
-    def distribution(self, targets: Any, outputs: Any, scale: Any) -> Float[Array, "n d"]:
+    def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         z = (targets - outputs) / scale
         # The probability of residuals up to that size, either way; at 0 the fraction is 1 / (1 + infinity).
         within = special.betainc(0.5, self.dof / 2, 1 / (1 + self.dof / z**2))
         return 0.5 + 0.5 * jnp.sign(z) * within
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
         return jax.random.t(rng, self.dof, shape, dtype)
 
 
@@ -256,25 +258,27 @@ class GaussianInput:
     def init(self) -> dict[str, Float[Array, " d"]]:
         return {"log_std": _logarithms(self.initial_std, self.dimensions)}
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+    def log_prob(
+        self, params: Params, outputs: Float[Array, "n o"], targets: Float[Array, "..."]
+    ) -> Float[Array, " n"]:
         mean, std = self._of(params, outputs)
         check_target_shape(mean.shape, targets.shape)
         return jnp.sum(stats.norm.logpdf(targets, mean, std), axis=1)
 
-    def mean(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
+    def mean(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
         return self._of(params, outputs)[0]
 
-    def variance(self, params: Any, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
+    def variance(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
         return self._of(params, outputs)[1] ** 2
 
-    def cdf(self, params: Any, outputs: Float[Array, "n o"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def cdf(self, params: Params, outputs: Float[Array, "n o"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return stats.norm.cdf(targets, *self._of(params, outputs))
 
-    def sample(self, params: Any, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+    def sample(self, params: Params, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
         mean, std = self._of(params, outputs)
         return mean + std * jax.random.normal(rng, mean.shape, mean.dtype)
 
-    def _of(self, params: Any, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    def _of(self, params: Params, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         mean, log_ratio = jnp.split(outputs, 2, axis=1)
         log_std = jnp.broadcast_to(params["log_std"], mean.shape) + log_ratio
         return mean, jnp.exp(bounded_logarithm(jnp, log_std))
@@ -295,23 +299,25 @@ class Poisson:
     def init(self) -> dict[str, Any]:
         return {}
 
-    def log_prob(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "..."]) -> Float[Array, " n"]:
+    def log_prob(
+        self, params: Params, outputs: Float[Array, "n d"], targets: Float[Array, "..."]
+    ) -> Float[Array, " n"]:
         check_target_shape(outputs.shape, targets.shape)
         log_rate = self._log_rate(outputs)
         return jnp.sum(poisson_log_prob(jnp, special.gammaln, log_rate, targets), axis=1)
 
-    def mean(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def mean(self, params: Params, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return jnp.exp(self._log_rate(outputs))
 
-    def variance(self, params: Any, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def variance(self, params: Params, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
         return self.mean(params, outputs)
 
-    def cdf(self, params: Any, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def cdf(self, params: Params, outputs: Float[Array, "n d"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
         shape = jnp.floor(jnp.maximum(targets, 0)) + 1
         log_rate = self._log_rate(outputs)
         return jnp.where(targets < 0, 0, _upper_gamma(shape, log_rate))
 
-    def sample(self, params: Any, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
+    def sample(self, params: Params, outputs: Float[Array, "n d"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
         return jax.random.poisson(rng, self.mean(params, outputs)).astype(outputs.dtype)
 
     def _log_rate(self, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -361,7 +367,7 @@ def _logarithms(value: float, dimensions: int) -> Float[Array, " d"]:
     return jnp.full((dimensions,), jnp.log(value))
 
 
-def _scale(params: Any, outputs: Any) -> Float[Array, "n d"]:
+def _scale(params: Params, outputs: Float[Array, "n d"]) -> Float[Array, "n d"]:
     # The one parameter, whatever its name.
     (log_scale,) = params.values()
     return jnp.exp(jnp.broadcast_to(log_scale, outputs.shape))

@@ -7,7 +7,7 @@ from jax.example_libraries import stax
 from jaxtyping import PRNGKeyArray
 
 from sdebnn.brax.layers import diffeq_layers
-from sdebnn.brax.layers.bayesian import BayesianLayer, Layer, Shape, bnn_serial
+from sdebnn.brax.layers.bayesian import BayesianLayer, Hidden, Layer, Params, Shape, bnn_serial
 from sdebnn.brax.layers.bfloat16 import Bfloat16
 from sdebnn.brax.layers.mean_field import MeanField
 from sdebnn.brax.layers.monte_carlo_dropout import MonteCarloDropout
@@ -96,7 +96,7 @@ def _fx(config: TrainConfig, images: bool) -> Layer:
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Any]:
         return network(input_shape)[0](rng, input_shape)
 
-    def apply(params: Any, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, **kwargs: Any) -> Any:
         return network(inputs.shape)[1](params, inputs, **kwargs)
 
     # An export has a symbol for the number of examples.

@@ -8,7 +8,7 @@ from jax.example_libraries import stax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from sdebnn.brax.layers import diffeq_layers
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Layer, Params, Shape
 
 
 def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softplus") -> Layer:
@@ -35,7 +35,7 @@ def drift_network(widths: tuple[int, ...] = (2, 64, 2), activation: str = "softp
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return network(int(input_shape[-1]))[0](rng, input_shape)
 
-    def apply(params: Params, w: Float[Array, " p"], *, t: Any, **kwargs: Any) -> Float[Array, " p"]:
+    def apply(params: Params, w: Float[Array, " p"], *, t: Depth, **kwargs: Any) -> Float[Array, " p"]:
         return network(w.shape[-1])[1](params, w, t=t)
 
     return Layer(init, apply)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from jaxsde.brownian.keys import threefry_key
-from sdebnn.brax.layers.bayesian import BayesianLayer, Init, Output, Params, Shape, check_pair, with_kl
+from sdebnn.brax.layers.bayesian import BayesianLayer, Hidden, Init, Output, Params, Shape, check_pair, with_kl
 from sdebnn.errors import InputError
 
 
@@ -33,7 +33,7 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return layer_init(rng, input_shape)
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray, **kwargs: Any) -> Output:
         batch = inputs.shape[0]
         parts = batch if groups is None else groups
         if not parts or batch % parts:
@@ -44,7 +44,7 @@ def independent_paths(layer: tuple[Init, Any], groups: int | None = None) -> Bay
         divided = inputs.reshape(parts, batch // parts, *inputs.shape[1:])
         keys = jax.random.split(threefry_key(rng), parts)
 
-        def of_part(x: Any, key: Any) -> Output:
+        def of_part(x: Hidden, key: PRNGKeyArray) -> Output:
             return with_kl(layer_apply(params, x, rng=key, **kwargs), "The layer of independent_paths")
 
         outputs, kl = jax.vmap(of_part)(divided, keys)

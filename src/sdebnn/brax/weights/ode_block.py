@@ -10,7 +10,8 @@ from jaxtyping import PRNGKeyArray
 
 from jaxsde import sdeint_ito
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.layers.bayesian import Init, Layer, Params, Shape, as_layer, check_params, initialise
+from jaxsde.types import State
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Init, Layer, Params, Shape, as_layer, check_params, initialise
 from sdebnn.brax.layers.precision import as_precision, check_real, precision, working
 from sdebnn.brax.weights.solver import Solver, as_solver
 from sdebnn.brax.weights.vector_field import init_vector_field, vector_field
@@ -29,7 +30,7 @@ def ODEBlock(fx: tuple[Init, Any], solver: Solver | None = None, **choices: Any)
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return init_vector_field(f_x, rng, input_shape)
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
         dtype = precision("ODEBlock", inputs, params)
         params = as_precision(working(dtype), params)
         inputs = as_precision(working(dtype), inputs, whole=True)
@@ -59,7 +60,7 @@ def HyperODEBlock(fx: tuple[Init, Any], drift: tuple[Init, Any], solver: Solver 
         drift_key = derive_key(rng, "sdebnn.block.drift")
         return output_shape, {"w0": w0, "drift": initialise(nn, drift_key, size, "the drift of HyperODEBlock")[1]}
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray | None = None, **kwargs: Any) -> Any:
         check_params("HyperODEBlock", params, ("w0", "drift"))
         dtype = precision("HyperODEBlock", inputs, params)
         params = as_precision(working(dtype), params)
@@ -68,7 +69,7 @@ def HyperODEBlock(fx: tuple[Init, Any], drift: tuple[Init, Any], solver: Solver 
         moves_weights = vector_field(nn, params["drift"], w0, rng, "The drift of HyperODEBlock")
         field = vector_field(f_x, params["w0"], inputs, rng)
 
-        def drift_of_both(y: Any, t: Any, params: Params) -> Any:
+        def drift_of_both(y: State, t: Depth, params: Params) -> Any:
             w, x = y
             return moves_weights(params["drift"], w, t), field(unravel(w), x, t)
 
@@ -77,7 +78,7 @@ def HyperODEBlock(fx: tuple[Init, Any], drift: tuple[Init, Any], solver: Solver 
     return Layer(init, apply)
 
 
-def _flow(drift: Callable[..., Any], y0: Any, params: Params, solver: Solver, dtype: Any) -> Any:
+def _flow(drift: Callable[..., Any], y0: State, params: Params, solver: Solver, dtype: Any) -> Any:
     """The state at depth 1, in that precision."""
     depths = np.array([0.0, 1.0])
     ys = sdeint_ito(

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from jaxsde.brownian.keys import check_key
 from jaxsde.methods import METHODS, named_methods
 from sdebnn.brax.layers.bayesian import (
     BayesianLayer,
     DrawnFirstLayer,
+    Hidden,
     Init,
     Output,
     Params,
@@ -80,7 +81,7 @@ def SDEBNN(
         check_real("f_x of SDEBNN", w0)
         return output_shape, process.init(rng, w0)
 
-    def apply(params: Params, inputs: Any, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
+    def apply(params: Params, inputs: Hidden, *, rng: PRNGKeyArray, prior: bool = False, **kwargs: Any) -> Output:
         check_key(rng)
         params, inputs, dtype = as_computed(params, inputs)
         field = vector_field(f_x, params["w0"], inputs, rng)
@@ -92,7 +93,7 @@ def SDEBNN(
         )  # fmt: skip
         return Output(jax.tree.map(lambda x: x[-1].astype(dtype), xs), kl)
 
-    def as_computed(params: Params, inputs: Any) -> tuple[Params, Any, Any]:
+    def as_computed(params: Params, inputs: Hidden) -> tuple[Params, Any, Any]:
         check_params("SDEBNN", params, ("w0", "drift"))
         check_real("f_x of SDEBNN", params["w0"])
         dtype = precision("SDEBNN", inputs, params)
@@ -102,13 +103,13 @@ def SDEBNN(
         params, _, _ = as_computed(params, ())
         return draw_path(process, params, rng, known_at, steps=solver.steps)[0][:-1], rng
 
-    def run(params: Params, drawn: Any, inputs: Any) -> Any:
+    def run(params: Params, drawn: PyTree, inputs: Hidden) -> Any:
         params, inputs, dtype = as_computed(params, inputs)
         weights, rng = drawn
         field = vector_field(f_x, params["w0"], inputs, rng)
         unravel = ravel_pytree(params["w0"])[1]
 
-        def step(x: Any, here: Any) -> tuple[Any, None]:
+        def step(x: Hidden, here: Any) -> tuple[Any, None]:
             w, t, h = here
             return jax.tree.map(lambda x, dx: x + h.astype(x.dtype) * dx, x, field(unravel(w), x, t)), None
 

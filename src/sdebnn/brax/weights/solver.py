@@ -26,7 +26,7 @@ class Solver(NamedTuple):
     adjoint: str = "backprop"
 
 
-def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
+def as_solver(block: str, solver: object, choices: Mapping[str, Any]) -> Solver:
     """The solver that a block is given; without one, that of these choices.
 
     **Raises:** `InputError` for anything but a solver, for both, for choices that it does not have, for steps that are

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from jaxsde.brownian.keys import derive_key
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape, initialise, without_kl
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape, initialise, without_kl
 from sdebnn.brax.layers.precision import precision, working
 from sdebnn.errors import InputError
 
@@ -38,7 +38,7 @@ def init_vector_field(fx: Layer, rng: PRNGKeyArray, input_shape: Shape) -> tuple
 
 
 def vector_field(
-    fx: Layer, params: Params, x: Any, rng: PRNGKeyArray | None, called: str = "f_x"
+    fx: Layer, params: Params, x: Hidden, rng: PRNGKeyArray | None, called: str = "f_x"
 ) -> Callable[[Params, Any, Any], Any]:
     """The function (params, x, t) -> dx/dt. An f_x that draws at random, as `stax.Dropout` does, draws the same
     whenever it is called: a solution has one right-hand side.
@@ -49,10 +49,10 @@ def vector_field(
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(x)]
     t = jax.ShapeDtypeStruct((), dtypes[0] if dtypes else jnp.float32)
 
-    def without_key(params: Params, x: Any, t: Any) -> Any:
+    def without_key(params: Params, x: Hidden, t: Depth) -> Any:
         return fx.apply(params, x, t=t)
 
-    def with_key(params: Params, x: Any, t: Any) -> Any:
+    def with_key(params: Params, x: Hidden, t: Depth) -> Any:
         return fx.apply(params, x, t=t, rng=derive_key(rng, "sdebnn.block.f_x"))
 
     field = without_key
@@ -91,7 +91,7 @@ def vector_field(
 _ONE_ARRAY = jax.tree.structure(0)
 
 
-def _check_examples_apart(field: Callable[..., Any], params: Params, like: Any) -> None:
+def _check_examples_apart(field: Callable[..., Any], params: Params, like: Array | jax.ShapeDtypeStruct) -> None:
     """Refuses statistics of the batch, which no type tells: whether the outputs of the first example change with the
     others. Weights are random numbers, as those at the start may be zero, or traced.
     """

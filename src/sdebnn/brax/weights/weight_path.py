@@ -12,7 +12,8 @@ from jaxsde import running_path_kl, sdeint_ito
 from jaxsde.brownian.keys import derive_key
 from jaxsde.methods import named_methods
 from jaxsde.methods.coupled import COUPLED
-from sdebnn.brax.layers.bayesian import Params
+from jaxsde.types import State
+from sdebnn.brax.layers.bayesian import Hidden, Params
 from sdebnn.brax.weights.weight_process import WeightProcess
 from sdebnn.priors.prior import check_end
 from sdebnn.priors.sections import Section, check_depths
@@ -25,7 +26,7 @@ def draw_path(
     ts: Float[np.ndarray, " times"],
     *,
     steps: int,
-    hidden: Any = None,
+    hidden: Hidden = None,
     hidden_drift: Callable[..., Any] | None = None,
     method: str = "euler_maruyama",
     adjoint: str = "backprop",
@@ -59,7 +60,7 @@ def draw_path(
     state, kl = process.draw_start(rng, params, prior=prior)
     y = (*process.split(state), hidden)
 
-    def kept(y: Any) -> Any:
+    def kept(y: State) -> Any:
         return process.weights(jnp.concatenate(y[:2]))[keep], None, y[2]
 
     pieces = [jax.tree.map(lambda leaf: leaf[None], y if keep is None else kept(y))]
@@ -99,7 +100,7 @@ def _on_cuts(ts: Float[np.ndarray, " times"], sections: list[Section]) -> Float[
 
 
 def _solve(
-    process: WeightProcess, section: Section, params: Params, key: PRNGKeyArray, y: Any, depths: Any, steps: int,
+    process: WeightProcess, section: Section, params: Params, key: PRNGKeyArray, y: State, depths: Any, steps: int,
     hidden_drift: Callable[..., Any] | None, method: str, adjoint: str, kl_estimator: str, prior: bool,
     save: Callable[[Any], Any] | None,
 ) -> tuple[Any, Float[Array, ""]]:  # fmt: skip
@@ -109,15 +110,15 @@ def _solve(
         weight_drift = process.prior_drift if prior else process.posterior_drift
     sigma = process.diffusion(params)
 
-    def drift(y: Any, t: Any, params: Params) -> Any:
+    def drift(y: State, t: Array, params: Params) -> Any:
         state = jnp.concatenate(y[:2])
         moves_weights = process.split(weight_drift(state, t, params))
         return *moves_weights, hidden_drift and hidden_drift(process.weights(state), y[2], t)
 
-    def diffusion(y: Any, t: Any, params: Params) -> Any:
+    def diffusion(y: State, t: Array, params: Params) -> Any:
         return sigma, None, None
 
-    def u(y: Any, t: Any, params: Params) -> Any:
+    def u(y: State, t: Array, params: Params) -> Any:
         return process.split(process.correction(jnp.concatenate(y[:2]), t, params))[0] / sigma, None, None
 
     length = section.end - section.start

@@ -63,7 +63,7 @@ _KINDS: dict[Any, tuple[Any, str]] = {
 }
 
 
-def _plain(value: Any, kind: Any = None) -> Any:
+def _plain(value: object, kind: Any = None) -> Any:
     """A value of Python's own types, which JSON takes, where it is a number of NumPy, a list, an array or a path. A
     choice between yes and no was 0 or 1 in older files and is so in flags.
     """
@@ -82,7 +82,7 @@ def _plain(value: Any, kind: Any = None) -> Any:
     return tuple(_plain(part) for part in parts) if isinstance(parts, list | tuple) else value
 
 
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
+def _check(field: dataclasses.Field[Any], value: object) -> None:
     if field.type == NumberOrAuto and value == AUTO:
         return
     limits = field.metadata

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.dropout import layers_that_draw
 from sdebnn.torchbnn.layers.precision import PairForTensorError, called_with, precision, working
 from sdebnn.torchbnn.layers.randomness import check_generator, drawing_from
@@ -66,7 +67,7 @@ class Serial(nn.Module):
             self.add_module(str(number), layer)
         self._take_t = [takes_depth(layer) for layer in layers]
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         for layer, takes_t in zip(_layers(self), self._take_t, strict=True):
             x = layer(x, t=t) if takes_t else layer(x)
         return x

@@ -1,11 +1,10 @@
 """f_x in half the precision."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from sdebnn.torchbnn.layers.bayesian import takes_depth
+from sdebnn.torchbnn.layers.depth import Depth
 
 
 class Bfloat16(nn.Module):
@@ -22,7 +21,7 @@ class Bfloat16(nn.Module):
         self._fx = fx
         self._takes_t = takes_depth(fx)
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         with torch.autocast(x.device.type, torch.bfloat16):
             outputs = self._fx(x, t=t) if self._takes_t else self._fx(x)
         return outputs.to(x.dtype)

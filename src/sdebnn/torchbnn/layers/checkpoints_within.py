@@ -46,7 +46,7 @@ def without_checkpoints(function: Callable[[], Any], inputs: Iterable[torch.Tens
     return outputs
 
 
-def _has_reentrant(outputs: Any, before: int) -> bool:
+def _has_reentrant(outputs: object, before: int) -> bool:
     """Whether a checkpoint with `use_reentrant=True`, which sets no hooks, is among what was computed since then."""
     nodes: list[Any] = [getattr(outputs, "grad_fn", None)]
     seen = {None}

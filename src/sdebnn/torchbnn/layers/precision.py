@@ -1,7 +1,6 @@
 """What modules take as inputs, and in which precision they compute."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ class PairForTensorError(InputError, AttributeError):
         )
 
 
-def precision(x: Any, parameters: Iterable[torch.Tensor], called: str) -> torch.dtype:
+def precision(x: object, parameters: Iterable[torch.Tensor], called: str) -> torch.dtype:
     """The dtype of what a module makes of x: the highest precision of x and of its parameters, as PyTorch promotes
     them; whole numbers have none.
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sdebnn.torchbnn.layers.bayesian import Serial
+from sdebnn.torchbnn.layers.depth import Depth
 
 
 class SwishSerial(Serial):
@@ -15,7 +16,7 @@ class SwishSerial(Serial):
     it, and not into hidden states, which have many more numbers. The outputs are those of `Serial`, to rounding.
     """
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         layers: list[Any] = list(self.children())
         before: Any = None
         for layer, swish in zip(layers[:-1:2], layers[1::2], strict=True):

@@ -1,10 +1,11 @@
 """The Brownian motion of the weights."""
 
 import bisect
-from typing import Any
 
 import numpy as np
 import torch
+
+from sdebnn.torchbnn.layers.depth import Depth
 
 # Half of a step is divided until parts are so short; the shortest adaptive step of torchsde is ten times as long.
 RESOLUTION = 1e-6
@@ -35,7 +36,7 @@ class BrownianMotion:
         self._near = 1e-6 * float(depths.diff().min())
         self.within: dict[float, torch.Tensor] = {}
 
-    def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
+    def __call__(self, ta: Depth, tb: Depth) -> torch.Tensor:
         """The increment from depth `ta` to `tb`, (1, size)."""
         depths, start, end = self._depths, self._snapped(float(ta)), self._snapped(float(tb))
         steps = range(bisect.bisect_right(depths, start) - 1, bisect.bisect_left(depths, end))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.solving.solver import Solution, Solver
 
 
@@ -27,7 +28,7 @@ class GivenNoise:
     def __init__(self, increments: torch.Tensor, depths: list[float]) -> None:
         self._increments, self._depths = increments.unbind(), depths
 
-    def __call__(self, ta: Any, tb: Any) -> torch.Tensor:
+    def __call__(self, ta: Depth, tb: Depth) -> torch.Tensor:
         """The increment over the step from ta to tb. A walk back meets depths that differ in their last digits."""
         middle = 0.5 * (float(ta) + float(tb))
         return self._increments[len([depth for depth in self._depths if depth < middle]) - 1]
@@ -36,7 +37,7 @@ class GivenNoise:
 def in_precision(noise: Callable[[Any, Any], torch.Tensor], dtype: torch.dtype) -> Callable[[Any, Any], torch.Tensor]:
     """The same Brownian motion in another precision."""
 
-    def increment(ta: Any, tb: Any) -> torch.Tensor:
+    def increment(ta: Depth, tb: Depth) -> torch.Tensor:
         return noise(ta, tb).to(dtype)
 
     return increment

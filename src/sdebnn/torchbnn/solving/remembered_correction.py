@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
+
 
 class RememberedCorrection:
     """NN(w, t) that keeps what it was asked last at each of the `depths`, so that a KL can take u = NN(w, t) / sigma
@@ -17,7 +19,7 @@ class RememberedCorrection:
         self._correct = correct
         self._last: dict[float, tuple[torch.Tensor, torch.Tensor] | None] = dict.fromkeys(depths)
 
-    def __call__(self, w: torch.Tensor, t: Any) -> torch.Tensor:
+    def __call__(self, w: torch.Tensor, t: Depth) -> torch.Tensor:
         depth = float(t)
         if depth not in self._last:
             return self._correct(w, t)

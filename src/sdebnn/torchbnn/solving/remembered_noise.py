@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
+
 
 def remembered(noise: Callable[[Any, Any], torch.Tensor]) -> Callable[[Any, Any], torch.Tensor]:
     """`noise(ta, tb)` with every increment kept, as long as the function itself is. To draw normals for all weights
@@ -12,7 +14,7 @@ def remembered(noise: Callable[[Any, Any], torch.Tensor]) -> Callable[[Any, Any]
     """
     increments: dict[tuple[float, float], torch.Tensor] = {}
 
-    def recall(ta: Any, tb: Any) -> torch.Tensor:
+    def recall(ta: Depth, tb: Depth) -> torch.Tensor:
         depths = float(ta), float(tb)
         if depths not in increments:
             increments[depths] = noise(ta, tb)

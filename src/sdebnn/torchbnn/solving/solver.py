@@ -14,6 +14,7 @@ import torchsde
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.solving.stochastic_adjoint import Problem, solve_with_adjoint
 
 # Each method of torchsde solves one kind of SDE. With a constant diffusion the two kinds are the same.
@@ -129,7 +130,9 @@ class PaddedBrownian(torchsde.BaseBrownian):
         super().__init__()
         self._noise, self._size, self._like = noise, size, like
 
-    def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> torch.Tensor:
+    def __call__(
+        self, ta: Depth, tb: Depth | None = None, return_U: bool = False, return_A: bool = False
+    ) -> torch.Tensor:
         if self._noise is None:
             return self._like.new_zeros(1, self._size)
         increment = self._noise(ta, tb).reshape(1, -1)
@@ -193,7 +196,7 @@ class _ConstantDiffusionSDE(nn.Module):
         self._first: tuple[float, torch.Tensor, torch.Tensor] | None = None
         self.evaluations = 0
 
-    def f(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+    def f(self, t: Depth, y: torch.Tensor) -> torch.Tensor:
         # torchsde looks at the drift's shape where its first step begins, and then asks there once more.
         first, self._first = self._first, None
         if first is not None and first[0] == float(t) and first[1] is y:
@@ -204,7 +207,7 @@ class _ConstantDiffusionSDE(nn.Module):
             self._first = (float(t), y, drift)
         return drift
 
-    def g(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+    def g(self, t: Depth, y: torch.Tensor) -> torch.Tensor:
         return self._sigma.unsqueeze(0)
 
 
@@ -296,7 +299,7 @@ def _weights(method: str) -> tuple[float, ...]:
     """
     directions, calls = torch.eye(8, dtype=torch.float64), itertools.count()
 
-    def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+    def drift(t: Depth, y: torch.Tensor) -> torch.Tensor:
         return directions[next(calls)]
 
     ts = torch.tensor([0.0, 1.0], dtype=torch.float64)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +9,7 @@ from torch import nn
 from sdebnn.errors import InputError
 from sdebnn.torchbnn.layers.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.layers.bayesian import Serial, takes_depth
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers import activation as activation_by_name
 from sdebnn.torchbnn.layers.diffeq_layers import dense
 from sdebnn.torchbnn.layers.dropout import check_no_dropout
@@ -81,14 +81,14 @@ def parameters_to_read(drift: nn.Module, dtype: torch.dtype) -> dict[str, torch.
     }
 
 
-def depth(t: Any, like: torch.Tensor) -> torch.Tensor:
+def depth(t: Depth, like: torch.Tensor) -> torch.Tensor:
     """Depth t, a number or a tensor, as a tensor for a module, which may write into it."""
     if isinstance(t, torch.Tensor):
         return t.to(like, copy=True)
     return torch.full((), t, dtype=like.dtype, device=like.device)
 
 
-def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Any) -> torch.Tensor:
+def correction(drift: Callable[..., torch.Tensor], w: torch.Tensor, t: Depth) -> torch.Tensor:
     """NN(w, t). **Raises:** `InputError` unless it is one number for each weight."""
     moved = drift(w, depth(t, w))
     if moved.shape != w.shape:

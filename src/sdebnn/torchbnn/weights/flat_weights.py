@@ -11,6 +11,7 @@ from sdebnn.torchbnn.layers.batch_statistics import check_no_batch_statistics
 from sdebnn.torchbnn.layers.bayesian import Serial, check_deterministic, forward_parameters, takes_depth
 from sdebnn.torchbnn.layers.bfloat16 import Bfloat16
 from sdebnn.torchbnn.layers.checkpoints_within import without_checkpoints
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers import Activation, Ignore, Swish, fan_in
 from sdebnn.torchbnn.layers.dropout import check_no_dropout
 from sdebnn.torchbnn.layers.in_place import InputsKept
@@ -75,7 +76,7 @@ class FlatWeights:
         """
         looked = own
 
-        def run(x: torch.Tensor, w: torch.Tensor, t: Any) -> torch.Tensor:
+        def run(x: torch.Tensor, w: torch.Tensor, t: Depth) -> torch.Tensor:
             nonlocal looked
             if looked or not torch.is_grad_enabled():
                 return self.run(module, w, x, t)
@@ -85,7 +86,7 @@ class FlatWeights:
         kept = InputsKept(run, "f_x")
         return lambda w, x, t: kept(x, w, t, weights=w)
 
-    def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:
+    def run(self, module: nn.Module, w: torch.Tensor, x: torch.Tensor, t: Depth) -> torch.Tensor:
         """The module's outputs with the weights `w`. **Raises:** `InputError` if they have not the shape of x."""
         parts = w.split(self.sizes)
         weights = {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
@@ -151,7 +152,7 @@ def with_parameters(module: nn.Module, parameters: Mapping[str, torch.Tensor]) -
     """
     places = places_of(module)
 
-    def call(x: torch.Tensor, t: Any) -> torch.Tensor:
+    def call(x: torch.Tensor, t: Depth) -> torch.Tensor:
         return call_with(module, places, parameters, (x,), {"t": t})
 
     return InputsKept(call, "The posterior drift")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.precision import precision, working
 from sdebnn.torchbnn.solving.flat_state import FlatState
 from sdebnn.torchbnn.solving.given_noise import solve_given
@@ -39,7 +40,7 @@ class ODEBlock(nn.Module):
             self._layout.runner(self._fx, own=True),
         )
 
-        def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+        def drift(t: Depth, y: torch.Tensor) -> torch.Tensor:
             return state.flat(fx(weights, state.shaped(y), depth(t, y)))
 
         y, self.evaluations = _flow(drift, state.flat(x), self.solver, self.parameters())
@@ -73,7 +74,7 @@ class HyperODEBlock(nn.Module):
         parameters = parameters_to_read(self.drift, x.dtype)
         nn_drift = with_parameters(self.drift, parameters)
 
-        def drift(t: Any, y: torch.Tensor) -> torch.Tensor:
+        def drift(t: Depth, y: torch.Tensor) -> torch.Tensor:
             w, hidden = y.split(sizes)
             dx = fx(w, state.shaped(hidden), depth(t, y))
             return torch.cat([correction(nn_drift, w, t), state.flat(dx)])
@@ -81,7 +82,7 @@ class HyperODEBlock(nn.Module):
         y, self.evaluations = _flow(drift, torch.cat([w0, state.flat(x)]), self.solver, parameters.values())
         return state.outputs(y.split(sizes)[1], dtype)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *others)
         unexpected_keys = others[3]
         # An SDEBNN block's parameters come with its choices, which are no matter here.

@@ -15,6 +15,7 @@ from sdebnn.kl_estimators import check_estimator
 from sdebnn.priors.prior import check_end
 from sdebnn.priors.sections import check_depths
 from sdebnn.torchbnn.layers.bayesian import BayesianModule, Output, device_of
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.precision import precision, working
 from sdebnn.torchbnn.layers.randomness import check_generator
 from sdebnn.torchbnn.solving.brownian_motion import BrownianMotion
@@ -100,7 +101,7 @@ class SDEBNN(BayesianModule):
         fx, hidden = self._layout.runner(self.w0), FlatState(x)
         path = WeightPath(self.process, params, self.solver, self.kl_estimator, noise, given, prior)
 
-        def hidden_drift(w: torch.Tensor, x: torch.Tensor, t: Any) -> torch.Tensor:
+        def hidden_drift(w: torch.Tensor, x: torch.Tensor, t: Depth) -> torch.Tensor:
             return hidden.flat(fx(w, hidden.shaped(x), depth(t, w)))
 
         flat, kl, self.evaluations = path.draw(start, hidden.flat(x), hidden_drift)
@@ -187,7 +188,7 @@ class SDEBNN(BayesianModule):
                 stacklevel=2,
             )
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *others)
         missing_keys = others[2]
         # Those saved by version 0.1 have no choices.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sdebnn.priors.sections import Section
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.solving.given_noise import solve_given
 from sdebnn.torchbnn.solving.recompute import recomputed
 from sdebnn.torchbnn.solving.remembered_correction import RememberedCorrection
@@ -59,7 +60,7 @@ class WeightPath(NamedTuple):
             known = path._remembered(steps) if counted and keeps else None
             drift = path._drift(section, known)
 
-            def drift_of_both(t: Any, y: torch.Tensor, drift: StateDrift = drift) -> torch.Tensor:
+            def drift_of_both(t: Depth, y: torch.Tensor, drift: StateDrift = drift) -> torch.Tensor:
                 state, x = y.split(sizes)
                 dx = hidden_drift(self.process.weights(state), x, t)
                 return torch.cat([drift(t, state), dx])

@@ -20,6 +20,7 @@ from torch import nn
 from sdebnn.errors import InputError
 from sdebnn.priors import Prior
 from sdebnn.priors.by_name import as_prior
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.weights.drift_network import correction
 from sdebnn.torchbnn.weights.flat_weights import with_parameters
 
@@ -137,7 +138,7 @@ class WeightProcess:
         """f_q(w, t) = f_p(w, t) + NN(w, t) where there is noise, and NN(w, t) for weights that never have it."""
         law = self._law(params)
 
-        def drift(t: Any, state: torch.Tensor) -> torch.Tensor:
+        def drift(t: Depth, state: torch.Tensor) -> torch.Tensor:
             moved, of_prior = correct(state, t), law(t, state)
             noisy = self.noisy_part(moved)
             if noisy is moved:

@@ -31,7 +31,7 @@ def test_attention_has_the_fan_in_of_its_inputs():
     layer = from_linen(heads)
     _, params = layer.init(KEY, (-1, 3, 4))
     assert fan_in(params) == {name: {"bias": n, "kernel": n} for name, n in inputs.items()}
-    np.testing.assert_allclose(layer.apply(params, x), heads.apply(heads.init(KEY, x), x), rtol=1e-5)
+    np.testing.assert_allclose(layer.apply(params, x), np.asarray(heads.apply(heads.init(KEY, x), x)), rtol=1e-5)
 
 
 def test_convolutions_and_norms():

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,8 +94,9 @@ def test_disabled_mean_field_is_the_deterministic_layer() -> None:
 
 @pytest.mark.parametrize("name", ["prior_std", "initial_std"])
 def test_mean_field_refuses_a_standard_deviation_that_is_not_positive(name: str) -> None:
+    choice: dict[str, Any] = {name: 0.0}
     with pytest.raises(InputError, match=f"{name}=0.*positive"):
-        MeanField(dense("ignore", 2), **{name: 0.0})
+        MeanField(dense("ignore", 2), **choice)
 
 
 def random_layers() -> dict[str, BayesianLayer]:

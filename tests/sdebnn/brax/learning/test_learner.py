@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,7 +29,7 @@ def standard_promotion():
 @pytest.mark.parametrize("train_samples", [1, 2])
 def test_slices_give_the_gradient_of_the_whole_batch(train_samples: int) -> None:
     """Read off Adam's first moment, which is a tenth of the first gradient."""
-    moments = []
+    moments: list[dict[str, Any]] = []
     for slices in (1, 3):
         config = dataclasses.replace(QUICK, accumulate=slices, train_samples=train_samples)
         learner = build_learner(config, TABLE)
@@ -67,7 +68,7 @@ def test_a_state_of_another_model_is_refused_by_the_array() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "exponential", "stairs", "constant"])
-def test_step_sizes_and_shares_of_the_kl_are_those_of_the_choices(schedule: str) -> None:
+def test_step_sizes_and_shares_of_the_kl_are_those_of_the_choices(schedule: Any) -> None:
     config = TrainConfig(schedule=schedule, kl_warmup=1.5)
     sizes, shares = step_sizes(config, 90), kl_shares(config, 10)
     expected = [config.step_size(step, 90) for step in range(90)]

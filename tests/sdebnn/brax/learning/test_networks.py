@@ -1,6 +1,7 @@
 """Networks built from a configuration: every model of the table, for images and for rows of a table."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_maps_images_to_outputs_with_a_gradient(model: str) -> None:
+def test_every_model_maps_images_to_outputs_with_a_gradient(model: Any) -> None:
     network = build_network(dataclasses.replace(SMALL, model=model), (8, 8, 3), 5)
     shape, params = network.init(KEY, (-1, 8, 8, 3))
     assert tuple(shape) == (-1, 5)
@@ -44,7 +45,7 @@ def test_every_model_maps_images_to_outputs_with_a_gradient(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["sdebnn", "meanfield_hyperodenet"])
-def test_rows_of_a_table_go_through_dense_layers(model: str) -> None:
+def test_rows_of_a_table_go_through_dense_layers(model: Any) -> None:
     network = build_network(dataclasses.replace(SMALL, model=model), (3,), 2)
     _, params = network.init(KEY, (-1, 3))
     assert network.apply(params, jnp.ones((4, 3)), rng=KEY)[0].shape == (4, 2)
@@ -89,9 +90,9 @@ def test_predictions_may_take_another_number_of_steps_and_another_method() -> No
     params = model.init(KEY)
     x = table().x_test
     np.testing.assert_array_equal(model.sampler(2)(params, x, KEY), expected.sampler(2)(params, x, KEY))
-    x = jnp.asarray(x)
-    trained_with = model.network.apply(params["network"], x, rng=KEY)[0]
-    assert not np.allclose(trained_with, model.predictor.apply(params["network"], x, rng=KEY)[0], atol=1e-4)
+    array = jnp.asarray(x)
+    trained_with = model.network.apply(params["network"], array, rng=KEY)[0]
+    assert not np.allclose(trained_with, model.predictor.apply(params["network"], array, rng=KEY)[0], atol=1e-4)
 
 
 def test_what_does_not_fit_is_refused_before_training() -> None:

@@ -148,7 +148,9 @@ def test_a_stationary_prior_stays_what_it_is() -> None:
     params = process.init(KEY, jnp.full((1,), 3.0))
     draw = jax.jit(jax.vmap(lambda key: draw_path(process, params, key, TS, steps=STEPS, prior=True)[0][:, 0]))
     ws = np.asarray(draw(jax.random.split(KEY, 4000)), np.float64)
-    mean, std = process.prior_moments(params, TS)
+    known = process.prior_moments(params, TS)
+    assert known is not None
+    mean, std = known
     # Euler-Maruyama's own stationary law, wider by 1 / (1 - rate h / 2), is reached from the exact one.
     wider = (1 / (1 - 2.0 / STEPS / 2)) ** 0.5
     np.testing.assert_allclose(ws.mean(0), mean[:, 0], atol=5 * 0.35 / 4000**0.5)
@@ -192,8 +194,9 @@ def test_a_prior_without_drift_is_brownian_motion() -> None:
     np.testing.assert_allclose(process.diffusion(params), np.full(45, 0.4 / 3), rtol=1e-6)
     moves = jax.vmap(lambda key: draw_path(process, params, key, TS, steps=4)[0][-1] - 1)(jax.random.split(KEY, 50))
     assert stats.kstest(np.asarray(moves).ravel() * 3 / 0.4, stats.norm.cdf).pvalue > SIGNIFICANCE
-    _, std = process.prior_moments(params, TS)
-    np.testing.assert_allclose(std[-1], process.diffusion(params), rtol=1e-6)
+    known = process.prior_moments(params, TS)
+    assert known is not None
+    np.testing.assert_allclose(known[1][-1], process.diffusion(params), rtol=1e-6)
 
 
 def test_fan_in_scaling_gives_the_prior_the_stationary_spread_of_the_initialisation() -> None:

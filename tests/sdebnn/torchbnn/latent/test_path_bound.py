@@ -135,7 +135,7 @@ def test_without_a_generator_it_draws_from_pytorchs_own(ou):
 
 
 class Dropping(torch.nn.Dropout):
-    def forward(self, z, t):
+    def forward(self, z, t):  # type: ignore[override]
         return super().forward(z)
 
 
@@ -197,8 +197,8 @@ def test_choices_are_refused(ou, choice, says):
 
 def test_what_is_no_generator_no_series_and_no_model_is_refused(ou, unchecked):
     for call, says in (
-        (lambda: pathwise(ou.by_drift, ou.series, 0), "torch.Generator"),
-        (lambda: pathwise(ou.by_drift, VALUES), r"Series\.of"),
+        (lambda: pathwise(ou.by_drift, ou.series, 0), "torch.Generator"),  # type: ignore[arg-type]
+        (lambda: pathwise(ou.by_drift, VALUES), r"Series\.of"),  # type: ignore[arg-type]
         (lambda: pathwise(ou.by_drift.drift, ou.series), "LatentSDE"),
         (lambda: pathwise(ou.by_drift, ou.series[0]), "keep its axis"),
         (lambda: pathwise(ou.by_drift, ou.series[np.int64(0)]), "keep its axis"),

@@ -1,6 +1,7 @@
 """The same parameters and the same normals give the same bound in both frameworks."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from jaxsde.brownian import CounterPath  # noqa: E402
 from jaxsde.brownian.keys import derive_key  # noqa: E402
 
 MASK = np.isfinite(VALUES)
-SIZES = {"width": 1, "latent": 2, "hidden": 4, "context": 3}
+SIZES: dict[str, Any] = {"width": 1, "latent": 2, "hidden": 4, "context": 3}
 
 
 def tensor(x):

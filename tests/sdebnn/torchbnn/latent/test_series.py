@@ -29,7 +29,7 @@ def test_more_times_keep_what_was_observed():
     more = series.with_times([0.5, 0.55, 3.0])
     assert more.times[0, -1] == 3.0
     assert more.times[0].diff().max() <= 0.2 + 1e-6
-    assert np.isin(np.float32([0.5, 0.55, 3.0]), more.times[0]).all()
+    assert np.isin(np.array([0.5, 0.55, 3.0], np.float32), more.times[0]).all()
     assert more.mask.sum() == 8
     assert more.end[0] == series.end[0]
     assert torch.equal(more.values[more.mask], series.values[series.mask])

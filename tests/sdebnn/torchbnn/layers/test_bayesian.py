@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -127,7 +129,7 @@ class Elsewhere(torch.Generator):
 
 @pytest.mark.parametrize("start", [None, "learned", "gaussian"])
 def test_numbers_are_drawn_where_the_generator_is(start: str | None) -> None:
-    module = MeanField(nn.Linear(3, 3))
+    module: BayesianModule = MeanField(nn.Linear(3, 3))
     if start is not None:
         module = SDEBNN(nn.Linear(3, 3), WeightProcess(drift_network((2,)), start=start), Solver(1))
     with pytest.raises((NotImplementedError, RuntimeError), match="meta tensor"):
@@ -143,8 +145,9 @@ def test_disabled_mean_field_is_the_deterministic_module() -> None:
 
 @pytest.mark.parametrize("name", ["prior_std", "initial_std"])
 def test_mean_field_refuses_a_standard_deviation_that_is_not_positive(name: str) -> None:
+    choice: dict[str, Any] = {name: 0.0}
     with pytest.raises(InputError, match=f"{name}=0.*positive"):
-        MeanField(nn.Linear(1, 1), **{name: 0.0})
+        MeanField(nn.Linear(1, 1), **choice)
 
 
 def test_independent_paths_draw_weights_for_every_part_of_the_batch() -> None:

@@ -1,6 +1,8 @@
 """Modules that write into their inputs give the numbers of those that do not."""
 
 import copy
+import functools
+from typing import Any
 
 import pytest
 import torch
@@ -102,7 +104,9 @@ def test_a_drift_network_may_write_into_the_weights_that_it_is_given() -> None:
     torch.manual_seed(0)
     fx, found = nn.Linear(3, 3), []
     for in_place in (False, True):
-        block = SDEBNN(copy.deepcopy(fx), WeightProcess(lambda size, i=in_place: Drift(size, i)), Solver(3, "midpoint"))
+        block = SDEBNN(
+            copy.deepcopy(fx), WeightProcess(functools.partial(Drift, in_place=in_place)), Solver(3, "midpoint")
+        )
         outputs, kl = block(torch.ones(2, 3), rng=torch.Generator().manual_seed(0))
         (outputs.sum() + kl).backward()
         found.append([outputs, kl, *(p.grad for p in block.parameters())])
@@ -112,7 +116,7 @@ def test_a_drift_network_may_write_into_the_weights_that_it_is_given() -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS[:3])
 def test_what_comes_behind_a_block_may_write_into_its_outputs(solver: Solver) -> None:
-    gradients = []
+    gradients: list[Any] = []
     for in_place in (False, True):
         torch.manual_seed(0)
         block = SDEBNN(nn.Linear(3, 3), WeightProcess(drift_network((2,))), solver)
@@ -121,8 +125,9 @@ def test_what_comes_behind_a_block_may_write_into_its_outputs(solver: Solver) ->
             0
         ].square().sum().backward()
         gradients.append(block.w0.weight.grad)
-    assert gradients[0].any()
-    assert torch.equal(*gradients)
+    kept, overwritten = gradients
+    assert kept.any()
+    assert torch.equal(kept, overwritten)
 
 
 def test_a_mean_field_module_may_write_into_its_input() -> None:
@@ -133,7 +138,7 @@ def test_a_mean_field_module_may_write_into_its_input() -> None:
 
 
 class WritesLater(nn.Linear):
-    def forward(self, x, *, t):
+    def forward(self, x, *, t):  # type: ignore[override]
         if t > 0.3:
             x += 1
         return super().forward(x)

@@ -131,7 +131,7 @@ MAKES = [
     (lambda: blocks()["SDEBNN"](X, rng=0), "rng = torch.Generator().manual_seed(0)"),
     (lambda: blocks()["MeanField"](X, rng=7), "rng = torch.Generator().manual_seed(7)"),
     (lambda: blocks()["SDEBNN"].weight_path(torch.tensor([0.0, 1.0]).double(), rng=3), "manual_seed(3)"),
-    (lambda: independent_paths(nn.Sequential(blocks()["SDEBNN"])), "returns no KL"),
+    (lambda: independent_paths(nn.Sequential(blocks()["SDEBNN"])), "returns no KL"),  # type: ignore[arg-type]
 ]
 
 
@@ -162,11 +162,11 @@ def test_weights_of_a_normed_layer_follow_the_sde(norm) -> None:
 
 def test_depth_is_given_to_an_f_x_that_reads_it_from_its_keywords() -> None:
     class Reads(nn.Linear):
-        def forward(self, x, **kwargs):
+        def forward(self, x, **kwargs):  # type: ignore[override]
             return super().forward(x) * kwargs["t"]
 
     class Names(nn.Linear):
-        def forward(self, x, *, t):
+        def forward(self, x, *, t):  # type: ignore[override]
             return super().forward(x) * t
 
     found = []

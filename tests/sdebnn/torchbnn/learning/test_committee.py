@@ -122,7 +122,8 @@ def test_another_fit_of_the_shape_records_nothing(monkeypatch: pytest.MonkeyPatc
 
     record = stacked_networks.record
     monkeypatch.setattr(stacked_networks, "record", counted)
-    for others in ({}, {"sigma": 0.7, "learning_rate": 0.1, "kl_coef": 0.5, "clip_norm": 1.0, "seed": 4}):
+    changed: dict[str, Any] = {"sigma": 0.7, "learning_rate": 0.1, "kl_coef": 0.5, "clip_norm": 1.0, "seed": 4}
+    for others in ({}, changed):
         config = dataclasses.replace(CONFIG, width=6, **others)
         (committee,) = gather([Candidate(config, NETWORKS)], EXAMPLES, 3)
         np.asarray(committee.take_steps(batches(), 0))

@@ -42,7 +42,7 @@ def test_training_learns(whole) -> None:
     assert whole[1].scores["accuracy"] >= 0.9
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None:
+def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path, monkeypatch) -> None:
     run = RunFolder.create(tmp_path / "run")
     learner = build_learner(CONFIG, TABLE)
     gradient_step = learner.gradient_step
@@ -52,7 +52,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(whole, tmp_path) -> None
             os.kill(os.getpid(), signal.SIGTERM)
         return gradient_step(x, y, step)
 
-    learner.gradient_step = interrupted
+    monkeypatch.setattr(learner, "gradient_step", interrupted)
     with pytest.raises(Stopped, match="step 8 of 150"):
         fit(learner, CONFIG, TABLE, run)
     again = fit(build_learner(CONFIG, TABLE), CONFIG, TABLE, run)
@@ -89,7 +89,7 @@ def test_predictions_use_the_average_of_the_parameters(check_average) -> None:
 
 @pytest.mark.parametrize("train_samples", [1, 2])
 def test_slices_give_the_gradient_of_the_whole_batch(train_samples: int) -> None:
-    moments = []
+    moments: list[dict[str, Any]] = []
     for slices in (1, 3):
         config = dataclasses.replace(
             CONFIG, batch_size=12, accumulate=slices, train_samples=train_samples, kl_warmup=0.0
@@ -111,7 +111,8 @@ def test_a_gradient_that_is_not_finite_is_dated() -> None:
 
 def test_evaluations_are_those_of_every_block_wherever_it_is() -> None:
     for model, method, evaluations in (("meanfield_odenet", "midpoint", 8), ("hyperodenet", "euler", 4)):
-        config = dataclasses.replace(CONFIG, model=model, method=method, blocks=(2,))
+        choices: dict[str, Any] = {"model": model, "method": method}
+        config = dataclasses.replace(CONFIG, blocks=(2,), **choices)
         assert build_learner(config, TABLE).gradient_step(X[None, :8], Y[None, :8], 0)["evaluations"] == evaluations
 
 

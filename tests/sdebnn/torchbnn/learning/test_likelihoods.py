@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,7 +46,7 @@ def test_draws_are_of_the_law(name: str) -> None:
     ours, theirs = LIKELIHOODS[name](1), THEIRS[name](1)
     outputs = np.full((4000, ours.outputs), 0.3, np.float32)
     if name == "categorical":
-        ours, theirs, outputs = LIKELIHOODS[name](2), THEIRS[name](2), np.tile(np.float32([0.0, 1.0]), (4000, 1))
+        ours, theirs, outputs = LIKELIHOODS[name](2), THEIRS[name](2), np.tile(np.array([0, 1], np.float32), (4000, 1))
     drawn = [
         np.asarray(theirs.sample(theirs.init(), jnp.asarray(outputs), jax.random.key(0))),
         ours.sample(ours.init(), torch.from_numpy(outputs), torch.Generator().manual_seed(0)).numpy(),
@@ -110,7 +112,8 @@ def test_students_law_of_other_degrees_of_freedom(x64, dof: float) -> None:
     log_scale = np.asarray([-0.7, 0.4])
     law = scipy.stats.t(dof, OUTPUTS, np.exp(log_scale))
     variance = np.exp(2 * log_scale) * (dof / (dof - 2) if dof > 2 else np.inf)
-    for likelihood, of in ((torchbnn.StudentT(2, dof=dof), torch.from_numpy), (brax.StudentT(2, dof=dof), jnp.asarray)):
+    both: Any = (torchbnn.StudentT(2, dof=dof), torch.from_numpy), (brax.StudentT(2, dof=dof), jnp.asarray)
+    for likelihood, of in both:
         params, outputs, targets = {"log_scale": of(log_scale)}, of(OUTPUTS), of(REAL)
         np.testing.assert_allclose(
             likelihood.log_prob(params, outputs, targets), law.logpdf(REAL).sum(axis=1), rtol=1e-12
@@ -149,9 +152,9 @@ def test_gradients_of_students_law_are_those_of_its_formula(x64) -> None:
         return jnp.sum(brax.StudentT(2).log_prob({"log_scale": log_scale}, outputs, jnp.asarray(REAL)))
 
     theirs = jax.grad(total, (0, 1))(jnp.asarray([-0.7, 0.4]), jnp.asarray(OUTPUTS))
-    for found in ((log_scale.grad, outputs.grad), theirs):
-        np.testing.assert_allclose(found[0], to_log_scale, rtol=1e-6)
-        np.testing.assert_allclose(found[1], to_output, rtol=1e-6)
+    for of_log_scale, of_output in ((log_scale.grad, outputs.grad), theirs):
+        np.testing.assert_allclose(np.asarray(of_log_scale), to_log_scale, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(of_output), to_output, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dof", [0.0, -1.0, float("nan"), float("inf")])

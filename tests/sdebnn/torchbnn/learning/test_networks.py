@@ -99,7 +99,7 @@ def test_outputs_and_gradients_of_deterministic_networks_are_equal(model, shape,
     assert ours.item() == pytest.approx(float(value), rel=1e-9)
     parameters = named_parameters(module)
     for name, expected in to_named_arrays(gradient).items():
-        np.testing.assert_allclose(parameters[name].grad, expected, rtol=1e-6, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(np.asarray(parameters[name].grad), expected, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def increments(config: TrainConfig, block: dict, key: jax.Array) -> "Replayed":
@@ -159,7 +159,7 @@ def test_kl_outputs_and_gradients_of_a_block_are_equal_on_the_same_increments(me
     assert kl.item() == pytest.approx(float(expected_kl), rel=1e-8)
     parameters = named_parameters(blocks[0])
     for name, leaf in to_named_arrays(gradient).items():
-        np.testing.assert_allclose(parameters[name].grad, leaf, rtol=1e-6, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(np.asarray(parameters[name].grad), leaf, rtol=1e-6, atol=1e-8, err_msg=name)
 
 
 @pytest.mark.parametrize(

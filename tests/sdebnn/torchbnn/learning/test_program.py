@@ -18,7 +18,7 @@ def network(w: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return torch.nn.functional.cross_entropy(outputs, labels.long())
 
 
-def gradient(w: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def gradient(w: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
     w = w.detach().requires_grad_()
     losses = torch.func.vmap(network)(w, x, labels)
     return losses, *torch.autograd.grad(losses.sum(), w)

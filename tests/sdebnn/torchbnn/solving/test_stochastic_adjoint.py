@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -20,13 +22,13 @@ def test_the_summed_gradient_is_that_of_a_solver_that_moves_it_too(method: str) 
     def drift(t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.tanh(net(y)) * (1 + t)
 
-    def gradients(ys: torch.Tensor) -> list[torch.Tensor]:
+    def gradients(ys: Any) -> list[torch.Tensor]:
         return list(torch.autograd.grad((ys[1] ** 2).sum() + ys[-1].sum(), [y0, *net.parameters(), unread]))
 
     parameters = [*net.parameters(), unread]
     summed = gradients(solve(drift, sigma, y0, ts, solver, noise, parameters).ys)
 
-    def stepped(drift, sigma, y0, ts, noise) -> tuple[torch.Tensor, int]:
+    def stepped(drift, sigma, y0, ts, noise) -> Any:
         return solve(drift, sigma, y0, ts, solver._replace(adjoint="backprop"), noise, ())[:2]
 
     moved = gradients(solve_with_adjoint(Problem(drift, sigma, ts, noise, stepped, stepped, None), y0, parameters)[0])
@@ -47,7 +49,7 @@ def test_a_gradient_of_states_that_were_lost_on_the_way_back_is_nan(rate: float,
 
     def gradients(adjoint: str) -> torch.Tensor:
         solver = check_solver(Solver(64, "midpoint", adjoint))
-        ys = solve(lambda t, y: rate * still * (centre - y), sigma, y0, ts, solver, noise, [centre]).ys
+        ys: Any = solve(lambda t, y: rate * still * (centre - y), sigma, y0, ts, solver, noise, [centre]).ys
         return torch.cat([g.reshape(-1) for g in torch.autograd.grad(ys[-1, 0], [y0, centre])])
 
     if lost:

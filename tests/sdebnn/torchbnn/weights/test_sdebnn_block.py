@@ -73,7 +73,9 @@ def test_a_fresh_path_has_the_law_of_the_ou_process(unchecked) -> None:
     ts = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
     with torch.no_grad():
         paths = np.stack([block.weight_path(ts, rng=generator(seed)).numpy() for seed in range(40)])
-    mean, std = block.process.prior.moments(block.start_mean().detach().numpy(), block.sigma.numpy(), ts.numpy())
+    known = block.process.prior.moments(block.start_mean().detach().numpy(), block.sigma.numpy(), ts.numpy())
+    assert known is not None
+    mean, std = known
     for depth in (1, 2):
         standardised = ((paths[:, depth] - mean[depth]) / std[depth]).ravel()
         assert scipy.stats.kstest(standardised, "norm").pvalue > 1e-3
@@ -159,7 +161,7 @@ def test_with_stl_no_gradient_reaches_the_drift_through_the_ito_sum_but_by_the_p
     assert not torch.allclose(gradients["full_mc"], gradients["analytic"])
 
 
-def gradients_of(solver: Solver, **choices) -> dict[str, torch.Tensor]:
+def gradients_of(solver: Solver, **choices) -> dict[str, Any]:
     block = disturbed(small_block(solver, estimator="analytic", **choices))
     outputs, kl = block(torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3), rng=generator(3))
     (outputs.sin().sum() + 0.1 * kl).backward()
@@ -233,7 +235,8 @@ def test_the_kl_is_that_of_the_states_where_steps_end(method: str) -> None:
     ],
 )
 def test_the_kl_asks_the_drift_network_for_nothing_that_the_solver_knows(solver, estimator: str, calls: int) -> None:
-    block, asked = small_block(solver, estimator=estimator), []
+    block = small_block(solver, estimator=estimator)
+    asked: list[None] = []
     block.drift.register_forward_hook(lambda *_: asked.append(None))
     block(torch.ones(2, 3, dtype=torch.float64), rng=generator(0))
     assert len(asked) == calls
@@ -419,7 +422,7 @@ def test_the_ito_sum_has_mean_zero_with_adaptive_steps_too(unchecked) -> None:
         (nn.Sequential(Scaled(3, 3), nn.Tanh()), r"layer '0' of f_x depends on depth t"),
         (Serial(nn.Linear(3, 3), nn.Sequential(dense("blend", 3, 3))), r"layer '1.0' of f_x depends on depth t"),
         (Bfloat16(nn.Sequential(dense("concat", 3, 3))), r"layer '_fx.0' of f_x depends on depth t"),
-        (nn.Sequential(torch.compile(dense("concat", 3, 3), backend="eager")), r"layer '0' of f_x depends on depth t"),
+        (nn.Sequential(torch.compile(dense("concat", 3, 3), backend="eager")), r"layer '0' of f_x depends on depth t"),  # type: ignore[call-overload]
     ],
 )
 def test_an_fx_that_draws_or_loses_depth_is_refused(fx: nn.Module, sentence: str) -> None:
@@ -442,7 +445,7 @@ def test_depth_reaches_an_f_x_that_is_compiled() -> None:
     x, results = torch.ones(2, 3), []
     for compiled in (False, True):
         torch.manual_seed(0)
-        fx: nn.Module = Scaled(3, 3)
+        fx: Any = Scaled(3, 3)
         if compiled:
             fx = torch.compile(fx, backend="eager")
         results.append(SDEBNN(fx, WeightProcess(drift_network((2,))), Solver(2))(x, rng=generator(0))[0])
@@ -556,6 +559,19 @@ def test_a_gaussian_start_has_the_kl_of_two_gaussians_and_their_law() -> None:
     assert kl.item() == pytest.approx(2500 * expected, rel=1e-5)
 
 
+class DepthFirst(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, t, x):  # type: ignore[override]
+        return super().forward(x) * t
+
+
+PROCESS = WeightProcess(drift_network((2,)))
+DROPPING = WeightProcess(lambda size: Serial(nn.Linear(size, size), nn.Dropout(0.5)))
+SHORT = WeightProcess(lambda size: dense("concat", size, 1))
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -591,10 +607,10 @@ def test_what_cannot_be_used_is_refused(make, says) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, "midpoint"), "like Solver(20, method='midpoint')"),
-        (lambda: drift_network(64), "like (2, 64, 2)"),
+        (lambda: SDEBNN(nn.Linear(3, 3), PROCESS, "midpoint"), "like Solver(20, method='midpoint')"),  # type: ignore[arg-type]
+        (lambda: drift_network(64), "like (2, 64, 2)"),  # type: ignore[arg-type]
         (lambda: SDEBNN(nn.Linear(3, 3), WeightProcess(nn.Linear(12, 12))), "given as a Linear; it takes a function"),
-        (lambda: SDEBNN(nn.Linear(3, 3), WeightProcess(lambda size: torch.tanh)), "must return a torch.nn.Module"),
+        (lambda: SDEBNN(nn.Linear(3, 3), WeightProcess(lambda size: torch.tanh)), "must return a torch.nn.Module"),  # type: ignore[arg-type, return-value]
         (lambda: HyperODEBlock(nn.Linear(3, 3), lambda size: nn.Linear(size, size)), "drift takes no t"),
         (lambda: SDEBNN(nn.Linear(3, 3), DROPPING), "drift has dropout (1)"),
     ],
@@ -602,19 +618,6 @@ def test_what_cannot_be_used_is_refused(make, says) -> None:
 def test_what_is_of_another_type_is_refused(make, says, unchecked) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         make()
-
-
-class DepthFirst(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(3, 3)
-
-    def forward(self, t, x):
-        return super().forward(x) * t
-
-
-PROCESS = WeightProcess(drift_network((2,)))
-DROPPING = WeightProcess(lambda size: Serial(nn.Linear(size, size), nn.Dropout(0.5)))
-SHORT = WeightProcess(lambda size: dense("concat", size, 1))
 
 
 @pytest.mark.parametrize(("method", "adjoint"), [("midpoint", "stochastic"), ("reversible_heun", "reversible")])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.precision import strong_types
 from sdebnn.errors import InputError
 
@@ -37,7 +37,7 @@ def Activation(name: str) -> Layer:
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return input_shape, ()
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, **kwargs: Any) -> Any:
         return function(inputs)
 
     return Layer(init, apply)
@@ -52,7 +52,7 @@ def Swish() -> Layer:
     def init(rng: PRNGKeyArray, input_shape: Shape) -> tuple[Shape, Params]:
         return input_shape, {"beta": strong_types(math.log(math.expm1(1)))}
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, **kwargs: Any) -> Any:
         return inputs * jax.nn.sigmoid(jax.nn.softplus(params["beta"]) * inputs)
 
     return Layer(init, apply)

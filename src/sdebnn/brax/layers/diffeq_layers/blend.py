@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.ignore import Ignore
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -25,7 +25,7 @@ def Blend(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> Layer:
         output_shape, start = layer.init(start_key, input_shape)
         return output_shape, {"start": start, "end": layer.init(end_key, input_shape)[1]}
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         depth = jnp.asarray(t, inputs.dtype)
         weights = jax.tree.map(lambda a, b: (1 - depth) * a + depth * b, params["start"], params["end"])
         return layer.apply(weights, inputs)

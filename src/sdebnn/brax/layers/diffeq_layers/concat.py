@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.ignore import Ignore
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -22,7 +22,7 @@ def Concat(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> Layer:
         linear.output_shape(input_shape)
         return layer.init(rng, (*input_shape[:-1], input_shape[-1] + 1))
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         depth = jnp.full((*inputs.shape[:-1], 1), t, inputs.dtype)
         return layer.apply(params, jnp.concatenate([inputs, depth], axis=-1))
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.concat import Concat
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -25,7 +25,7 @@ def ConcatCoord(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> La
         axes = len(input_shape[1:-1])
         return layer.init(rng, (*input_shape[:-1], input_shape[-1] + axes))
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         sides = inputs.shape[1:-1]
         positions = np.meshgrid(
             *(np.linspace(-1, 1, side) if side > 1 else np.zeros(1) for side in sides), indexing="ij"

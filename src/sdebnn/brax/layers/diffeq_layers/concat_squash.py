@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.ignore import Ignore
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -30,7 +30,7 @@ def ConcatSquash(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> L
             "shift": w_init(shift_key, row),
         }
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         outputs = layer.apply(params, inputs)
         depth = jnp.asarray(t, inputs.dtype)
         gate = jax.nn.sigmoid(params["gate"][0] * depth + params["gate_bias"])

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 
+from sdebnn.brax.layers.bayesian import Params
 
-def fan_in(params: Any) -> Any:
+
+def fan_in(params: Params) -> Any:
     """The fan-in n of every array in the params of a layer or a network; 1 / sqrt(n) is its usual initial scale.
 
     That of a weight is the product of its sides but the last: the inputs of a matrix (in, out), the taps times the

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.concat import Concat
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -24,7 +24,7 @@ def Gated(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> Layer:
         _, params = both.init(rng, input_shape)
         return linear.output_shape(input_shape), params
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         values, gates = jnp.split(both.apply(params, inputs, t=t), 2, axis=-1)
         return values * jax.nn.sigmoid(gates)
 

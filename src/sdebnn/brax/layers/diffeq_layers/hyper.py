@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Depth, Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.ignore import Ignore
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
@@ -32,7 +32,7 @@ def Hyper(linear: LinearMap, *, w_init: Initializer = fan_in_normal, width: int 
         hidden = {"weight": w_init(hidden_key, (1, width)), "bias": jnp.zeros(width, base["bias"].dtype)}
         return output_shape, {"base": base, "hidden": hidden, "modes": modes}
 
-    def apply(params: Params, inputs: Any, *, t: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, *, t: Depth, **kwargs: Any) -> Any:
         hidden = params["hidden"]
         units = jnp.tanh(hidden["weight"][0] * jnp.asarray(t, inputs.dtype) + hidden["bias"])
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from sdebnn.brax.layers.bayesian import Layer, Params, Shape
+from sdebnn.brax.layers.bayesian import Hidden, Layer, Params, Shape
 from sdebnn.brax.layers.diffeq_layers.initializers import Initializer, fan_in_normal
 from sdebnn.brax.layers.diffeq_layers.linear_map import LinearMap
 
@@ -18,7 +18,7 @@ def Ignore(linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> Layer:
         weight = w_init(rng, linear.weight_shape(input_shape))
         return output_shape, {"weight": weight, "bias": jnp.zeros(linear.channels, weight.dtype)}
 
-    def apply(params: Params, inputs: Any, **kwargs: Any) -> Any:
+    def apply(params: Params, inputs: Hidden, **kwargs: Any) -> Any:
         outputs = linear(params["weight"], inputs)
         return outputs + jnp.expand_dims(params["bias"], tuple(range(outputs.ndim - 1)))
 

@@ -5,8 +5,9 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
-from sdebnn.brax.layers.bayesian import Shape
+from sdebnn.brax.layers.bayesian import Hidden, Shape
 from sdebnn.brax.layers.convolution import conv2d, conv2d_shape, conv2d_transpose, conv2d_transpose_shape
 from sdebnn.errors import InputError
 
@@ -26,7 +27,7 @@ class LinearMap(abc.ABC):
         """The shape of the outputs. **Raises:** `InputError` for inputs that the map does not take."""
 
     @abc.abstractmethod
-    def __call__(self, weights: Any, inputs: Any) -> Any:
+    def __call__(self, weights: PyTree, inputs: Hidden) -> Any:
         """The outputs."""
 
 
@@ -47,7 +48,7 @@ class DenseMap(LinearMap):
             )
         return (*input_shape[:-1], self.channels)
 
-    def __call__(self, weights: Any, inputs: Any) -> Any:
+    def __call__(self, weights: PyTree, inputs: Hidden) -> Any:
         return jnp.dot(inputs, weights)
 
 
@@ -69,7 +70,7 @@ class ConvMap(LinearMap):
         _check_images(input_shape)
         return conv2d_shape(input_shape, self.weight_shape(input_shape), stride=self.stride, padding=self.padding)
 
-    def __call__(self, weights: Any, inputs: Any) -> Any:
+    def __call__(self, weights: PyTree, inputs: Hidden) -> Any:
         return conv2d(inputs, weights, stride=self.stride, padding=self.padding)
 
 
@@ -83,7 +84,7 @@ class ConvTransposeMap(ConvMap):
             input_shape, self.weight_shape(input_shape), stride=self.stride, padding=self.padding
         )
 
-    def __call__(self, weights: Any, inputs: Any) -> Any:
+    def __call__(self, weights: PyTree, inputs: Hidden) -> Any:
         return conv2d_transpose(inputs, weights, stride=self.stride, padding=self.padding)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import DepthLayer
 
 FIXED = {
@@ -42,7 +43,7 @@ class Activation(DepthLayer):
         super().__init__()
         self.name = name
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         return FIXED[self.name](x)
 
 
@@ -55,7 +56,7 @@ class Swish(DepthLayer):
         super().__init__()
         self.beta = nn.Parameter(torch.tensor(math.log(math.expm1(1))))
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         # Neither compilers nor torch.func look into a function with a gradient of its own.
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return x * torch.sigmoid(x * self.slope())

@@ -1,9 +1,8 @@
 """A layer whose weights move on a straight line through depth."""
 
-from typing import Any
-
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import DepthLayer, Ignore, Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
 
@@ -19,7 +18,7 @@ class Blend(DepthLayer):
         self.start = Ignore(linear, w_init=w_init)
         self.end = Ignore(linear, w_init=w_init)
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         depth = torch.as_tensor(t, dtype=x.dtype, device=x.device)
         weight = (1 - depth) * self.start.weight + depth * self.end.weight
         bias = (1 - depth) * self.start.bias + depth * self.end.bias

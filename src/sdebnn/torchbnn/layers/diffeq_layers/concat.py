@@ -1,10 +1,10 @@
 """Depth as one more input channel."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import Ignore, Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
 
@@ -15,7 +15,7 @@ class Concat(Ignore):
     def __init__(self, linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> None:
         super().__init__(dataclasses.replace(linear, inputs=linear.inputs + 1), w_init=w_init)
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         axis = self.linear.axis
         shape = list(x.shape)
         shape[axis] = 1

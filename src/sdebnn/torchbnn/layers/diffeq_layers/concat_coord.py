@@ -1,10 +1,10 @@
 """Depth and position as input channels."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.concat import Concat
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
@@ -20,7 +20,7 @@ class ConcatCoord(Concat):
         axes = 2 if linear.axis == 1 else 0
         super().__init__(dataclasses.replace(linear, inputs=linear.inputs + axes), w_init=w_init)
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         if self.linear.axis == 1:
             sides = [
                 torch.linspace(-1, 1, side, dtype=x.dtype, device=x.device) if side > 1 else x.new_zeros(1)

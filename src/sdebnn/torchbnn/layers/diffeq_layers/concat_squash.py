@@ -1,10 +1,9 @@
 """A layer whose outputs are scaled and shifted by functions of depth."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import Ignore, Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
 
@@ -18,7 +17,7 @@ class ConcatSquash(Ignore):
         self.gate_bias = nn.Parameter(torch.zeros(linear.channels))
         self.shift = nn.Parameter(w_init((1, linear.channels)))
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         depth = torch.as_tensor(t, dtype=x.dtype, device=x.device)
         gate, shift = torch.sigmoid(self.gate[0] * depth + self.gate_bias), self.shift[0] * depth
         if self.linear.axis == 1:

@@ -1,10 +1,10 @@
 """A layer that gates its own outputs."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.concat import Concat
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
@@ -18,6 +18,6 @@ class Gated(Concat):
     def __init__(self, linear: LinearMap, *, w_init: Initializer = fan_in_normal) -> None:
         super().__init__(dataclasses.replace(linear, channels=2 * linear.channels), w_init=w_init)
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         values, gates = super().forward(x, t=t).chunk(2, dim=self.linear.axis)
         return values * torch.sigmoid(gates)

@@ -1,11 +1,10 @@
 """A layer whose weights are computed from depth by a small network."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from sdebnn.errors import InputError
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.ignore import DepthLayer, Ignore, Initializer, fan_in_normal
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import DenseMap, LinearMap
 
@@ -25,7 +24,7 @@ class Hyper(DepthLayer):
         self.hidden = Ignore(DenseMap(1, width), w_init=w_init)
         self.modes = nn.ModuleList(Ignore(linear, w_init=w_init) for _ in range(width))
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         depth = torch.as_tensor(t, dtype=x.dtype, device=x.device)
         units = torch.tanh(self.hidden.weight[0] * depth + self.hidden.bias)
         weight, bias = self.base.weight, self.base.bias

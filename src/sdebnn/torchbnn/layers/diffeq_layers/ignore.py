@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
+from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.layers.diffeq_layers.linear_map import LinearMap
 
 Initializer = Callable[[tuple[int, ...]], torch.Tensor]
@@ -30,5 +30,5 @@ class Ignore(DepthLayer):
         self.bias = nn.Parameter(torch.zeros(linear.channels))
         self.weight = nn.Parameter(w_init(linear.weight_shape()))
 
-    def forward(self, x: torch.Tensor, *, t: Any = 0.0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
         return self.linear(self.weight, self.bias, x)

@@ -123,7 +123,7 @@ def test_refusals(make, says: str) -> None:
 
 def test_a_vector_goes_through_a_dense_layer_as_the_row_of_a_batch_does() -> None:
     layer = ours.dense("concat", 6, 2)
-    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.normal_(layer.bias)  # type: ignore[arg-type]
     x = torch.linspace(-1, 1, 6)
     torch.testing.assert_close(layer(x, t=0.3), layer(x[None], t=0.3)[0])
     with torch.autocast("cpu", torch.bfloat16):
