@@ -23,6 +23,7 @@ from jaxsde import METHODS
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods.coupled import coupled
+from jaxsde.types import Noise
 
 OFFERED = [
     (method.name, sde_type, noise)
@@ -280,7 +281,8 @@ def test_order_where_all_moments_of_the_solution_count(x64, name, sde_type):
     def f(y, t, args):
         return root(y) + (y / 2 if sde_type == "ito" else 0)
 
-    y, noise = jnp.zeros(1), "general" if several else "diagonal"
+    y = jnp.zeros(1)
+    noise: Noise = "general" if several else "diagonal"
     g = (lambda y, t, a: root(y)[:, None]) if several else lambda y, t, a: root(y)
     sde = FlatSDE(f, g, sde_type, noise, y, (y,))
     points, chances = quadrature([24, 8] if method.space_time else [24])
