@@ -13,8 +13,11 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 import pathlib
 from collections.abc import Iterator
 
+import checker
 import forked
 import pytest
+
+checker.share_checks()
 
 # Folders and files whose programs are compiled in these processes as they are for a user.
 OPTIMISED = ("examples",)
