@@ -18,7 +18,9 @@ DATA := $(if $(LAY_OUT_DATA),.data/.complete)
 TEST_ENV += $(if $(LAY_OUT_DATA),SDEBNN_DATA=$(CURDIR)/.data)
 endif
 
-.PHONY: demo test test-jax lowest wheel format docs clean
+READ := types-read docs-read imports-read format-read lint-read
+
+.PHONY: demo test $(READ) test-jax lowest wheel format docs clean
 
 demo: $(VENV)/.demo
 	rm -rf runs/demo
@@ -29,12 +31,20 @@ demo: $(VENV)/.demo
 # XLA reads no flag after the first word without dashes.
 test: OF_THIS_XLA = --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: $(VENV)/.dev $(DATA)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(MAKE) --jobs 2 --output-sync $(READ)
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25 $(TESTS)
+
+# What only reads, each on a core of its own.
+format-read:
+	$(BIN)/ruff format --check .
+lint-read:
+	$(BIN)/ruff check .
+types-read:
+	$(BIN)/mypy
+imports-read:
+	$(BIN)/lint-imports
+docs-read:
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # JAX alone, in its newest version, on the newest Python that there is: the tests that need no PyTorch.
 NEWEST ?= $(firstword $(foreach minor,14 13 12,$(shell python3.$(minor) -c 'import sys; print(sys.executable)' 2> /dev/null)))

@@ -13,13 +13,16 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 import pathlib
 from collections.abc import Iterator
 
+import checker
 import forked
 import pytest
+
+checker.share_checks()
 
 # Folders and files whose programs are compiled in these processes as they are for a user.
 OPTIMISED = ("examples",)
 # Bytes by which a process may grow before it lets go of programs, and those that it had then.
-MOST = 700_000_000
+MOST = 500_000_000
 KEPT = {"bytes": 0}
 LONGEST = ("test_kill.py", "test_processes.py", "test_code_blocks.py", "test_wheel.py", "test_soak.py")
 
@@ -63,22 +66,20 @@ def unchecked(monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def programs_of_one_file(request: pytest.FixtureRequest):
+def how_programs_are_compiled(request: pytest.FixtureRequest):
     """Most programs of tests take seconds to compile and run for a moment: XLA leaves most of its optimisations out.
-    Processes that tests start, as those of the documentation, the commands and the recorded numbers, optimise.
-
-    What was compiled for one file is let go of after it: kept, it is gigabytes by the end.
+    Processes that tests start as a user does, with the libraries still to import, optimise.
     """
     if "jax" in sys.modules:
         quickly = {request.path.name, request.path.parent.name}.isdisjoint(OPTIMISED)
         sys.modules["jax"].config.update("jax_disable_most_optimizations", quickly)
-    yield
-    let_go_of_programs()
 
 
 @pytest.fixture(autouse=True)
 def not_too_many_programs():
-    """Within a file too, when they have become many: those that are needed again are in the cache on the disk."""
+    """What was compiled is let go of when it has become much: kept, it is gigabytes by the end. After each file it
+    would take longer: all objects are gone over for it, and what the next file needs too is read from the disk.
+    """
     yield
     if resident() > KEPT["bytes"] + MOST:
         let_go_of_programs()

@@ -22,7 +22,17 @@ def test_reference_flags_train_the_network_that_they_name(
     tmp_path: Path, flags: list[str], model: str, interpreter: Interpreter
 ) -> None:
     done = interpreter.run(
-        SCRIPT, "--output", str(tmp_path / "run"), "--ds", "digits", "--fx_dim", "4", *QUICK, *flags, cwd=ROOT
+        SCRIPT,
+        "--output",
+        str(tmp_path / "run"),
+        "--ds",
+        "digits",
+        "--fx_dim",
+        "4",
+        *QUICK,
+        *flags,
+        cwd=ROOT,
+        drawn=False,
     )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())

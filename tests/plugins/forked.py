@@ -22,6 +22,10 @@ LIBRARIES = (
     "jaxtyping", "safetensors", "narwhals", "tqdm.auto", "filelock", "pooch", "jinja2",
 )  # fmt: skip
 
+# As `jax_disable_most_optimizations`, which is read when JAX is imported: most programs take seconds to compile and run
+# for a moment. XLA reads no flag after a word without dashes.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
 PROGRAM = """
 import importlib.util, json, os, runpy, sys, warnings
 
@@ -45,6 +49,8 @@ os.environ.clear()
 os.environ.update(asked["env"])
 for stream, path in enumerate((os.devnull, asked["out"], asked["err"])):
     os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
+if not asked["drawn"]:
+    importlib.import_module("sdebnn.training.pictures").draw_run = lambda *_: None
 words = asked["words"]
 if words[:2] == ["-W", "error"]:
     words = words[2:]
@@ -126,24 +132,35 @@ class Interpreter:
         print(json.dumps(question), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
-    def start(self, *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Forked:
+    def start(
+        self, *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, drawn: bool = True
+    ) -> Forked:
         """What `python` does with these words: `-m module`, `-c code` or a script, after `-W error` or not.
 
-        **Arguments:** `env`: in place of that of this process without the settings of the strict lane. What libraries
-        read when they are imported, as JAX does all of its settings, has no effect in it.
+        **Arguments:** `env`: in place of that of this process without the settings of the strict lane, in which XLA
+        leaves most of its optimisations out. What libraries read when they are imported, as JAX does all of its
+        settings, has no effect in it. `drawn`: whether runs are drawn into their folders, which takes longer than
+        training does in most tests.
         """
         if env is None:
             env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+            env["XLA_FLAGS"] = f"{QUICKLY} {env.get('XLA_FLAGS', '')}"
         self._started += 1
         out, err = (Path(self._folder.name, f"{self._started}.{stream}") for stream in ("out", "err"))
-        asked = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(env), "out": str(out), "err": str(err)}
+        asked: dict[str, Any] = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(env), "drawn": drawn}
+        asked |= {"out": str(out), "err": str(err)}
         return Forked(self, self.ask(asked), (out, err))
 
     def run(
-        self, *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        drawn: bool = True,
+        timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         """The same, until it has ended."""
-        program = self.start(*words, cwd=cwd, env=env)
+        program = self.start(*words, cwd=cwd, env=env, drawn=drawn)
         out, err = program.communicate(timeout)
         assert program.returncode is not None
         return subprocess.CompletedProcess(words, program.returncode, out, err)

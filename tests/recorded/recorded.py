@@ -91,9 +91,11 @@ def trainings(framework: str, folder: Path) -> Numbers:
     """Losses, and sums of predictions, of three gradient steps on digits and on a toy set."""
     from sdebnn.frameworks import build_learner
     from sdebnn.runs import MetricsLog, RunFolder, TrainConfig
-    from sdebnn.training import start_run
+    from sdebnn.training import pictures, start_run
 
     found: Numbers = {}
+    # Pictures take longer than all else, and are none of the numbers.
+    pictures.draw_run = lambda *_: None
     for data in ("digits", "cos"):
         choices: dict[str, Any] = {
             "framework": framework,

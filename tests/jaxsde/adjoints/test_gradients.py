@@ -42,6 +42,8 @@ OFFERED = [
     for noise in method.strong_order
     # Whose step with commutative noise is that with general noise.
     if noise != "commutative" or "general" not in method.strong_order
+    # Whose step is that of SRIW1 by another tableau.
+    if (method.name, noise) != ("sosri", "scalar")
     for sde_type in (method.sde_types[:1] if noise in ("additive", "commutative") or method.area else method.sde_types)
 ]
 WITH_INVERSE = [method.name for method in METHODS.values() if method.inverse is not None and not method.langevin]

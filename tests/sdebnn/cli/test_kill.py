@@ -15,7 +15,7 @@ import pytest
 
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
-KILLS = 5
+KILLS = 3
 CHOICES = (
     "--epochs 80 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 20 "
     "--checkpoint-steps 3"
@@ -26,8 +26,10 @@ CHOICES = (
 LIVES = """
 import importlib, json, os, sys
 from sdebnn.cli import evaluate, main, predict, train
+from sdebnn.training import pictures
 
 importlib.import_module(sys.argv[1])
+pictures.draw_run = lambda *_: None
 for line in sys.stdin:
     if (life := os.fork()) == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

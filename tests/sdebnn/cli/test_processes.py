@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import Forked, Interpreter
+from forked import QUICKLY, Forked, Interpreter
 
 from sdebnn.cli import main
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
@@ -53,23 +53,25 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def environment() -> dict[str, str]:
-    """As a user runs it: optax needs the promotion of dtypes that these tests forbid."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+def environment(devices: int = 1) -> dict[str, str]:
+    """As a user runs it, but quickly compiled: optax needs the promotion of dtypes that these tests forbid."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+    own = [flag for flag in env.get("XLA_FLAGS", "").split() if "device_count" not in flag]
+    return env | {"XLA_FLAGS": " ".join([QUICKLY, f"--xla_force_host_platform_device_count={devices}", *own])}
 
 
-def start(interpreter: Interpreter, framework: str, *arguments: Sequence[str]) -> list[Forked]:
-    """A process for each of these command lines, which train together."""
+def start(interpreter: Interpreter, framework: str, *arguments: Sequence[str], devices: int = 1) -> list[Forked]:
+    """A process for each of these command lines, which train together, each on so many devices."""
     port, number = free_port(), str(len(arguments))
     processes = []
     for process, own in enumerate(arguments):
-        command, env = ["-m", "sdebnn", "train", *own], environment()
+        command, env = ["-m", "sdebnn", "train", *own], environment(devices)
         if len(arguments) > 1 and framework == "jax":
             command += ["--coordinator", f"127.0.0.1:{port}", "--processes", number, "--process", str(process)]
         elif len(arguments) > 1:
             # As torchrun does.
             env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": number, "RANK": str(process)}
-        processes.append(interpreter.start(*command, env=env))
+        processes.append(interpreter.start(*command, env=env, drawn=False))
     return processes
 
 
@@ -103,7 +105,10 @@ def test_several_processes_train_as_one_does(
     expected = losses(tmp_path / "alone")
     assert len(expected) == 5
     run = tmp_path / "of-four"
-    printed = ended(start(interpreter, framework, *4 * [["--output", str(run), *choices]]))
+    # On four devices: a process of JAX takes seconds to begin, but may have two; one of PyTorch has one.
+    number, devices, own = {"jax": (2, 2, ["--devices", "2"]), "torch": (4, 1, [])}[framework]
+    each = ["--output", str(run), *choices, *own]
+    printed = ended(start(interpreter, framework, *number * [each], devices=devices))
     assert "".join(printed).count("The run is in") == 1
     np.testing.assert_allclose(losses(run), expected, atol=1e-5, rtol=0)
     for split in ("validation", "test"):

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import TrainConfig
-from sdebnn.training import start_run
+from sdebnn.training import pictures, start_run
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
@@ -33,6 +33,7 @@ def watched(config, dataset):
 choices = dict(width=4, steps=2, drift_widths=(2,), augment=0, batch_size=32, epochs=100, test_samples=1)
 choices |= dict(max_steps={STEPS}, evaluate_every=1, checkpoint_steps=50)
 config = TrainConfig.for_data("digits", framework=sys.argv[1], **choices)
+pictures.draw_run = lambda *_: None
 start_run(watched, config, Path(sys.argv[2]))
 """
 
