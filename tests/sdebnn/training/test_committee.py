@@ -1,6 +1,7 @@
 """What a committee learns, and that its networks are those that would have been trained alone."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -102,7 +103,7 @@ def test_it_learns_a_line_and_how_wide_its_noise_is(framework: str) -> None:
         gather(config), candidates, examples, None, members=2, steps=200, patience=3, held_out=0.5
     )
     # Noise of .3 has this log-likelihood under its own law, and nothing can have a higher one.
-    best = -np.log(0.3) - 0.5 * np.log(2 * np.pi * np.e)
+    best = -np.log(0.3) - 0.5 * np.log(2 * np.pi * math.e)
     assert best - 0.25 < trained.log_likelihood < best + 0.15
     assert trained.log_likelihood == max(trained.candidates.values())
     assert (trained.config.sigma, trained.config.members) == (0.1, 2)
@@ -128,7 +129,7 @@ def test_noise_that_depends_on_the_input_is_found() -> None:
         gather(config), candidates, examples, None, members=2, steps=300, patience=3, held_out=0.5
     )
     assert trained.config.likelihood == "gaussian_input"
-    best = -0.5 * np.log(2 * np.pi * np.e) - 0.5 * (np.log(0.5) + np.log(0.05))
+    best = -0.5 * np.log(2 * np.pi * math.e) - 0.5 * (np.log(0.5) + np.log(0.05))
     assert best - 0.3 < trained.log_likelihood < best + 0.15
 
 
