@@ -102,7 +102,7 @@ def _part(network: PyTree, name: str) -> Any:
 def _gaussians(network: PyTree, means: PyTree, log_stds: PyTree) -> Any:
     """Of the structure of `network`."""
 
-    def of(_: Any, mean: Array, log_std: Array) -> Params:
+    def of(_: Any, mean: Params, log_std: Params) -> Params:
         return {"mean": mean, "log_std": log_std}
 
     return jax.tree.map(of, network, means, log_stds, is_leaf=_is_gaussian)
