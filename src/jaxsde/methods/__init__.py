@@ -14,6 +14,7 @@ from jaxsde.methods.platen_weak2 import PLATEN_WEAK2
 from jaxsde.methods.reversible_heun import REVERSIBLE_HEUN
 from jaxsde.methods.sosra import SOSRA
 from jaxsde.methods.sosri import SOSRI
+from jaxsde.methods.split_step import SPLIT_STEP
 from jaxsde.methods.sra1 import SRA1
 from jaxsde.methods.sriw1 import SRIW1
 from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL
@@ -23,7 +24,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, SRIW1, SOSRA, SOSRI,
-        PLATEN_WEAK2, IMPLICIT_EULER, TRAPEZOIDAL, DAVIE, LOG_ODE, BAOAB, UBU,
+        PLATEN_WEAK2, IMPLICIT_EULER, TRAPEZOIDAL, SPLIT_STEP, DAVIE, LOG_ODE, BAOAB, UBU,
     )
 }  # fmt: skip
 

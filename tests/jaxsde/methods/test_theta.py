@@ -17,7 +17,8 @@ from jaxsde.methods.newton import root
 
 KEY = jax.random.key(0)
 ENDS = np.asarray([0.0, 1.0])
-THETA = {"implicit_euler": 1.0, "trapezoidal": 0.5}
+# Of the drift. Split step is implicit Euler with another noise.
+THETA = {"implicit_euler": 1.0, "trapezoidal": 0.5, "split_step": 1.0}
 
 
 def one_step(method, rate, diffusion, noise, h):
@@ -40,18 +41,22 @@ def test_the_stationary_variance(x64, method):
     expected = {
         "implicit_euler": size**2 * h / ((1 + rate * h) ** 2 - 1),
         "trapezoidal": size**2 / (2 * rate),
+        "split_step": size**2 * h * (1 + rate * h) ** 2 / ((1 + rate * h) ** 2 - 1),
     }
     np.testing.assert_allclose(b**2 * h / (1 - a**2), expected[method], rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", THETA)
 def test_mean_square_stability(x64, method):
+    """The equation's decays, and so do these, at a step with which that of Euler and Maruyama grows."""
     rate, size, h, theta = -3.0, 1.5, 0.7, THETA[method]
+    assert 2 * rate + size**2 < 0 < (1 + rate * h) ** 2 + size**2 * h - 1
     nodes, weights = np.polynomial.hermite_e.hermegauss(3)
     step = one_step(method, rate, lambda y: size * y, "diagonal", h)
     squares = jax.vmap(lambda w: step(1.0, w) ** 2)(jnp.asarray(nodes * h**0.5))
     expected = ((1 + (1 - theta) * rate * h) ** 2 + size**2 * h) / (1 - theta * rate * h) ** 2
     np.testing.assert_allclose(squares @ weights / weights.sum(), expected, rtol=1e-12)
+    assert expected < 1
 
 
 @pytest.mark.parametrize("method", [*THETA, "euler_maruyama"])
@@ -71,6 +76,23 @@ def test_a_fast_relaxation_is_followed_with_long_steps(method):
         assert not (found < 1e6).any()
     else:
         assert (found < 0.05).all()
+
+
+@pytest.mark.parametrize("method", ["split_step", "euler_maruyama"])
+def test_a_drift_that_grows_faster_than_linearly(method):
+    """dX = (X - X^3) dt + X / 2 dW comes from 20 to its stationary law, of which X^2 is of a gamma law of mean 7/8."""
+
+    def end(key):
+        sde = SDE(lambda y, t, a: y - y**3, lambda y, t, a: 0.5 * y)
+        return solve(sde, jnp.float32(20), [0.0, 6.0], key, steps=FixedSteps(dt=1 / 64), method=method).ys[-1]
+
+    found = np.asarray(jax.jit(jax.vmap(end))(jax.random.split(KEY, 4000)), float)
+    if method == "euler_maruyama":
+        assert not np.isfinite(found).any()
+    else:
+        squares = found**2
+        assert abs(squares.mean() - 7 / 8) < 4 * squares.std() / len(squares) ** 0.5 + 0.01
+        assert squares.max() < 8
 
 
 def test_crank_nicolson_is_the_trapezoidal_rule():
@@ -100,16 +122,20 @@ def test_gradients_are_those_of_the_root(x64, method):
             moved = double_well({"a": z[:2], "b": z[2:].reshape(1, 1)}, t, k)
             return jnp.append(moved["a"], moved["b"])
 
+        def noisy(y, w):
+            return y.at[:2].add(0.3 * y[:2] * jnp.cos(k) * w)
+
         def step(y, here):
             t, w = here
-            moved = y.at[:2].add(0.3 * y[:2] * jnp.cos(k) * w)
+            moved = y if method == "split_step" else noisy(y, w)
             known = moved + (1 - theta) / n * f(y, t)
 
             def iteration(z, _):
                 equation = lambda z: z - known - theta / n * f(z, t + 1 / n)  # noqa: E731
                 return z - jnp.linalg.solve(jax.jacfwd(equation)(z), equation(z)), None
 
-            return jax.lax.scan(iteration, moved, None, 10)[0], None
+            z = jax.lax.scan(iteration, moved, None, 10)[0]
+            return noisy(z, w) if method == "split_step" else z, None
 
         ts = jnp.arange(n, dtype=float) / n
         return jnp.sum(jnp.sin(jax.lax.scan(step, jnp.asarray([2.0, -0.3, 1.0]), (ts, noise))[0][:2]))
