@@ -66,6 +66,32 @@ def test_with_one_straight_boundary_any_step_is_exact() -> None:
     assert stats.kstest(y[~left], lambda x: np.interp(x, grid, cdf)).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(("rate", "start", "bridge", "order"), [(-0.5, 2.0, True, 1.0), (1.0, 1.0, False, 0.5)])
+def test_what_is_left_falls_like_the_step_and_without_the_bridge_like_its_root(
+    rate: float, start: float, bridge: bool, order: float
+) -> None:
+    """dX = a X dt + dB is out of X > 0 by time 1 with twice the probability of an end below 0, by reflection: that of a
+    normal of mean e^a and variance (e^2a - 1) / 2a. Rates and starts are such that steps of 1/4 show the order.
+    """
+    sde = SDE(lambda y, t, args: rate * y, lambda y, t, args: 0 * y + 1, noise="additive")
+    exact = 2 * stats.norm.sf(start / math.sqrt((1 - math.exp(-2 * rate)) / (2 * rate)))
+    keys = jax.random.split(jax.random.key(0), 400_000)
+
+    def bias(steps: int) -> float:
+        def left(key):
+            first_exit = POSITIVE if bridge else None
+            grid, each = np.linspace(0, 1, steps + 1), FixedSteps(1)
+            found = solve(
+                sde, jnp.float32(start), grid, key, steps=each, method="euler_maruyama", first_exit=first_exit
+            )
+            return found.exit_time <= 1 if bridge else (found.ys <= 0).any()
+
+        return float(jax.jit(jax.vmap(left))(keys).mean()) - exact
+
+    coarse, fine = bias(4), bias(16)
+    assert abs(math.log(coarse / fine) / math.log(4) - order) < 0.2, (coarse, fine)
+
+
 @pytest.mark.parametrize("noise", ["diagonal", "scalar", "general", "matrix-free"])
 def test_the_noise_counts_by_its_part_towards_the_boundary(noise: str) -> None:
     """Two coordinates with noise a and b leave y0 + y1 > 0 as one Brownian motion of variance a^2 + b^2, or (a + b)^2
