@@ -325,13 +325,15 @@ class SDEBNNEstimator(BaseEstimator):
         if not isinstance(self.early_stopping, bool | np.bool_) and self.early_stopping != "auto":
             raise InputError(f"early_stopping={self.early_stopping!r} is not allowed: it takes True, False or 'auto'.")
         fraction = self.validation_fraction
-        if fraction != AUTO and (not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5):
+        named = isinstance(fraction, str) and fraction == AUTO
+        if not named and (not isinstance(fraction, numbers.Real) or not 0 < fraction <= 0.5):
             raise InputError(
                 f"validation_fraction={fraction!r} is not allowed: it takes a share above 0, up to 0.5, or 'auto'."
             )
         for name in ("n_blocks", "max_iter", "n_iter_no_change", "n_members", "n_posterior_samples"):
             value, automatic = getattr(self, name), name == "n_iter_no_change"
-            if not (automatic and value == AUTO) and (not isinstance(value, numbers.Integral) or value < 1):
+            named = automatic and isinstance(value, str) and value == AUTO
+            if not named and (not isinstance(value, numbers.Integral) or value < 1):
                 or_auto = ", or 'auto'" if automatic else ""
                 raise InputError(f"{name}={value!r} is not allowed: it takes a whole number, 1 or more{or_auto}.")
         if self.run_dir is not None:

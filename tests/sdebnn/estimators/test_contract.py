@@ -257,6 +257,7 @@ def test_a_fit_is_a_function_of_its_seed(kinds: Any) -> None:
         ({"early_stopping": "no"}, "early_stopping='no'"),
         ({"class_weight": {"rare": -1.0, "often": 1.0}}, "class_weight="),
         ({"validation_fraction": 0.9}, "validation_fraction=0.9"),
+        ({"validation_fraction": np.ones(2)}, "validation_fraction=array"),
         ({"n_iter_no_change": 0}, "n_iter_no_change=0"),
         ({"warm_start": "yes"}, "warm_start='yes'"),
     ],
