@@ -9,8 +9,9 @@ the size of the errors are learned from the quotes of many shares, by SDE Matchi
 state is the logarithm of the price, a Brownian motion with a drift; so the posterior needs no network. It is what
 Gaussian process regression says of the logarithm, by the parameters that are being learned: exact, up to errors that
 are Gaussian of a quote and not of its logarithm. A network that has to learn how narrow paths are between irregular
-quotes leaves the bound loose, and a volatility that is wrong. What comes out is how good the forecasts are of other
-shares, and a picture of one: its quotes, its price, and the fan of the forecast beside what came.
+quotes leaves the bound loose, and the volatility wrong, for long. Quotes must be well above their errors, as their
+logarithms are taken. What comes out is how good the forecasts are of other shares, and a picture of one: its quotes,
+its price, and the fan of the forecast beside what came.
 """
 
 import argparse
@@ -28,7 +29,8 @@ import optax
 from jaxsde.latent import Gaussian, LatentSDE, MarginalPosterior, Series, fit, forecast, gaussian, matching, posterior
 from sdebnn.plots.style import BLUE, GREY, drawing, legend_below
 
-# The truth, a year of 252 days; the error of a quote, of prices that begin near 1.
+# The truth, a year of 252 days; the error of a quote, of prices that begin near 1, with logarithms of the deviation
+# `FIRST`, which the model is told.
 MU, SIGMA, ERROR, FIRST = 0.1, 0.3, 0.02, 0.1
 DAYS, QUOTED, LATER = 252, 20, 126
 
@@ -92,7 +94,8 @@ def covariance(t: jax.Array, other: jax.Array, params: Any) -> jax.Array:
 
 
 def encode(times: jax.Array, values: jax.Array, mask: jax.Array, params: Any) -> Regression:
-    seen, quotes = mask[:, 0], values[:, 0]
+    seen = mask[:, 0]
+    quotes = jnp.where(seen, values[:, 0], 1.0)
     variance = jnp.where(seen, (jnp.exp(params["log_noise"]) / quotes) ** 2, 1e6)  # of the error of the logarithm
     root = jnp.linalg.cholesky(covariance(times[:, None], times[None], params) + jnp.diag(variance))
     whiten = jax.scipy.linalg.solve_triangular(root, jnp.eye(times.size), lower=True)

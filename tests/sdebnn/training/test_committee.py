@@ -23,6 +23,8 @@ from sdebnn.training.committee import (
     Held,
     Networks,
     folds_of,
+    held_share,
+    patience_for,
     train_committee,
 )
 from sdebnn.training.members import of_members
@@ -206,6 +208,15 @@ def test_the_share_that_is_asked_for_is_held_out(share: float) -> None:
     of_one_division = folds[: min(int(1 / share), 9)]
     held = np.concatenate([fold.held for fold in of_one_division])
     assert len(np.unique(held)) == len(held)
+
+
+@pytest.mark.parametrize(
+    ("examples", "held"), [(10, 2), (100, 20), (150, 30), (200, 30), (299, 30), (300, 30), (1000, 100)]
+)
+def test_of_targets_a_tenth_is_held_out_or_as_many_as_are_enough(examples: int, held: int) -> None:
+    assert {len(fold.held) for fold in folds_of(examples, 5, held_share(examples, None), 0, None)} == {held}
+    assert held_share(examples, 3) == 0.2
+    assert patience_for(None) > patience_for(3)
 
 
 def test_classes_keep_their_share_in_every_fold() -> None:

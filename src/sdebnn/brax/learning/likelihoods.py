@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy import special, stats
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sdebnn.brax.layers.bayesian import Params
@@ -115,7 +115,7 @@ class LocationScale(abc.ABC):
         """The probability of values up to each target."""
 
     @abc.abstractmethod
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "n d"]:
         """Draws of the law of scale 1."""
 
     @property
@@ -162,7 +162,7 @@ class Gaussian(LocationScale):
     def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.norm.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "n d"]:
         return jax.random.normal(rng, shape, dtype)
 
 
@@ -183,7 +183,7 @@ class Laplace(LocationScale):
     def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.laplace.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "n d"]:
         return jax.random.laplace(rng, shape, dtype)
 
 
@@ -204,7 +204,7 @@ class Cauchy(LocationScale):
     def distribution(self, targets: Values, outputs: Values, scale: Values) -> Values:
         return stats.cauchy.cdf(targets, outputs, scale)
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "n d"]:
         return jax.random.cauchy(rng, shape, dtype)
 
 
@@ -237,7 +237,7 @@ class StudentT(LocationScale):
         within = special.betainc(0.5, self.dof / 2, 1 / (1 + self.dof / z**2))
         return 0.5 + 0.5 * jnp.sign(z) * within
 
-    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "n d"]:
+    def noise(self, rng: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "n d"]:
         return jax.random.t(rng, self.dof, shape, dtype)
 
 

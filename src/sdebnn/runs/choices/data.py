@@ -36,7 +36,7 @@ class DataChoices(Choices):
     )
     tuning: Literal["none", "folds"] = choice(
         "none",
-        "how long a table is learned from: none, for all steps; folds, every member holds a fifth of the training "
+        "how long a table is learned from: none, for all steps; folds, every member holds a part of the training "
         "examples out and keeps the parameters that predict those best, over at most max_steps gradient steps",
     )
     validation: float = choice(
