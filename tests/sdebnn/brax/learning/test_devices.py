@@ -62,6 +62,16 @@ def test_a_state_goes_on_with_another_number_of_devices() -> None:
         assert learner.state().keys() == state.keys()
 
 
+def test_of_several_processes_each_step_is_waited_for() -> None:
+    """Those that run ahead of a slower one stand still after some 32 steps."""
+    config = dataclasses.replace(CONFIG, width=64, drift_widths=(64,), steps=30)
+    learner = build_learner(config, TABLE, devices=2)
+    learner.ranks = 2
+    for step in range(3):
+        values = learner.gradient_step(X[None], Y[None], step)
+        assert all(value.is_ready() for value in values.values())  # type: ignore[attr-defined]
+
+
 def test_the_gradient_is_sent_once_a_step() -> None:
     """However many solver steps use the weights, and however many slices: one message, as large as the parameters."""
     for config in (CONFIG, dataclasses.replace(CONFIG, steps=8, accumulate=2)):
