@@ -43,11 +43,11 @@ def test_each_call_is_checked_by_its_own_annotations(made_anew):
     for _ in range(2):
         assert sums(int)(1, ones)[0] == 2.0
         assert sums(float)(1.0, ones, offset=1.0)[0] == 3.0
-        with pytest.raises(TypeCheckError, match="parameters"):
+        with pytest.raises(TypeCheckError, match="parameter"):
             sums(int)(1.0, ones)
-        with pytest.raises(TypeCheckError, match="parameters"):
+        with pytest.raises(TypeCheckError, match="parameter"):
             sums(float)(1, ones)
-        with pytest.raises(TypeCheckError, match="parameters"):
+        with pytest.raises(TypeCheckError, match="parameter"):
             sums(int)(1, np.ones((2, 2)))
         with pytest.raises(TypeCheckError, match="return"):
             sums(int)(1, ones, 9.0)
@@ -56,7 +56,7 @@ def test_each_call_is_checked_by_its_own_annotations(made_anew):
 def test_each_call_is_of_its_own_function_of_which_nothing_is_kept(made_anew):
     before, powers = len(CHECKS), [made_anew.power_of(base) for base in (2, 3, 5)]
     assert powers[2](2, powers) == 15
-    with pytest.raises(TypeCheckError, match="parameters"):
+    with pytest.raises(TypeCheckError, match="parameter"):
         powers[1]("1", powers)
     with pytest.raises(TypeError, match="missing"):
         powers[1](1)
@@ -71,5 +71,5 @@ def test_each_call_is_of_its_own_function_of_which_nothing_is_kept(made_anew):
 def test_the_packages_are_checked():
     from sdebnn.spelling import nearest
 
-    with pytest.raises(TypeCheckError, match="parameters"):
+    with pytest.raises(TypeCheckError, match="parameter"):
         nearest("adan", 1)  # type: ignore[arg-type]
