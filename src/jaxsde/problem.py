@@ -19,6 +19,7 @@ from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_brackets, has_cross_terms
 from jaxsde.sde import SDE
+from jaxsde.solution import Solution
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Index, Key, Leaves, Running, State, Time, TimeLike, TimeVector
@@ -82,6 +83,8 @@ def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> li
 
 def check_state(y0: State) -> Any:
     """y0 as a pytree of floating-point arrays."""
+    if isinstance(y0, Solution):
+        raise TypeError("y0 is a Solution, from which only solve goes on; pass its last state, y0.end.")
     leaves = jax.tree.leaves(y0)
     if not leaves:
         raise ValueError("y0 has no arrays; pass an array or a pytree of arrays.")
