@@ -1,8 +1,9 @@
 """A stochastic differential equation as the methods see it: states and noise are tuples of arrays.
 
 A user's pytrees become tuples of leaves here, once. A complex leaf stays one: noise is real, and derivatives are taken
-along directions in the plane, by `jax.jvp`, which asks for no holomorphic function. In such a tuple `None` stands for zero: a leaf of the state that
-has no noise of its own has `None` in place of its diffusion and its Brownian increment; nothing is drawn or added.
+along directions in the plane, by `jax.jvp`, which asks for no holomorphic function. In such a tuple `None` stands for
+zero: a leaf of the state that has no noise of its own has `None` in place of its diffusion and its Brownian increment;
+nothing is drawn or added.
 """
 
 import dataclasses
@@ -91,8 +92,8 @@ class FlatSDE:
 
     - `f`, `g`: the user's functions; `g` is `None` for an ODE.
     - `like`: a pytree with the structure and dtypes of y.
-    - `noise_like`: shape and dtype, a real one, of every Brownian increment: one for each leaf of y with diagonal and additive
-      noise, a single one with scalar, commutative and general noise.
+    - `noise_like`: shape and dtype, a real one, of every Brownian increment: one for each leaf of y with diagonal and
+      additive noise, a single one with scalar, commutative and general noise.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
     - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.

@@ -76,9 +76,9 @@ def solve(
     **Arguments:**
 
     - `sde`: the equation, an `SDE` or a `Langevin`.
-    - `y0`: a pytree of floating-point arrays, real or complex; or a `Solution`, to go on from its last state and time. Sums of `running`
-      go on from its own, and steps are counted on: with the same `rng` or `brownian` the noise is what comes next, none
-      that was. A method that carries more than the state begins anew with it.
+    - `y0`: a pytree of floating-point arrays, real or complex; or a `Solution`, to go on from its last state and time.
+      Sums of `running` go on from its own, and steps are counted on: with the same `rng` or `brownian` the noise is
+      what comes next, none that was. A method that carries more than the state begins anew with it.
     - `ts`: the times of the solution, increasing or decreasing, (n,); `ts[0]` is the time of `y0`. Numbers that are
       known are taken in double precision, so that lengths of time are right far from zero too; f and g get t in the
       precision of y0. Traced ones that are out of order, or that their precision has lost, to a thousandth of the

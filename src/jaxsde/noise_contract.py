@@ -29,10 +29,11 @@ MIXED = "mixed"
 # fmt: off
 ENTRYWISE = frozenset({
     "abs", "acos", "acosh", "add", "and", "asin", "asinh", "atan", "atan2", "atanh", "broadcast_in_dim", "cbrt",
-    "ceil", "clamp", "complex", "conj", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp",
-    "exp2", "expm1", "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt",
-    "max", "min", "mul", "ne", "neg", "not", "or", "pow", "real", "reduce_precision", "rem", "reshape", "round", "rsqrt",
-    "select_n", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stop_gradient", "sub", "tan", "tanh", "xor",
+    "ceil", "clamp", "complex", "conj", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv",
+    "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "lgamma", "log",
+    "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "pow", "real", "reduce_precision", "rem",
+    "reshape", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stop_gradient",
+    "sub", "tan", "tanh", "xor",
 })
 # fmt: on
 
@@ -228,8 +229,9 @@ def _known(x: Array | np.ndarray, seed: int, in_order: bool = False) -> Any:
 
 
 def _numbers(like: list[Any], seed: int, in_order: bool = False) -> list[Any]:
-    """Numbers between 1/2 and 3/2, of complex ones both parts, in place of those of arrays; for whole numbers, which may be indices, zeros, or those
-    of an array 0, 1, 2, ... along its last axis; for truth values, true and false in turns.
+    """Numbers between 1/2 and 3/2, of complex ones both parts, in place of those of arrays; for whole numbers, which
+    may be indices, zeros, or those of an array 0, 1, 2, ... along its last axis; for truth values, true and false in
+    turns.
     """
     rng = np.random.default_rng(seed)
 

@@ -112,7 +112,7 @@ def _concrete(steps: FixedSteps | AdaptiveSteps, name: str, kind: Callable[[Any]
     object.__setattr__(steps, name, None if value is None else kind(value))
 
 
-def _check_real(name: str, value: object) -> None:
+def _check_real(name: str, value: Any) -> None:
     """Refuses complex numbers, of which some libraries give the real part for a number of Python."""
     if np.iscomplexobj(value):
         raise TypeError(f"{name} is {value}; steps are of real numbers, of a complex state too.")

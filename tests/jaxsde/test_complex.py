@@ -11,6 +11,7 @@ import pytest
 
 from jaxsde import (
     ADJOINTS,
+    METHODS,
     SDE,
     AdaptiveSteps,
     CounterPath,
@@ -18,7 +19,6 @@ from jaxsde import (
     FixedSteps,
     Jumps,
     Langevin,
-    METHODS,
     ReplayedPath,
     VirtualTree,
     brownian_increments,
@@ -396,14 +396,18 @@ def test_noise_that_is_not_what_it_is_said_to_be(noise, g, method, says):
         solve(SDE(f, g, noise=noise), imaginary(Y0), TS, KEY, method=method)
 
 
-def test_noise_that_is_what_it_is_said_to_be():
-    for noise, g in (
+@pytest.mark.parametrize(
+    ("noise", "g"),
+    [
         ("additive", lambda z, t, a: jnp.full_like(z, 0.3 + 0.1j)),
         ("diagonal", lambda z, t, a: jnp.flip(jnp.flip(jnp.conj(z) * as_complex(jnp.abs(z))))),
         ("commutative", lambda z, t, a: jnp.stack([z, 1j * z], -1)),
-    ):
-        end = solve(SDE(f, g, noise=noise), imaginary(Y0), TS, KEY, method="milstein").end
-        assert jnp.isfinite(end).all()
+    ],
+    ids=["additive", "diagonal", "commutative"],
+)
+def test_noise_that_is_what_it_is_said_to_be(noise, g):
+    end = solve(SDE(f, g, noise=noise), imaginary(Y0), TS, KEY, method="milstein").end
+    assert jnp.isfinite(end).all()
 
 
 @pytest.mark.usefixtures("x64")

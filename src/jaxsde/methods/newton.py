@@ -98,7 +98,7 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
     return leaves_of(z * jnp.where(jnp.isfinite(z).all(), jnp.ones((), dtype), jnp.nan))
 
 
-def _parts(leaves: Leaves) -> list[Any]:
+def _parts(leaves: tuple[Any, ...]) -> list[Any]:
     """Real leaves: of a complex one its real and its imaginary part, since the equation need not be holomorphic."""
     return [part for x in leaves for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
 
