@@ -296,6 +296,7 @@ def maker(label: str) -> Callable[..., Run]:
     return lambda equation, paths, steps: MAKERS[library][1](equation, paths, method, steps)
 
 
+@functools.cache
 def evaluations_of_a_step(equation: Equation, label: str) -> float:
     """Of the drift and the diffusion, as they happen: what eight steps more take."""
     count = [0]
@@ -369,8 +370,8 @@ def cost_for(points: list[tuple[float, float]], goal: float) -> float:
 
 def order_seen(points: list[Point]) -> float:
     """By which the error falls with the number of steps, by regression of logarithms."""
-    logs = np.log([(point.steps, point.error) for point in points])
-    return -float(np.polyfit(*logs.T, 1)[0])
+    steps, errors = np.log([(point.steps, point.error) for point in points]).T
+    return -float(np.polyfit(steps, errors, 1)[0])
 
 
 def table_of(name: str, found: dict[str, list[Point]]) -> str:
@@ -404,11 +405,14 @@ def main() -> None:
     file = ResultsFile(options.rows, ("equation", "method", "paths", "steps"))
     texts = [conditions("jax", "diffrax", "torch", "torchsde")]
     folder = options.page.parent / "pictures" if options.page else options.pictures
-    for noise in options.noise:
+    for noise in OURS:
         names = [name for name, equation in EQUATIONS.items() if equation.noise == noise]
-        for name in names:
+        for name in names if noise in options.noise else []:
             measure(file, name, options.paths, options.rounds)
         found = {name: curves(file, name, options.paths) for name in names}
+        # Of what was measured before too.
+        if not all(found.values()):
+            continue
         picture = folder / f"work_precision_{noise}.png"
         draw(found, noise, options.paths, picture)
         texts += [table_of(name, points) for name, points in found.items()]

@@ -37,9 +37,8 @@ def increments(method, steps):
     draw = np.random.default_rng(1).normal
     dW, H = (jnp.asarray(draw(size=(steps, motions)) / steps**0.5) for _ in range(2))
     A = jnp.asarray(draw(size=(steps, motions, motions)) / steps)
-    dW = (None, dW) if method.langevin else dW
-    H = (None, H) if method.langevin else H
-    return ReplayedPath(dW, H if method.space_time else None, A - A.swapaxes(1, 2) if method.area else None)
+    given, areas = ((None, x) if method.langevin else x for x in (dW, H))
+    return ReplayedPath(given, areas if method.space_time else None, A - A.swapaxes(1, 2) if method.area else None)
 
 
 def flat(gradient):
