@@ -122,7 +122,7 @@ EQUATIONS = {
     ),
 }
 
-OURS = {
+OURS: dict[str, Any] = {
     "diagonal": ("euler_maruyama", "milstein", "sriw1", "sosri"),
     "additive": ("euler_maruyama", "sra1", "sosra"),
     "general": ("heun", "davie", "log_ode"),
@@ -133,7 +133,11 @@ DIFFRAX: dict[str, dict[str, Any]] = {
     "general": {"Heun": diffrax.Heun, "SPaRK": diffrax.SPaRK, "GeneralShARK": diffrax.GeneralShARK},
 }
 AREAS = {"SRA1", "ShARK", "SEA", "SPaRK", "GeneralShARK"}
-TORCHSDE = {"diagonal": ("euler", "milstein", "srk"), "additive": ("euler", "srk"), "general": ("heun", "log_ode")}
+TORCHSDE: dict[str, Any] = {
+    "diagonal": ("euler", "milstein", "srk"),
+    "additive": ("euler", "srk"),
+    "general": ("heun", "log_ode"),
+}
 
 
 class Run(NamedTuple):
@@ -278,7 +282,11 @@ def of_torchsde(equation: Equation, paths: int, method: str, steps: int) -> Run:
     return Run(solved, found)
 
 
-MAKERS = {"jaxsde": (OURS, of_jaxsde), "diffrax": (DIFFRAX, of_diffrax), "torchsde": (TORCHSDE, of_torchsde)}
+MAKERS: dict[str, tuple[dict[str, Any], Callable[..., Run]]] = {
+    "jaxsde": (OURS, of_jaxsde),
+    "diffrax": (DIFFRAX, of_diffrax),
+    "torchsde": (TORCHSDE, of_torchsde),
+}
 
 
 class Point(NamedTuple):
