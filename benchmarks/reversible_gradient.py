@@ -63,16 +63,16 @@ def main() -> None:
     options = parser.parse_args()
     equation = neural_sde(options.width)
     methods = [m for m in METHODS.values() if m.order("diagonal") and not m.implicit]
-    calls = {}
+    calls: dict[str, Callable[[], Any]] = {}
     for method in methods:
-        calls[method.name, "scan"] = value_and_gradient(equation, plain_scan(equation, method))
-        calls[method.name, "reversible"] = value_and_gradient(equation, equation.jaxsde(method.name, "reversible"))
+        calls[f"{method.name} scan"] = value_and_gradient(equation, plain_scan(equation, method))
+        calls[f"{method.name} reversible"] = value_and_gradient(equation, equation.jaxsde(method.name, "reversible"))
     print_conditions("jax")
     seconds = medians(calls, rounds=options.rounds)
     rows = {}
     for method in methods:
-        taken, scan = (seconds[method.name, which] for which in ("reversible", "scan"))
-        ratios = taken / scan, taken / seconds[EULER, "scan"]
+        taken, scan = (seconds[f"{method.name} {which}"] for which in ("reversible", "scan"))
+        ratios = taken / scan, taken / seconds[f"{EULER} scan"]
         rows[method.name] = [f"{1000 * scan:.1f}", f"{1000 * taken:.1f}", *(f"{ratio:.2f}" for ratio in ratios)]
     print_rows("Value and gradient", ("scan, ms", "reversible, ms", "times its scan", "times the scan of Euler"), rows)
 
