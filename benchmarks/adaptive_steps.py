@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from timing import medians, print_conditions, print_rows
-from work_precision import DIMENSIONS, EQUATIONS, GOAL, seconds_for
+from work_precision import DIMENSIONS, EQUATIONS, GOAL, cost_for
 
 from jaxsde import SDE, AdaptiveSteps, FixedSteps, VirtualTree, solve
 from jaxsde.types import Noise
@@ -90,8 +90,8 @@ def main() -> None:
                 points.append((float(np.mean(evaluations)), error, seconds))
                 if error < GOAL / 3:
                     break
-            work = [(0, error, evaluations) for evaluations, error, _ in points]
-            time, drifts = seconds_for(points, GOAL), seconds_for(work, GOAL)
+            time = cost_for([(error, seconds) for _, error, seconds in points], GOAL)
+            drifts = cost_for([(error, evaluations) for evaluations, error, _ in points], GOAL)
             rows[method] = [f"{1000 * time:.3g}", f"{drifts:.3g}", f"{points[-1][1]:.1e}"]
         print_rows(f"{name}: an error of {GOAL:g}", ("ms", "evaluations of the drift", "smallest error seen"), rows)
 

@@ -13,7 +13,7 @@ import torch
 import torchsde
 from timing import CORES, medians, print_conditions, print_table
 
-from jaxsde import sdeint_ito, sdeint_strat, to_diffrax
+from jaxsde import METHODS, sdeint_ito, sdeint_strat, to_diffrax
 from jaxsde.brownian.keys import derive_key
 
 
@@ -40,7 +40,7 @@ class Equation:
         return jax.lax.scan(step, y0, jnp.arange(self.steps))[0]
 
     def jaxsde(self, method: str, adjoint: str) -> Callable[..., Any]:
-        ito = method.endswith(("euler_maruyama", "milstein"))
+        ito = "ito" in METHODS[method.removeprefix("coupled_")].sde_types
         solve = sdeint_ito if ito else sdeint_strat
         f, g = (lambda y, t, params: self.drift(y, params)), (lambda y, t, params: self.diffusion(y, params))
         ts, dt = np.asarray([0.0, 1.0], np.float32), 1 / self.steps

@@ -29,10 +29,15 @@ def medians(calls: Mapping[str, Callable[[], Any]], *, rounds: int = 15) -> dict
     return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
-def print_conditions(*packages: str) -> None:
-    """Prints the day, the cores, and the versions of what is compared."""
+def conditions(*packages: str) -> str:
+    """The day, the cores, and the versions of what is compared."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    print(f"{datetime.date.today()}, {CORES} CPU core{'s' * (CORES > 1)}, {versions}.")
+    return f"{datetime.date.today()}, {CORES} CPU core{'s' * (CORES > 1)}, {versions}."
+
+
+def print_conditions(*packages: str) -> None:
+    """Prints them."""
+    print(conditions(*packages))
 
 
 def print_table(title: str, seconds: Mapping[str, float]) -> None:
@@ -44,8 +49,17 @@ def print_table(title: str, seconds: Mapping[str, float]) -> None:
 
 def print_rows(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
     """Prints a Markdown table of named rows."""
+    print(f"\n{table(title, columns, rows)}")
+
+
+def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """A Markdown table of named rows."""
     name_width, width = max(map(len, rows)), max(len(cell) for row in (columns, *rows.values()) for cell in row)
-    print(f"\n**{title}**\n\n| {'':<{name_width}} | {' | '.join(f'{c:>{width}}' for c in columns)} |")
-    print(f"|{'-' * (name_width + 2)}|{(('-' * (width + 1)) + ':|') * len(columns)}")
-    for name, cells in rows.items():
-        print(f"| {name:<{name_width}} | {' | '.join(f'{c:>{width}}' for c in cells)} |")
+    lines = [
+        f"**{title}**",
+        "",
+        f"| {'':<{name_width}} | {' | '.join(f'{c:>{width}}' for c in columns)} |",
+        f"|{'-' * (name_width + 2)}|{(('-' * (width + 1)) + ':|') * len(columns)}",
+        *(f"| {name:<{name_width}} | {' | '.join(f'{c:>{width}}' for c in cells)} |" for name, cells in rows.items()),
+    ]
+    return "\n".join(lines)

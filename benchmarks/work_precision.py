@@ -1,13 +1,17 @@
-"""What does an accurate path cost? Strong error at the end against the time of a solve, beside diffrax and torchsde.
+"""What does an accurate path cost? Strong error at the end against evaluations and time, beside diffrax and torchsde.
 
-    python benchmarks/work_precision.py [--noise diagonal additive general] [--paths 1000] [--picture PNG]
+    python benchmarks/work_precision.py [--noise diagonal additive general] [--paths 1000] [--page MD]
 
 Equations with closed forms of the driving path (Kloeden and Platen, 1992), many paths at once, single precision. Every
 library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
-method of a higher order for the noise, it is here.
+method of a higher order for the noise, it is here. Evaluations are those of the drift and the diffusion, counted as
+they happen; products with a derivative of the diffusion are one more each.
 
 Of general noise that does not commute, of which W alone says nothing, all libraries are given the same fine paths, with
 their areas; times are those of solves without drawing. There both calculi have the same solution.
+
+Methods take turns at each number of steps. Each row is kept in `--rows`, from which a run that was broken off goes on;
+delete the file to measure anew. A picture for each type of noise is written into `--pictures`.
 """
 
 import argparse
@@ -24,7 +28,8 @@ import lineax
 import numpy as np
 import torch
 import torchsde
-from timing import medians, print_conditions, print_rows
+from results_file import RESULTS, ResultsFile
+from timing import conditions, medians, table
 
 from jaxsde import SDE, FixedSteps, ReplayedPath, solve
 from jaxsde.types import Noise
@@ -32,6 +37,8 @@ from sdebnn.plots.style import COLOURS, drawing, legend, panels
 
 DIMENSIONS = 10
 STEPS = (8, 32, 128, 512, 2048)
+# Between these lines of a page are the tables.
+BEGIN, END = "<!-- by benchmarks/work_precision.py -->", "<!-- to here -->"
 # Of the paths that are given, and of general noise the Brownian motions and their size.
 FINE, MOTIONS, LOUD = 8192, 2, 0.6
 # Solves that take longer than this are not refined any further, in seconds.
@@ -115,7 +122,7 @@ EQUATIONS = {
     ),
 }
 
-OURS = {
+OURS: dict[str, Any] = {
     "diagonal": ("euler_maruyama", "milstein", "sriw1", "sosri"),
     "additive": ("euler_maruyama", "sra1", "sosra"),
     "general": ("heun", "davie", "log_ode"),
@@ -126,7 +133,11 @@ DIFFRAX: dict[str, dict[str, Any]] = {
     "general": {"Heun": diffrax.Heun, "SPaRK": diffrax.SPaRK, "GeneralShARK": diffrax.GeneralShARK},
 }
 AREAS = {"SRA1", "ShARK", "SEA", "SPaRK", "GeneralShARK"}
-TORCHSDE = {"diagonal": ("euler", "milstein", "srk"), "additive": ("euler", "srk"), "general": ("heun", "log_ode")}
+TORCHSDE: dict[str, Any] = {
+    "diagonal": ("euler", "milstein", "srk"),
+    "additive": ("euler", "srk"),
+    "general": ("heun", "log_ode"),
+}
 
 
 class Run(NamedTuple):
@@ -271,84 +282,172 @@ def of_torchsde(equation: Equation, paths: int, method: str, steps: int) -> Run:
     return Run(solved, found)
 
 
-def curve(equation: Equation, run: Callable[[int], Run]) -> list[tuple[int, float, float]]:
-    """Steps, error and seconds, from coarse to fine."""
-    points = []
+MAKERS: dict[str, tuple[dict[str, Any], Callable[..., Run]]] = {
+    "jaxsde": (OURS, of_jaxsde),
+    "diffrax": (DIFFRAX, of_diffrax),
+    "torchsde": (TORCHSDE, of_torchsde),
+}
+
+
+class Point(NamedTuple):
+    """What one method does with so many steps: evaluations of a path, mean error, seconds of all paths."""
+
+    steps: int
+    evaluations: float
+    error: float
+    seconds: float
+
+
+def maker(label: str) -> Callable[..., Run]:
+    """`(equation, paths, steps)` to a run of a library's method."""
+    library, method = label.split()
+    return lambda equation, paths, steps: MAKERS[library][1](equation, paths, method, steps)
+
+
+@functools.cache
+def evaluations_of_a_step(equation: Equation, label: str) -> float:
+    """Of the drift and the diffusion, as they happen: what eight steps more take."""
+    count = [0]
+
+    def tick() -> None:
+        count[0] += 1
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(xp: Any, *where: Any) -> Any:
+            jax.debug.callback(tick) if xp is jnp else tick()
+            return function(xp, *where)
+
+        return call
+
+    counting = equation._replace(drift=counted(equation.drift), diffusion=counted(equation.diffusion))
+    found = []
+    for steps in (8, 16):
+        run = maker(label)(counting, 1, steps)
+        # Where it is compiled, functions are traced and looked at.
+        run.call()
+        jax.effects_barrier()
+        count[0] = 0
+        run.call()
+        jax.effects_barrier()
+        found.append(count[0])
+    return (found[1] - found[0]) / 8
+
+
+def measure(file: ResultsFile, name: str, paths: int, rounds: int) -> None:
+    """The rows of an equation, from coarse to fine, of all methods in turns."""
+    equation = EQUATIONS[name]
+    labels = [f"{library} {method}" for library, (methods, _) in MAKERS.items() for method in methods[equation.noise]]
     for steps in STEPS:
-        one = run(steps)
-        end, W = one.found()
-        error = float(np.abs(end.astype(np.float64) - equation.exact(W.astype(np.float64))).mean())
-        seconds = medians({"": one.call}, rounds=5)[""]
-        points.append((steps, error, seconds))
-        if seconds > LONGEST or error < GOAL / 30:
-            break
-    return points
+        due = [x for x in labels if not file.has(equation=name, method=x, paths=paths, steps=steps)]
+        runs = {label: maker(label)(equation, paths, steps) for label in due}
+        seconds = medians({label: run.call for label, run in runs.items()}, rounds=rounds)
+        for label, run in runs.items():
+            end, W = run.found()
+            error = float(np.abs(end.astype(np.float64) - equation.exact(W.astype(np.float64))).mean())
+            file.add({
+                "equation": name, "method": label, "paths": paths, "steps": steps,
+                "evaluations": steps * evaluations_of_a_step(equation, label), "error": error,
+                "seconds": seconds[label],
+            })  # fmt: skip
+        points = curves(file, name, paths)
+        labels = [x for x in labels if points[x][-1].seconds <= LONGEST and points[x][-1].error >= GOAL / 30]
 
 
-def seconds_for(points: list[tuple[int, float, float]], goal: float) -> float:
-    """By interpolation of logarithms between two points, or beyond the last two; infinite where the error does not
-    fall to it within ten times the last steps.
+def curves(file: ResultsFile, name: str, paths: int) -> dict[str, list[Point]]:
+    """The points of each method, from coarse to fine."""
+    found: dict[str, list[Point]] = {}
+    for row in sorted(file.rows, key=lambda row: row["steps"]):
+        if (row["equation"], row["paths"]) == (name, paths):
+            found.setdefault(row["method"], []).append(Point(*(row[field] for field in Point._fields)))
+    return dict(sorted(found.items(), key=lambda pair: list(MAKERS).index(pair[0].split()[0])))
+
+
+def cost_for(points: list[tuple[float, float]], goal: float) -> float:
+    """Of pairs of errors and costs what an error costs, by interpolation of logarithms between two points, or beyond
+    the last two; infinite where the error does not fall to it within a thousand times the last cost.
     """
-    errors, seconds = (np.log([point[column] for point in points]) for column in (1, 2))
+    errors, costs = np.log(points).T
     below = np.flatnonzero(errors <= np.log(goal))
     if below.size and below[0] == 0:
-        return float(np.exp(seconds[0]))
+        return float(np.exp(costs[0]))
     last = below[0] if below.size else len(errors) - 1
-    slope = (seconds[last] - seconds[last - 1]) / (errors[last] - errors[last - 1])
-    found = seconds[last] + slope * (np.log(goal) - errors[last])
-    return float(np.exp(found)) if slope < 0 and (below.size or found < seconds[-1] + np.log(1000)) else np.inf
+    slope = (costs[last] - costs[last - 1]) / (errors[last] - errors[last - 1])
+    found = costs[last] + slope * (np.log(goal) - errors[last])
+    return float(np.exp(found)) if slope < 0 and (below.size or found < costs[-1] + np.log(1000)) else np.inf
 
 
-def order_seen(points: list[tuple[int, float, float]]) -> float:
+def order_seen(points: list[Point]) -> float:
     """By which the error falls with the number of steps, by regression of logarithms."""
-    steps, errors, _ = np.log(points).T
+    steps, errors = np.log([(point.steps, point.error) for point in points]).T
     return -float(np.polyfit(steps, errors, 1)[0])
+
+
+def table_of(name: str, found: dict[str, list[Point]]) -> str:
+    times, evaluations = (
+        {label: cost_for([(p.error, getattr(p, of)) for p in points], GOAL) for label, points in found.items()}
+        for of in ("seconds", "evaluations")
+    )
+    best = min(time for label, time in times.items() if label.startswith("jaxsde"))
+    rows = {
+        label: [
+            f"{1000 * time:.3g}" if np.isfinite(time) else "more than tried",
+            f"{time / best:.2g}" if np.isfinite(time) else "",
+            f"{evaluations[label]:.3g}" if np.isfinite(evaluations[label]) else "",
+            f"{order_seen(found[label]):.2f}",
+        ]
+        for label, time in times.items()
+    }
+    return table(f"{name}: an error of {GOAL:g}", ("ms", "times our best", "evaluations", "order seen"), rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--picture", type=Path, default=Path("runs/work_precision.png"), metavar="PNG")
     parser.add_argument("--noise", nargs="+", choices=list(OURS), default=list(OURS), help="that of the equations")
     parser.add_argument("--paths", type=int, default=1000, help="at once (default 1000)")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each row")
+    parser.add_argument("--rows", type=Path, default=RESULTS / "work_precision.jsonl", metavar="JSONL")
+    parser.add_argument("--pictures", type=Path, default=Path("runs"), metavar="FOLDER")
+    parser.add_argument("--page", type=Path, help="write tables and pictures into it", metavar="MD")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print_conditions("jax", "diffrax", "torch", "torchsde")
-    curves: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
-    for name, equation in EQUATIONS.items():
-        if equation.noise not in options.noise:
+    file = ResultsFile(options.rows, ("equation", "method", "paths", "steps"))
+    texts = [conditions("jax", "diffrax", "torch", "torchsde")]
+    folder = options.page.parent / "pictures" if options.page else options.pictures
+    for noise in OURS:
+        names = [name for name, equation in EQUATIONS.items() if equation.noise == noise]
+        for name in names if noise in options.noise else []:
+            measure(file, name, options.paths, options.rounds)
+        found = {name: curves(file, name, options.paths) for name in names}
+        # Of what was measured before too.
+        if not all(found.values()):
             continue
-        found = curves[name] = {}
-        for library, methods, of in (
-            ("jaxsde", OURS, of_jaxsde), ("diffrax", DIFFRAX, of_diffrax), ("torchsde", TORCHSDE, of_torchsde),
-        ):  # fmt: skip
-            for method in methods[equation.noise]:
-                found[f"{library} {method}"] = curve(equation, functools.partial(of, equation, options.paths, method))
-        times = {label: seconds_for(points, GOAL) for label, points in found.items()}
-        best = min(time for label, time in times.items() if label.startswith("jaxsde"))
-        rows = {
-            label: [
-                f"{1000 * time:.3g}" if np.isfinite(time) else "more than tried",
-                f"{time / best:.2g}" if np.isfinite(time) else "",
-                f"{order_seen(found[label]):.2f}",
-            ]
-            for label, time in times.items()
-        }
-        print_rows(f"{name}: an error of {GOAL:g}", ("ms", "times our best", "order seen"), rows)
-    draw(curves, options.paths, options.picture)
+        picture = folder / f"work_precision_{noise}.png"
+        draw(found, noise, options.paths, picture)
+        texts += [table_of(name, points) for name, points in found.items()]
+        texts.append(f"![Error against evaluations and time, {noise} noise](pictures/{picture.name})")
+    text = "\n\n".join(texts)
+    if options.page is None:
+        print(text)
+        return
+    before, rest = options.page.read_text().split(BEGIN)
+    options.page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
 
 
-def draw(curves: dict[str, dict[str, list[tuple[int, float, float]]]], paths: int, picture: Path) -> None:
-    title = f"Strong error at the end against the time of a solve, {paths:,} paths"
+def draw(curves: dict[str, dict[str, list[Point]]], noise: str, paths: int, picture: Path) -> None:
+    title = f"Strong error at the end, {noise} noise, {paths:,} paths"
     markers = {"jaxsde": "o", "diffrax": "s", "torchsde": "^"}
-    with drawing(None, picture, title, width=5.2 * len(curves), height=5.4) as ax:
-        for axis, (name, found) in zip(panels(ax, 1, len(curves))[0], curves.items(), strict=True):
-            for number, (label, points) in enumerate(found.items()):
-                _, errors, seconds = zip(*points, strict=True)
-                library = label.split()[0]
-                style = {"marker": markers[library], "linestyle": "-" if library == "jaxsde" else "--"}
-                axis.plot(seconds, errors, label=label, color=COLOURS[number % len(COLOURS)], **style)
-            axis.set(xscale="log", yscale="log", title=name, xlabel="Seconds", ylabel="Mean error")
-            legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    costs = {"evaluations": "Evaluations of drift and diffusion, a path", "seconds": "Seconds, all paths"}
+    with drawing(None, picture, title, width=10.4, height=4.8 * len(curves)) as ax:
+        for axes, (name, found) in zip(panels(ax, len(curves), 2), curves.items(), strict=True):
+            for axis, (of, label_of_cost) in zip(axes, costs.items(), strict=True):
+                for number, (label, points) in enumerate(found.items()):
+                    library = label.split()[0]
+                    style = {"marker": markers[library], "linestyle": "-" if library == "jaxsde" else "--"}
+                    at = [getattr(point, of) for point in points]
+                    errors = [point.error for point in points]
+                    axis.plot(at, errors, label=label, color=COLOURS[number % len(COLOURS)], **style)
+                axis.set(xscale="log", yscale="log", title=name, xlabel=label_of_cost, ylabel="Mean error")
+                legend(axis, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 if __name__ == "__main__":

@@ -313,7 +313,7 @@ def _error(y: State, end: State, difference: State, chosen: AdaptiveSteps) -> An
     squares, count, dtype = [], 0, precision(y)
     for a, b, d in zip(y, end, difference, strict=True):
         allowed = chosen.atol + chosen.rtol * jnp.maximum(jnp.abs(a), jnp.abs(b))
-        squares.append(jnp.sum(jnp.square(d / allowed)).astype(dtype))
+        squares.append(jnp.sum(jnp.square(jnp.abs(d) / allowed)).astype(dtype))
         count += a.size
     # The floor keeps a step without error from an infinite factor.
     return jnp.maximum(jnp.sqrt(jnp.stack(squares).sum() / max(count, 1)), 1e-6)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxsde.choices import one_of
-from jaxsde.flat_sde import BY_COLUMNS, aligned
+from jaxsde.flat_sde import BY_COLUMNS, aligned, real_dtype
 from jaxsde.noise_contract import has_cross_terms
 from jaxsde.problem import NOISES, check_additive
 from jaxsde.types import Args, State, TimeLike
@@ -68,7 +68,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
             return along_itself(lambda y: g(y, t, args), y)
         shape = noise_shape or jax.tree.leaves(jax.eval_shape(g, y, t, args))[0].shape[-1:]
         size = math.prod(shape)
-        basis = jnp.eye(size, dtype=jax.tree.leaves(y)[0].dtype).reshape(size, *shape)
+        basis = jnp.eye(size, dtype=real_dtype(jax.tree.leaves(y)[0].dtype)).reshape(size, *shape)
 
         def times(v: Array) -> Callable[[Any], Any]:
             if noise_shape is not None:

@@ -287,7 +287,10 @@ def _without_noise(problem: Problem) -> Bool[np.ndarray, " entries"]:
         for scale in np.logspace(-3, 6, 19):
             ys = [np.broadcast_to(leaf, row.shape).copy() for leaf, row in zip(start, rows, strict=True)]
             for leaf in ys:
-                leaf[part] += (scale * draws.normal(size=leaf[part].shape)).astype(leaf.dtype)
+                change = draws.normal(size=leaf[part].shape)
+                if np.iscomplexobj(leaf):
+                    change = change + 1j * draws.normal(size=leaf[part].shape)
+                leaf[part] += (scale * change).astype(leaf.dtype)
             found.append(np.asarray(value(jax.tree.unflatten(tree, ys))))
         return (np.asarray(found) != found[0]).any(axis=0)
 

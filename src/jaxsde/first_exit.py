@@ -61,7 +61,9 @@ class FirstExit:
         return {"inside": (self.inside, (like, t))}
 
 
-def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | None) -> Method:
+def ending(
+    method: Method, inside: Callable[..., Any], key: Key[Array, ""] | None, left_at: Time | None = None
+) -> Method:
     """The method, which stops where the solution leaves. Its carry has the number of the step and the time of exit
     beside that of the method.
 
@@ -69,6 +71,7 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
 
     - `inside`: of `FirstExit`.
     - `key`: of what is drawn of the path between the ends of a step; `None` for an ODE.
+    - `left_at`: when it left before the start; infinite, or `None`, where it did not.
     """
 
     def distance(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Any:
@@ -78,6 +81,8 @@ def ending(method: Method, inside: Callable[..., Any], key: Key[Array, ""] | Non
     def init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Any:
         d = distance(sde, y, t, args)
         at = jnp.where(d > 0, jnp.asarray(jnp.inf, t.dtype), jnp.where(d <= 0, t, jnp.nan))
+        if left_at is not None:
+            at = jnp.where(jnp.isinf(left_at), at, jnp.asarray(left_at, t.dtype))
         # Adjoints take a carry of floating point; to 2^24 it counts exactly.
         return method.init(sde, y, t, args), jnp.zeros((), jnp.float32), at
 

@@ -1,7 +1,9 @@
 """A stochastic differential equation as the methods see it: states and noise are tuples of arrays.
 
-A user's pytrees become tuples of leaves here, once. In such a tuple `None` stands for zero: a leaf of the state that
-has no noise of its own has `None` in place of its diffusion and its Brownian increment; nothing is drawn or added.
+A user's pytrees become tuples of leaves here, once. A complex leaf stays one: noise is real, and derivatives are taken
+along directions in the plane, by `jax.jvp`, which asks for no holomorphic function. In such a tuple `None` stands for
+zero: a leaf of the state that has no noise of its own has `None` in place of its diffusion and its Brownian increment;
+nothing is drawn or added.
 """
 
 import dataclasses
@@ -31,9 +33,14 @@ def aligned(prefix: PyTree, tree: PyTree) -> tuple[Any, ...]:
     return tuple(leaves)
 
 
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Of the real and the imaginary part of complex numbers; of real ones their own."""
+    return jnp.finfo(dtype).dtype
+
+
 def precision(tree: PyTree) -> np.dtype[Any]:
     """The precision that times have beside a state: that of its most precise leaf, single at least."""
-    return np.result_type(np.float32, *(leaf.dtype for leaf in jax.tree.leaves(tree)))
+    return np.result_type(np.float32, *(real_dtype(leaf.dtype) for leaf in jax.tree.leaves(tree)))
 
 
 def add(*terms: Leaves) -> Leaves:
@@ -67,7 +74,8 @@ def combine(weights: Sequence[float], stages: Sequence[Leaves]) -> Leaves:
 
 def size(leaves: Leaves, at_least: float | Time = 0.0) -> Leaves:
     """The size of every entry, or `at_least` where that is more; `None` stays `None`."""
-    return tuple(None if x is None else jnp.maximum(jnp.abs(x), jnp.asarray(at_least, x.dtype)) for x in leaves)
+    sizes = (None if x is None else jnp.abs(x) for x in leaves)
+    return tuple(None if x is None else jnp.maximum(x, jnp.asarray(at_least, x.dtype)) for x in sizes)
 
 
 def derivative(function: Callable[[Any], Leaves], y: tuple[Array, ...], direction: Leaves) -> Leaves:
@@ -84,8 +92,8 @@ class FlatSDE:
 
     - `f`, `g`: the user's functions; `g` is `None` for an ODE.
     - `like`: a pytree with the structure and dtypes of y.
-    - `noise_like`: shape and dtype of every Brownian increment: one for each leaf of y with diagonal and additive
-      noise, a single one with scalar, commutative and general noise.
+    - `noise_like`: shape and dtype, a real one, of every Brownian increment: one for each leaf of y with diagonal and
+      additive noise, a single one with scalar, commutative and general noise.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
     - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.
@@ -147,7 +155,7 @@ class FlatSDE:
             return scale(dW[0], g)
         if self.noise in BY_COLUMNS:
             return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
-        return tuple(None if x is None else x * w for x, w in zip(g, dW, strict=True))
+        return tuple(None if x is None else x * jnp.asarray(w, x.dtype) for x, w in zip(g, dW, strict=True))
 
     def noise_term(self, y: Leaves, t: Time, args: Args, dW: Leaves) -> Leaves:
         """g(y, t) dW."""

@@ -16,6 +16,7 @@ from jaxsde.brownian.keys import check_key, derive_key
 from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
+from jaxsde.continuation import Behind, behind, nothing_behind
 from jaxsde.engine import intervals, scheme, without_padding
 from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
@@ -45,7 +46,7 @@ from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.steps import AdaptiveSteps, FixedSteps
-from jaxsde.times import Rows, check_counted, known_times, resolution
+from jaxsde.times import Rows, check_counted, is_known, known_times, resolution
 from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times
 
 USUAL_METHOD = {"ito": "euler_maruyama", "stratonovich": "midpoint"}
@@ -54,7 +55,7 @@ USUAL_STEPS = FixedSteps()
 
 def solve(
     sde: SDE | Langevin,
-    y0: State,
+    y0: State | Solution,
     ts: Times,
     rng: Key | None = None,
     args: Args = None,
@@ -75,7 +76,9 @@ def solve(
     **Arguments:**
 
     - `sde`: the equation, an `SDE` or a `Langevin`.
-    - `y0`: a pytree of floating-point arrays.
+    - `y0`: a pytree of floating-point arrays, real or complex; or a `Solution`, to go on from its last state and time.
+      Sums of `running` go on from its own, and steps are counted on: with the same `rng` or `brownian` the noise is
+      what comes next, none that was. A method that carries more than the state begins anew with it.
     - `ts`: the times of the solution, increasing or decreasing, (n,); `ts[0]` is the time of `y0`. Numbers that are
       known are taken in double precision, so that lengths of time are right far from zero too; f and g get t in the
       precision of y0. Traced ones that are out of order, or that their precision has lost, to a thousandth of the
@@ -130,10 +133,15 @@ def solve(
     chosen = check_method(name, sde.sde_type, sde.noise, langevin is not None)
     one_of("adjoint", adjoint, ADJOINTS)
     check_progress(progress, steps, adjoint)
-    y0 = check_state(y0)
-    check_size(chosen, y0)
     known = known_times(ts)
+    if isinstance(y0, Solution):
+        begun = behind(y0, jnp.asarray(known, y0.ts.dtype), first_exit is not None)
+    else:
+        begun = nothing_behind(y0)
+    y0 = check_state(begun.y)
+    check_size(chosen, y0)
     times = jnp.asarray(known, precision(y0))
+    fresh = begun.key(rng)
     if jumps is not None:
         check_jumps(jumps, y0, times[0], args, steps, adjoint, brownian, rng)
     if first_exit is not None:
@@ -149,14 +157,14 @@ def solve(
 
     if isinstance(steps, AdaptiveSteps):
         posed, candidates = pose(2 * steps.max_steps), None
-        path, rows, stats, result, reached = _adapt(posed, steps, rng, brownian, running, progress)
+        path, rows, stats, result, reached = _adapt(posed, steps, fresh, brownian, running, progress)
         progress = None
     else:
         rows, candidates = steps.rows(known, resolution(ts), times.dtype), None
         if jumps is not None or first_exit is not None:
             check_clock(rows, flat, args, times.dtype, running, jumps, first_exit)
         if jumps is not None:
-            rows, candidates = jump_adapted(rows, known, jumps, rng, times.dtype)
+            rows, candidates = jump_adapted(rows, known, jumps, fresh, times.dtype)
         if first_exit is not None:
             check_counted(rows.total)
         posed = pose(rows.total)
@@ -164,8 +172,10 @@ def solve(
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
-    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
-    ys = _on_grid(posed, path, rows, adjoint, save, running, jumps, candidates, first_exit, ending_key, progress)
+    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(fresh, "jaxsde.FirstExit")
+    ys, end = _on_grid(
+        posed, path, rows, begun, adjoint, save, running, jumps, candidates, first_exit, ending_key, progress
+    )
     ys, sums = (ys, None) if running is None else ys
     ys, exit_times = (ys, None) if first_exit is None else ys
     if jumps is not None:
@@ -175,7 +185,11 @@ def solve(
     # Of steps that ran out there is a warning already.
     if check_finite or chosen.implicit or first_exit is not None:
         report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
-    return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1])
+    stats = Stats(*(a + b for a, b in zip(begun.stats, stats, strict=True)))
+    # What is known to be right is not traced.
+    if not is_known(begun.result):
+        result = jnp.where(begun.result != Result.SUCCESSFUL, begun.result, result)
+    return Solution(times, ys, sums, stats, result, end, None if exit_times is None else exit_times[-1])
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
@@ -241,6 +255,7 @@ def _on_grid(
     posed: _Posed,
     brownian: BrownianPath,
     grid: Rows,
+    begun: Behind,
     adjoint: str,
     save: Save | None,
     running: Running | None,
@@ -250,11 +265,13 @@ def _on_grid(
     ending_key: Any,
     progress: Progress | None,
 ) -> Any:
+    """The outputs, and the state at the last time."""
     sde, method, y0, ts, times, *_ = posed
     path = check_path(brownian, sde, method, ts, grid.total, times.dtype)
     check_clock(grid, sde, posed.args, times.dtype, running)
     check_noise(sde, method, y0, times[0], posed.args)
     xs, path = intervals(grid, path, times.dtype)
+    xs = xs._replace(index=begun.counted(xs.index))
     t = jax.ShapeDtypeStruct((), times.dtype)
     own = traceable(path, sde.noise_like, method.space_time, t) if is_own(path) else None
     own_draw = own and own[0]
@@ -268,13 +285,15 @@ def _on_grid(
         path: BrownianPath | None,
         xs: PyTree,
         outputs: Int[Array | np.ndarray, " n"] | None,
+        sums: PyTree | None,
         candidates: Candidates | None,
         ending_key: Any,
+        left_at: Time | None,
     ) -> Any:
         sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
         taken = method if candidates is None else jumping(method, functions["rate"], functions["change"], candidates)
         inside = functions["inside"]
-        taken = taken if inside is None else ending(taken, inside, ending_key)
+        taken = taken if inside is None else ending(taken, inside, ending_key, left_at)
         # In a caller's jit it is the user's own, which reads nothing of what was traced.
         if draw is not own_draw:
             path = TracedPath(jax.tree.leaves(path), args, draw)
@@ -285,14 +304,15 @@ def _on_grid(
         if inside is not None:
             steps = with_exit_time(steps)
         if running is not None:
-            steps, carry = add_running(steps, sde, taken, running, carry, args, t0, candidates is not None)
+            steps, carry = add_running(steps, sde, taken, running, carry, args, t0, sums, candidates is not None)
         if padded:
             steps = without_padding(steps)
         if progress is not None:
             meter = Meter(progress)
-            steps = steps._replace(tick=lambda k: meter.step(k, total))
-        ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
-        return ys if outputs is None else jax.tree.map(lambda y: y[outputs], ys)
+            steps = steps._replace(tick=lambda k: meter.step(k - xs.index[0], total))
+        last, ys = ADJOINTS[adjoint](steps, *loops.vary_alike((carry, args, path, xs)))
+        end = sde.unflatten(taken.state(last if running is None else last[0]))
+        return (ys if outputs is None else jax.tree.map(lambda y: y[outputs], ys)), end
 
     functions = sde.traceable(t) | {
         "save": None if save is None else (lambda y, args: save(y), (sde.like,)),
@@ -302,4 +322,5 @@ def _on_grid(
     functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
     functions |= {"inside": None} if first_exit is None else first_exit.traceable(sde.like, t)
     static = (sde.kind, Same(method), substeps, padded, adjoint, None if progress is None else (progress, total))
-    return once(run, static, functions, posed.args, y0, times[0], path, xs, grid.outputs, candidates, ending_key)
+    inputs = y0, times[0], path, xs, grid.outputs, begun.sums, candidates, ending_key, begun.exit_time
+    return once(run, static, functions, posed.args, *inputs)

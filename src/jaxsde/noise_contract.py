@@ -29,10 +29,11 @@ MIXED = "mixed"
 # fmt: off
 ENTRYWISE = frozenset({
     "abs", "acos", "acosh", "add", "and", "asin", "asinh", "atan", "atan2", "atanh", "broadcast_in_dim", "cbrt",
-    "ceil", "clamp", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp",
-    "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt",
-    "max", "min", "mul", "ne", "neg", "not", "or", "pow", "reduce_precision", "rem", "reshape", "round", "rsqrt",
-    "select_n", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stop_gradient", "sub", "tan", "tanh", "xor",
+    "ceil", "clamp", "complex", "conj", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv",
+    "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "lgamma", "log",
+    "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "pow", "real", "reduce_precision", "rem",
+    "reshape", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stop_gradient",
+    "sub", "tan", "tanh", "xor",
 })
 # fmt: on
 
@@ -68,13 +69,14 @@ def has_cross_terms(g: Callable[..., Any], y: State, t: TimeLike, args: Args, in
     if all(d in (None, place) for d, place in zip(dependences, places, strict=True)):
         return False
     with _at_once():
-        z = _numbers(jax.tree.leaves(y), 5)
+        # Noise is real.
+        z = _numbers([x.real for x in jax.tree.leaves(y)], 5)
 
         def crosses(values: Callable[..., Any], point: list[Any]) -> bool:
             def along(factors: list[Any]) -> list[Any]:
                 directions = [jnp.zeros_like(x) for x in point]
                 for k, value in zip(places, sigma, strict=True):
-                    directions[k] = jnp.asarray(value, point[k].dtype) * factors[k]
+                    directions[k] = jnp.asarray(value, point[k].dtype) * jnp.asarray(factors[k], point[k].dtype)
                 return jax.jvp(values, tuple(point), tuple(directions))[1]
 
             sigma = values(*point)
@@ -227,13 +229,16 @@ def _known(x: Array | np.ndarray, seed: int, in_order: bool = False) -> Any:
 
 
 def _numbers(like: list[Any], seed: int, in_order: bool = False) -> list[Any]:
-    """Numbers between 1/2 and 3/2 in place of those of arrays; for whole numbers, which may be indices, zeros, or those
-    of an array 0, 1, 2, ... along its last axis; for truth values, true and false in turns.
+    """Numbers between 1/2 and 3/2, of complex ones both parts, in place of those of arrays; for whole numbers, which
+    may be indices, zeros, or those of an array 0, 1, 2, ... along its last axis; for truth values, true and false in
+    turns.
     """
     rng = np.random.default_rng(seed)
 
     def stand_in(x: Any) -> Any:
         numbers = rng.uniform(0.5, 1.5, x.shape)
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            return numbers + 1j * rng.uniform(0.5, 1.5, x.shape)
         if jnp.issubdtype(x.dtype, jnp.inexact):
             return numbers
         if x.dtype == jnp.bool:
@@ -250,7 +255,7 @@ def _differ(a: list[Any], b: list[Any], sizes: Sequence[float | np.ndarray] | No
 
     def pair(size: float | np.ndarray, *numbers: Array) -> bool:
         rounding = float(jnp.finfo(numbers[0].dtype).eps)
-        x, y = (np.asarray(v, np.float64) for v in numbers)
+        x, y = (np.asarray(v, np.result_type(v.dtype, np.float64)) for v in numbers)
         finite = np.isfinite(x) & np.isfinite(y)
         x, y, size = x[finite], y[finite], np.broadcast_to(size, finite.shape)[finite]
         own = np.maximum(np.abs(x), np.abs(y)).max(initial=0)

@@ -13,12 +13,13 @@ from jaxsde.brownian import BrownianPath, CounterPath, Increment, ReplayedPath, 
 from jaxsde.brownian.keys import check_key
 from jaxsde.choices import one_of
 from jaxsde.first_exit import FirstExit
-from jaxsde.flat_sde import BY_COLUMNS, FlatSDE, aligned
+from jaxsde.flat_sde import BY_COLUMNS, FlatSDE, aligned, real_dtype
 from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_brackets, has_cross_terms
 from jaxsde.sde import SDE
+from jaxsde.solution import Solution
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
 from jaxsde.types import Args, Index, Key, Leaves, Running, State, Time, TimeLike, TimeVector
@@ -81,22 +82,24 @@ def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> li
 
 
 def check_state(y0: State) -> Any:
-    """y0 as a pytree of floating-point arrays."""
+    """y0 as a pytree of floating-point arrays, real or complex."""
+    if isinstance(y0, Solution):
+        raise TypeError("y0 is a Solution, from which only solve goes on; pass its last state, y0.end.")
     leaves = jax.tree.leaves(y0)
     if not leaves:
         raise ValueError("y0 has no arrays; pass an array or a pytree of arrays.")
     for leaf in leaves:
         dtype = jnp.asarray(leaf).dtype
-        if not jnp.issubdtype(dtype, jnp.floating):
-            complex_ = jnp.issubdtype(dtype, jnp.complexfloating)
-            advice = "keep its real and imaginary parts as two leaves" if complex_ else "convert it first"
-            raise TypeError(f"y0 has a leaf of dtype {dtype}; the state is of real floating-point numbers: {advice}.")
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"y0 has a leaf of dtype {dtype}; the state is of floating-point numbers: convert it first."
+            )
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), y0)
 
 
 def check_size(method: Method, y0: State) -> None:
     """Refuses a state so large that an implicit method cannot hold the derivative of f."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(y0))
+    size = sum(leaf.size * (1 + jnp.iscomplexobj(leaf)) for leaf in jax.tree.leaves(y0))
     if method.implicit and size > LARGEST_IMPLICIT:
         raise ValueError(
             f"method {method.name!r} solves with the derivative of f by all of y, a matrix of {size} x {size}; it "
@@ -183,7 +186,7 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
     if g is None:
         return FlatSDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
     leaves = jax.tree.leaves(like)
-    dtype = np.result_type(*(leaf.dtype for leaf in leaves))
+    dtype = np.result_type(*(real_dtype(leaf.dtype) for leaf in leaves))
     if noise_shape is not None:
         dW = jax.ShapeDtypeStruct(tuple(noise_shape), dtype)
         if not _gives_function(g, like, t, args):
@@ -203,7 +206,8 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
     _fits("g", diffusion, like, " (a leaf without noise of its own is None)")
     if noise == "scalar":
         return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
-    noisy = tuple(None if d is None else x for d, x in zip(aligned(diffusion, like), leaves, strict=True))
+    increments = (jax.ShapeDtypeStruct(leaf.shape, real_dtype(leaf.dtype)) for leaf in leaves)
+    noisy = tuple(None if d is None else x for d, x in zip(aligned(diffusion, like), increments, strict=True))
     return FlatSDE(f, g, sde_type, noise, like, noisy)
 
 
@@ -212,6 +216,11 @@ def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: 
     if not (isinstance(y0, tuple | list) and len(y0) == 2):
         raise ValueError(f"y0 is {type(y0).__name__}; of a Langevin equation it is the pair (q, p), two pytrees alike.")
     q, p = jax.eval_shape(lambda y: y, tuple(y0))
+    if any(jnp.issubdtype(x.dtype, jnp.complexfloating) for x in jax.tree.leaves((q, p))):
+        raise TypeError(
+            "y0 has complex numbers; positions and momenta of a Langevin equation are real, with noise in each entry: "
+            "take real and imaginary parts for two leaves."
+        )
     if _kinds(q) != _kinds(p):
         raise ValueError(f"y0 has a position of {_kinds(q)} and a momentum of {_kinds(p)}; they are alike.")
     _fits("the force", jax.eval_shape(lambda q, t: equation.force(q, t, args), q, t0[0]), q, "")
@@ -295,6 +304,11 @@ def check_first_exit(
         raise ValueError("first_exit takes increments for independent, and brownian has cholesky; put that into g.")
     if sde.diffusion is not None:
         check_key(rng)
+    if any(map(jnp.iscomplexobj, jax.tree.leaves(y0))):
+        raise TypeError(
+            "y0 has complex numbers, and first_exit finds the noise across a boundary for real ones alone; take real "
+            "and imaginary parts for two leaves, driven by one Brownian motion with noise='scalar' or 'general'."
+        )
     like, t = jax.eval_shape(lambda y: y, y0), jax.ShapeDtypeStruct((), t0.dtype)
     found = jax.eval_shape(lambda y, t: jnp.asarray(first_exit.inside(y, t, args)), like, t)
     if found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
@@ -332,9 +346,13 @@ def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...]
         a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)
     ):
         raise ValueError(f"{name} gives shape {shapes[0]}; for this y0 it has to give {shapes[1]}{how}.")
-    for leaf in leaves:
-        if leaf is not None and not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"{name} gives an array of dtype {leaf.dtype}; it has to be of floating point.")
+    for leaf, x in zip(leaves, jax.tree.leaves(like), strict=True):
+        kinds = jnp.inexact if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.floating
+        if leaf is not None and not jnp.issubdtype(leaf.dtype, kinds):
+            raise TypeError(
+                f"{name} gives an array of dtype {leaf.dtype} for a leaf of y0 of dtype {x.dtype}; it has to be of "
+                "floating point, and complex only where y0 is."
+            )
 
 
 def check_path(

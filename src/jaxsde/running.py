@@ -27,10 +27,11 @@ def add_running(
     carry: Carry,
     args: Args,
     t0: Time,
+    sums: PyTree | None = None,
     padded: bool = False,
 ) -> tuple[Scheme, Any]:
     """The scheme whose carry holds beside that of `scheme` the sums of `running(y, t, h, dW, args)`, and its first
-    carry. Where steps are padded, those of no length add nothing.
+    carry. Sums begin with `sums`, or with zero. Where steps are padded, those of no length add nothing.
 
     The sums move nothing, so undoing a step leaves them as they are: no gradient reads their value.
     """
@@ -63,4 +64,12 @@ def add_running(
     for s in jax.tree.leaves(shapes):
         if not jnp.issubdtype(s.dtype, jnp.floating):
             raise TypeError(f"running gives an array of dtype {s.dtype}; what is added up has to be of floating point.")
-    return extended, (carry, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
+    if sums is None:
+        return extended, (carry, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
+    given, needed = (jax.tree.map(lambda x: (x.shape, x.dtype), tree) for tree in (sums, shapes))
+    if given != needed:
+        raise ValueError(
+            f"running gives {needed}, and y0 is a Solution whose sums are {given}, in shapes and dtypes: sums go on "
+            "with what they began with; to begin other ones, pass y0.end and another key."
+        )
+    return extended, (carry, sums)

@@ -16,7 +16,7 @@ class SDE:
       Brownian motion drives all of y). With general and commutative noise each of its leaves has one more axis, last,
       for the m Brownian motions, or it returns the function v -> g v and `noise_shape` is the shape of v. In place of a
       leaf or a subtree it may give `None`: that part has no noise of its own, and none is drawn for it. `None` in place
-      of g is an ODE.
+      of g is an ODE. Noise is real; of a complex leaf f and g may be complex.
     - `sde_type`: `"ito"` or `"stratonovich"`: in whose sense.
     - `noise`: `"diagonal"`, `"additive"`, `"scalar"`, `"commutative"` or `"general"`. Noise is commutative where the
       derivative of each column of g along another is that of the other along the one, as with y_i sum_j S_ij dB_j, or a

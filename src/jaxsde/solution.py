@@ -45,9 +45,11 @@ class Solution:
 
     - `ts`: the times, (n,), in the precision of the state.
     - `ys`: the solution there: a pytree like y0, or like `save(y0)`, with a leading axis of n; the first entry is y0.
-    - `sums`: of `running`, from `ts[0]` to each time, with the same leading axis; `None` without `running`.
-    - `stats`: what it took.
+    - `sums`: of `running`, from `ts[0]` to each time, or from where a solution began that this one goes on from, with
+      the same leading axis; `None` without `running`.
+    - `stats`: what it took, with what came before where it went on from another.
     - `result`: a number of `Result`.
+    - `end`: the state at the last time, a pytree like y0 whatever `save` keeps: `solve` goes on from there.
     - `exit_time`: with `first_exit`, when the solution left; infinite where it did not.
     """
 
@@ -56,4 +58,5 @@ class Solution:
     sums: PyTree | None
     stats: Stats
     result: Int[Array | np.ndarray, "*batch"] | np.int32
+    end: State
     exit_time: Float[Array, "*batch"] | None = None

@@ -108,10 +108,18 @@ class AdaptiveSteps:
 def _concrete(steps: FixedSteps | AdaptiveSteps, name: str, kind: Callable[[Any], float]) -> None:
     """A number of Python for one of another library, which may have no hash."""
     value = getattr(steps, name)
+    _check_real(name, value)
     object.__setattr__(steps, name, None if value is None else kind(value))
 
 
+def _check_real(name: str, value: Any) -> None:
+    """Refuses complex numbers, of which some libraries give the real part for a number of Python."""
+    if np.iscomplexobj(value):
+        raise TypeError(f"{name} is {value}; steps are of real numbers, of a complex state too.")
+
+
 def _check_dt(dt: float | None) -> None:
+    _check_real("dt", dt)
     if not is_known(dt):
         raise TypeError(
             "dt is traced, so the number of steps is not known; pass a concrete number, or a "

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, PyTree, UInt32
 
-# A pytree of floating-point arrays: y, and with a leading axis of times the solution.
+# A pytree of floating-point arrays, real or complex: y, and with a leading axis of times the solution.
 State: TypeAlias = PyTree
 # Whatever f and g read beside y and t.
 Args: TypeAlias = PyTree

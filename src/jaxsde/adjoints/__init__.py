@@ -1,4 +1,4 @@
-"""How gradients are computed, by name."""
+"""How gradients are computed, by name: each solves, to the last carry and the outputs."""
 
 from collections.abc import Callable
 from typing import Any

@@ -33,7 +33,7 @@ def backprop(scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None
 
     # The iterations of an implicit step are the work. Where jit is disabled functions are to see values.
     whole = scheme.implicit or jax.config.jax_disable_jit  # type: ignore[attr-defined]
-    return solve(scheme if whole else scheme._replace(step=step), carry, args, path, xs)[1]
+    return solve(scheme if whole else scheme._replace(step=step), carry, args, path, xs)
 
 
 def _recomputed(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -38,17 +38,17 @@ class States(NamedTuple):
 
 
 def walk_back(states: States, scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
-    """The outputs of the solve."""
+    """The last carry and the outputs of the solve."""
     arrays, with_arrays = _select(args, lambda x: isinstance(x, float | np.ndarray | np.generic | jax.Array))
     carry, arrays, path, xs = loops.vary_alike((carry, arrays, path, xs))
     where = _first_step(scheme, path, xs)
     carry = loops.settled(lambda carry: scheme.step(carry, args, *where), carry)
     scheme, hoisted = _convert(scheme, carry, args, arrays, with_arrays, where)
-    solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs)[1])
+    solver = jax.custom_vjp(lambda carry, theta, path, xs: solve(scheme, carry, theta, path, xs))
 
     def forward(carry: Carry, theta: PyTree, path: BrownianPath | None, xs: Interval) -> tuple[Any, Any]:
         last, outputs, memory = states.forward(scheme, carry, theta, path, xs)
-        return outputs, (last, memory, carry, theta, path, xs)
+        return (last, outputs), (last, memory, carry, theta, path, xs)
 
     def backward(residuals: PyTree, cotangents: PyTree) -> Any:
         return loops.sum_like(_backward(states, scheme, residuals, cotangents), residuals[2:])
@@ -107,6 +107,7 @@ def _hoist(function: Callable[..., Any], *example: PyTree) -> tuple[Callable[...
 
 def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyTree) -> Any:
     last, memory, carry0, theta, path, xs = residuals
+    a_last, cotangents = cotangents
     parameters, with_parameters = _select((theta, path), _is_floating)
     # Integers that `save` keeps have no cotangent.
     kept, _ = _select(cotangents, lambda x: x.dtype != jax.dtypes.float0)
@@ -149,7 +150,7 @@ def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyT
         (_, state, a_t, a_h), a_path = loops.scan(substep, inner, x.path, scheme.substeps, reverse=True)
         return state, (a_t, a_h, a_path)
 
-    state = (last, memory, *jax.tree.map(jnp.zeros_like, (last, parameters)))
+    state = last, memory, a_last, jax.tree.map(jnp.zeros_like, parameters)
     numbers = jnp.arange(xs.t.shape[0], dtype=jnp.int32)
     scanned = (numbers, xs, [c[1:] for c in kept])
     (found, _, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)

@@ -19,7 +19,7 @@ from jaxsde.types import Args, Carry
 
 
 def checkpoint(scheme: Scheme, carry: Carry, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
-    return solve(scheme, carry, args, path, xs, scan=_scan_in_segments)[1]
+    return solve(scheme, carry, args, path, xs, scan=_scan_in_segments)
 
 
 def _scan_in_segments(body: Callable[..., Any], carry: Carry, xs: PyTree, length: int) -> tuple[Any, Any]:

@@ -90,6 +90,8 @@ def brownian_increments(rng: Key, ts: Times, like: PyTree) -> Any:
     """
     check_key(rng)
     leaves, treedef = jax.tree.flatten(jax.eval_shape(lambda x: x, like))
+    if any(jnp.issubdtype(leaf.dtype, jnp.complexfloating) for leaf in leaves):
+        raise TypeError("like has complex numbers; Brownian motions are real, of a complex state too: pass y.real.")
     h = lengths(known_times(ts), precision(leaves))
     path = CounterPath(rng)
     draws = jax.vmap(lambda k, h: path.increment(k, None, h, tuple(leaves)).dW)(jnp.arange(h.size), h)

@@ -24,7 +24,7 @@ class BrownianPath(Protocol):
 
         **Arguments:**
 
-        - `k`: the number of the step, from 0.
+        - `k`: the number of the step, from 0, or where a solve goes on from a `Solution` from that of its steps.
         - `t`, `h`: its start and its length, negative where times decrease; the law has |h|.
         - `like`: shape and dtype of the noise: with diagonal and additive noise one for each leaf of y, `None` where
           there is none; with scalar, commutative and general noise a single one.

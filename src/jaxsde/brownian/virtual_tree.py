@@ -90,6 +90,8 @@ class VirtualTree:
             )
         if not isinstance(self.space_time, bool):
             raise TypeError(f"VirtualTree got space_time={self.space_time!r}; it is True or False.")
+        if any(map(np.iscomplexobj, (self.t0, self.t1, self.tol))):
+            raise TypeError(f"VirtualTree got t0={self.t0}, t1={self.t1}, tol={self.tol}; times are real numbers.")
         for name in ("t0", "t1", "tol"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if not -math.inf < self.t0 < self.t1 < math.inf:

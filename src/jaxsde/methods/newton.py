@@ -41,15 +41,20 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
     """
     leaves: tuple[Any, ...] = guess
     dtype = precision(leaves)
-    ends = np.cumsum([x.size for x in leaves])[:-1]
-    eps = jnp.asarray(np.concatenate([np.full(x.size, float(jnp.finfo(x.dtype).eps)) for x in leaves]), dtype)
+    ends = np.cumsum([x.size for x in _parts(leaves)])[:-1]
+    eps = jnp.asarray(np.concatenate([np.full(x.size, float(jnp.finfo(x.dtype).eps)) for x in _parts(leaves)]), dtype)
 
     def flat(values: Leaves) -> Any:
-        return jnp.concatenate([jnp.asarray(x, dtype).ravel() for x in values])
+        return jnp.concatenate([jnp.asarray(x, dtype).ravel() for x in _parts(values)])
 
     def leaves_of(vector: Array) -> Any:
-        parts = zip(jnp.split(vector, ends), leaves, strict=True)
-        return tuple(jnp.asarray(part, x.dtype).reshape(x.shape) for part, x in parts)
+        parts = iter(jnp.split(vector, ends))
+
+        def leaf_of(x: Any) -> Any:
+            real, *imaginary = (jnp.asarray(next(parts), part.dtype).reshape(x.shape) for part in _parts((x,)))
+            return jax.lax.complex(real, *imaginary) if imaginary else real
+
+        return tuple(map(leaf_of, leaves))
 
     def equation(vector: Array) -> Any:
         return flat(residual(leaves_of(vector)))
@@ -91,6 +96,11 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
     z = jax.lax.custom_root(equation, flat(leaves), solve, tangent)
     # An equation whose derivative does not see NaN would give a derivative of no root.
     return leaves_of(z * jnp.where(jnp.isfinite(z).all(), jnp.ones((), dtype), jnp.nan))
+
+
+def _parts(leaves: tuple[Any, ...]) -> list[Any]:
+    """Real leaves: of a complex one its real and its imaginary part, since the equation need not be holomorphic."""
+    return [part for x in leaves for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
 
 
 def _matrix(value: Array, linear: Callable[[Array], Array]) -> tuple[Array, Array]:

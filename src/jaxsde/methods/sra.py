@@ -82,7 +82,7 @@ def _deviation(by_dW: Leaves, by_average: Leaves) -> Leaves:
 
     def of(w: jax.Array, a: jax.Array) -> jax.Array:
         # A root has no derivative at 0; grids are not differentiated.
-        return jax.lax.stop_gradient(jnp.sqrt((w + a / 2) ** 2 + a * a / 12))
+        return jax.lax.stop_gradient(jnp.sqrt(jnp.abs(w + a / 2) ** 2 + jnp.abs(a) ** 2 / 12))
 
     return tuple(None if w is None or a is None else of(w, a) for w, a in zip(by_dW, by_average, strict=True))
 

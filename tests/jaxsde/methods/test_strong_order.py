@@ -208,8 +208,16 @@ def test_order_on_equations_with_closed_forms(x64, method, sde_type):
     assert (found < (1.15 if declared == 0.5 else declared + 0.15)).all(), (found, errors)
 
 
-@pytest.mark.parametrize(("method", "sde_type"), [offered[:2] for offered in OFFERED if offered[2] == "commutative"])
-def test_order_with_ten_brownian_motions(x64, method, sde_type):
+# Those for general noise alone, of one calculus each, have the order that they have there.
+WITH_COMMUTING_COLUMNS = [offered for offered in OFFERED if offered[2] == "commutative"] + [
+    (method.name, method.sde_types[0], "general")
+    for method in METHODS.values()
+    if method.order("general") and "commutative" not in method.strong_order
+]
+
+
+@pytest.mark.parametrize(("method", "sde_type", "noise"), WITH_COMMUTING_COLUMNS)
+def test_order_with_ten_brownian_motions(x64, method, sde_type, noise):
     """Equation (7.4) of Rößler (2010): dX = A X dt + ten times B X dW, where A and B commute."""
     A, B = (np.full((4, 4), off) + np.diag(np.full(4, on - off)) for on, off in ((-1.5, 0.05), (0.2, 0.01)))
     start, W = np.asarray([0.3, 0.9, 0.6, 0.2]), draw((10,))[0].sum((0, 2))
@@ -223,12 +231,16 @@ def test_order_with_ten_brownian_motions(x64, method, sde_type):
         jnp.asarray(start),
         (10,),
     )
-    errors = np.linalg.norm(errors_by_steps(sizes, equation, exact, "commutative", method, sde_type), axis=1)
-    found, declared = orders(sizes, errors), METHODS[method].strong_order["commutative"]
+    errors = np.linalg.norm(errors_by_steps(sizes, equation, exact, noise, method, sde_type), axis=1)
+    found, declared = orders(sizes, errors), METHODS[method].strong_order[noise]
     assert declared - 0.15 < found < (1.15 if declared == 0.5 else declared + 0.15), (found, errors)
 
 
-def test_order_on_an_equation_of_time_and_additive_noise(x64):
+ADDITIVE = [method.name for method in METHODS.values() if method.order("additive") and not method.langevin]
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_order_on_an_equation_of_time_and_additive_noise(x64, name):
     """dX = (b / sqrt(1 + t) - X / (2 (1 + t))) dt + a b / sqrt(1 + t) dW."""
     a, b, sizes = 0.1, 0.05, np.asarray([16, 32, 64, 128])
     equation = (
@@ -238,11 +250,11 @@ def test_order_on_an_equation_of_time_and_additive_noise(x64):
         (1,),
     )
     exact = (1 + b * (1 + a * draw((1,))[0].sum(0))) / 2**0.5
-    for name in ("euler_maruyama", "sra1", "sosra"):
-        errors = errors_by_steps(sizes, equation, exact, "additive", name, "ito")[:, 0]
-        # Noise is so small that that of the drift is seen, of order 2.
-        expected = {"euler_maruyama": 1.0}.get(name, 2.0)
-        assert abs(orders(sizes, errors) - expected) < 0.15, (name, errors)
+    errors = errors_by_steps(sizes, equation, exact, "additive", name, METHODS[name].sde_types[0])[:, 0]
+    # Noise is so small that the error of the drift is seen, and of the trapezoidal rule that of the noise as well.
+    once = name in ("euler_maruyama", "milstein", "euler_heun", "implicit_euler", "split_step")
+    least, most = {"trapezoidal": (1.0, 2.0)}.get(name, (1.0, 1.0) if once else (2.0, 2.0))
+    assert least - 0.15 < orders(sizes, errors) < most + 0.15, errors
 
 
 def test_two_columns_of_which_areas_are_all(x64):
@@ -257,7 +269,8 @@ def test_two_columns_of_which_areas_are_all(x64):
     equation = (lambda y, t, args: 0 * y, g, jnp.zeros(2), (2,))
     for method, sde_type in (("davie", "ito"), ("log_ode", "stratonovich")):
         assert errors_by_steps(sizes, equation, exact, "general", method, sde_type).max() < 1e-12
-    for method, sde_type in (("euler_maruyama", "ito"), ("heun", "stratonovich")):
+    without = [m for m in METHODS.values() if m.order("general") and not m.area]
+    for method, sde_type in ((m.name, m.sde_types[0]) for m in without):
         found = orders(sizes, errors_by_steps(sizes, equation, exact, "general", method, sde_type)[:, 1])
         assert abs(found - 0.5) < 0.15, (method, found)
 
