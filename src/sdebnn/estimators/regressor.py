@@ -60,7 +60,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         beyond_range: float | Literal["auto"] = "auto",
         likelihood: str = "auto",
         scale: bool = True,
-        calibrate: Literal["none", "temperature"] = "none",
+        calibrate: Literal["auto", "none", "temperature"] = "auto",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,

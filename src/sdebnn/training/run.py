@@ -279,9 +279,9 @@ def _posed(
     if config.tuning == "folds":
         check_model_and_data(config, examples.dataset)
     learner = _checked(built(build, config.candidates()[0], examples.dataset), examples.dataset)
-    if config.calibrate != "none" and config.tuning != "folds":
+    if config.calibrate == "temperature" and config.tuning != "folds":
         raise InputError(
-            f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
+            "calibrate='temperature' is fitted on what folds hold out; take tuning='folds', for a table, or "
             "calibrate='none'."
         )
     if config.tuning == "folds":
