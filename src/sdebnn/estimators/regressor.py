@@ -18,6 +18,7 @@ from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
+from sdebnn.training.predictions import OF_FOLDS
 
 
 class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
@@ -157,7 +158,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         return {"likelihood": config.likelihood}
 
     def _of_task(self) -> dict[str, Any]:
-        return {"likelihood": "gaussian_input" if self.likelihood == "auto" else self.likelihood}
+        return {"likelihood": OF_FOLDS if self.likelihood == "auto" else self.likelihood}
 
     def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
         super()._read(posterior, encoding, history)
