@@ -31,7 +31,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
     **Arguments:** those of `SDEBNNClassifier` but for `class_weight`, and
 
     - `likelihood`: the noise of the targets, a name in `sdebnn.metrics.NOISE_LAWS`, or `"poisson"` for counts, which
-      are not standardised; `"auto"` is Gaussian noise whose size depends on the input.
+      are not standardised; `"auto"` is `"student_t_input"`, whose size depends on the input.
 
     Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`.
     """
