@@ -150,19 +150,18 @@ def test_a_run_has_it(tmp_path: pathlib.Path) -> None:
     assert sharper == (temperature < 1)
 
 
-def test_a_run_names_its_noise_and_an_older_one_is_read_as_what_it_was(tmp_path: pathlib.Path) -> None:
+def test_a_run_names_its_noise_and_an_older_one_is_read_as_what_it_was(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "price": Y[:, 0]}).write_csv(tmp_path / "t.csv")
     flags = "--target price --framework torch --max-steps 20 --members 2 --width 8 --steps 2 --sigma 0.2"
-    for run, likelihood in (("new", "auto"), ("old", "gaussian_input")):
+    for run, recorded, noise in (("new", "student_t_input", "log_scale"), ("old", "auto", "log_std")):
+        monkeypatch.setattr("sdebnn.training.run.OF_FOLDS", recorded)
         command = ["train", "--data", str(tmp_path / "t.csv"), "--output", str(tmp_path / run)]
-        assert main([*command, *flags.split(), "--likelihood", likelihood]) == 0
-    assert sdebnn.load(tmp_path / "new").config.likelihood == "student_t_input"
-    expected = sdebnn.load(tmp_path / "old").predict(X)
-    config = tmp_path / "old" / "config.json"
-    config.write_text(config.read_text().replace('"gaussian_input"', '"auto"'))
-    again = sdebnn.load(tmp_path / "old")
-    assert again.config.likelihood == "auto"
-    np.testing.assert_array_equal(again.predict(X).std, expected.std)
+        assert main([*command, *flags.split()]) == 0
+        loaded = sdebnn.load(tmp_path / run)
+        assert loaded.config.likelihood == recorded
+        assert any(name.endswith(f"likelihood/{noise}") for name in loaded.learner.state())
 
 
 def test_where_there_is_nothing_to_fit_it_on_it_is_refused(tmp_path: pathlib.Path) -> None:
