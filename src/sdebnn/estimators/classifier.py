@@ -50,7 +50,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `class_weight`: weight of an example's likelihood by its class: `"balanced"`, or a dict by the names of classes.
     - `scale`: whether columns are standardised inside.
     - `calibrate`: `"temperature"` fits one number on the held-out examples, by which logits are divided, or the scale
-      of the noise of targets is multiplied.
+      of the noise of targets is multiplied; `"auto"` does so for targets.
     - `warm_start`: whether another `fit` goes on from the fitted parameters, in the units and with the seed of the
       first: by up to `max_iter` more gradient steps, with sigma as it was found where it is `"auto"`. Columns, classes
       and the parameters that shape the networks must be as they were, and the rows too where some are held out.
@@ -90,7 +90,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         beyond_range: float | Literal["auto"] = "auto",
         class_weight: dict | Literal["balanced"] | None = None,
         scale: bool = True,
-        calibrate: Literal["none", "temperature"] = "none",
+        calibrate: Literal["auto", "none", "temperature"] = "auto",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,

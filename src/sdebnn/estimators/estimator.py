@@ -23,7 +23,6 @@ from sdebnn.errors import InputError
 from sdebnn.estimators.warm_start import (
     averages_of,
     fingerprint,
-    refuse_calibrated,
     refuse_changes,
     refuse_other_classes,
     refuse_other_models,
@@ -37,7 +36,7 @@ from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
-from sdebnn.training.calibration import calibrate, check_calibration
+from sdebnn.training.calibration import at_temperature, calibrate, calibrates
 from sdebnn.training.committee import Examples, Start, Trained, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
@@ -132,7 +131,7 @@ class SDEBNNEstimator(BaseEstimator):
         n_posterior_samples: int = 8,
         beyond_range: float | Literal["auto"] = "auto",
         scale: bool = True,
-        calibrate: Literal["none", "temperature"] = "none",
+        calibrate: Literal["auto", "none", "temperature"] = "auto",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,
@@ -259,7 +258,6 @@ class SDEBNNEstimator(BaseEstimator):
         dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
         likelihood = likelihood_of(config, dataset)
         if fitted is not None:
-            refuse_calibrated(self.temperature_, config.calibrate)
             refuse_changes({"likelihood": likelihood_of(fitted.config, dataset)}, {"likelihood": likelihood})
         refuse_more_than_memory(
             config, classes or y.shape[1], trained=min(config.batch_size, len(x)), scored=min(len(x), CHUNK)
@@ -270,16 +268,20 @@ class SDEBNNEstimator(BaseEstimator):
             refuse_other_rows(getattr(self, "_rows_held_out", None), rows_held_out)
         if not held_out and config.sigma == AUTO:
             config = dataclasses.replace(config, sigma=PriorChoices().sigma)
-        if config.calibrate == "temperature":
-            check_calibration(config.likelihood, held_out)
+        calibrates(config, classes, held_out)
         _warn([] if fitted else encoding.remarks, dataset, self.likelihood)
         before = self._history if fitted else None
-        start = Start(averages_of(fitted.learner), before.taken if before else 0) if fitted else None
+        start = None
+        if fitted is not None:
+            # Held-out examples judge parameters by what they are without a temperature, which is fitted anew.
+            undone = -np.log(self.temperature_) if held_out else 0.0
+            averages = [at_temperature(average, undone, classes) for average in averages_of(fitted.learner)]
+            start = Start(averages, before.taken if before else 0)
         trained = self._train(config, examples, classes, held_out, start)
         learner = built(build_learner, trained.config, dataset)
         learner.load_average(of_members(trained.averages))
         temperature = 1.0
-        if config.calibrate == "temperature":
+        if calibrates(trained.config, classes, held_out):
             temperature = calibrate(learner, trained, examples, classes, held_out)
         posterior = Posterior(trained.config, Task.of(dataset), learner, build=build_learner)
         self._read(posterior, encoding, History.of(trained, self.max_iter, temperature, before))

@@ -18,6 +18,7 @@ from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
+from sdebnn.training.predictions import OF_FOLDS
 
 
 class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
@@ -30,7 +31,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
     **Arguments:** those of `SDEBNNClassifier` but for `class_weight`, and
 
     - `likelihood`: the noise of the targets, a name in `sdebnn.metrics.NOISE_LAWS`, or `"poisson"` for counts, which
-      are not standardised; `"auto"` is Gaussian noise whose size depends on the input.
+      are not standardised; `"auto"` is `"student_t_input"`, whose size depends on the input.
 
     Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`.
     """
@@ -60,7 +61,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         beyond_range: float | Literal["auto"] = "auto",
         likelihood: str = "auto",
         scale: bool = True,
-        calibrate: Literal["none", "temperature"] = "none",
+        calibrate: Literal["auto", "none", "temperature"] = "auto",
         warm_start: bool = False,
         run_dir: str | Path | None = None,
         verbose: bool = False,
@@ -157,7 +158,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         return {"likelihood": config.likelihood}
 
     def _of_task(self) -> dict[str, Any]:
-        return {"likelihood": "gaussian_input" if self.likelihood == "auto" else self.likelihood}
+        return {"likelihood": OF_FOLDS if self.likelihood == "auto" else self.likelihood}
 
     def _read(self, posterior: Posterior, encoding: TableEncoding, history: History | None) -> None:
         super()._read(posterior, encoding, history)

@@ -11,7 +11,7 @@ from sdebnn.data.frames import Columns
 from sdebnn.data.targets import label_names
 from sdebnn.errors import InputError
 from sdebnn.training.checkpointing import average_of
-from sdebnn.training.committee import Examples
+from sdebnn.training.committee import SHARED, Examples
 from sdebnn.training.learner import Learner
 
 INSTEAD = "or take warm_start=False, with which fit starts anew"
@@ -43,7 +43,7 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def fingerprint(examples: Examples, held_out: float) -> str:
     """Of what decides which rows each member holds out."""
-    digest = hashlib.sha256(repr((held_out, examples.x.shape, examples.y.shape)).encode())
+    digest = hashlib.sha256(repr((held_out, SHARED, examples.x.shape, examples.y.shape)).encode())
     for array in (examples.x, examples.y):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -62,15 +62,6 @@ def refuse_other_rows(then: str | None, now: str) -> None:
             "warm_start=True holds out the rows that the last fit held out, as others have been learned from, and "
             f"{known}; give the same rows and validation_fraction, take early_stopping=False, which holds none out, "
             f"{INSTEAD}."
-        )
-
-
-def refuse_calibrated(temperature: float, calibrate: str) -> None:
-    """**Raises:** `InputError` where parameters have a temperature in them, or are to have one."""
-    if temperature != 1 or calibrate != "none":
-        raise InputError(
-            "warm_start=True goes on from parameters without a temperature, and those of the last fit have "
-            f"{temperature:g}, with calibrate={calibrate!r} now; take calibrate='none' in both fits, {INSTEAD}."
         )
 
 

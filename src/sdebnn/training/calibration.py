@@ -2,7 +2,12 @@
 divided, or the scale of the noise of targets is multiplied (Guo, Pleiss, Sun and Weinberger, On calibration of modern
 neural networks, 2017).
 
-It is fitted to each member's own predictions of what that held out; the mixture of all is wider than each.
+It is fitted to what the mixture of those members that held an example out says of it: one member where labels are,
+two of targets. So what two differ by counts as doubt already and is not counted again as noise; a mixture of more is a
+little wider than that.
+
+Of targets it is most often below 1: noise is learned by networks while their weights move, and their averaged
+parameters err less.
 
 It becomes part of the parameters: of the last layer, which is linear, or of the likelihood. So whatever reads a run
 predicts with it.
@@ -17,6 +22,8 @@ import scipy
 from sdebnn import metrics
 from sdebnn.errors import InputError
 from sdebnn.metrics.noise_laws import COUNT_LAWS
+from sdebnn.runs import TrainConfig
+from sdebnn.runs.choices import AUTO
 from sdebnn.training.committee import MOST_HELD, Examples, Trained, folds_of
 from sdebnn.training.learner import Learner
 from sdebnn.training.members import of_members
@@ -24,21 +31,31 @@ from sdebnn.training.predictions import doubles
 
 # A temperature, or its inverse, is at most that.
 MOST = 20.0
+# That the scale of noise is right counts as much as that many examples with Gaussian noise that say so.
+EXAMPLES_FOR_ONE = 10.0
 SMALLEST_LOG = math.log(np.finfo(np.float64).tiny)
 NETWORK, LIKELIHOOD = "average/network/", "average/likelihood/"
 
 
-def check_calibration(likelihood: str, held_out: float) -> None:
-    """**Raises:** `InputError` where there is nothing to fit a temperature on, or to multiply."""
+def calibrates(config: TrainConfig, num_classes: int | None, held_out: float) -> bool:
+    """Whether a temperature is fitted: where the choices say so, and with `"auto"` of targets wherever it can be.
+
+    **Raises:** `InputError` where it is asked for, and there is nothing to fit it on, or to multiply.
+    """
+    if config.calibrate == AUTO:
+        return num_classes is None and bool(held_out) and config.likelihood not in COUNT_LAWS
+    if config.calibrate == "none":
+        return False
     if not held_out:
         raise InputError(
             "calibrate='temperature' is fitted on held-out examples, and none are held out; take calibrate='none'."
         )
-    if likelihood in COUNT_LAWS:
+    if config.likelihood in COUNT_LAWS:
         raise InputError(
-            f"calibrate='temperature' multiplies the scale of noise, and likelihood={likelihood!r} has none; take "
-            "calibrate='none'."
+            f"calibrate='temperature' multiplies the scale of noise, and likelihood={config.likelihood!r} has none; "
+            "take calibrate='none'."
         )
+    return True
 
 
 def calibrate(
@@ -59,18 +76,23 @@ def calibrate(
     learner.load_average(of_members(trained.averages))
     members: Sequence[Learner] = getattr(learner, "members", [learner])
     held = [fold.held[:MOST_HELD] for fold in folds]
-    outputs = [member.outputs(examples.x[rows]) for member, rows in zip(members, held, strict=True)]
+    rows, places, holders = np.unique(np.concatenate(held), return_inverse=True, return_counts=True)
+    weights = examples.weights[rows]
+    outputs = [member.outputs(examples.x[own]) for member, own in zip(members, held, strict=True)]
 
     def nll(log_temperature: float) -> float:
         log_probs = []
-        for member, average, rows, of_rows in zip(members, trained.averages, held, outputs, strict=True):
+        for member, average, own, of_rows in zip(members, trained.averages, held, outputs, strict=True):
             if num_classes:
                 of_rows = of_rows / np.float32(math.exp(log_temperature))
             else:
                 member.load_average(at_temperature(average, log_temperature, num_classes))
-            said = doubles(member.of_likelihood("log_prob", of_rows, examples.y[rows]))
+            said = doubles(member.of_likelihood("log_prob", of_rows, examples.y[own]))
             log_probs.append(np.maximum(metrics.mixture_log_probs(said), SMALLEST_LOG))
-        return -float(np.average(np.concatenate(log_probs), weights=examples.weights[np.concatenate(held)]))
+        of_mixtures = np.full(len(rows), -np.inf)
+        np.logaddexp.at(of_mixtures, places, np.concatenate(log_probs))
+        mean = float(np.average(of_mixtures - np.log(holders), weights=weights))
+        return -mean if num_classes else -mean + EXAMPLES_FOR_ONE / len(rows) * log_temperature**2
 
     bounds = (-math.log(MOST), math.log(MOST))
     found = scipy.optimize.minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4})

@@ -26,6 +26,8 @@ MOST_HELD = 2000
 # The share of the examples that a member holds out, where nothing else is said: a fifth; of targets a tenth, as soon as
 # that is so many that their mean log-likelihood says which parameters are better.
 HELD_OUT, OF_TARGETS, ENOUGH_TARGETS = 0.2, 0.1, 30
+# Of targets so many members hold out the same examples: what these give them together, none of them has learned from.
+SHARED = 2
 # Stretches of `STEPS` without a better log-likelihood, after which training ends, where nothing else is said. The noise
 # of targets is found by long training.
 PATIENCE, PATIENCE_OF_TARGETS = 6, 12
@@ -255,7 +257,8 @@ def folds_of(
     examples: int, members: int, held_out: float, seed: int, labels: Int[np.ndarray, " n"] | None
 ) -> list[Fold]:
     """Of each member the examples that it learns from and those that it is judged by: parts of one division, as long as
-    there are any, and then of another.
+    there are any, and then of another. Of labels the parts have nothing in common. Of targets each is `SHARED`
+    neighbours of a ring of pieces, so that each piece is held out by as many members, where there are more.
 
     **Raises:** `InputError` where nothing would be left to learn from or to be judged by.
     """
@@ -264,20 +267,27 @@ def folds_of(
         return [Fold(everything, everything[:0])] * members
     if examples < 2:
         raise InputError(f"There are {examples} examples; 2 or more are needed, so that some can be held out.")
-    # Parts of a division, of which the last need not be whole: then it is learned from by all.
-    parts = min(max(2.0, 1 / held_out), examples)
-    whole = int(parts + ROUNDING)
+    # Fewer leave nothing to learn from, or a mixture of two that knows nothing of what both hold out.
+    shared = SHARED if labels is None and members > SHARED and examples >= 2 * SHARED else 1
+    # Of a division, of which the last need not be whole: then it is learned from by all.
+    pieces = min(max(2.0, 1 / held_out) * shared, examples)
+    whole = int(pieces + ROUNDING)
+    order = np.random.default_rng(seed).permutation(examples)
     folds: list[Fold] = []
     for division in range(-(-members // whole)):
-        left = everything
-        for part in range(whole):
-            held, share = left, 1 / (parts - part)
+        left, ring = everything, []
+        for piece in range(min(whole, max(members - len(folds), shared))):
+            held, share = left, 1 / (pieces - piece)
             if round(share * len(left)) < len(left):
                 of_left = None if labels is None else labels[left]
                 kept, chosen = hold_out(len(left), share, seed + division, of_left)
                 left, held = left[kept], left[chosen]
-            folds.append(Fold(np.setdiff1d(everything, held), np.random.default_rng(seed).permutation(held)))
-    return folds[:members]
+            ring.append(held)
+        for first in range(min(len(ring), members - len(folds))):
+            own = np.concatenate([ring[(first + number) % len(ring)] for number in range(shared)])
+            # The same order for all, that of many examples each member looks at those that its neighbours look at.
+            folds.append(Fold(np.setdiff1d(everything, own), order[np.isin(order, own)]))
+    return folds
 
 
 class _Drawn:

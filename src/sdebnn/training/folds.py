@@ -15,7 +15,7 @@ from sdebnn.runs.progress import say
 from sdebnn.runs.started import read_start
 from sdebnn.training import checkpointing
 from sdebnn.training.building import Build, built
-from sdebnn.training.calibration import calibrate, check_calibration
+from sdebnn.training.calibration import calibrate, calibrates
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
 from sdebnn.training.committee import Examples, held_share, patience_for, train_committee
@@ -42,8 +42,7 @@ def check_folds(learner: Learner, config: TrainConfig, dataset: Dataset, callbac
         raise InputError(f"tuning='folds' trains networks of sdebnn from its choices, in one program; {INSTEAD}.")
     if learner.ranks > 1:
         raise InputError(f"tuning='folds' trains in one process, and there are {learner.ranks}; {INSTEAD}.")
-    if config.calibrate == "temperature":
-        check_calibration(config.likelihood, held_share(dataset.train_size, dataset.num_classes))
+    calibrates(config, dataset.num_classes, held_share(dataset.train_size, dataset.num_classes))
     if callbacks:
         raise InputError(f"tuning='folds' has no step to call callbacks after; leave them out, or {INSTEAD}.")
     for name, default in config.without_folds().items():
@@ -109,7 +108,7 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
         run.replace_config(beginning._replace(sigma=float(trained.config.sigma)).record(choices))
     learner.load_average(of_members(trained.averages))
     temperature = 1.0
-    if config.calibrate == "temperature":
+    if calibrates(trained.config, dataset.num_classes, held_out):
         temperature = calibrate(learner, trained, examples, dataset.num_classes, held_out)
     with MetricsLog(run, resume=(0, 0) if run.metrics_file.exists() else None) as log:
         History.of(trained, steps, temperature).write(log)

@@ -17,6 +17,8 @@ from sdebnn.metrics.noise_laws import COUNT_LAWS, MOST_COUNT, TARGET_LAWS
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import Predictive
 
+# The noise of targets that folds learn, where nothing else is said; and the one of older runs, which do not name it.
+OF_FOLDS, OF_OLDER_FOLDS = "student_t_input", "gaussian_input"
 # From all posterior samples together, for an interval or a variance that the likelihood cannot tell.
 DRAWS = 1000
 # Examples that are drawn for at a time.
@@ -43,7 +45,7 @@ def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
     if config.likelihood != "auto":
         return config.likelihood
     # Held-out examples keep noise that the input may say from being learned by heart.
-    return "gaussian_input" if dataset.task == "regression" and config.tuning == "folds" else fitting[0]
+    return OF_OLDER_FOLDS if dataset.task == "regression" and config.tuning == "folds" else fitting[0]
 
 
 def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:

@@ -34,7 +34,7 @@ from sdebnn.training.likelihood_protocol import check_predictions
 from sdebnn.training.loop import Fitted, fit
 from sdebnn.training.memory import refuse_more_than_memory
 from sdebnn.training.prediction_choices import prediction_choices
-from sdebnn.training.predictions import report, sample_probabilities
+from sdebnn.training.predictions import OF_FOLDS, report, sample_probabilities
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
 
@@ -278,10 +278,13 @@ def _posed(
     examples = _load(config, data_dir, dataset)
     if config.tuning == "folds":
         check_model_and_data(config, examples.dataset)
+        if config.likelihood == AUTO and examples.dataset.num_classes is None:
+            # By its name, for the folder: what it stands for has changed.
+            config = dataclasses.replace(config, likelihood=OF_FOLDS)
     learner = _checked(built(build, config.candidates()[0], examples.dataset), examples.dataset)
-    if config.calibrate != "none" and config.tuning != "folds":
+    if config.calibrate == "temperature" and config.tuning != "folds":
         raise InputError(
-            f"calibrate={config.calibrate!r} is fitted on what folds hold out; take tuning='folds', for a table, or "
+            "calibrate='temperature' is fitted on what folds hold out; take tuning='folds', for a table, or "
             "calibrate='none'."
         )
     if config.tuning == "folds":
@@ -437,7 +440,7 @@ def _train(
             say(remark)
         if config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
-        by_auto = config.likelihood == "auto" and getattr(learner, "by_choices", False)
+        by_auto = config.likelihood in (AUTO, OF_FOLDS) and getattr(learner, "by_choices", False)
         hints = [hint_of_counts(dataset)] if by_auto and not data.is_published(config.data) else []
         for doubt in filter(None, (*doubts, *hints)):
             warnings.warn(doubt, stacklevel=3)

@@ -38,7 +38,7 @@ def test_a_second_fit_predicts_held_out_examples_at_least_as_well(framework: str
     fitted.fit(X, Y)
     # So much that it is learning, and no chance.
     assert fitted.best_validation_score_ > first + 0.1
-    assert (fitted.sigma_, list(fitted.candidates_)) == (sigma, [f"sigma={sigma:g}, likelihood=gaussian_input"])
+    assert (fitted.sigma_, list(fitted.candidates_)) == (sigma, [f"sigma={sigma:g}, likelihood=student_t_input"])
     assert fitted.n_iter_ == 2 * STEPS
     assert len(fitted.loss_curve_) == len(fitted.validation_scores_) == 2
     # The score is of the parameters that are kept: steps so long that they spoil everything leave it as it is.
@@ -116,7 +116,7 @@ def test_other_columns_are_refused(regressor: SDEBNNRegressor, table: Any, answe
         ({"n_members": 3}, "n_members=2, and now n_members=3"),
         ({"prior": "brownian_motion"}, "prior='ou', and now"),
         ({"scale": False}, "scale=True, and now scale=False"),
-        ({"likelihood": "student_t"}, "likelihood='gaussian_input', and now likelihood='student_t'"),
+        ({"likelihood": "student_t"}, "likelihood='student_t_input', and now likelihood='student_t'"),
     ],
 )
 def test_other_shapes_are_refused(regressor: SDEBNNRegressor, parameters: dict[str, Any], sentence: str) -> None:
@@ -153,12 +153,31 @@ def test_rows_that_every_network_has_learned_from_are_not_held_out() -> None:
         fitted.set_params(early_stopping=True).fit(X, Y)
 
 
-def test_parameters_with_a_temperature_are_refused() -> None:
+@pytest.mark.parametrize("estimator", [SDEBNNRegressor, SDEBNNClassifier])
+def test_it_goes_on_without_the_temperature_and_fits_another(estimator: Any) -> None:
     tempered = SMALL | {"max_iter": 5, "sigma": 0.2, "calibrate": "temperature"}
-    fitted = SDEBNNRegressor(framework="torch", **tempered).fit(X, Y)
-    for calibrate in ("temperature", "none"):
-        with pytest.raises(InputError, match=rf"the last fit have .*, with calibrate='{calibrate}' now"):
-            fitted.set_params(calibrate=calibrate).fit(X, Y)
+    answers = Y if estimator is SDEBNNRegressor else LABELS
+    fitted = estimator(framework="torch", **tempered).fit(X, answers)
+    temperature, expected = fitted.temperature_, fitted.posterior_.outputs(X)
+    assert temperature != 1
+    # Steps that spoil everything leave the parameters as they are, and what is fitted to them.
+    fitted.set_params(learning_rate_init=10.0).fit(X, answers)
+    assert fitted.temperature_ == pytest.approx(temperature, rel=1e-3)
+    np.testing.assert_allclose(fitted.posterior_.outputs(X), expected, rtol=2e-3, atol=1e-6)
+    fitted.set_params(calibrate="none").fit(X, answers)
+    assert fitted.temperature_ == 1
+    if estimator is SDEBNNClassifier:
+        np.testing.assert_allclose(fitted.posterior_.outputs(X) / temperature, expected, rtol=2e-3, atol=1e-6)
+
+
+def test_rows_of_which_none_are_held_out_keep_it() -> None:
+    choices = SMALL | {"max_iter": 5, "sigma": 0.2}
+    fitted = SDEBNNRegressor(framework="torch", beyond_range=0, **choices).fit(X, Y)
+    expected = fitted.predict(X, return_std=True)[1]
+    assert fitted.temperature_ != 1
+    fitted.set_params(early_stopping=False, learning_rate_init=1e-30).fit(X[:50], Y[:50])
+    assert fitted.temperature_ == 1
+    np.testing.assert_allclose(fitted.predict(X, return_std=True)[1], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("labels", [np.where(Y > 1, "top", LABELS), np.where(Y > 0, "top", "down")])

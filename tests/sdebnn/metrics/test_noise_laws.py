@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from sdebnn.errors import InputError
 from sdebnn.metrics import NOISE_LAWS, mixture_cdf, mixture_log_likelihood
@@ -14,6 +15,7 @@ DENSITIES = {
     "student_t": 3 / 8 * (1 + Z**2 / 4) ** -2.5,
 }
 DENSITIES["gaussian_input"] = DENSITIES["gaussian"]
+DENSITIES["student_t_input"] = math.gamma(5.5) / math.sqrt(10 * math.pi) / math.gamma(5) * (1 + Z**2 / 10) ** -5.5
 CDFS = {
     "gaussian": np.array([(1 + math.erf(z / math.sqrt(2))) / 2 for z in Z]),
     "laplace": np.where(Z < 0, np.exp(-np.abs(Z)) / 2, 1 - np.exp(-np.abs(Z)) / 2),
@@ -21,6 +23,8 @@ CDFS = {
     "student_t": 0.5 + 3 / 8 * Z / np.sqrt(1 + Z**2 / 4) * (1 - Z**2 / (12 * (1 + Z**2 / 4))),
 }
 CDFS["gaussian_input"] = CDFS["gaussian"]
+# By the distribution of the square, z^2 / (10 + z^2), which is a beta law.
+CDFS["student_t_input"] = 0.5 + np.sign(Z) / 2 * special.betainc(0.5, 5, Z**2 / (10 + Z**2))
 
 
 @pytest.mark.parametrize("name", NOISE_LAWS)

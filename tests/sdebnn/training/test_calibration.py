@@ -2,10 +2,12 @@
 
 import pathlib
 from typing import Any, Literal
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 import sdebnn
 from sdebnn.cli import main
@@ -16,22 +18,25 @@ from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training import restore, start_run
 from sdebnn.training.building import built
-from sdebnn.training.calibration import at_temperature, calibrate
-from sdebnn.training.committee import Examples, train_committee
+from sdebnn.training.calibration import EXAMPLES_FOR_ONE, at_temperature, calibrate
+from sdebnn.training.committee import Examples, Trained, train_committee
+from sdebnn.training.learner import Learner
 
 QUICK: dict[str, Any] = {
     "framework": "torch", "width": 8, "n_members": 2, "n_posterior_samples": 4, "n_solver_steps": 2, "max_iter": 40,
     "sigma": 0.2, "random_state": 0,
 }  # fmt: skip
+LOG_STD = "average/likelihood/log_std"
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 2)).astype(np.float32)
 Y = (X[:, :1] + 0.3 * RNG.normal(size=(200, 1))).astype(np.float32)
 LABELS = (Y[:, 0] > 0.2).astype(np.int32)
 
 
-@pytest.mark.parametrize("likelihood", ["categorical", "gaussian", "gaussian_input", "student_t"])
-def test_it_undoes_an_error_of_scale(likelihood: str) -> None:
+@pytest.mark.parametrize("likelihood", ["categorical", "gaussian", "gaussian_input", "student_t_input"])
+def test_it_undoes_an_error_of_scale(likelihood: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits three times as large, or noise a third as wide, have three times the temperature, and the same law."""
+    monkeypatch.setattr("sdebnn.training.calibration.EXAMPLES_FOR_ONE", 0.0)
     classes = 2 if likelihood == "categorical" else None
     y = LABELS if classes else Y
     config = TrainConfig(
@@ -54,9 +59,64 @@ def test_it_undoes_an_error_of_scale(likelihood: str) -> None:
     np.testing.assert_allclose(again, said, rtol=0.03, atol=0.03)
 
 
+def constant(centre: float) -> Mock:
+    """A member with one posterior sample, which says N(centre, scale^2) of every example."""
+    member, average = Mock(spec=Learner), {LOG_STD: np.zeros(1)}
+    member.load_average = average.update
+    member.outputs = lambda x: np.full((1, len(x), 1), centre)
+
+    def of_likelihood(method: str, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return stats.norm.logpdf(targets, outputs, np.exp(average[LOG_STD])).sum(axis=2)
+
+    member.of_likelihood = of_likelihood
+    return member
+
+
+def fitted_scale(y: np.ndarray, centres: list[float], weights: np.ndarray | None = None) -> float:
+    """That of so many members, whose noise has a deviation of 1."""
+    averages = [{LOG_STD: np.zeros(1)} for _ in centres]
+    both = Mock(spec=Learner, members=[constant(centre) for centre in centres])
+    config = TrainConfig(likelihood="gaussian", members=len(centres))
+    trained = Trained(config, averages, [1] * len(centres), 0.0, [], [], {})
+    examples = Examples(np.zeros((len(y), 1), np.float32), y[:, None], np.ones(len(y)) if weights is None else weights)
+    return calibrate(both, trained, examples, None, 0.4)
+
+
+def test_it_is_the_size_of_errors_and_ten_examples_say_one() -> None:
+    """All examples are held out by five members that hold out two fifths: what is fitted is s that minimises
+    n log s + sum(y^2) / (2 s^2) + 10 log(s)^2, where the derivative by log s is zero."""
+    y = 0.3 * np.random.default_rng(0).normal(size=400)
+    weights = np.where(y > 0, 1.5, 0.5)
+    for of_examples in (np.ones(400), weights / weights.mean()):
+        s = fitted_scale(y, [0.0] * 5, of_examples)
+        assert 400 - (of_examples * y**2).sum() / s**2 + 2 * EXAMPLES_FOR_ONE * np.log(s) == pytest.approx(0, abs=0.1)
+    # Of few it says little.
+    assert 0.4 < fitted_scale(y[:10], [0.0] * 5) < 0.9
+
+
+def test_what_is_right_stays() -> None:
+    assert fitted_scale(np.random.default_rng(1).normal(size=4000), [0.0] * 5) == pytest.approx(1, abs=0.03)
+
+
+def test_what_two_members_differ_by_is_no_noise() -> None:
+    """Members lie .5 to both sides of targets with noise of .6, and neighbours that share examples on different ones.
+    Each alone errs by the root of .6^2 + .5^2. The mixture of two has half of that from its own width."""
+    y = 0.6 * np.random.default_rng(2).normal(size=20_000)
+    centres = [-0.5, 0.5, -0.5, 0.5]
+    found = fitted_scale(y, centres)
+    alone = fitted_scale(y, [0.5] * 4)
+    assert alone == pytest.approx(np.hypot(0.6, 0.5), rel=0.02)
+    s = np.geomspace(0.1, 1, 1000)[:, None]
+    # By quadrature: the mean over the law of y of the log-density of the mixture.
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    log_density = np.logaddexp(stats.norm.logpdf(0.6 * z, -0.5, s), stats.norm.logpdf(0.6 * z, 0.5, s)) @ w
+    assert found == pytest.approx(s[log_density.argmax(), 0], rel=0.03)
+    assert found < 0.5 < 0.7 < alone
+
+
 def test_what_an_estimator_keeps_has_it(tmp_path: pathlib.Path) -> None:
-    plain = SDEBNNRegressor(**QUICK).fit(X, Y[:, 0])
-    fitted = SDEBNNRegressor(**QUICK, calibrate="temperature").fit(X, Y[:, 0])
+    plain = SDEBNNRegressor(**QUICK, calibrate="none").fit(X, Y[:, 0])
+    fitted = SDEBNNRegressor(**QUICK).fit(X, Y[:, 0])
     assert plain.temperature_ == 1 != fitted.temperature_
     np.testing.assert_allclose(fitted.predict(X), plain.predict(X), rtol=1e-5)
     noise = [model.predict_uncertainty(X).aleatoric[:, 0] for model in (plain, fitted)]
@@ -64,8 +124,14 @@ def test_what_an_estimator_keeps_has_it(tmp_path: pathlib.Path) -> None:
     fitted.save(tmp_path / "run")
     loaded = SDEBNNRegressor.load(tmp_path / "run")
     assert loaded.temperature_ == fitted.temperature_
-    assert loaded.calibrate == "temperature"
+    assert loaded.calibrate == "auto"
     np.testing.assert_allclose(loaded.predict(X, return_std=True)[1], fitted.predict(X, return_std=True)[1], rtol=1e-5)
+
+
+def test_labels_counts_and_fits_that_hold_nothing_out_have_none_by_default() -> None:
+    assert SDEBNNClassifier(**QUICK).fit(X, LABELS).temperature_ == 1
+    for parameters in ({"early_stopping": False, "likelihood": "gaussian"}, {"likelihood": "poisson"}):
+        assert SDEBNNRegressor(**QUICK, **parameters).fit(X, np.arange(200) % 5).temperature_ == 1
 
 
 def test_a_run_has_it(tmp_path: pathlib.Path) -> None:
@@ -84,12 +150,26 @@ def test_a_run_has_it(tmp_path: pathlib.Path) -> None:
     assert sharper == (temperature < 1)
 
 
+def test_a_run_names_its_noise_and_an_older_one_is_read_as_what_it_was(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "price": Y[:, 0]}).write_csv(tmp_path / "t.csv")
+    flags = "--target price --framework torch --max-steps 20 --members 2 --width 8 --steps 2 --sigma 0.2"
+    for run, recorded, noise in (("new", "student_t_input", "log_scale"), ("old", "auto", "log_std")):
+        monkeypatch.setattr("sdebnn.training.run.OF_FOLDS", recorded)
+        command = ["train", "--data", str(tmp_path / "t.csv"), "--output", str(tmp_path / run)]
+        assert main([*command, *flags.split()]) == 0
+        loaded = sdebnn.load(tmp_path / run)
+        assert loaded.config.likelihood == recorded
+        assert any(name.endswith(f"likelihood/{noise}") for name in loaded.learner.state())
+
+
 def test_where_there_is_nothing_to_fit_it_on_it_is_refused(tmp_path: pathlib.Path) -> None:
     counts = np.arange(200) % 5
     for parameters in ({"early_stopping": False, "likelihood": "gaussian"}, {"likelihood": "poisson"}):
         with pytest.raises(InputError, match="take calibrate='none'"):
             SDEBNNRegressor(**QUICK, calibrate="temperature", **parameters).fit(X, counts)
-    with pytest.raises(InputError, match="calibrate='platt' is not allowed: it takes none, temperature"):
+    with pytest.raises(InputError, match="calibrate='platt' is not allowed: it takes auto, none, temperature"):
         SDEBNNRegressor(**QUICK, calibrate="platt").fit(X, Y[:, 0])
     config = TrainConfig(calibrate="temperature", data="b20")
     with pytest.raises(InputError, match="take tuning='folds'"):

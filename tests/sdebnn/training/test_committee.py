@@ -16,6 +16,7 @@ from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
 from sdebnn.training.committee import (
     FIRST_RUNG,
+    SHARED,
     STEPS,
     Batches,
     Candidate,
@@ -193,8 +194,8 @@ def test_training_ends_when_nothing_gets_better() -> None:
     assert len(asked) == 4
 
 
-def test_every_example_is_held_out_once() -> None:
-    folds = folds_of(53, 5, 0.2, 0, None)
+def test_every_labelled_example_is_held_out_once() -> None:
+    folds = folds_of(53, 5, 0.2, 0, np.arange(53) % 2)
     np.testing.assert_array_equal(np.sort(np.concatenate([fold.held for fold in folds])), np.arange(53))
     for fold in folds:
         np.testing.assert_array_equal(np.sort(np.concatenate(fold)), np.arange(53))
@@ -203,8 +204,9 @@ def test_every_example_is_held_out_once() -> None:
 
 @pytest.mark.parametrize("share", [0.07, 0.15, 0.3, 0.4, 1 / 49])
 def test_the_share_that_is_asked_for_is_held_out(share: float) -> None:
-    folds = folds_of(400, 9, share, 0, None)
+    folds = folds_of(400, 9, share, 0, np.zeros(400, int))
     assert all(abs(len(fold.held) - 400 * share) <= 1 for fold in folds)
+    assert all(abs(len(fold.held) - 400 * share) <= SHARED for fold in folds_of(400, 9, share, 0, None))
     of_one_division = folds[: min(int(1 / share), 9)]
     held = np.concatenate([fold.held for fold in of_one_division])
     assert len(np.unique(held)) == len(held)
@@ -217,6 +219,26 @@ def test_of_targets_a_tenth_is_held_out_or_as_many_as_are_enough(examples: int, 
     assert {len(fold.held) for fold in folds_of(examples, 5, held_share(examples, None), 0, None)} == {held}
     assert held_share(examples, 3) == 0.2
     assert patience_for(None) > patience_for(3)
+
+
+@pytest.mark.parametrize(("examples", "members", "share"), [(100, 5, 0.1), (247, 5, 0.12), (40, 4, 0.5), (4, 3, 0.5)])
+def test_two_members_hold_out_the_same_targets_and_no_two_all_of_them(
+    examples: int, members: int, share: float
+) -> None:
+    folds = folds_of(examples, members, share, 0, None)
+    holders = np.zeros(examples, int)
+    for number, fold in enumerate(folds):
+        np.testing.assert_array_equal(np.sort(np.concatenate(fold)), np.arange(examples))
+        holders[fold.held] += 1
+        with_next = np.intersect1d(fold.held, folds[(number + 1) % members].held)
+        assert 0 < len(with_next) < len(fold.held)
+    assert set(holders) <= {0, 2}
+
+
+@pytest.mark.parametrize(("examples", "members"), [(100, 2), (100, 1), (3, 5)])
+def test_few_members_or_targets_share_nothing(examples: int, members: int) -> None:
+    held = [set(fold.held) for fold in folds_of(examples, members, 0.2, 0, None)[:2]]
+    assert len(held) == 1 or not held[0] & held[1]
 
 
 def test_classes_keep_their_share_in_every_fold() -> None:

@@ -19,6 +19,7 @@ from sdebnn.metrics.contract import check_target_shape
 from sdebnn.metrics.noise_laws import (
     MOST_LOG_RATE,
     STUDENT_T_DOF,
+    STUDENT_T_INPUT_DOF,
     bounded_logarithm,
     check_dof,
     poisson_log_prob,
@@ -26,8 +27,8 @@ from sdebnn.metrics.noise_laws import (
 )
 
 __all__ = [
-    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
-    "Poisson", "StudentT",
+    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "InputScale", "Laplace", "Likelihood",
+    "LocationScale", "Poisson", "StudentT", "StudentTInput",
 ]  # fmt: skip
 
 # Of n examples, d of each.
@@ -241,47 +242,84 @@ class StudentT(LocationScale):
         return jax.random.t(rng, self.dof, shape, dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class GaussianInput:
-    """Independent Gaussian noise whose standard deviation depends on the input: of every example the network gives the
-    means and, after them, the logarithms of the standard deviations in units of a learned scale, one for each target
-    (Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994).
+class InputScale(abc.ABC):
+    """Independent noise of a law whose scale depends on the input: of every example the network gives the centres and,
+    after them, the logarithms of the scales in units of a learned one, one for each target (Nix and Weigend, Estimating
+    the mean and variance of the target probability distribution, 1994).
     """
 
     dimensions: int
-    initial_std: float = 0.5
+
+    @property
+    @abc.abstractmethod
+    def family(self) -> LocationScale:
+        """The law, of one scale for all inputs."""
 
     @property
     def outputs(self) -> int:
         return 2 * self.dimensions
 
     def init(self) -> dict[str, Float[Array, " d"]]:
-        return {"log_std": _logarithms(self.initial_std, self.dimensions)}
+        return self.family.init()
 
     def log_prob(
         self, params: Params, outputs: Float[Array, "n o"], targets: Float[Array, "..."]
     ) -> Float[Array, " n"]:
-        mean, std = self._of(params, outputs)
-        check_target_shape(mean.shape, targets.shape)
-        return jnp.sum(stats.norm.logpdf(targets, mean, std), axis=1)
+        centre, scale = self._of(params, outputs)
+        check_target_shape(centre.shape, targets.shape)
+        return jnp.sum(self.family.log_density(targets, centre, scale), axis=1)
 
     def mean(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
         return self._of(params, outputs)[0]
 
     def variance(self, params: Params, outputs: Float[Array, "n o"]) -> Float[Array, "n d"]:
-        return self._of(params, outputs)[1] ** 2
+        return self.family.unit_variance * self._of(params, outputs)[1] ** 2
 
     def cdf(self, params: Params, outputs: Float[Array, "n o"], targets: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return stats.norm.cdf(targets, *self._of(params, outputs))
+        return self.family.distribution(targets, *self._of(params, outputs))
 
     def sample(self, params: Params, outputs: Float[Array, "n o"], rng: PRNGKeyArray) -> Float[Array, "n d"]:
-        mean, std = self._of(params, outputs)
-        return mean + std * jax.random.normal(rng, mean.shape, mean.dtype)
+        centre, scale = self._of(params, outputs)
+        return centre + scale * self.family.noise(rng, centre.shape, centre.dtype)
 
     def _of(self, params: Params, outputs: Float[Array, "n o"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-        mean, log_ratio = jnp.split(outputs, 2, axis=1)
-        log_std = jnp.broadcast_to(params["log_std"], mean.shape) + log_ratio
-        return mean, jnp.exp(bounded_logarithm(jnp, log_std))
+        centre, log_ratio = jnp.split(outputs, 2, axis=1)
+        # The one parameter, whatever its name.
+        (log_scale,) = params.values()
+        log_scales = jnp.broadcast_to(log_scale, centre.shape) + log_ratio
+        return centre, jnp.exp(bounded_logarithm(jnp, log_scales))
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianInput(InputScale):
+    """Independent Gaussian noise whose standard deviation depends on the input."""
+
+    dimensions: int
+    initial_std: float = 0.5
+
+    @property
+    def family(self) -> Gaussian:
+        return Gaussian(self.dimensions, self.initial_std)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentTInput(InputScale):
+    """Independent noise of Student's t, of `dof` degrees of freedom, whose scale depends on the input. An input where
+    it is guessed too small costs little.
+
+    **Raises:** `InputError` for `dof` that is not above 0.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+    dof: float = STUDENT_T_INPUT_DOF
+
+    def __post_init__(self) -> None:
+        check_dof(self.dof)
+
+    @property
+    def family(self) -> StudentT:
+        return StudentT(self.dimensions, self.initial_scale, self.dof)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,6 +384,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,
+    "student_t_input": StudentTInput,
     "poisson": Poisson,
 }
 """By name; each takes the number of classes or of target dimensions."""

@@ -15,8 +15,8 @@ class ObjectiveChoices(Choices):
 
     likelihood: str = choice(
         "auto",
-        "what outputs say of answers: auto is categorical for labels and gaussian for targets; for targets, "
-        + ", ".join(f"{name} for {what}" for name, what in TARGET_LAWS.items()),
+        "what outputs say of answers: auto is categorical for labels and gaussian for targets, by folds "
+        "student_t_input; for targets, " + ", ".join(f"{name} for {what}" for name, what in TARGET_LAWS.items()),
         choices=("auto", "categorical", *TARGET_LAWS),
     )
     class_weight: Literal["none", "balanced"] = choice(

@@ -18,10 +18,10 @@ class ScoringChoices(Choices):
     evaluate_every: int = choice(
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
     )
-    calibrate: Literal["none", "temperature"] = choice(
-        "none",
+    calibrate: Literal["auto", "none", "temperature"] = choice(
+        "auto",
         "with tuning folds, temperature fits one number on the held-out examples, by which logits are divided, or the "
-        "scale of the noise of targets is multiplied",
+        "scale of the noise of targets is multiplied; auto does so for real targets",
     )
     beyond_range: float = choice(
         0.0,

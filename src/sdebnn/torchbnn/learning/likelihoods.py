@@ -17,6 +17,7 @@ from sdebnn.metrics.contract import check_target_shape
 from sdebnn.metrics.noise_laws import (
     MOST_LOG_RATE,
     STUDENT_T_DOF,
+    STUDENT_T_INPUT_DOF,
     bounded_logarithm,
     check_dof,
     poisson_log_prob,
@@ -24,8 +25,8 @@ from sdebnn.metrics.noise_laws import (
 )
 
 __all__ = [
-    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "Laplace", "Likelihood", "LocationScale",
-    "Poisson", "StudentT",
+    "LIKELIHOODS", "Categorical", "Cauchy", "Gaussian", "GaussianInput", "InputScale", "Laplace", "Likelihood",
+    "LocationScale", "Poisson", "StudentT", "StudentTInput",
 ]  # fmt: skip
 
 Parameters = Mapping[str, torch.Tensor]
@@ -109,6 +110,10 @@ class LocationScale(abc.ABC):
         are not are found where training says at which step they began.
         """
 
+    def distribution(self, targets: torch.Tensor, outputs: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """The probability of values up to each target."""
+        return self.law(outputs, scale).cdf(targets)
+
     @abc.abstractmethod
     def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Draws of the law of scale 1, of the shape, type and device of `like`, whose numbers do not matter."""
@@ -131,7 +136,7 @@ class LocationScale(abc.ABC):
         return self.unit_variance * (2 * _log_scale(params)).exp().expand_as(outputs)
 
     def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return self.law(outputs, _log_scale(params).exp()).cdf(targets)
+        return self.distribution(targets, outputs, _log_scale(params).exp())
 
     def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         return outputs + _log_scale(params).exp() * self.noise(outputs, rng)
@@ -217,9 +222,9 @@ class StudentT(LocationScale):
     def law(self, outputs: torch.Tensor, scale: torch.Tensor) -> distributions.Distribution:
         return distributions.StudentT(self.dof, outputs, scale, validate_args=False)
 
-    def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def distribution(self, targets: torch.Tensor, outputs: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         # PyTorch has no incomplete beta function.
-        z = (targets - outputs) / _log_scale(params).exp()
+        z = (targets - outputs) / scale
         return torch.from_numpy(scipy.special.stdtr(self.dof, z.detach().double().cpu().numpy())).to(outputs)
 
     def noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -229,45 +234,79 @@ class StudentT(LocationScale):
         return (self.dof * torch.expm1(2 / self.dof * exponential)).sqrt() * torch.cos(2 * math.pi * turn)
 
 
-@dataclasses.dataclass(frozen=True)
-class GaussianInput:
-    """Independent Gaussian noise whose standard deviation depends on the input: of every example the network gives the
-    means and, after them, the logarithms of the standard deviations in units of a learned scale, one for each target
-    (Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994).
+class InputScale(abc.ABC):
+    """Independent noise of a law whose scale depends on the input: of every example the network gives the centres and,
+    after them, the logarithms of the scales in units of a learned one, one for each target (Nix and Weigend, Estimating
+    the mean and variance of the target probability distribution, 1994).
     """
 
     dimensions: int
-    initial_std: float = 0.5
+
+    @property
+    @abc.abstractmethod
+    def family(self) -> LocationScale:
+        """The law, of one scale for all inputs."""
 
     @property
     def outputs(self) -> int:
         return 2 * self.dimensions
 
     def init(self) -> Parameters:
-        return {"log_std": torch.full((self.dimensions,), math.log(self.initial_std))}
+        return self.family.init()
 
     def log_prob(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        law = self._law(params, outputs)
-        check_target_shape(law.mean.shape, targets.shape)
-        return law.log_prob(targets).sum(dim=1)
+        centre, scale = self._of(params, outputs)
+        check_target_shape(centre.shape, targets.shape)
+        return self.family.law(centre, scale).log_prob(targets).sum(dim=1)
 
     def mean(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return self._law(params, outputs).mean
+        return self._of(params, outputs)[0]
 
     def variance(self, params: Parameters, outputs: torch.Tensor) -> torch.Tensor:
-        return self._law(params, outputs).variance
+        return self.family.unit_variance * self._of(params, outputs)[1] ** 2
 
     def cdf(self, params: Parameters, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return self._law(params, outputs).cdf(targets)
+        return self.family.distribution(targets, *self._of(params, outputs))
 
     def sample(self, params: Parameters, outputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        law = self._law(params, outputs)
-        return law.mean + law.stddev * torch.empty_like(law.mean).normal_(generator=rng)
+        centre, scale = self._of(params, outputs)
+        return centre + scale * self.family.noise(centre, rng)
 
-    def _law(self, params: Parameters, outputs: torch.Tensor) -> distributions.Normal:
-        mean, log_ratio = outputs.chunk(2, dim=1)
-        std = bounded_logarithm(torch, params["log_std"] + log_ratio).exp()
-        return distributions.Normal(mean, std, validate_args=False)
+    def _of(self, params: Parameters, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        centre, log_ratio = outputs.chunk(2, dim=1)
+        return centre, bounded_logarithm(torch, _log_scale(params) + log_ratio).exp()
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianInput(InputScale):
+    """Independent Gaussian noise whose standard deviation depends on the input."""
+
+    dimensions: int
+    initial_std: float = 0.5
+
+    @property
+    def family(self) -> Gaussian:
+        return Gaussian(self.dimensions, self.initial_std)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentTInput(InputScale):
+    """Independent noise of Student's t, of `dof` degrees of freedom, whose scale depends on the input. An input where
+    it is guessed too small costs little.
+
+    **Raises:** `InputError` for `dof` that is not above 0.
+    """
+
+    dimensions: int
+    initial_scale: float = 0.5
+    dof: float = STUDENT_T_INPUT_DOF
+
+    def __post_init__(self) -> None:
+        check_dof(self.dof)
+
+    @property
+    def family(self) -> StudentT:
+        return StudentT(self.dimensions, self.initial_scale, self.dof)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,6 +353,7 @@ LIKELIHOODS: dict[str, Callable[[int], Likelihood]] = {
     "laplace": Laplace,
     "cauchy": Cauchy,
     "student_t": StudentT,
+    "student_t_input": StudentTInput,
     "poisson": Poisson,
 }
 """By name; each takes the number of classes or of target dimensions."""

@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import jax
@@ -164,18 +165,27 @@ def test_degrees_of_freedom_that_are_none_are_refused(dof: float) -> None:
             package.StudentT(1, dof=dof)
 
 
-def test_the_input_says_how_wide_gaussian_noise_is(x64) -> None:
-    """The mean, then the logarithm of the standard deviation in units of the learned one: scipy's normal density."""
+@pytest.mark.parametrize(
+    ("name", "parameter", "law"),
+    [
+        ("GaussianInput", "log_std", scipy.stats.norm),
+        ("StudentTInput", "log_scale", functools.partial(scipy.stats.t, 10)),
+    ],
+)
+def test_the_input_says_how_wide_noise_is(name: str, parameter: str, law: Any, x64) -> None:
+    """The centre, then the logarithm of the scale in units of the learned one: scipy's density."""
     learned, outputs = np.asarray([0.5, 2.0]), np.asarray([[0.1, -1.0, 0.3, -0.2], [2.0, 0.0, -0.5, 0.0]])
     targets = np.asarray([[0.4, 1.0], [1.0, 0.1]])
-    laws = scipy.stats.norm(outputs[:, :2], learned * np.exp(outputs[:, 2:]))
+    laws = law(outputs[:, :2], learned * np.exp(outputs[:, 2:]))
     for package, of in ((torchbnn, torch.from_numpy), (brax, jnp.asarray)):
-        likelihood, params = package.GaussianInput(2), {"log_std": of(np.log(learned))}
+        likelihood, params = getattr(package, name)(2), {parameter: of(np.log(learned))}
+        assert likelihood.init().keys() == params.keys()
         # The bound on the logarithm takes up to a third of its cube over 15 squared.
         np.testing.assert_allclose(likelihood.variance(params, of(outputs)), laws.var(), rtol=5.2e-3)
         np.testing.assert_allclose(likelihood.mean(params, of(outputs)), laws.mean())
         got = likelihood.log_prob(params, of(outputs), of(targets))
         np.testing.assert_allclose(got, laws.logpdf(targets).sum(axis=1), rtol=5e-3)
+        np.testing.assert_allclose(likelihood.cdf(params, of(outputs), of(targets)), laws.cdf(targets), atol=2e-3)
         far = likelihood.variance(params, of(np.full((1, 4), 1e4)))
         assert np.isfinite(np.asarray(far)).all()
 
