@@ -144,8 +144,8 @@ class TrainConfig(
             length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_", "ivon_")) else {}
             return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | length | asked.get("epochs", {}) | choices)
         chosen = TABLE | choices
-        if chosen["tuning"] == "folds" and model.startswith("sdebnn"):
-            chosen = {"sigma": AUTO} | chosen
+        if chosen["tuning"] == "folds":
+            chosen = {"calibrate": AUTO} | ({"sigma": AUTO} if model.startswith("sdebnn") else {}) | chosen
         return cls(**chosen)
 
     @classmethod

@@ -19,9 +19,9 @@ class ScoringChoices(Choices):
         0, "epochs between evaluations on the held-out data while training; 0 is only at the end", low=0
     )
     calibrate: Literal["auto", "none", "temperature"] = choice(
-        "auto",
+        "none",
         "with tuning folds, temperature fits one number on the held-out examples, by which logits are divided, or the "
-        "scale of the noise of targets is multiplied; auto does so for real targets",
+        "scale of the noise of targets is multiplied; auto, the default of a table by folds, does so for real targets",
     )
     beyond_range: float = choice(
         0.0,
