@@ -67,8 +67,9 @@ def behind(first: Solution, ts: Float[Array, " n"], ends: bool) -> Behind:
             "jax.vmap over solutions and keys."
         )
     end, last, result, exit_time = ts[0], first.ts[-1], first.result, first.exit_time
-    rounding = 4 * float(jnp.finfo(ts.dtype).eps)
-    meets = jnp.abs(end - jnp.asarray(last, ts.dtype)) <= rounding * jnp.abs(end)
+    # A rounding of the times apart, as long as that is little of the time to come.
+    rounding = jnp.minimum(float(jnp.finfo(ts.dtype).eps) * jnp.abs(end), jnp.abs(ts[-1] - end) / 1000)
+    meets = jnp.abs(end - jnp.asarray(last, ts.dtype)) <= rounding
     if is_known(meets) and not meets:
         raise ValueError(
             f"y0 is a Solution that ends at t = {last}, and ts begins at {end}; ts[0] is the time of y0: let ts begin "
@@ -85,8 +86,12 @@ def behind(first: Solution, ts: Float[Array, " n"], ends: bool) -> Behind:
             f"y0 is a Solution that left its region at t = {exit_time}, where it ended; with first_exit= it stays "
             "there, and without there is nothing to go on from."
         )
+    if first.end is None:
+        raise ValueError("y0 is a Solution of an older version, without `end`, the last state; pass its ys[-1].")
     y, right = first.end, meets & inside & (jnp.asarray(result) == Result.SUCCESSFUL)
     if not is_known(right):
+        ended = jnp.asarray(result) != Result.SUCCESSFUL
+        result = jnp.where(ended | right, result, int(Result.NOT_BEGUN))
         y = jax.tree.map(lambda x: jnp.where(right, x, jnp.asarray(jnp.nan, x.dtype)), y)
     sums = None if first.sums is None else jax.tree.map(lambda x: x[-1], first.sums)
     return Behind(y, sums, first.stats, result, exit_time)

@@ -62,7 +62,11 @@ class FirstExit:
 
 
 def ending(
-    method: Method, inside: Callable[..., Any], key: Key[Array, ""] | None, left_at: Time | None = None
+    method: Method,
+    inside: Callable[..., Any],
+    key: Key[Array, ""] | None,
+    left_at: Time | None,
+    behind: Float[Array, ""],
 ) -> Method:
     """The method, which stops where the solution leaves. Its carry has the number of the step and the time of exit
     beside that of the method.
@@ -72,6 +76,7 @@ def ending(
     - `inside`: of `FirstExit`.
     - `key`: of what is drawn of the path between the ends of a step; `None` for an ODE.
     - `left_at`: when it left before the start; infinite, or `None`, where it did not.
+    - `behind`: how many steps were taken before the start. Step k of a key draws the same.
     """
 
     def distance(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Any:
@@ -84,7 +89,7 @@ def ending(
         if left_at is not None:
             at = jnp.where(jnp.isinf(left_at), at, jnp.asarray(left_at, t.dtype))
         # Adjoints take a carry of floating point; to 2^24 it counts exactly.
-        return method.init(sde, y, t, args), jnp.zeros((), jnp.float32), at
+        return method.init(sde, y, t, args), behind, at
 
     def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Any:
         inner, steps, at = carry

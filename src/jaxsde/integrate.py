@@ -166,13 +166,13 @@ def solve(
         if jumps is not None:
             rows, candidates = jump_adapted(rows, known, jumps, fresh, times.dtype)
         if first_exit is not None:
-            check_counted(rows.total)
+            check_counted(rows.total + (begun.stats.steps if is_known(begun.stats.steps) else 0))
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total
         stats, result = Stats(rows.total, rows.total, evaluations), np.int32(Result.SUCCESSFUL)
         reached = None
-    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(fresh, "jaxsde.FirstExit")
+    ending_key = None if first_exit is None or sde.diffusion is None else derive_key(rng, "jaxsde.FirstExit")
     ys, end = _on_grid(
         posed, path, rows, begun, adjoint, save, running, jumps, candidates, first_exit, ending_key, progress
     )
@@ -189,7 +189,7 @@ def solve(
     # What is known to be right is not traced.
     if not is_known(begun.result):
         result = jnp.where(begun.result != Result.SUCCESSFUL, begun.result, result)
-    return Solution(times, ys, sums, stats, result, end, None if exit_times is None else exit_times[-1])
+    return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1], end)
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
@@ -289,11 +289,12 @@ def _on_grid(
         candidates: Candidates | None,
         ending_key: Any,
         left_at: Time | None,
+        behind: Any,
     ) -> Any:
         sde, save, running, draw = kind.of(functions), functions["save"], functions["running"], functions["draw"]
         taken = method if candidates is None else jumping(method, functions["rate"], functions["change"], candidates)
         inside = functions["inside"]
-        taken = taken if inside is None else ending(taken, inside, ending_key, left_at)
+        taken = taken if inside is None else ending(taken, inside, ending_key, left_at, behind)
         # In a caller's jit it is the user's own, which reads nothing of what was traced.
         if draw is not own_draw:
             path = TracedPath(jax.tree.leaves(path), args, draw)
@@ -322,5 +323,6 @@ def _on_grid(
     functions |= {"rate": None, "change": None} if jumps is None else jumps.traceable(sde.like, t)
     functions |= {"inside": None} if first_exit is None else first_exit.traceable(sde.like, t)
     static = (sde.kind, Same(method), substeps, padded, adjoint, None if progress is None else (progress, total))
-    inputs = y0, times[0], path, xs, grid.outputs, begun.sums, candidates, ending_key, begun.exit_time
+    counted = None if first_exit is None else jnp.asarray(begun.stats.steps, jnp.float32)
+    inputs = y0, times[0], path, xs, grid.outputs, begun.sums, candidates, ending_key, begun.exit_time, counted
     return once(run, static, functions, posed.args, *inputs)

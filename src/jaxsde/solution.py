@@ -22,6 +22,8 @@ class Result(enum.IntEnum):
     MAX_STEPS_REACHED = 2
     # The solution is NaN since a rate of jumps was out of its bound, or there were more than there is room for.
     JUMPS_UNKNOWN = 3
+    # The solution is NaN: it was to go on from one that ends at another time, or has left its region.
+    NOT_BEGUN = 4
 
 
 class Stats(NamedTuple):
@@ -45,12 +47,12 @@ class Solution:
 
     - `ts`: the times, (n,), in the precision of the state.
     - `ys`: the solution there: a pytree like y0, or like `save(y0)`, with a leading axis of n; the first entry is y0.
-    - `sums`: of `running`, from `ts[0]` to each time, or from where a solution began that this one goes on from, with
-      the same leading axis; `None` without `running`.
+    - `sums`: of `running`, from `ts[0]` to each time, with the same leading axis; `None` without `running`. Where this
+      one goes on from another they begin with its sums, if it has any.
     - `stats`: what it took, with what came before where it went on from another.
     - `result`: a number of `Result`.
-    - `end`: the state at the last time, a pytree like y0 whatever `save` keeps: `solve` goes on from there.
     - `exit_time`: with `first_exit`, when the solution left; infinite where it did not.
+    - `end`: the state at the last time, a pytree like y0 whatever `save` keeps: `solve` goes on from there.
     """
 
     ts: Float[Array, "*batch n"]
@@ -58,5 +60,5 @@ class Solution:
     sums: PyTree | None
     stats: Stats
     result: Int[Array | np.ndarray, "*batch"] | np.int32
-    end: State
     exit_time: Float[Array, "*batch"] | None = None
+    end: State = None

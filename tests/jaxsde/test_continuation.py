@@ -1,5 +1,6 @@
 """Going on from a solution: two solves are one, with noise that comes next and none that was."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -111,18 +112,25 @@ def test_jumps_are_others() -> None:
     np.testing.assert_allclose(np.mean(end), 6, atol=4 * (6 / 800) ** 0.5)
 
 
-def test_what_is_drawn_for_exits_is_other() -> None:
+@pytest.mark.usefixtures("x64")
+def test_exits_of_parts_are_those_of_the_whole() -> None:
     """Of a Brownian motion that starts at 1, P(above 0 until t) = erf(1 / sqrt(2 t)), with one step a part."""
     above = FirstExit(lambda y, t, a: y)
 
     def leaves(key: Any) -> Any:
         first = solve(NOISE, jnp.ones(()), [0.0, 1.0], key, steps=FixedSteps(1), first_exit=above)
-        return solve(NOISE, first, [1.0, 2.0], key, steps=FixedSteps(1), first_exit=above).exit_time
+        rest = solve(NOISE, first, [1.0, 2.0], key, steps=FixedSteps(1), first_exit=above)
+        whole = solve(NOISE, jnp.ones(()), [0.0, 1.0, 2.0], key, steps=FixedSteps(1), first_exit=above)
+        return (rest.exit_time, rest.end), (whole.exit_time, whole.end)
 
     n = 8000
-    stayed = np.isinf(jax.jit(jax.vmap(leaves))(jax.random.split(KEY, n)))
+    parts, whole = jax.jit(jax.vmap(leaves))(jax.random.split(KEY, n))
+    np.testing.assert_array_equal(np.isinf(parts[0]), np.isinf(whole[0]))
+    left = np.isfinite(whole[0])
+    np.testing.assert_allclose(parts[0][left], whole[0][left], rtol=1e-12)
+    np.testing.assert_allclose(parts[1], whole[1], rtol=1e-12)
     exact = 2 * stats.norm.cdf(1 / 2**0.5) - 1
-    assert abs(stayed.mean() - exact) < 3 * (exact * (1 - exact) / n) ** 0.5
+    assert abs(1 - left.mean() - exact) < 3 * (exact * (1 - exact) / n) ** 0.5
 
 
 @pytest.mark.usefixtures("x64")
@@ -163,6 +171,12 @@ def test_what_cannot_go_on(unchecked: None) -> None:
         solve(NOISE, first, [1.0, 2.0], KEY, steps=FixedSteps(1), running=lambda y, t, h, dW, a: h * jnp.ones(3))
     with pytest.raises(TypeError, match="y0 is a Solution, from which only solve goes on"):
         expectation(NOISE, first, [1.0, 2.0], KEY, of=lambda ys: ys[-1], tolerance=0.1)
+    late = solve(NOISE, y0, [1e5, 1e5 + 1], KEY, steps=FixedSteps(1))
+    with pytest.raises(ValueError, match=r"ends at t = 100001\.0, and ts begins at 100001\.03"):
+        solve(NOISE, late, [1e5 + 1.03, 1e5 + 2], KEY)
+    old = dataclasses.replace(first, end=None)
+    with pytest.raises(ValueError, match=r"without `end`, .*; pass its ys\[-1\]"):
+        solve(NOISE, old, [1.0, 2.0], KEY)
     batch = jax.vmap(lambda key: solve(NOISE, y0, [0.0, 1.0], key, steps=FixedSteps(1)))(jax.random.split(KEY, 2))
     with pytest.raises(ValueError, match=r"ts of shape \(2, 2\), a batch of them"):
         solve(NOISE, batch, [1.0, 2.0], KEY)
@@ -187,8 +201,10 @@ def test_what_is_known_at_run_time_alone_is_said(unchecked: None) -> None:
         return solve(down, first, ts, steps=FixedSteps(4))
 
     np.testing.assert_allclose(parts(jnp.asarray(3.0), jnp.array([2.0, 2.5])).ys, [1.0, 0.5])
-    assert np.isnan(parts(jnp.asarray(3.0), jnp.array([0.0, 0.5])).ys).all()
-    assert np.isnan(parts(jnp.asarray(1.0), jnp.array([2.0, 2.5])).ys).all()
+    for start, ts in (3.0, [0.0, 0.5]), (1.0, [2.0, 2.5]):
+        found = parts(jnp.asarray(start), jnp.array(ts))
+        assert np.isnan(found.ys).all()
+        assert found.result == Result.NOT_BEGUN
 
     @jax.jit
     def stopped(y0: Any) -> Any:

@@ -18,7 +18,7 @@ from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
-from sdebnn.training.predictions import OF_FOLDS
+from sdebnn.training.predictions import OF_FOLDS, OF_OLDER_FOLDS
 
 
 class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
@@ -155,7 +155,11 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
 
     @classmethod
     def _of_config(cls, config: TrainConfig) -> dict[str, Any]:
-        return {"likelihood": config.likelihood}
+        return {
+            "likelihood": OF_OLDER_FOLDS
+            if (config.likelihood, config.tuning) == ("auto", "folds")
+            else config.likelihood
+        }
 
     def _of_task(self) -> dict[str, Any]:
         return {"likelihood": OF_FOLDS if self.likelihood == "auto" else self.likelihood}

@@ -43,7 +43,9 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def fingerprint(examples: Examples, held_out: float) -> str:
     """Of what decides which rows each member holds out."""
-    digest = hashlib.sha256(repr((held_out, SHARED, examples.x.shape, examples.y.shape)).encode())
+    # Only members that learn targets hold out rows that others hold out too.
+    shared = [SHARED] if np.issubdtype(examples.y.dtype, np.floating) else []
+    digest = hashlib.sha256(repr((held_out, *shared, examples.x.shape, examples.y.shape)).encode())
     for array in (examples.x, examples.y):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -57,7 +59,11 @@ def refuse_other_rows(then: str | None, now: str) -> None:
     **Raises:** `InputError` where the two differ.
     """
     if then != now:
-        known = "these are other rows, or another share of them" if then else "of a loaded estimator they are not known"
+        known = (
+            "these are other rows, or another share of them, or an older version held others out"
+            if then
+            else "of a loaded estimator they are not known"
+        )
         raise InputError(
             "warm_start=True holds out the rows that the last fit held out, as others have been learned from, and "
             f"{known}; give the same rows and validation_fraction, take early_stopping=False, which holds none out, "

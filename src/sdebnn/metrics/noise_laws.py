@@ -20,7 +20,7 @@ Robust statistical modeling using the t distribution, 1989)."""
 
 STUDENT_T_INPUT_DOF = 10.0
 """The same where the scale depends on the input: an outlier is most often an input whose scale was guessed too small,
-and with ten degrees it costs tens of nats less, while an interval of 95 % is 14 % wider."""
+and with ten degrees it costs tens of nats less, while at the same scale an interval of 95 % is 14 % wider."""
 
 MOST_LOG_STD = 15.0
 """Of targets in units of their own standard deviation; of smaller and larger ones single precision has no inverse
@@ -115,10 +115,10 @@ def noise_law(name: str) -> NoiseLaw:
     return NOISE_LAWS[name]
 
 
-def check_dof(dof: float) -> None:
-    """**Raises:** `InputError` for what cannot be the degrees of freedom of Student's t."""
+def check_dof(law: object, dof: float) -> None:
+    """**Raises:** `InputError` for what cannot be the degrees of freedom of `law`, a Student's t."""
     if not 0 < dof < math.inf:
-        raise InputError(f"StudentT got dof={dof!r}; its degrees of freedom are a finite number above 0.")
+        raise InputError(f"{type(law).__name__} got dof={dof!r}; its degrees of freedom are a finite number above 0.")
 
 
 def student_t_variance(dof: float) -> float:

@@ -2,9 +2,9 @@
 divided, or the scale of the noise of targets is multiplied (Guo, Pleiss, Sun and Weinberger, On calibration of modern
 neural networks, 2017).
 
-It is fitted to what the mixture of those members that held an example out says of it: one member where labels are,
-two of targets. So what two differ by counts as doubt already and is not counted again as noise; a mixture of more is a
-little wider than that.
+It is fitted to what the mixture of those members that held an example out says of it: one member where labels are or
+members are fewer than three, else most often two. So what two differ by counts as doubt already and is not counted
+again as noise; a mixture of more is a little wider than that.
 
 Of targets it is most often below 1: noise is learned by networks while their weights move, and their averaged
 parameters err less.
@@ -31,8 +31,8 @@ from sdebnn.training.predictions import doubles
 
 # A temperature, or its inverse, is at most that.
 MOST = 20.0
-# That the scale of noise is right counts as much as that many examples with Gaussian noise that say so.
-EXAMPLES_FOR_ONE = 10.0
+# That the scale of noise is right counts as much as that many numbers with Gaussian noise that say so.
+NUMBERS_FOR_ONE = 10.0
 SMALLEST_LOG = math.log(np.finfo(np.float64).tiny)
 NETWORK, LIKELIHOOD = "average/network/", "average/likelihood/"
 
@@ -77,7 +77,9 @@ def calibrate(
     members: Sequence[Learner] = getattr(learner, "members", [learner])
     held = [fold.held[:MOST_HELD] for fold in folds]
     rows, places, holders = np.unique(np.concatenate(held), return_inverse=True, return_counts=True)
-    weights = examples.weights[rows]
+    weights = examples.weights[rows].astype(np.float64)
+    # As many of one weight say as much.
+    size = weights.sum() ** 2 / (weights**2).sum()
     outputs = [member.outputs(examples.x[own]) for member, own in zip(members, held, strict=True)]
 
     def nll(log_temperature: float) -> float:
@@ -92,7 +94,7 @@ def calibrate(
         of_mixtures = np.full(len(rows), -np.inf)
         np.logaddexp.at(of_mixtures, places, np.concatenate(log_probs))
         mean = float(np.average(of_mixtures - np.log(holders), weights=weights))
-        return -mean if num_classes else -mean + EXAMPLES_FOR_ONE / len(rows) * log_temperature**2
+        return -mean if num_classes else -mean + NUMBERS_FOR_ONE / size * log_temperature**2
 
     bounds = (-math.log(MOST), math.log(MOST))
     found = scipy.optimize.minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4})

@@ -258,7 +258,8 @@ def folds_of(
 ) -> list[Fold]:
     """Of each member the examples that it learns from and those that it is judged by: parts of one division, as long as
     there are any, and then of another. Of labels the parts have nothing in common. Of targets each is `SHARED`
-    neighbours of a ring of pieces, so that each piece is held out by as many members, where there are more.
+    neighbours of a ring of pieces, so that each piece is held out by as many members, where there are more; pieces of
+    a second division come on top.
 
     **Raises:** `InputError` where nothing would be left to learn from or to be judged by.
     """
@@ -267,8 +268,9 @@ def folds_of(
         return [Fold(everything, everything[:0])] * members
     if examples < 2:
         raise InputError(f"There are {examples} examples; 2 or more are needed, so that some can be held out.")
-    # Fewer leave nothing to learn from, or a mixture of two that knows nothing of what both hold out.
-    shared = SHARED if labels is None and members > SHARED and examples >= 2 * SHARED else 1
+    # Fewer leave nothing to learn from, or hold out more than is asked for.
+    enough = examples >= 2 * SHARED and examples * held_out >= SHARED
+    shared = SHARED if labels is None and members > SHARED and enough else 1
     # Of a division, of which the last need not be whole: then it is learned from by all.
     pieces = min(max(2.0, 1 / held_out) * shared, examples)
     whole = int(pieces + ROUNDING)

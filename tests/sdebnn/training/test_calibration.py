@@ -18,7 +18,7 @@ from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training import restore, start_run
 from sdebnn.training.building import built
-from sdebnn.training.calibration import EXAMPLES_FOR_ONE, at_temperature, calibrate
+from sdebnn.training.calibration import NUMBERS_FOR_ONE, at_temperature, calibrate
 from sdebnn.training.committee import Examples, Trained, train_committee
 from sdebnn.training.learner import Learner
 
@@ -36,7 +36,7 @@ LABELS = (Y[:, 0] > 0.2).astype(np.int32)
 @pytest.mark.parametrize("likelihood", ["categorical", "gaussian", "gaussian_input", "student_t_input"])
 def test_it_undoes_an_error_of_scale(likelihood: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits three times as large, or noise a third as wide, have three times the temperature, and the same law."""
-    monkeypatch.setattr("sdebnn.training.calibration.EXAMPLES_FOR_ONE", 0.0)
+    monkeypatch.setattr("sdebnn.training.calibration.NUMBERS_FOR_ONE", 0.0)
     classes = 2 if likelihood == "categorical" else None
     y = LABELS if classes else Y
     config = TrainConfig(
@@ -84,14 +84,21 @@ def fitted_scale(y: np.ndarray, centres: list[float], weights: np.ndarray | None
 
 def test_it_is_the_size_of_errors_and_ten_examples_say_one() -> None:
     """All examples are held out by five members that hold out two fifths: what is fitted is s that minimises
-    n log s + sum(y^2) / (2 s^2) + 10 log(s)^2, where the derivative by log s is zero."""
+    n log s + sum(y^2) / (2 s^2) + 10 log(s)^2, where the derivative by log s is zero; with weights n is (sum w)^2 /
+    sum(w^2)."""
     y = 0.3 * np.random.default_rng(0).normal(size=400)
     weights = np.where(y > 0, 1.5, 0.5)
     for of_examples in (np.ones(400), weights / weights.mean()):
         s = fitted_scale(y, [0.0] * 5, of_examples)
-        assert 400 - (of_examples * y**2).sum() / s**2 + 2 * EXAMPLES_FOR_ONE * np.log(s) == pytest.approx(0, abs=0.1)
-    # Of few it says little.
-    assert 0.4 < fitted_scale(y[:10], [0.0] * 5) < 0.9
+        size = of_examples.sum() ** 2 / (of_examples**2).sum()
+        assert size * (1 - np.average(y**2, weights=of_examples) / s**2) + 2 * NUMBERS_FOR_ONE * np.log(
+            s
+        ) == pytest.approx(0, abs=0.1)
+    # Of few it says little, and as little of few that have all of the weight.
+    of_few = fitted_scale(y[:10], [0.0] * 5)
+    assert 0.4 < of_few < 0.9
+    ten = np.where(np.arange(400) < 10, 1.0, 1e-6)
+    assert fitted_scale(y, [0.0] * 5, ten) == pytest.approx(of_few, rel=0.01)
 
 
 def test_what_is_right_stays() -> None:

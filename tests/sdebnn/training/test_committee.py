@@ -235,6 +235,12 @@ def test_two_members_hold_out_the_same_targets_and_no_two_all_of_them(
     assert set(holders) <= {0, 2}
 
 
+def test_what_more_members_than_pieces_hold_out_comes_on_top() -> None:
+    folds = folds_of(100, 5, 0.5, 0, None)
+    assert {len(fold.held) for fold in folds} == {50}
+    assert set(np.bincount(np.concatenate([fold.held for fold in folds]), minlength=100)) == {2, 3}
+
+
 @pytest.mark.parametrize(("examples", "members"), [(100, 2), (100, 1), (3, 5)])
 def test_few_members_or_targets_share_nothing(examples: int, members: int) -> None:
     held = [set(fold.held) for fold in folds_of(examples, members, 0.2, 0, None)[:2]]

@@ -148,8 +148,8 @@ class JaxLearner:
         self._state, values = self._step(
             self._state, self._step_key, x, y, np.uint32(step), self.config.average_decay(step)
         )
-        # XLA takes 32 programs a device of a CPU before the host waits for one. With a device that is full and another in
-        # the middle of an exchange with another process, both processes wait for each other, for ever.
+        # XLA takes 32 programs a device of a CPU before the host waits for one. With a device that is full and another
+        # in the middle of an exchange with another process, both processes wait for each other, for ever.
         if self.ranks > 1 and jax.default_backend() == "cpu":
             jax.block_until_ready(values)
         return values

@@ -223,7 +223,7 @@ class StudentT(LocationScale):
     dof: float = STUDENT_T_DOF
 
     def __post_init__(self) -> None:
-        check_dof(self.dof)
+        check_dof(self, self.dof)
 
     @property
     def unit_variance(self) -> float:
@@ -315,7 +315,7 @@ class StudentTInput(InputScale):
     dof: float = STUDENT_T_INPUT_DOF
 
     def __post_init__(self) -> None:
-        check_dof(self.dof)
+        check_dof(self, self.dof)
 
     @property
     def family(self) -> StudentT:

@@ -213,7 +213,7 @@ class StudentT(LocationScale):
     dof: float = STUDENT_T_DOF
 
     def __post_init__(self) -> None:
-        check_dof(self.dof)
+        check_dof(self, self.dof)
 
     @property
     def unit_variance(self) -> float:
@@ -302,7 +302,7 @@ class StudentTInput(InputScale):
     dof: float = STUDENT_T_INPUT_DOF
 
     def __post_init__(self) -> None:
-        check_dof(self.dof)
+        check_dof(self, self.dof)
 
     @property
     def family(self) -> StudentT:
