@@ -166,7 +166,7 @@ def solve(
         if jumps is not None:
             rows, candidates = jump_adapted(rows, known, jumps, fresh, times.dtype)
         if first_exit is not None:
-            check_counted(rows.total + (begun.stats.steps if is_known(begun.stats.steps) else 0))
+            check_counted(rows.total + (int(begun.stats.steps) if is_known(begun.stats.steps) else 0))
         posed = pose(rows.total)
         path = _path(posed, rng, brownian, CounterPath)
         evaluations = posed.method.evaluations * rows.total

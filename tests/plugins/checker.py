@@ -22,7 +22,7 @@ CHECKS: dict[Any, Callable[..., Any]] = {}
 # Defaults that a check may keep.
 PLAIN = (type(None), bool, int, float, str)
 # How a parameter is passed on, if not by its place.
-PASSED = {
+PASSED: dict[Any, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*{0}",
     inspect.Parameter.KEYWORD_ONLY: "{0}={0}",
     inspect.Parameter.VAR_KEYWORD: "**{0}",
@@ -78,7 +78,7 @@ def checked(function: Any, *, typechecker: Any) -> Any:
 
 
 def _resolved(function: FunctionType) -> dict[str, Any]:
-    """What its annotations stand for, without those whose names are there for editors alone."""
+    """What its annotations stand for, without those whose names are not known yet, or to editors alone."""
     kinds: dict[str, Any] = {}
     for name, kind in function.__annotations__.items():
         with contextlib.suppress(NameError):
@@ -91,10 +91,10 @@ def _goes_on_to_next(like: FunctionType) -> Callable[..., Any]:
     signature = inspect.signature(like)
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     passed = ", ".join(PASSED.get(p.kind, "{0}").format(p.name) for p in plain)
-    names = {"next_function": _next_function, "inf": math.inf, "nan": math.nan}
+    names: dict[str, Any] = {"next_function": _next_function, "inf": math.inf, "nan": math.nan}
     exec(f"def goes_on{inspect.Signature(plain)}: return next_function()({passed})", names)
     # A check stays for good, what the first function closes over does not.
-    goes_on = functools.wraps(like)(names["goes_on"])
+    goes_on: Any = functools.wraps(like)(names["goes_on"])
     del goes_on.__wrapped__
     return goes_on
 

@@ -69,7 +69,7 @@ def test_of_several_processes_each_step_is_waited_for() -> None:
     learner.ranks = 2
     for step in range(3):
         values = learner.gradient_step(X[None], Y[None], step)
-        assert all(value.is_ready() for value in values.values())  # type: ignore[attr-defined]
+        assert all(value.is_ready() for value in values.values())
 
 
 def test_the_gradient_is_sent_once_a_step() -> None:
