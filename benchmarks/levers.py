@@ -43,6 +43,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "n_posterior_samples=1": {"n_posterior_samples": 1},
     "n_posterior_samples=32": {"n_posterior_samples": 32},
     "likelihood='gaussian'": {"likelihood": "gaussian"},
+    "likelihood='gaussian_input'": {"likelihood": "gaussian_input"},
     "likelihood='student_t'": {"likelihood": "student_t"},
     "n_solver_steps=1": {"n_solver_steps": 1},
     "n_solver_steps=8": {"n_solver_steps": 8},
@@ -52,7 +53,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "learning_rate_init=0.004": {"learning_rate_init": 4e-3},
     "n_iter_no_change=6": {"n_iter_no_change": 6},
     "validation_fraction=0.2": {"validation_fraction": 0.2},
-    "calibrate='temperature'": {"calibrate": "temperature"},
+    "calibrate='none'": {"calibrate": "none"},
     "beyond_range=0": {"beyond_range": 0.0},
 }
 

@@ -264,9 +264,9 @@ def estimator(
 ) -> Callable[[Problem, int, Path], tuple[Posterior, float]]:
     def fit(problem: Problem, seed: int, folder: Path) -> tuple[Posterior, float]:
         started = time.perf_counter()
-        model = SDEBNNRegressor(
-            framework="jax", n_members=members, sigma=sigma, beyond_range=beyond_range, random_state=seed
-        )
+        # A scale of noise that is fitted afterwards is none of the posterior.
+        choices = {"n_members": members, "sigma": sigma, "beyond_range": beyond_range, "calibrate": "none"}
+        model = SDEBNNRegressor(framework="jax", random_state=seed, **choices)
         model.fit(problem.x, problem.y)
         seconds = time.perf_counter() - started
         model.save(folder)
