@@ -214,9 +214,12 @@ class GivenToTorchsde(torchsde.BaseBrownian):
     dtype, device, levy_area_approximation = torch.float32, torch.device("cpu"), "davie"
 
     def __init__(self, paths: int, steps: int) -> None:
-        self.shape = torch.Size((paths, MOTIONS))
         dW, _, A = given_paths(paths, steps)
         self.dW, self.A = torch.from_numpy(dW), torch.from_numpy(A)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.dW), MOTIONS))
 
     def __call__(self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:
         k = round(float(ta) * self.dW.shape[1])
