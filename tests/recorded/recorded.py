@@ -20,6 +20,13 @@ import numpy as np
 
 FILE = Path(__file__).with_name("numbers.json")
 
+# Who moves code about changes what is compiled, not how: optimised, these programs take minutes for numbers of moments.
+# The last two as in the Makefile: they are of the XLA of constraints.txt.
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+
 Numbers = dict[str, list[float]]
 
 
@@ -129,7 +136,7 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith("JAX_") and name != "JAX_COMPILATION_CACHE_DIR"]:
         del os.environ[name]
     os.environ["JAX_PLATFORMS"], os.environ["OMP_NUM_THREADS"] = "cpu", "1"
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{QUICKLY} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     with tempfile.TemporaryDirectory() as made:
         numbers = solves() | trainings("jax", Path(made)) | trainings("torch", Path(made))
     if "--anew" in sys.argv[1:]:
