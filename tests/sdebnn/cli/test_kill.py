@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import QUICKLY
 
 from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 KILLS = 3
 CHOICES = (
     "--epochs 80 --batch-size 8 --width 3 --steps 2 --drift-widths 2 --test-samples 1 --evaluate-every 20 "
-    "--checkpoint-steps 3"
+    "--checkpoint-steps 3 --members 2"
 )
 
 
@@ -28,7 +29,8 @@ import importlib, json, os, sys
 from sdebnn.cli import evaluate, main, predict, train
 from sdebnn.training import pictures
 
-importlib.import_module(sys.argv[1])
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 pictures.draw_run = lambda *_: None
 for line in sys.stdin:
     if (life := os.fork()) == 0:
@@ -37,7 +39,11 @@ for line in sys.stdin:
     print(life, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(life, 0)[1]), flush=True)
 """
-LEARNERS = {"jax": "sdebnn.brax.learning.learner", "torch": "sdebnn.torchbnn.learning.learner"}
+# The logs' writer imports PyTorch, and optimisers of PyTorch import its compiler, when they are first needed.
+NEEDED = {
+    "jax": ("sdebnn.brax.learning.learner", "tensorboardX"),
+    "torch": ("sdebnn.torchbnn.learning.learner", "tensorboardX", "torch._dynamo"),
+}
 
 
 def lives(framework: str, folder: Path) -> subprocess.Popen[str]:
@@ -45,9 +51,10 @@ def lives(framework: str, folder: Path) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     # Each life compiles the same programs. A cache of their own: who is killed may leave half of one.
     env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    command = [sys.executable, "-c", LIVES, LEARNERS[framework]]
+    command = [sys.executable, "-c", LIVES, *NEEDED[framework]]
+    env |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": f"{QUICKLY} {env.get('XLA_FLAGS', '')}"}
     return subprocess.Popen(
-        command, env=env | {"OMP_NUM_THREADS": "1"}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
