@@ -20,7 +20,7 @@ from sdebnn.runs import MetricsLog, RunFolder, checkpoint
 
 CHOICES = (
     "--epochs 50 --batch-size 24 --width 4 --steps 2 --drift-widths 2 --augment 1 --test-samples 2 "
-    "--learning-rate 0.01 --validation 0.2"
+    "--learning-rate 0.01 --validation 0.2 --members 2"
 )
 
 
