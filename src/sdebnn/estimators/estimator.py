@@ -36,7 +36,7 @@ from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
-from sdebnn.training.calibration import at_temperature, calibrate, calibrates
+from sdebnn.training.calibration import at_temperature, calibrate, calibrates, tried_temperatures
 from sdebnn.training.committee import Examples, Start, Trained, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
@@ -307,7 +307,8 @@ class SDEBNNEstimator(BaseEstimator):
         def train(look: Any) -> Trained:
             return train_committee(
                 gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
-                patience=patience, held_out=held_out, look=look, start=start,
+                patience=patience, held_out=held_out,
+                temperatures=tried_temperatures(config, classes, held_out), look=look, start=start,
             )  # fmt: skip
 
         if not self.verbose:

@@ -71,10 +71,13 @@ class Batches(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What each network is judged by: as many examples each."""
+    """What each network is judged by: as many examples each, and the logarithms of the temperatures at which it is
+    asked, by which the scale of noise is multiplied; of labels they are 0.
+    """
 
     x: Float32[np.ndarray, "networks held d"]
     y: Shaped[np.ndarray, "networks held *of_one"]
+    log_temperatures: Float32[np.ndarray, "networks temperatures"]
 
 
 @runtime_checkable
@@ -97,8 +100,8 @@ class Committee(Protocol):
         """Takes gradient steps, of which the first has the number `first`. Returns the mean loss of each network."""
 
     def log_probs(self, held: Held) -> Any:
-        """(networks, held): the log-probability, in nats, of the answers of these examples under the mixture of the
-        posterior samples of each network's averaged parameters.
+        """(networks, temperatures, held): the log-probability, in nats, of the answers of these examples under the
+        mixture of the posterior samples of each network's averaged parameters, at each temperature.
         """
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
@@ -146,8 +149,8 @@ class Trained(NamedTuple):
     - `config`: the choices, with the sigma and the likelihood that were chosen, and as many `members` as there are.
     - `averages`: the averaged parameters of each member, named as in `Learner.state`.
     - `steps`: the gradient steps of each member up to these parameters; 0 where they are those that it went on from.
-    - `log_likelihood`: of the examples by the members that held them out, in nats, mean over examples; NaN where none
-      were held out.
+    - `log_likelihood`: of the examples by the members that held them out, in nats, mean over examples, of each member
+      at the best of the temperatures; NaN where none were held out.
     - `losses`, `held_out`: the curves of the chosen members, by stretches of `STEPS` gradient steps: the mean loss, and
       the mean log-likelihood of held-out examples.
     - `candidates`: the log-likelihood of every candidate, by what was tried: of those given up, what it was then.
@@ -172,6 +175,7 @@ def train_committee(
     steps: int,
     patience: int,
     held_out: float,
+    temperatures: Sequence[float] = (1.0,),
     look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
     start: Start | None = None,
 ) -> Trained:
@@ -189,6 +193,8 @@ def train_committee(
     - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops.
     - `held_out`: share of the examples that each member is judged by; 0 holds none out: then the first candidate is
       trained to the last step.
+    - `temperatures`: a member is judged at that one of them at which its held-out examples are predicted best, of
+      targets whose temperature is fitted afterwards; see `sdebnn.training.calibration.tried_temperatures`.
     - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
       of the best candidate, NaN where none are held out.
     - `start`: where training goes on; its parameters are kept where no later ones predict held-out examples better.
@@ -206,7 +212,8 @@ def train_committee(
     of_candidates = [Candidate(config, _networks(config, folds)) for config in candidates]
     committees = gather(of_candidates, examples, num_classes)
     courses = [
-        _Course(committee, config, examples, folds) for committee, config in zip(committees, candidates, strict=True)
+        _Course(committee, config, examples, folds, temperatures)
+        for committee, config in zip(committees, candidates, strict=True)
     ]
     left, rung = courses, FIRST_RUNG
     # Of those that share a program the first, which asks for it.
@@ -327,12 +334,15 @@ class _Drawn:
 class _Course:
     """The training of one candidate: of as many networks as there are members, by what each holds out."""
 
-    def __init__(self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold]) -> None:
+    def __init__(
+        self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold],
+        temperatures: Sequence[float],
+    ) -> None:  # fmt: skip
         self.config = dataclasses.replace(config, members=len(folds))
         self.losses: list[float] = []
         self.held_out: list[float] = []
         self._committee = committee
-        self._held, self._weights = _held_out(examples, folds)
+        self._held, self._weights = _held_out(examples, folds, temperatures)
         self._best, self._at = np.full(len(folds), -np.inf), np.zeros(len(folds), int)
         self._best_of_rows = np.full(self._weights.shape, -np.inf)
         # Of the mean over members, that one which is slow does not hold up the others.
@@ -380,8 +390,10 @@ class _Course:
 
     def _judge(self, log_probs: Any, done: int) -> float:
         """Keeps what is better than before. Returns the mean log-likelihood."""
-        of_rows = np.asarray(log_probs, np.float64)
-        values = _weighted(of_rows, self._weights, axis=1)
+        at_temperatures = np.asarray(log_probs, np.float64)
+        means = _weighted(at_temperatures, self._weights[:, None], axis=2)
+        chosen = np.arange(len(means)), means.argmax(axis=1)
+        of_rows, values = at_temperatures[chosen], means[chosen]
         better = values > self._best
         self._best[better], self._at[better], self._best_of_rows[better] = values[better], done, of_rows[better]
         self._committee.keep(better)
@@ -400,7 +412,9 @@ def _networks(config: TrainConfig, folds: list[Fold]) -> Networks:
     return Networks(shares, np.array(seeds, np.int64))
 
 
-def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float[np.ndarray, "members held"]]:
+def _held_out(
+    examples: Examples, folds: list[Fold], temperatures: Sequence[float]
+) -> tuple[Held | None, Float[np.ndarray, "members held"]]:
     """Of each member as many, filled up by the first, that have no weight; a few lengths, for which programs are
     compiled.
     """
@@ -411,11 +425,12 @@ def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float
     length = power_of_two(most)
     rows = np.stack([np.resize(part, length) for part in held])
     counts = np.stack([np.arange(length) < len(part) for part in held])
-    return Held(examples.x[rows], examples.y[rows]), np.where(counts, examples.weights[rows], 0.0)
+    log_temperatures = np.broadcast_to(np.log(np.float32(temperatures)), (len(held), len(temperatures)))
+    return Held(examples.x[rows], examples.y[rows], log_temperatures), np.where(counts, examples.weights[rows], 0.0)
 
 
 def _weighted(
-    log_probs: Float[np.ndarray, "members held"], weights: Float[np.ndarray, "members held"], axis: int | None
+    log_probs: Float[np.ndarray, "members ... held"], weights: Float[np.ndarray, "members ... held"], axis: int | None
 ) -> Any:
     """The mean over held-out examples; minus infinity in place of NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -14,6 +14,7 @@ from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
+from sdebnn.training.calibration import at_temperature
 from sdebnn.training.committee import (
     FIRST_RUNG,
     SHARED,
@@ -70,7 +71,8 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
     (both,) = gather(config)([Candidate(config, Networks(weights, seeds))], examples, None)
     losses = np.asarray(both.take_steps(batches(examples, rows), 0))
     both.keep(np.ones(2, bool))
-    of_held = np.asarray(both.log_probs(Held(examples.x[rows], examples.y[rows])))
+    held = Held(examples.x[rows], examples.y[rows], np.log(np.float32([[1, 2], [1, 3]])))
+    of_held = np.asarray(both.log_probs(held))
     for number in range(2):
         one = slice(number, number + 1)
         (alone,) = gather(config)([Candidate(config, Networks(weights[one], seeds[one]))], examples, None)
@@ -80,8 +82,8 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-5)
-        held = Held(examples.x[rows[one]], examples.y[rows[one]])
-        np.testing.assert_allclose(of_held[one], alone.log_probs(held), rtol=1e-3, atol=1e-4)
+        of_one = alone.log_probs(Held(*(part[one] for part in held)))
+        np.testing.assert_allclose(of_held[one], of_one, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -96,6 +98,27 @@ def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
     weights = np.broadcast_to(2 * (sixteen < 8).astype(np.float32), (STEPS, 1, 16))
     of_sixteen = batches(examples, sixteen)._replace(weights=weights)
     np.testing.assert_allclose(filled.take_steps(of_sixteen, 0), of_eight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t_input"])
+def test_at_a_temperature_it_is_judged_by_the_law_that_calibration_makes(framework: str, likelihood: str) -> None:
+    examples, temperatures = line(16), np.array([[0.5, 1, 2]])
+    config = dataclasses.replace(choices(framework), likelihood=likelihood)
+    rows = np.arange(16)[None]
+    held = Held(examples.x[rows], examples.y[rows], np.log(temperatures).astype(np.float32))
+    (committee,) = gather(config)(
+        [Candidate(config, Networks(np.array([0.01], np.float32), np.array([1])))], examples, None
+    )
+    found = np.asarray(committee.log_probs(held))
+    committee.keep(np.ones(1, bool))
+    average = committee.kept(0)
+    for temperature, of_rows in zip(temperatures[0], found[0], strict=True):
+        committee.go_on_from([at_temperature(average, np.log(temperature), None)])
+        as_it_is = np.asarray(committee.log_probs(held))[0, 1]
+        np.testing.assert_allclose(of_rows, as_it_is, rtol=1e-4, atol=1e-5)
+    # At the start networks predict about 0, and noise of another size is another law.
+    assert np.abs(np.diff(found.mean(axis=2))).min() > 0.05
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -156,7 +179,7 @@ class Steady(NamedTuple):
 
     def log_probs(self, held: Held) -> np.ndarray:
         # Better by more than a little at every look.
-        return np.full(held.y.shape[:2], self.value + 0.01 * len(self.asked))
+        return np.full((len(held.y), 1, held.y.shape[1]), self.value + 0.01 * len(self.asked))
 
     def keep(self, chosen: np.ndarray) -> None:
         pass
@@ -184,7 +207,7 @@ def test_training_ends_when_nothing_gets_better() -> None:
 
     class Still(Steady):
         def log_probs(self, held: Held) -> np.ndarray:
-            return np.full(held.y.shape[:2], self.value)
+            return np.full((len(held.y), 1, held.y.shape[1]), self.value)
 
     train_committee(
         lambda candidates, examples, classes: [Still(0.0, asked)], [choices("jax")], line(20), None,
@@ -192,6 +215,26 @@ def test_training_ends_when_nothing_gets_better() -> None:
     )  # fmt: skip
     # The first stretch is better than nothing.
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize(("temperatures", "best"), [((1.0,), 1), ((1.0, 2.0), 8)])
+def test_what_is_predicted_better_at_another_temperature_is_better(temperatures: tuple[float, ...], best: int) -> None:
+    """Held-out examples are predicted worse and worse at temperature 1, and at 2 better up to the eighth look."""
+    asked: list[tuple[float, int]] = []
+
+    class TooSure(Steady):
+        def log_probs(self, held: Held) -> np.ndarray:
+            number = len(self.asked)
+            found = np.where(held.log_temperatures > 0, 0.01 * min(number, 8), -0.01 * number)
+            return np.repeat(found[..., None], held.y.shape[1], axis=2)
+
+    trained = train_committee(
+        lambda candidates, examples, classes: [TooSure(0.0, asked)], [choices("jax")], line(20), None,
+        members=1, steps=50 * STEPS, patience=3, held_out=0.5, temperatures=temperatures,
+    )  # fmt: skip
+    assert len(asked) == best + 3
+    assert trained.steps == [best * STEPS]
+    assert trained.log_likelihood == pytest.approx(0.08 if len(temperatures) > 1 else -0.01)
 
 
 def test_every_labelled_example_is_held_out_once() -> None:

@@ -96,7 +96,7 @@ class _Answer:
             same = self.question.batches is other.question.batches and self.question.first == other.question.first
             return same and self.committee.taken == other.committee.taken
         if isinstance(self.question, Held) and isinstance(other.question, Held):
-            return self.question.x.shape == other.question.x.shape
+            return [part.shape for part in self.question] == [part.shape for part in other.question]
         return False
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
