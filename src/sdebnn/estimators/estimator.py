@@ -37,7 +37,7 @@ from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
 from sdebnn.training.calibration import at_temperature, calibrate, calibrates, tried_temperatures
-from sdebnn.training.committee import Examples, Start, Trained, held_share, patience_for, train_committee
+from sdebnn.training.committee import Examples, Start, Trained, falls_for, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
 from sdebnn.training.memory import refuse_more_than_memory
@@ -308,7 +308,8 @@ class SDEBNNEstimator(BaseEstimator):
             return train_committee(
                 gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
                 patience=patience, held_out=held_out,
-                temperatures=tried_temperatures(config, classes, held_out), look=look, start=start,
+                temperatures=tried_temperatures(config, classes, held_out), falls=falls_for(classes), look=look,
+                start=start,
             )  # fmt: skip
 
         if not self.verbose:

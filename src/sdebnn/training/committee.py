@@ -30,7 +30,11 @@ HELD_OUT, OF_TARGETS, ENOUGH_TARGETS = 0.2, 0.1, 30
 SHARED = 2
 # Stretches of `STEPS` without a better log-likelihood, after which training ends, where nothing else is said. The noise
 # of targets is found by long training.
-PATIENCE, PATIENCE_OF_TARGETS = 6, 12
+PATIENCE, PATIENCE_OF_TARGETS = 6, 24
+# The shares of the step size with which training goes on, one after the other, from the best parameters, where nothing
+# gets better, and the stretches of `STEPS` without anything better after which each of them ends. The first comes after
+# this share of all steps at the latest. Of labels there are none.
+FALLS, PATIENCE_OF_FALLS, LATEST_FALL = (0.25, 0.0625), 6, 0.75
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
 # Of the number of parts of a share such as 1/49, which need not be whole in double precision.
@@ -107,6 +111,11 @@ class Committee(Protocol):
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
         """Puts the averaged parameters of the chosen networks aside, in place of what was aside."""
 
+    def go_back(self) -> None:
+        """Takes the parameters that are aside in place of its own; they are their average too. The optimiser's moments
+        stay.
+        """
+
     def kept(self, network: int) -> dict[str, np.ndarray]:
         """What is aside of a network, named as in `Learner.state`: `average/...`."""
 
@@ -176,6 +185,7 @@ def train_committee(
     patience: int,
     held_out: float,
     temperatures: Sequence[float] = (1.0,),
+    falls: Sequence[float] = (),
     look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
     start: Start | None = None,
 ) -> Trained:
@@ -190,11 +200,15 @@ def train_committee(
     - `examples`, `num_classes`: see there.
     - `members`: how many networks predict together.
     - `steps`: gradient steps at most.
-    - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops.
+    - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops, or its
+      step size falls.
     - `held_out`: share of the examples that each member is judged by; 0 holds none out: then the first candidate is
       trained to the last step.
     - `temperatures`: a member is judged at that one of them at which its held-out examples are predicted best, of
       targets whose temperature is fitted afterwards; see `sdebnn.training.calibration.tried_temperatures`.
+    - `falls`: shares of the step size with which training then goes on, one after the other, each time from the
+      parameters that predict held-out examples best, and with a patience of `PATIENCE_OF_FALLS` at most; with the first
+      after `LATEST_FALL` of the steps, if not before.
     - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
       of the best candidate, NaN where none are held out.
     - `start`: where training goes on; its parameters are kept where no later ones predict held-out examples better.
@@ -212,7 +226,7 @@ def train_committee(
     of_candidates = [Candidate(config, _networks(config, folds)) for config in candidates]
     committees = gather(of_candidates, examples, num_classes)
     courses = [
-        _Course(committee, config, examples, folds, temperatures)
+        _Course(committee, config, examples, folds, temperatures, patience, falls)
         for committee, config in zip(committees, candidates, strict=True)
     ]
     left, rung = courses, FIRST_RUNG
@@ -223,7 +237,8 @@ def train_committee(
         for course in courses:
             course.go_on_from(start)
     for number, done in enumerate(range(taken, taken + steps, STEPS), 1):
-        running = [course for course in left if not course.stale(patience)]
+        late = done - taken >= LATEST_FALL * steps
+        running = [course for course in left if course.goes_on(late)]
         if not running:
             break
         stretch, last = batches.of(done), min(done + STEPS, taken + steps)
@@ -258,6 +273,11 @@ def held_share(examples: int, num_classes: int | None) -> float:
 def patience_for(num_classes: int | None) -> int:
     """The stretches without anything better, after which training ends, where nothing else is said."""
     return PATIENCE if num_classes else PATIENCE_OF_TARGETS
+
+
+def falls_for(num_classes: int | None) -> tuple[float, ...]:
+    """The shares of the step size with which training goes on, where nothing else is said."""
+    return () if num_classes else FALLS
 
 
 def folds_of(
@@ -336,7 +356,7 @@ class _Course:
 
     def __init__(
         self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold],
-        temperatures: Sequence[float],
+        temperatures: Sequence[float], patience: int, falls: Sequence[float],
     ) -> None:  # fmt: skip
         self.config = dataclasses.replace(config, members=len(folds))
         self.losses: list[float] = []
@@ -347,6 +367,7 @@ class _Course:
         self._best_of_rows = np.full(self._weights.shape, -np.inf)
         # Of the mean over members, that one which is slow does not hold up the others.
         self._better_than, self._better_at, self._looks = -np.inf, 0, 0
+        self._patience, self._share, self._falls = patience, 1.0, list(falls)
 
     @property
     def log_likelihood(self) -> float:
@@ -362,10 +383,25 @@ class _Course:
             self._judge(self._committee.log_probs(self._held), 0)
             self._better_than = self._best.mean()
 
-    def stale(self, patience: int) -> bool:
-        return self._held is not None and self._looks - self._better_at >= patience
+    def goes_on(self, late: bool) -> bool:
+        """Whether there are steps to take. Where nothing has got better for so long, or it is late, they are shorter
+        from now on, and begin at the best parameters.
+        """
+        stale = self._looks - self._better_at >= self._patience
+        due = stale or (late and self._share == 1 and bool(self._falls))
+        if self._held is None or not due:
+            return True
+        if not self._falls:
+            return False
+        self._share, self._patience = self._falls.pop(0), min(self._patience, PATIENCE_OF_FALLS)
+        self._better_at = self._looks
+        self._committee.go_back()
+        return True
 
     def take_steps(self, batches: Batches, done: int) -> None:
+        # Candidates that are given the same batches may compute together.
+        if self._share != 1:
+            batches = batches._replace(sizes=batches.sizes * np.float32(self._share))
         self._loss = self._committee.take_steps(batches, done)
         self._log_probs = self._committee.log_probs(self._held) if self._held else None
 

@@ -112,7 +112,8 @@ def test_members_are_judged_at_several_temperatures_only_where_one_is_fitted() -
     assert np.ptp(np.diff(np.log(several))) == pytest.approx(0, abs=1e-12)
     assert tried_temperatures(auto, None, 0.0) == (1,)
     for likelihood, classes, choices in (
-        ("categorical", 3, {"calibrate": "temperature"}), ("gaussian", None, {"calibrate": "none"}), ("poisson", None, {}),
+        ("categorical", 3, {"calibrate": "temperature"}), ("gaussian", None, {"calibrate": "none"}),
+        ("poisson", None, {}),
     ):  # fmt: skip
         config = TrainConfig.for_table(likelihood=likelihood, **choices)
         assert tried_temperatures(config, classes, 0.1) == (1,)

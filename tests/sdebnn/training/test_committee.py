@@ -24,6 +24,7 @@ from sdebnn.training.committee import (
     Examples,
     Held,
     Networks,
+    falls_for,
     folds_of,
     held_share,
     patience_for,
@@ -173,6 +174,9 @@ class Steady(NamedTuple):
     def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
         pass
 
+    def go_back(self) -> None:
+        pass
+
     def take_steps(self, batches: Batches, first: int) -> np.ndarray:
         self.asked.append((self.value, first))
         return np.zeros(1)
@@ -237,6 +241,66 @@ def test_what_is_predicted_better_at_another_temperature_is_better(temperatures:
     assert trained.log_likelihood == pytest.approx(0.08 if len(temperatures) > 1 else -0.01)
 
 
+class Noted(Steady):
+    """It notes the step size of every stretch, as a share of the first, and where it went back to what was kept; what
+    it holds out is predicted better up to the look of this number."""
+
+    def take_steps(self, batches: Batches, first: int) -> np.ndarray:
+        self.asked.append((float(batches.sizes[-1] / 3e-2), first))
+        return np.zeros(1)
+
+    def go_back(self) -> None:
+        self.asked.append((-1.0, -1))
+
+    def log_probs(self, held: Held) -> np.ndarray:
+        looks = sum(share > 0 for share, _ in self.asked)
+        return np.full((len(held.y), 1, held.y.shape[1]), 0.01 * min(looks, self.value))
+
+
+@pytest.mark.parametrize(
+    ("best", "patience", "stretches"),
+    [
+        # Where nothing gets better for so long, and for 6 looks at most after that.
+        (5, 8, [1.0] * 13 + [-1.0] + [0.5] * 6 + [-1.0] + [0.25] * 6),
+        (5, 3, [1.0] * 8 + [-1.0] + [0.5] * 3 + [-1.0] + [0.25] * 3),
+        # After three quarters of forty stretches, and what gets better then goes on to the last step.
+        (99, 8, [1.0] * 30 + [-1.0] + [0.5] * 10),
+        (31, 8, [1.0] * 30 + [-1.0] + [0.5] * 7 + [-1.0] + [0.25] * 3),
+    ],
+)
+def test_steps_are_shorter_where_nothing_gets_better_and_begin_at_the_best(
+    best: int, patience: int, stretches: list[float]
+) -> None:
+    asked: list[tuple[float, int]] = []
+    trained = train_committee(
+        lambda candidates, examples, classes: [Noted(best, asked)], [choices("jax")], line(20), None,
+        members=1, steps=40 * STEPS, patience=patience, held_out=0.5, falls=(0.5, 0.25),
+    )  # fmt: skip
+    np.testing.assert_allclose([share for share, _ in asked], stretches, rtol=1e-6)
+    assert [first for share, first in asked if share > 0] == [
+        STEPS * number for number in range(sum(share > 0 for share in stretches))
+    ]
+    assert trained.steps == [min(best, 40) * STEPS]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_networks_go_back_to_what_was_kept(framework: str) -> None:
+    examples, config = line(16), choices(framework)
+    networks = Networks(np.array([0.01, 0.02], np.float32), np.array([1, 2]))
+    (committee,) = gather(config)([Candidate(config, networks)], examples, None)
+    given = batches(examples, np.stack([np.arange(8), np.arange(8, 16)]))
+    np.asarray(committee.take_steps(given, 0))
+    committee.keep(np.ones(2, bool))
+    best = [committee.kept(network) for network in range(2)]
+    np.asarray(committee.take_steps(given, STEPS))
+    committee.go_back()
+    np.asarray(committee.take_steps(given._replace(sizes=1e-30 * given.sizes), 2 * STEPS))
+    committee.keep(np.ones(2, bool))
+    for network in range(2):
+        for name, array in committee.kept(network).items():
+            np.testing.assert_allclose(array, best[network][name], rtol=1e-6, atol=1e-7)
+
+
 def test_every_labelled_example_is_held_out_once() -> None:
     folds = folds_of(53, 5, 0.2, 0, np.arange(53) % 2)
     np.testing.assert_array_equal(np.sort(np.concatenate([fold.held for fold in folds])), np.arange(53))
@@ -262,6 +326,8 @@ def test_of_targets_a_tenth_is_held_out_or_as_many_as_are_enough(examples: int, 
     assert {len(fold.held) for fold in folds_of(examples, 5, held_share(examples, None), 0, None)} == {held}
     assert held_share(examples, 3) == 0.2
     assert patience_for(None) > patience_for(3)
+    assert list(falls_for(None)) == sorted(falls_for(None), reverse=True)
+    assert falls_for(3) == ()
 
 
 @pytest.mark.parametrize(("examples", "members", "share"), [(100, 5, 0.1), (247, 5, 0.12), (40, 4, 0.5), (4, 3, 0.5)])

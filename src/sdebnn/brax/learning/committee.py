@@ -99,6 +99,9 @@ class JaxCommittee:
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
         self._aside = self._programs.keep(chosen, self._state.average, self._aside)
 
+    def go_back(self) -> None:
+        self._state = self._state._replace(params=self._aside, average=self._aside)
+
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: array[network] for name, array in to_named_arrays({"average": self._aside}).items()}
 

@@ -70,6 +70,12 @@ class TorchCommittee:
         which = torch.from_numpy(chosen).to(self._aside.device)
         self._aside[which] = self.state.average[which]
 
+    @torch.no_grad()
+    def go_back(self) -> None:
+        self._group.answer()
+        for rows in (self.state.params, self.state.average):
+            rows.copy_(self._aside)
+
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: part[network].cpu().numpy().copy() for name, part in self._named(self._aside).items()}
 
