@@ -461,7 +461,7 @@ def _held_out(
     length = power_of_two(most)
     rows = np.stack([np.resize(part, length) for part in held])
     counts = np.stack([np.arange(length) < len(part) for part in held])
-    log_temperatures = np.broadcast_to(np.log(np.float32(temperatures)), (len(held), len(temperatures)))
+    log_temperatures = np.broadcast_to(np.log(np.asarray(temperatures, np.float32)), (len(held), len(temperatures)))
     return Held(examples.x[rows], examples.y[rows], log_temperatures), np.where(counts, examples.weights[rows], 0.0)
 
 

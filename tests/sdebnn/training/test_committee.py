@@ -72,7 +72,7 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
     (both,) = gather(config)([Candidate(config, Networks(weights, seeds))], examples, None)
     losses = np.asarray(both.take_steps(batches(examples, rows), 0))
     both.keep(np.ones(2, bool))
-    held = Held(examples.x[rows], examples.y[rows], np.log(np.float32([[1, 2], [1, 3]])))
+    held = Held(examples.x[rows], examples.y[rows], np.log(np.array([[1, 2], [1, 3]], np.float32)))
     of_held = np.asarray(both.log_probs(held))
     for number in range(2):
         one = slice(number, number + 1)

@@ -191,7 +191,7 @@ def _programs(
             def of_sample(sample: PRNGKeyArray) -> Float[Array, "temperatures held"]:
                 found = model(sigma).network.apply(params["network"], of_network.x, rng=sample)[0]
 
-                def at(log_temperature: Float[Array, ""]) -> Float[Array, " held"]:
+                def at(log_temperature: Any) -> Float[Array, " held"]:
                     # Each law has one parameter, the logarithm of a scale.
                     of_law = jax.tree.map(lambda log_scale: log_scale + log_temperature, params["likelihood"])
                     return likelihood.log_prob(of_law, found, of_network.y)

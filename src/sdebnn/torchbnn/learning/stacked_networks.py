@@ -69,15 +69,15 @@ class OneNetwork(nn.Module):
 
     def forward(
         self, sigma: torch.Tensor, x: torch.Tensor, y: torch.Tensor, noise: tuple[PathNoise, ...],
-        kl_weight: torch.Tensor | None = None, weights: torch.Tensor | None = None,
+        kl_weight: torch.Tensor | float = 1.0, weights: torch.Tensor | float = 1.0,
         log_temperatures: torch.Tensor | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """The loss; with temperatures, and without weights, the log-likelihood of every example at each."""
+        """The loss; with temperatures the log-likelihood of every example at each."""
         for block in self.blocks:
             block.process = WeightProcess(block.process.drift, block.process.prior.with_sigma(sigma))
         outputs, kl = self.model.network(x, noise=noise)
         params = dict(self.model.likelihood_params.items())
-        if kl_weight is None or weights is None:
+        if log_temperatures is not None:
 
             def at(log_temperature: torch.Tensor) -> torch.Tensor:
                 # Each law has one parameter, the logarithm of a scale.
@@ -164,13 +164,13 @@ class StackedNetworks:
         return loss, torch.cat([gradient.reshape(len(rows), -1) for gradient in found], dim=1)
 
     def _values(self, rows: torch.Tensor, log_temperatures: torch.Tensor, *others: Any) -> tuple[torch.Tensor]:
-        return (self._vmapped(split(rows, self._shapes), *others, None, None, log_temperatures),)
+        return (self._vmapped(split(rows, self._shapes), *others, 1.0, 1.0, log_temperatures),)
 
     def _vmapped(self, params: Mapping[str, torch.Tensor], *others: Any) -> torch.Tensor:
         def of_one(params: Mapping[str, torch.Tensor], *others: Any) -> torch.Tensor:
             return functional_call(self._network, dict(params), others)
 
-        axes = tuple(None if part is None else 0 for part in (params, *others))
+        axes = tuple(None if isinstance(part, float) else 0 for part in (params, *others))
         return vmap(of_one, in_dims=axes)(params, *others)
 
     def _adam(self, gradient: torch.Tensor, size: float) -> None:
