@@ -52,6 +52,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "width=64": {"width": 64},
     "learning_rate_init=0.004": {"learning_rate_init": 4e-3},
     "n_iter_no_change=6": {"n_iter_no_change": 6},
+    "n_iter_no_change=12": {"n_iter_no_change": 12},
     "validation_fraction=0.2": {"validation_fraction": 0.2},
     "calibrate='none'": {"calibrate": "none"},
     "beyond_range=0": {"beyond_range": 0.0},

@@ -36,8 +36,8 @@ from sdebnn.runs.config import TABLE
 from sdebnn.runs.frameworks import FRAMEWORKS
 from sdebnn.training import Posterior
 from sdebnn.training.building import built
-from sdebnn.training.calibration import at_temperature, calibrate, calibrates
-from sdebnn.training.committee import Examples, Start, Trained, held_share, patience_for, train_committee
+from sdebnn.training.calibration import at_temperature, calibrate, calibrates, tried_temperatures
+from sdebnn.training.committee import Examples, Start, Trained, falls_for, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.members import of_members
 from sdebnn.training.memory import refuse_more_than_memory
@@ -307,7 +307,9 @@ class SDEBNNEstimator(BaseEstimator):
         def train(look: Any) -> Trained:
             return train_committee(
                 gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
-                patience=patience, held_out=held_out, look=look, start=start,
+                patience=patience, held_out=held_out,
+                temperatures=tried_temperatures(config, classes, held_out), falls=falls_for(classes), look=look,
+                start=start,
             )  # fmt: skip
 
         if not self.verbose:

@@ -33,7 +33,8 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
     - `likelihood`: the noise of the targets, a name in `sdebnn.metrics.NOISE_LAWS`, or `"poisson"` for counts, which
       are not standardised; `"auto"` is `"student_t_input"`, whose size depends on the input.
 
-    Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`.
+    Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`; the log-likelihoods of held-out examples are
+    those of each member at the temperature that fits it best, unless `calibrate` is `"none"`.
     """
 
     _task = "regression"

@@ -31,6 +31,9 @@ from sdebnn.training.predictions import doubles
 
 # A temperature, or its inverse, is at most that.
 MOST = 20.0
+# Those of noise at which members are judged as they learn. Half way between two a Gaussian law loses less than .014
+# nats: log r + (1 / r^2 - 1) / 2, where r^2, or 1 / r^2, is 1.25.
+TRIED = tuple(1.25**power for power in range(-3, 6))
 # That the scale of noise is right counts as much as that many numbers with Gaussian noise that say so.
 NUMBERS_FOR_ONE = 10.0
 SMALLEST_LOG = math.log(np.finfo(np.float64).tiny)
@@ -56,6 +59,13 @@ def calibrates(config: TrainConfig, num_classes: int | None, held_out: float) ->
             "take calibrate='none'."
         )
     return True
+
+
+def tried_temperatures(config: TrainConfig, num_classes: int | None, held_out: float) -> tuple[float, ...]:
+    """Those at which members are judged as they learn: of targets of which one is fitted at the end, several. A network
+    goes on getting better by its mean after its noise has become too small for what it was not shown, which is mended.
+    """
+    return TRIED if num_classes is None and calibrates(config, num_classes, held_out) else (1.0,)
 
 
 def calibrate(

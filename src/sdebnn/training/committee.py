@@ -30,7 +30,11 @@ HELD_OUT, OF_TARGETS, ENOUGH_TARGETS = 0.2, 0.1, 30
 SHARED = 2
 # Stretches of `STEPS` without a better log-likelihood, after which training ends, where nothing else is said. The noise
 # of targets is found by long training.
-PATIENCE, PATIENCE_OF_TARGETS = 6, 12
+PATIENCE, PATIENCE_OF_TARGETS = 6, 24
+# The shares of the step size with which training goes on, one after the other, from the best parameters, where nothing
+# gets better, and the stretches of `STEPS` without anything better after which each of them ends. The first comes after
+# this share of all steps at the latest. Of labels there are none.
+FALLS, PATIENCE_OF_FALLS, LATEST_FALL = (0.25, 0.0625), 6, 0.75
 # Nats: a log-likelihood that is not better by that much is no reason to go on.
 LITTLE = 2e-3
 # Of the number of parts of a share such as 1/49, which need not be whole in double precision.
@@ -71,10 +75,13 @@ class Batches(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What each network is judged by: as many examples each."""
+    """What each network is judged by: as many examples each, and the logarithms of the temperatures at which it is
+    asked, by which the scale of noise is multiplied; of labels they are 0.
+    """
 
     x: Float32[np.ndarray, "networks held d"]
     y: Shaped[np.ndarray, "networks held *of_one"]
+    log_temperatures: Float32[np.ndarray, "networks temperatures"]
 
 
 @runtime_checkable
@@ -97,12 +104,17 @@ class Committee(Protocol):
         """Takes gradient steps, of which the first has the number `first`. Returns the mean loss of each network."""
 
     def log_probs(self, held: Held) -> Any:
-        """(networks, held): the log-probability, in nats, of the answers of these examples under the mixture of the
-        posterior samples of each network's averaged parameters.
+        """(networks, temperatures, held): the log-probability, in nats, of the answers of these examples under the
+        mixture of the posterior samples of each network's averaged parameters, at each temperature.
         """
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
         """Puts the averaged parameters of the chosen networks aside, in place of what was aside."""
+
+    def go_back(self) -> None:
+        """Takes the parameters that are aside in place of its own; they are their average too. The optimiser's moments
+        stay.
+        """
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         """What is aside of a network, named as in `Learner.state`: `average/...`."""
@@ -146,8 +158,8 @@ class Trained(NamedTuple):
     - `config`: the choices, with the sigma and the likelihood that were chosen, and as many `members` as there are.
     - `averages`: the averaged parameters of each member, named as in `Learner.state`.
     - `steps`: the gradient steps of each member up to these parameters; 0 where they are those that it went on from.
-    - `log_likelihood`: of the examples by the members that held them out, in nats, mean over examples; NaN where none
-      were held out.
+    - `log_likelihood`: of the examples by the members that held them out, in nats, mean over examples, of each member
+      at the best of the temperatures; NaN where none were held out.
     - `losses`, `held_out`: the curves of the chosen members, by stretches of `STEPS` gradient steps: the mean loss, and
       the mean log-likelihood of held-out examples.
     - `candidates`: the log-likelihood of every candidate, by what was tried: of those given up, what it was then.
@@ -172,6 +184,8 @@ def train_committee(
     steps: int,
     patience: int,
     held_out: float,
+    temperatures: Sequence[float] = (1.0,),
+    falls: Sequence[float] = (),
     look: Callable[[int, float, float], object] = lambda step, loss, held_out: None,
     start: Start | None = None,
 ) -> Trained:
@@ -186,9 +200,15 @@ def train_committee(
     - `examples`, `num_classes`: see there.
     - `members`: how many networks predict together.
     - `steps`: gradient steps at most.
-    - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops.
+    - `patience`: stretches of `STEPS` without a log-likelihood better by `LITTLE`, after which training stops, or its
+      step size falls.
     - `held_out`: share of the examples that each member is judged by; 0 holds none out: then the first candidate is
       trained to the last step.
+    - `temperatures`: a member is judged at that one of them at which its held-out examples are predicted best, of
+      targets whose temperature is fitted afterwards; see `sdebnn.training.calibration.tried_temperatures`.
+    - `falls`: shares of the step size with which training then goes on, one after the other, each time from the
+      parameters that predict held-out examples best, and with a patience of `PATIENCE_OF_FALLS` at most; with the first
+      after `LATEST_FALL` of the steps, if not before.
     - `look`: is told how training goes: the steps taken, the mean loss, and the log-likelihood of held-out examples,
       of the best candidate, NaN where none are held out.
     - `start`: where training goes on; its parameters are kept where no later ones predict held-out examples better.
@@ -206,7 +226,8 @@ def train_committee(
     of_candidates = [Candidate(config, _networks(config, folds)) for config in candidates]
     committees = gather(of_candidates, examples, num_classes)
     courses = [
-        _Course(committee, config, examples, folds) for committee, config in zip(committees, candidates, strict=True)
+        _Course(committee, config, examples, folds, temperatures, patience, falls)
+        for committee, config in zip(committees, candidates, strict=True)
     ]
     left, rung = courses, FIRST_RUNG
     # Of those that share a program the first, which asks for it.
@@ -216,7 +237,8 @@ def train_committee(
         for course in courses:
             course.go_on_from(start)
     for number, done in enumerate(range(taken, taken + steps, STEPS), 1):
-        running = [course for course in left if not course.stale(patience)]
+        late = done - taken >= LATEST_FALL * steps
+        running = [course for course in left if course.goes_on(late)]
         if not running:
             break
         stretch, last = batches.of(done), min(done + STEPS, taken + steps)
@@ -251,6 +273,11 @@ def held_share(examples: int, num_classes: int | None) -> float:
 def patience_for(num_classes: int | None) -> int:
     """The stretches without anything better, after which training ends, where nothing else is said."""
     return PATIENCE if num_classes else PATIENCE_OF_TARGETS
+
+
+def falls_for(num_classes: int | None) -> tuple[float, ...]:
+    """The shares of the step size with which training goes on, where nothing else is said."""
+    return () if num_classes else FALLS
 
 
 def folds_of(
@@ -327,16 +354,20 @@ class _Drawn:
 class _Course:
     """The training of one candidate: of as many networks as there are members, by what each holds out."""
 
-    def __init__(self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold]) -> None:
+    def __init__(
+        self, committee: Committee, config: TrainConfig, examples: Examples, folds: list[Fold],
+        temperatures: Sequence[float], patience: int, falls: Sequence[float],
+    ) -> None:  # fmt: skip
         self.config = dataclasses.replace(config, members=len(folds))
         self.losses: list[float] = []
         self.held_out: list[float] = []
         self._committee = committee
-        self._held, self._weights = _held_out(examples, folds)
+        self._held, self._weights = _held_out(examples, folds, temperatures)
         self._best, self._at = np.full(len(folds), -np.inf), np.zeros(len(folds), int)
         self._best_of_rows = np.full(self._weights.shape, -np.inf)
         # Of the mean over members, that one which is slow does not hold up the others.
         self._better_than, self._better_at, self._looks = -np.inf, 0, 0
+        self._patience, self._share, self._falls = patience, 1.0, list(falls)
 
     @property
     def log_likelihood(self) -> float:
@@ -352,10 +383,25 @@ class _Course:
             self._judge(self._committee.log_probs(self._held), 0)
             self._better_than = self._best.mean()
 
-    def stale(self, patience: int) -> bool:
-        return self._held is not None and self._looks - self._better_at >= patience
+    def goes_on(self, late: bool) -> bool:
+        """Whether there are steps to take. Where nothing has got better for so long, or it is late, they are shorter
+        from now on, and begin at the best parameters.
+        """
+        stale = self._looks - self._better_at >= self._patience
+        due = stale or (late and self._share == 1 and bool(self._falls))
+        if self._held is None or not due:
+            return True
+        if not self._falls:
+            return False
+        self._share, self._patience = self._falls.pop(0), min(self._patience, PATIENCE_OF_FALLS)
+        self._better_at = self._looks
+        self._committee.go_back()
+        return True
 
     def take_steps(self, batches: Batches, done: int) -> None:
+        # Candidates that are given the same batches may compute together.
+        if self._share != 1:
+            batches = batches._replace(sizes=batches.sizes * np.float32(self._share))
         self._loss = self._committee.take_steps(batches, done)
         self._log_probs = self._committee.log_probs(self._held) if self._held else None
 
@@ -380,8 +426,10 @@ class _Course:
 
     def _judge(self, log_probs: Any, done: int) -> float:
         """Keeps what is better than before. Returns the mean log-likelihood."""
-        of_rows = np.asarray(log_probs, np.float64)
-        values = _weighted(of_rows, self._weights, axis=1)
+        at_temperatures = np.asarray(log_probs, np.float64)
+        means = _weighted(at_temperatures, self._weights[:, None], axis=2)
+        chosen = np.arange(len(means)), means.argmax(axis=1)
+        of_rows, values = at_temperatures[chosen], means[chosen]
         better = values > self._best
         self._best[better], self._at[better], self._best_of_rows[better] = values[better], done, of_rows[better]
         self._committee.keep(better)
@@ -400,7 +448,9 @@ def _networks(config: TrainConfig, folds: list[Fold]) -> Networks:
     return Networks(shares, np.array(seeds, np.int64))
 
 
-def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float[np.ndarray, "members held"]]:
+def _held_out(
+    examples: Examples, folds: list[Fold], temperatures: Sequence[float]
+) -> tuple[Held | None, Float[np.ndarray, "members held"]]:
     """Of each member as many, filled up by the first, that have no weight; a few lengths, for which programs are
     compiled.
     """
@@ -411,11 +461,12 @@ def _held_out(examples: Examples, folds: list[Fold]) -> tuple[Held | None, Float
     length = power_of_two(most)
     rows = np.stack([np.resize(part, length) for part in held])
     counts = np.stack([np.arange(length) < len(part) for part in held])
-    return Held(examples.x[rows], examples.y[rows]), np.where(counts, examples.weights[rows], 0.0)
+    log_temperatures = np.broadcast_to(np.log(np.asarray(temperatures, np.float32)), (len(held), len(temperatures)))
+    return Held(examples.x[rows], examples.y[rows], log_temperatures), np.where(counts, examples.weights[rows], 0.0)
 
 
 def _weighted(
-    log_probs: Float[np.ndarray, "members held"], weights: Float[np.ndarray, "members held"], axis: int | None
+    log_probs: Float[np.ndarray, "members ... held"], weights: Float[np.ndarray, "members ... held"], axis: int | None
 ) -> Any:
     """The mean over held-out examples; minus infinity in place of NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):

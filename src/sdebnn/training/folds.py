@@ -15,10 +15,10 @@ from sdebnn.runs.progress import say
 from sdebnn.runs.started import read_start
 from sdebnn.training import checkpointing
 from sdebnn.training.building import Build, built
-from sdebnn.training.calibration import calibrate, calibrates
+from sdebnn.training.calibration import calibrate, calibrates, tried_temperatures
 from sdebnn.training.callbacks import Callback
 from sdebnn.training.checkpointing import Position
-from sdebnn.training.committee import Examples, held_share, patience_for, train_committee
+from sdebnn.training.committee import Examples, falls_for, held_share, patience_for, train_committee
 from sdebnn.training.history import History
 from sdebnn.training.learner import Learner
 from sdebnn.training.loop import Fitted
@@ -97,6 +97,8 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
             steps=steps,
             patience=patience_for(dataset.num_classes),
             held_out=held_out,
+            temperatures=tried_temperatures(config, dataset.num_classes, held_out),
+            falls=falls_for(dataset.num_classes),
             look=lambda step, loss, log_prob: bar.update(step, {"loss": loss, "held_out": log_prob}),
         )
     if config.sigma == AUTO:

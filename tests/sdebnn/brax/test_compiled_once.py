@@ -105,13 +105,13 @@ def test_a_second_prediction_compiles_nothing(run: Path) -> None:
 
 
 def test_fits_of_one_shape_share_their_programs() -> None:
-    def fit(**others: Any) -> None:
+    def fit(steps: int = 2, **others: Any) -> None:
         config = dataclasses.replace(CONFIG, likelihood="categorical", **others)
         assert isinstance(config.sigma, float)
         candidates = [dataclasses.replace(config, sigma=config.sigma * factor) for factor in (1, 2)]
         train_committee(
-            gather, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=2 * STEPS,
-            patience=9, held_out=0.5,
+            gather, candidates, Examples(X, Y, np.ones(40, np.float32)), 2, members=2, steps=steps * STEPS,
+            patience=9, held_out=0.5, falls=(0.5,),
         )  # fmt: skip
 
     compiled()
@@ -119,6 +119,9 @@ def test_fits_of_one_shape_share_their_programs() -> None:
     # Those that make keys, begin, take steps, judge and keep.
     assert compiled() == 5
     fit(seed=1, learning_rate=0.1, kl_coef=0.5, clip_norm=1.0, sigma=0.7)
+    assert compiled() == 0
+    # Of the last of these stretches the steps are half as long, and begin at the best parameters.
+    fit(steps=4)
     assert compiled() == 0
 
 

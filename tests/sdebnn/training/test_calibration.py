@@ -18,7 +18,7 @@ from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training import restore, start_run
 from sdebnn.training.building import built
-from sdebnn.training.calibration import NUMBERS_FOR_ONE, at_temperature, calibrate
+from sdebnn.training.calibration import NUMBERS_FOR_ONE, at_temperature, calibrate, tried_temperatures
 from sdebnn.training.committee import Examples, Trained, train_committee
 from sdebnn.training.learner import Learner
 
@@ -103,6 +103,20 @@ def test_it_is_the_size_of_errors_and_ten_examples_say_one() -> None:
 
 def test_what_is_right_stays() -> None:
     assert fitted_scale(np.random.default_rng(1).normal(size=4000), [0.0] * 5) == pytest.approx(1, abs=0.03)
+
+
+def test_members_are_judged_at_several_temperatures_only_where_one_is_fitted() -> None:
+    auto = TrainConfig.for_table(likelihood="student_t_input")
+    several = tried_temperatures(auto, None, 0.1)
+    assert 1 in several
+    assert np.ptp(np.diff(np.log(several))) == pytest.approx(0, abs=1e-12)
+    assert tried_temperatures(auto, None, 0.0) == (1,)
+    for likelihood, classes, choices in (
+        ("categorical", 3, {"calibrate": "temperature"}), ("gaussian", None, {"calibrate": "none"}),
+        ("poisson", None, {}),
+    ):  # fmt: skip
+        config = TrainConfig.for_table(likelihood=likelihood, **choices)
+        assert tried_temperatures(config, classes, 0.1) == (1,)
 
 
 def test_what_two_members_differ_by_is_no_noise() -> None:

@@ -14,6 +14,7 @@ from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.runs import TrainConfig
 from sdebnn.training.building import built
+from sdebnn.training.calibration import at_temperature
 from sdebnn.training.committee import (
     FIRST_RUNG,
     SHARED,
@@ -23,6 +24,7 @@ from sdebnn.training.committee import (
     Examples,
     Held,
     Networks,
+    falls_for,
     folds_of,
     held_share,
     patience_for,
@@ -70,7 +72,8 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
     (both,) = gather(config)([Candidate(config, Networks(weights, seeds))], examples, None)
     losses = np.asarray(both.take_steps(batches(examples, rows), 0))
     both.keep(np.ones(2, bool))
-    of_held = np.asarray(both.log_probs(Held(examples.x[rows], examples.y[rows])))
+    held = Held(examples.x[rows], examples.y[rows], np.log(np.array([[1, 2], [1, 3]], np.float32)))
+    of_held = np.asarray(both.log_probs(held))
     for number in range(2):
         one = slice(number, number + 1)
         (alone,) = gather(config)([Candidate(config, Networks(weights[one], seeds[one]))], examples, None)
@@ -80,8 +83,8 @@ def test_a_network_does_not_depend_on_those_beside_it(framework: str) -> None:
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-5)
-        held = Held(examples.x[rows[one]], examples.y[rows[one]])
-        np.testing.assert_allclose(of_held[one], alone.log_probs(held), rtol=1e-3, atol=1e-4)
+        of_one = alone.log_probs(Held(*(part[one] for part in held)))
+        np.testing.assert_allclose(of_held[one], of_one, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -96,6 +99,27 @@ def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
     weights = np.broadcast_to(2 * (sixteen < 8).astype(np.float32), (STEPS, 1, 16))
     of_sixteen = batches(examples, sixteen)._replace(weights=weights)
     np.testing.assert_allclose(filled.take_steps(of_sixteen, 0), of_eight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t_input"])
+def test_at_a_temperature_it_is_judged_by_the_law_that_calibration_makes(framework: str, likelihood: str) -> None:
+    examples, temperatures = line(16), np.array([[0.5, 1, 2]])
+    config = dataclasses.replace(choices(framework), likelihood=likelihood)
+    rows = np.arange(16)[None]
+    held = Held(examples.x[rows], examples.y[rows], np.log(temperatures).astype(np.float32))
+    (committee,) = gather(config)(
+        [Candidate(config, Networks(np.array([0.01], np.float32), np.array([1])))], examples, None
+    )
+    found = np.asarray(committee.log_probs(held))
+    committee.keep(np.ones(1, bool))
+    average = committee.kept(0)
+    for temperature, of_rows in zip(temperatures[0], found[0], strict=True):
+        committee.go_on_from([at_temperature(average, np.log(temperature), None)])
+        as_it_is = np.asarray(committee.log_probs(held))[0, 1]
+        np.testing.assert_allclose(of_rows, as_it_is, rtol=1e-4, atol=1e-5)
+    # At the start networks predict about 0, and noise of another size is another law.
+    assert np.abs(np.diff(found.mean(axis=2))).min() > 0.05
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -150,13 +174,16 @@ class Steady(NamedTuple):
     def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
         pass
 
+    def go_back(self) -> None:
+        pass
+
     def take_steps(self, batches: Batches, first: int) -> np.ndarray:
         self.asked.append((self.value, first))
         return np.zeros(1)
 
     def log_probs(self, held: Held) -> np.ndarray:
         # Better by more than a little at every look.
-        return np.full(held.y.shape[:2], self.value + 0.01 * len(self.asked))
+        return np.full((len(held.y), 1, held.y.shape[1]), self.value + 0.01 * len(self.asked))
 
     def keep(self, chosen: np.ndarray) -> None:
         pass
@@ -184,7 +211,7 @@ def test_training_ends_when_nothing_gets_better() -> None:
 
     class Still(Steady):
         def log_probs(self, held: Held) -> np.ndarray:
-            return np.full(held.y.shape[:2], self.value)
+            return np.full((len(held.y), 1, held.y.shape[1]), self.value)
 
     train_committee(
         lambda candidates, examples, classes: [Still(0.0, asked)], [choices("jax")], line(20), None,
@@ -192,6 +219,86 @@ def test_training_ends_when_nothing_gets_better() -> None:
     )  # fmt: skip
     # The first stretch is better than nothing.
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize(("temperatures", "best"), [((1.0,), 1), ((1.0, 2.0), 8)])
+def test_what_is_predicted_better_at_another_temperature_is_better(temperatures: tuple[float, ...], best: int) -> None:
+    """Held-out examples are predicted worse and worse at temperature 1, and at 2 better up to the eighth look."""
+    asked: list[tuple[float, int]] = []
+
+    class TooSure(Steady):
+        def log_probs(self, held: Held) -> np.ndarray:
+            number = len(self.asked)
+            found = np.where(held.log_temperatures > 0, 0.01 * min(number, 8), -0.01 * number)
+            return np.repeat(found[..., None], held.y.shape[1], axis=2)
+
+    trained = train_committee(
+        lambda candidates, examples, classes: [TooSure(0.0, asked)], [choices("jax")], line(20), None,
+        members=1, steps=50 * STEPS, patience=3, held_out=0.5, temperatures=temperatures,
+    )  # fmt: skip
+    assert len(asked) == best + 3
+    assert trained.steps == [best * STEPS]
+    assert trained.log_likelihood == pytest.approx(0.08 if len(temperatures) > 1 else -0.01)
+
+
+class Noted(Steady):
+    """It notes the step size of every stretch, as a share of the first, and where it went back to what was kept; what
+    it holds out is predicted better up to the look of this number."""
+
+    def take_steps(self, batches: Batches, first: int) -> np.ndarray:
+        self.asked.append((float(batches.sizes[-1] / 3e-2), first))
+        return np.zeros(1)
+
+    def go_back(self) -> None:
+        self.asked.append((-1.0, -1))
+
+    def log_probs(self, held: Held) -> np.ndarray:
+        looks = sum(share > 0 for share, _ in self.asked)
+        return np.full((len(held.y), 1, held.y.shape[1]), 0.01 * min(looks, self.value))
+
+
+@pytest.mark.parametrize(
+    ("best", "patience", "stretches"),
+    [
+        # Where nothing gets better for so long, and for 6 looks at most after that.
+        (5, 8, [1.0] * 13 + [-1.0] + [0.5] * 6 + [-1.0] + [0.25] * 6),
+        (5, 3, [1.0] * 8 + [-1.0] + [0.5] * 3 + [-1.0] + [0.25] * 3),
+        # After three quarters of forty stretches, and what gets better then goes on to the last step.
+        (99, 8, [1.0] * 30 + [-1.0] + [0.5] * 10),
+        (31, 8, [1.0] * 30 + [-1.0] + [0.5] * 7 + [-1.0] + [0.25] * 3),
+    ],
+)
+def test_steps_are_shorter_where_nothing_gets_better_and_begin_at_the_best(
+    best: int, patience: int, stretches: list[float]
+) -> None:
+    asked: list[tuple[float, int]] = []
+    trained = train_committee(
+        lambda candidates, examples, classes: [Noted(best, asked)], [choices("jax")], line(20), None,
+        members=1, steps=40 * STEPS, patience=patience, held_out=0.5, falls=(0.5, 0.25),
+    )  # fmt: skip
+    np.testing.assert_allclose([share for share, _ in asked], stretches, rtol=1e-6)
+    assert [first for share, first in asked if share > 0] == [
+        STEPS * number for number in range(sum(share > 0 for share in stretches))
+    ]
+    assert trained.steps == [min(best, 40) * STEPS]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_networks_go_back_to_what_was_kept(framework: str) -> None:
+    examples, config = line(16), choices(framework)
+    networks = Networks(np.array([0.01, 0.02], np.float32), np.array([1, 2]))
+    (committee,) = gather(config)([Candidate(config, networks)], examples, None)
+    given = batches(examples, np.stack([np.arange(8), np.arange(8, 16)]))
+    np.asarray(committee.take_steps(given, 0))
+    committee.keep(np.ones(2, bool))
+    best = [committee.kept(network) for network in range(2)]
+    np.asarray(committee.take_steps(given, STEPS))
+    committee.go_back()
+    np.asarray(committee.take_steps(given._replace(sizes=1e-30 * given.sizes), 2 * STEPS))
+    committee.keep(np.ones(2, bool))
+    for network in range(2):
+        for name, array in committee.kept(network).items():
+            np.testing.assert_allclose(array, best[network][name], rtol=1e-6, atol=1e-7)
 
 
 def test_every_labelled_example_is_held_out_once() -> None:
@@ -219,6 +326,8 @@ def test_of_targets_a_tenth_is_held_out_or_as_many_as_are_enough(examples: int, 
     assert {len(fold.held) for fold in folds_of(examples, 5, held_share(examples, None), 0, None)} == {held}
     assert held_share(examples, 3) == 0.2
     assert patience_for(None) > patience_for(3)
+    assert list(falls_for(None)) == sorted(falls_for(None), reverse=True)
+    assert falls_for(3) == ()
 
 
 @pytest.mark.parametrize(("examples", "members", "share"), [(100, 5, 0.1), (247, 5, 0.12), (40, 4, 0.5), (4, 3, 0.5)])

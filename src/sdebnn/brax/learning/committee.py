@@ -91,13 +91,16 @@ class JaxCommittee:
         self._state, losses = program(*arguments)
         return losses
 
-    def log_probs(self, held: Held) -> Float[Array, "networks held"]:
+    def log_probs(self, held: Held) -> Float[Array, "networks temperatures held"]:
         program, *arguments = self._of_held(self._state.average, held)
         self._wait()
         return program(*arguments)
 
     def keep(self, chosen: Bool[np.ndarray, " networks"]) -> None:
         self._aside = self._programs.keep(chosen, self._state.average, self._aside)
+
+    def go_back(self) -> None:
+        self._state = self._state._replace(params=self._aside, average=self._aside)
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: array[network] for name, array in to_named_arrays({"average": self._aside}).items()}
@@ -183,11 +186,17 @@ def _programs(
         counts = (batches.decays < 1)[:, None]
         return state, jnp.mean(losses, axis=0, where=counts)
 
-    def log_probs(average: Params, held: Held, keys: Any, sigma: Any) -> Float[Array, "networks held"]:
-        def of_one(params: Params, of_network: Held, key: PRNGKeyArray) -> Float[Array, " held"]:
-            def of_sample(sample: PRNGKeyArray) -> Float[Array, " held"]:
+    def log_probs(average: Params, held: Held, keys: Any, sigma: Any) -> Float[Array, "networks temperatures held"]:
+        def of_one(params: Params, of_network: Held, key: PRNGKeyArray) -> Float[Array, "temperatures held"]:
+            def of_sample(sample: PRNGKeyArray) -> Float[Array, "temperatures held"]:
                 found = model(sigma).network.apply(params["network"], of_network.x, rng=sample)[0]
-                return likelihood.log_prob(params["likelihood"], found, of_network.y)
+
+                def at(log_temperature: Any) -> Float[Array, " held"]:
+                    # Each law has one parameter, the logarithm of a scale.
+                    of_law = jax.tree.map(lambda log_scale: log_scale + log_temperature, params["likelihood"])
+                    return likelihood.log_prob(of_law, found, of_network.y)
+
+                return jax.vmap(at)(of_network.log_temperatures)
 
             of_samples = jax.vmap(of_sample)(jax.random.split(jax.random.fold_in(key, SCORE), samples))
             return jax.nn.logsumexp(of_samples, axis=0) - math.log(samples)

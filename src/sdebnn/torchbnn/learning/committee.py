@@ -70,6 +70,12 @@ class TorchCommittee:
         which = torch.from_numpy(chosen).to(self._aside.device)
         self._aside[which] = self.state.average[which]
 
+    @torch.no_grad()
+    def go_back(self) -> None:
+        self._group.answer()
+        for rows in (self.state.params, self.state.average):
+            rows.copy_(self._aside)
+
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: part[network].cpu().numpy().copy() for name, part in self._named(self._aside).items()}
 
@@ -96,7 +102,7 @@ class _Answer:
             same = self.question.batches is other.question.batches and self.question.first == other.question.first
             return same and self.committee.taken == other.committee.taken
         if isinstance(self.question, Held) and isinstance(other.question, Held):
-            return self.question.x.shape == other.question.x.shape
+            return [part.shape for part in self.question] == [part.shape for part in other.question]
         return False
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -69,15 +69,23 @@ class OneNetwork(nn.Module):
 
     def forward(
         self, sigma: torch.Tensor, x: torch.Tensor, y: torch.Tensor, noise: tuple[PathNoise, ...],
-        kl_weight: torch.Tensor | None = None, weights: torch.Tensor | None = None,
+        kl_weight: torch.Tensor | float = 1.0, weights: torch.Tensor | float = 1.0,
+        log_temperatures: torch.Tensor | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """The loss; without weights the log-likelihood of every example."""
+        """The loss; with temperatures the log-likelihood of every example at each."""
         for block in self.blocks:
             block.process = WeightProcess(block.process.drift, block.process.prior.with_sigma(sigma))
         outputs, kl = self.model.network(x, noise=noise)
-        log_probs = self.model.likelihood.log_prob(dict(self.model.likelihood_params.items()), outputs, y)
-        if kl_weight is None or weights is None:
-            return log_probs
+        params = dict(self.model.likelihood_params.items())
+        if log_temperatures is not None:
+
+            def at(log_temperature: torch.Tensor) -> torch.Tensor:
+                # Each law has one parameter, the logarithm of a scale.
+                of_law = {name: log_scale + log_temperature for name, log_scale in params.items()}
+                return self.model.likelihood.log_prob(of_law, outputs, y)
+
+            return vmap(at)(log_temperatures)
+        log_probs = self.model.likelihood.log_prob(params, outputs, y)
         return kl_weight * kl - (log_probs * weights).mean()
 
 
@@ -127,12 +135,14 @@ class StackedNetworks:
         return torch.stack(losses).mean(dim=0).cpu().numpy()
 
     @torch.no_grad()
-    def log_probs(self, held: Held) -> Float[np.ndarray, "networks held"]:
+    def log_probs(self, held: Held) -> Float[np.ndarray, "networks temperatures held"]:
         """As `sdebnn.training.committee.Committee.log_probs`."""
-        x, y = self._placed(*held)
+        x, y, log_temperatures = self._placed(*held)
         with _threads_for(held.x.shape[0] * held.x.shape[1] * self._config.width):
             found = [
-                self._run(self._values, self.state.average, self._sigma, x, y, self._noise(SCORE, sample))[0]
+                self._run(
+                    self._values, self.state.average, log_temperatures, self._sigma, x, y, self._noise(SCORE, sample)
+                )[0]
                 for sample in range(self._config.test_samples)
             ]
         return (torch.stack(found).logsumexp(dim=0) - np.log(len(found))).cpu().numpy()
@@ -153,14 +163,15 @@ class StackedNetworks:
         found = torch.autograd.grad(loss.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
         return loss, torch.cat([gradient.reshape(len(rows), -1) for gradient in found], dim=1)
 
-    def _values(self, rows: torch.Tensor, *others: Any) -> tuple[torch.Tensor]:
-        return (self._vmapped(split(rows, self._shapes), *others),)
+    def _values(self, rows: torch.Tensor, log_temperatures: torch.Tensor, *others: Any) -> tuple[torch.Tensor]:
+        return (self._vmapped(split(rows, self._shapes), *others, 1.0, 1.0, log_temperatures),)
 
     def _vmapped(self, params: Mapping[str, torch.Tensor], *others: Any) -> torch.Tensor:
         def of_one(params: Mapping[str, torch.Tensor], *others: Any) -> torch.Tensor:
             return functional_call(self._network, dict(params), others)
 
-        return vmap(of_one)(params, *others)
+        axes = tuple(None if isinstance(part, float) else 0 for part in (params, *others))
+        return vmap(of_one, in_dims=axes)(params, *others)
 
     def _adam(self, gradient: torch.Tensor, size: float) -> None:
         state = self.state

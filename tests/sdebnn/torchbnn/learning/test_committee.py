@@ -93,7 +93,8 @@ def test_steps_are_those_of_a_plain_loop(choices: dict[str, Any]) -> None:
 def test_candidates_together_are_those_alone_also_when_one_is_given_up() -> None:
     configs = [dataclasses.replace(CONFIG, sigma=sigma) for sigma in (0.1, 0.5, 2.0)]
     first, second = batches(), batches()
-    held = Held(EXAMPLES.x[None, :8].repeat(2, axis=0), EXAMPLES.y[None, :8].repeat(2, axis=0))
+    x, y = (part[None, :8].repeat(2, axis=0) for part in (EXAMPLES.x, EXAMPLES.y))
+    held = Held(x, y, np.zeros((2, 1), np.float32))
     together = gather([Candidate(config, NETWORKS) for config in configs], EXAMPLES, 3)
     assert len({committee._group for committee in together}) == 1
     asked = [(committee.take_steps(first, 0), committee.log_probs(held)) for committee in together]
