@@ -54,7 +54,6 @@ LEVERS: dict[str, dict[str, Any]] = {
     "n_iter_no_change=6": {"n_iter_no_change": 6},
     "n_iter_no_change=12": {"n_iter_no_change": 12},
     "validation_fraction=0.2": {"validation_fraction": 0.2},
-    "calibrate='none'": {"calibrate": "none"},
     "beyond_range=0": {"beyond_range": 0.0},
 }
 

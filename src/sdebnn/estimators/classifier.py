@@ -40,8 +40,10 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
     - `early_stopping`: whether members hold examples out and keep the parameters that predict those best; `"auto"`
       does from 10 examples on. `validation_fraction`: share that each holds out; `"auto"` is a fifth; of
       targets a tenth, but no fewer than 30 rows and never more than a fifth. `n_iter_no_change`: looks at held-out
-      examples, one every 50 steps, without a better log-likelihood, after which training ends; `"auto"` is 6, and 24
-      for targets, of which steps are shorter then, twice, and end after 6 looks at most.
+      examples, one every 50 steps, without a better log-likelihood, after which training ends; `"auto"` is 6. Of
+      targets it is 24, and training does not end then, or after three quarters of `max_iter`, but goes on from the
+      best parameters with a quarter of the step size, and after 6 such looks, or `n_iter_no_change` if that is less,
+      with a sixteenth, for as many.
     - `n_members`: networks in the mixture. `n_posterior_samples`: weight paths of each.
     - `beyond_range`: how uncertain an answer becomes beyond the range of the training examples: its standard deviation,
       in those of the targets, or on the logits of classes, where all columns are half their range beyond it. In a

@@ -308,7 +308,7 @@ class SDEBNNEstimator(BaseEstimator):
             return train_committee(
                 gather(config), config.candidates(), examples, classes, members=self.n_members, steps=steps,
                 patience=patience, held_out=held_out,
-                temperatures=tried_temperatures(config, classes, held_out), falls=falls_for(classes), look=look,
+                temperatures=tried_temperatures(config, classes, held_out), falls=falls_for(config, classes), look=look,
                 start=start,
             )  # fmt: skip
 

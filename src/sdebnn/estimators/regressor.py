@@ -34,7 +34,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
       are not standardised; `"auto"` is `"student_t_input"`, whose size depends on the input.
 
     Fitted, it has the attributes of `SDEBNNClassifier` but for `classes_`; the log-likelihoods of held-out examples are
-    those of each member at the temperature that fits it best, unless `calibrate` is `"none"`.
+    those of each member at the temperature that fits it best, unless `calibrate` is `"none"` or targets are counts.
     """
 
     _task = "regression"

@@ -73,6 +73,10 @@ class Batches(NamedTuple):
     sizes: Float32[np.ndarray, " steps"]
     decays: Float32[np.ndarray, " steps"]
 
+    def shortened(self, share: float) -> "Batches":
+        """The same with steps of this share of their size."""
+        return self if share == 1 else self._replace(sizes=self.sizes * np.float32(share))
+
 
 class Held(NamedTuple):
     """What each network is judged by: as many examples each, and the logarithms of the temperatures at which it is
@@ -113,7 +117,7 @@ class Committee(Protocol):
 
     def go_back(self) -> None:
         """Takes the parameters that are aside in place of its own; they are their average too. The optimiser's moments
-        stay.
+        stay, but for those that are not finite, which are 0 from now on.
         """
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
@@ -242,9 +246,11 @@ def train_committee(
         if not running:
             break
         stretch, last = batches.of(done), min(done + STEPS, taken + steps)
+        # Candidates that are given the same batches may compute together.
+        of_share = {share: stretch.shortened(share) for share in {course.share for course in running}}
         # All are asked before any answer is read.
         for course in running:
-            course.take_steps(stretch, done)
+            course.take_steps(of_share[course.share], done)
         for course in running:
             course.look(last)
         best = max(left, key=lambda course: course.log_likelihood)
@@ -275,9 +281,11 @@ def patience_for(num_classes: int | None) -> int:
     return PATIENCE if num_classes else PATIENCE_OF_TARGETS
 
 
-def falls_for(num_classes: int | None) -> tuple[float, ...]:
-    """The shares of the step size with which training goes on, where nothing else is said."""
-    return () if num_classes else FALLS
+def falls_for(config: TrainConfig, num_classes: int | None) -> tuple[float, ...]:
+    """The shares of the step size with which training goes on, where nothing else is said. None where the step size
+    has a schedule of its own.
+    """
+    return () if num_classes or config.schedule != "constant" else FALLS
 
 
 def folds_of(
@@ -367,7 +375,8 @@ class _Course:
         self._best_of_rows = np.full(self._weights.shape, -np.inf)
         # Of the mean over members, that one which is slow does not hold up the others.
         self._better_than, self._better_at, self._looks = -np.inf, 0, 0
-        self._patience, self._share, self._falls = patience, 1.0, list(falls)
+        self._patience, self._falls = patience, list(falls)
+        self.share = 1.0
 
     @property
     def log_likelihood(self) -> float:
@@ -388,20 +397,17 @@ class _Course:
         from now on, and begin at the best parameters.
         """
         stale = self._looks - self._better_at >= self._patience
-        due = stale or (late and self._share == 1 and bool(self._falls))
+        due = stale or (late and self.share == 1 and bool(self._falls))
         if self._held is None or not due:
             return True
         if not self._falls:
             return False
-        self._share, self._patience = self._falls.pop(0), min(self._patience, PATIENCE_OF_FALLS)
+        self.share, self._patience = self._falls.pop(0), min(self._patience, PATIENCE_OF_FALLS)
         self._better_at = self._looks
         self._committee.go_back()
         return True
 
     def take_steps(self, batches: Batches, done: int) -> None:
-        # Candidates that are given the same batches may compute together.
-        if self._share != 1:
-            batches = batches._replace(sizes=batches.sizes * np.float32(self._share))
         self._loss = self._committee.take_steps(batches, done)
         self._log_probs = self._committee.log_probs(self._held) if self._held else None
 

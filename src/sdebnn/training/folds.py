@@ -98,7 +98,7 @@ def _train(build: Build, learner: Learner, config: TrainConfig, dataset: Dataset
             patience=patience_for(dataset.num_classes),
             held_out=held_out,
             temperatures=tried_temperatures(config, dataset.num_classes, held_out),
-            falls=falls_for(dataset.num_classes),
+            falls=falls_for(config, dataset.num_classes),
             look=lambda step, loss, log_prob: bar.update(step, {"loss": loss, "held_out": log_prob}),
         )
     if config.sigma == AUTO:

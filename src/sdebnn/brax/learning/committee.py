@@ -62,12 +62,16 @@ class JaxCommittee:
         self._compile: list[threading.Thread] = []
 
     @functools.cached_property
-    def _state(self) -> _State:
+    def _start(self) -> _State:
         return self._programs.start(self._keys, self._sigma)
 
     @functools.cached_property
+    def _state(self) -> _State:
+        return self._start
+
+    @functools.cached_property
     def _aside(self) -> Params:
-        return self._state.average
+        return self._start.average
 
     def prepare(self, batches: Batches, held: Held | None) -> None:
         state = jax.eval_shape(self._programs.start, self._keys, self._sigma)
@@ -83,7 +87,7 @@ class JaxCommittee:
     def go_on_from(self, averages: Sequence[Mapping[str, np.ndarray]]) -> None:
         stacked = {name: np.stack([average[name] for average in averages]) for name in averages[0]}
         params = from_named_arrays(stacked, {"average": self._state.average})["average"]
-        self._state = self._state._replace(params=params, average=params)
+        self._state, self._aside = self._state._replace(params=params, average=params), params
 
     def take_steps(self, batches: Batches, first: int) -> Float[Array, " networks"]:
         program, *arguments = self._of_steps(self._state, batches, first)
@@ -100,7 +104,9 @@ class JaxCommittee:
         self._aside = self._programs.keep(chosen, self._state.average, self._aside)
 
     def go_back(self) -> None:
-        self._state = self._state._replace(params=self._aside, average=self._aside)
+        # By numpy, which compiles nothing.
+        moments = jax.tree.map(lambda m: np.where(np.isfinite(m), m, np.zeros_like(m)), self._state.moments)
+        self._state = _State(self._aside, self._aside, moments)
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: array[network] for name, array in to_named_arrays({"average": self._aside}).items()}

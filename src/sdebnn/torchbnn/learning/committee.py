@@ -75,6 +75,8 @@ class TorchCommittee:
         self._group.answer()
         for rows in (self.state.params, self.state.average):
             rows.copy_(self._aside)
+        for moment in (self.state.first_moment, self.state.second_moment):
+            moment.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def kept(self, network: int) -> dict[str, np.ndarray]:
         return {name: part[network].cpu().numpy().copy() for name, part in self._named(self._aside).items()}
