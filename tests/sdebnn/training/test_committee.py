@@ -283,12 +283,18 @@ def test_steps_are_shorter_where_nothing_gets_better_and_begin_at_the_best(
     assert trained.steps == [min(best, 40) * STEPS]
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_networks_go_back_to_what_was_kept(framework: str) -> None:
+def two_networks(framework: str) -> tuple[Any, Batches]:
+    """Of one committee, and a stretch of steps for both, on half of the examples each."""
     examples, config = line(16), choices(framework)
     networks = Networks(np.array([0.01, 0.02], np.float32), np.array([1, 2]))
     (committee,) = gather(config)([Candidate(config, networks)], examples, None)
     given = batches(examples, np.stack([np.arange(8), np.arange(8, 16)]))
+    return committee, given
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_networks_go_back_to_what_was_kept(framework: str) -> None:
+    committee, given = two_networks(framework)
     np.asarray(committee.take_steps(given, 0))
     committee.keep(np.ones(2, bool))
     best = [committee.kept(network) for network in range(2)]
@@ -303,10 +309,7 @@ def test_networks_go_back_to_what_was_kept(framework: str) -> None:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_network_that_broke_down_goes_on_from_what_was_kept(framework: str) -> None:
-    examples, config = line(16), choices(framework)
-    networks = Networks(np.array([0.01, 0.02], np.float32), np.array([1, 2]))
-    (committee,) = gather(config)([Candidate(config, networks)], examples, None)
-    given = batches(examples, np.stack([np.arange(8), np.arange(8, 16)]))
+    committee, given = two_networks(framework)
     broken = given.y.copy()
     broken[:, 0] = np.inf
     losses = np.asarray(committee.take_steps(given._replace(y=broken), 0))
