@@ -1,6 +1,6 @@
 """What does an accurate path cost? Strong error at the end against evaluations and time, beside diffrax and torchsde.
 
-    python benchmarks/work_precision.py [--noise diagonal additive general] [--paths 1000] [--page MD]
+    python benchmarks/work_precision.py [--noise diagonal additive general] [--paths 50 1000] [--page MD]
 
 Equations with closed forms of the driving path (Kloeden and Platen, 1992), many paths at once, single precision. Every
 library draws its own noise by its usual path; the exact solution is computed of that path's W. Where a library has a
@@ -11,11 +11,12 @@ Of general noise that does not commute, of which W alone says nothing, all libra
 their areas; times are those of solves without drawing. There both calculi have the same solution.
 
 Methods take turns at each number of steps. Each row is kept in `--rows`, from which a run that was broken off goes on;
-delete the file to measure anew. A picture for each type of noise is written into `--pictures`.
+delete the file to measure anew. A picture for each type of noise is written into `--pictures`, of the most paths.
 """
 
 import argparse
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -385,7 +386,7 @@ def order_seen(points: list[Point]) -> float:
     return -float(np.polyfit(steps, errors, 1)[0])
 
 
-def table_of(name: str, found: dict[str, list[Point]]) -> str:
+def table_of(name: str, paths: int, found: dict[str, list[Point]]) -> str:
     times, evaluations = (
         {label: cost_for([(p.error, getattr(p, of)) for p in points], GOAL) for label, points in found.items()}
         for of in ("seconds", "evaluations")
@@ -400,13 +401,15 @@ def table_of(name: str, found: dict[str, list[Point]]) -> str:
         ]
         for label, time in times.items()
     }
-    return table(f"{name}: an error of {GOAL:g}", ("ms", "times our best", "evaluations", "order seen"), rows)
+    return table(
+        f"{name}, {paths:,} paths: an error of {GOAL:g}", ("ms", "times our best", "evaluations", "order seen"), rows
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--noise", nargs="+", choices=list(OURS), default=list(OURS), help="that of the equations")
-    parser.add_argument("--paths", type=int, default=1000, help="at once (default 1000)")
+    parser.add_argument("--paths", nargs="+", type=int, default=[50, 1000], help="at once, in turn (default 50 1000)")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each row")
     parser.add_argument("--rows", type=Path, default=RESULTS / "work_precision.jsonl", metavar="JSONL")
     parser.add_argument("--pictures", type=Path, default=Path("runs"), metavar="FOLDER")
@@ -418,15 +421,16 @@ def main() -> None:
     folder = options.page.parent / "pictures" if options.page else options.pictures
     for noise in OURS:
         names = [name for name, equation in EQUATIONS.items() if equation.noise == noise]
-        for name in names if noise in options.noise else []:
-            measure(file, name, options.paths, options.rounds)
-        found = {name: curves(file, name, options.paths) for name in names}
+        for name, paths in itertools.product(names if noise in options.noise else [], options.paths):
+            measure(file, name, paths, options.rounds)
+        found = {paths: {name: curves(file, name, paths) for name in names} for paths in sorted(options.paths)}
         # Of what was measured before too.
-        if not all(found.values()):
+        if not all(all(each.values()) for each in found.values()):
             continue
         picture = folder / f"work_precision_{noise}.png"
-        draw(found, noise, options.paths, picture)
-        texts += [table_of(name, points) for name, points in found.items()]
+        most = max(found)
+        draw(found[most], noise, most, picture)
+        texts += [table_of(name, paths, found[paths][name]) for name in names for paths in found]
         texts.append(f"![Error against evaluations and time, {noise} noise](pictures/{picture.name})")
     text = "\n\n".join(texts)
     if options.page is None:
