@@ -11,6 +11,7 @@ from sdebnn.priors.brownian_motion import BrownianMotion
 from sdebnn.priors.integrated_ou import IntegratedOU
 from sdebnn.priors.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from sdebnn.priors.prior import Prior
+from sdebnn.spelling import nearest
 
 PRIORS: dict[str, type[Prior]] = {
     "ou": OrnsteinUhlenbeck,
@@ -35,7 +36,7 @@ def prior_by_name(
     not the defaults, and as the law itself.
     """
     if name not in PRIORS:
-        raise InputError(f"prior={name!r} is not allowed: it takes {', '.join(PRIORS)}.")
+        raise InputError(f"prior={name!r} is not allowed{nearest(name, PRIORS)}: it takes {', '.join(PRIORS)}.")
     known = {field.name for field in dataclasses.fields(PRIORS[name])}
     for choice, value in choices.items():
         if choice not in known and value != defaults[choice]:
@@ -71,3 +72,16 @@ def as_prior(prior: Any, choices: Mapping[str, Any]) -> Prior:
             f"{type(prior).__name__}({', '.join(f'{name}=...' for name in choices)})."
         )
     return prior
+
+
+def refuse_own_drifts(own: type, process: type) -> None:
+    """Of a class that inherits the weight process: what it draws, and the path KL of that, are of one law.
+
+    **Raises:** `InputError` for a drift of its own, of which the KL would know nothing.
+    """
+    drifts = ("prior_drift", "posterior_drift")
+    if overridden := [name for name in drifts if getattr(own, name) is not getattr(process, name)]:
+        raise InputError(
+            f"{own.__name__} says {overridden[0]} of its own, and its path KL would still be that of NN: write "
+            "the law as a class that inherits sdebnn.priors.Prior, and give it as WeightProcess(drift, prior)."
+        )

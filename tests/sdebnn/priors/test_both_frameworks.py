@@ -18,7 +18,7 @@ from sdebnn import brax, torchbnn
 from sdebnn.brax.learning.arrays import from_named_arrays, to_named_arrays
 from sdebnn.errors import InputError
 from sdebnn.priors import PRIORS, Prior
-from sdebnn.priors.by_name import as_prior
+from sdebnn.priors.by_name import as_prior, prior_by_name
 from sdebnn.torchbnn.layers.parameter_names import named_parameters
 from sdebnn.torchbnn.learning.arrays import load_named_arrays
 
@@ -154,8 +154,14 @@ def test_what_is_no_prior_and_what_is_beside_one_is_refused() -> None:
             framework.WeightProcess(drift, Tide(), sigma=0.1)
         with pytest.raises(InputError, match="WeightProcess got sigmaa; beside the drift it takes a prior, or of an"):
             framework.WeightProcess(drift, sigmaa=0.1)
-    with pytest.raises(InputError, match="says prior_drift of its own"):
-        type("Own", (torchbnn.WeightProcess,), {"prior_drift": lambda self, params, correct: None})
+        for name in ("prior_drift", "posterior_drift"):
+            with pytest.raises(InputError, match=f"Own says {name} of its own"):
+                type("Own", (framework.WeightProcess,), {name: lambda self, *where: None})
+            mixed = type("Mixed", (), {name: lambda self, *where: None})
+            with pytest.raises(InputError, match=f"Own says {name} of its own"):
+                type("Own", (mixed, framework.WeightProcess), {})
+    with pytest.raises(InputError, match=re.escape("prior='bridgee' is not allowed (did you mean 'bridge'?)")):
+        prior_by_name("bridgee", {}, {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from sdebnn.brax.layers.precision import check_real
 from sdebnn.brax.weights.vector_field import vector_field
 from sdebnn.errors import InputError
 from sdebnn.priors import Prior
-from sdebnn.priors.by_name import as_prior
+from sdebnn.priors.by_name import as_prior, refuse_own_drifts
 
 Weights = Float[Array, " p"]
 State = Float[Array, " s"]
@@ -54,6 +54,9 @@ class WeightProcess:
     def __init__(self, drift: tuple[Init, Any], prior: Prior | None = None, **choices: Any) -> None:
         object.__setattr__(self, "drift", as_layer(drift, "The posterior drift of WeightProcess"))
         object.__setattr__(self, "prior", as_prior(prior, choices))
+
+    def __init_subclass__(cls) -> None:
+        refuse_own_drifts(cls, WeightProcess)
 
     def init(self, rng: PRNGKeyArray, w0: Params) -> Params:
         """Parameters `{"w0", "drift"}` of the process that starts at the weights `w0`, a pytree; with a Gaussian start

@@ -19,7 +19,7 @@ from torch import nn
 
 from sdebnn.errors import InputError
 from sdebnn.priors import Prior
-from sdebnn.priors.by_name import as_prior
+from sdebnn.priors.by_name import as_prior, refuse_own_drifts
 from sdebnn.torchbnn.layers.depth import Depth
 from sdebnn.torchbnn.weights.drift_network import correction
 from sdebnn.torchbnn.weights.flat_weights import with_parameters
@@ -83,12 +83,7 @@ class WeightProcess:
         object.__setattr__(self, "prior", as_prior(prior, choices))
 
     def __init_subclass__(cls) -> None:
-        """**Raises:** `InputError` for a drift of one's own, of which the KL would know nothing."""
-        if overridden := {"prior_drift", "posterior_drift"} & set(vars(cls)):
-            raise InputError(
-                f"{cls.__name__} says {min(overridden)} of its own, and its path KL would still be that of NN: write "
-                "the law as a class that inherits sdebnn.priors.Prior, and give it as WeightProcess(drift, prior)."
-            )
+        refuse_own_drifts(cls, WeightProcess)
 
     def draw_start(
         self, normals: torch.Tensor, params: ProcessParameters, *, prior: bool
