@@ -57,14 +57,18 @@ else
 	$(TEST_ENV) $(VENV)-jax/bin/python -m pytest --numprocesses 2 --dist worksteal --durations 25 $(TESTS)
 endif
 
-# The lowest versions that pyproject.toml allows, with JAX; PyTorch of other versions than the pinned one brings gigabytes.
-lowest:
+# The lowest versions that pyproject.toml allows, of what JAX and tables need. Of blackjax it is one that takes a newer
+# JAX; PyTorch's is the pinned one, which the gate has. Warnings of old libraries about each other say nothing here.
+lowest: $(DATA)
 	$(PYTHON) -m venv $(VENV)-lowest
 	grep -o '"[a-zA-Z][a-zA-Z-]*>=[0-9.]*' pyproject.toml | sed 's/"//; s/>=/==/' > $(VENV)-lowest/constraints.txt
-	$(VENV)-lowest/bin/python -m pip install --quiet --constraint $(VENV)-lowest/constraints.txt '.[jax,plots,tensorboard]'
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint $(VENV)-lowest/constraints.txt \
+		'.[jax,plots,tables,tensorboard,equinox,flax]' beartype hypothesis pandas pytest
 	rm -rf $(VENV)-lowest/run
 	$(VENV)-lowest/bin/sdebnn train --data digits --epochs 1 --output $(VENV)-lowest/run
 	$(VENV)-lowest/bin/sdebnn evaluate $(VENV)-lowest/run
+	$(TEST_ENV) $(VENV)-lowest/bin/python -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings= \
+		tests/sdebnn/brax/adapters tests/sdebnn/data/test_own.py tests/sdebnn/data/test_dataset.py
 
 # The sdist, and the wheel that is built of it.
 wheel: $(VENV)/.dev
