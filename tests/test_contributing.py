@@ -50,9 +50,3 @@ def test_a_method_is_offered_by_its_row_alone(monkeypatch: pytest.MonkeyPatch) -
         assert taken(rate, "of_today") == taken(rate, "euler_maruyama")
     with pytest.raises(ValueError, match="of_today"):
         end(rate, "of_tomorrow")
-
-
-def test_links_of_the_readme_hold_where_its_folder_is_not() -> None:
-    """On a package index there are no files beside it."""
-    targets = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    assert [target for target in targets if not target.startswith("https://")] == []

@@ -1,7 +1,10 @@
 """The wheel, outside of the checkout, with the extra of one framework and nothing that this does not ask for."""
 
+import email
+import email.message
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -36,6 +39,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(list(folder.glob("sdebnn-*.tar.gz"))) == 1
     (built,) = folder.glob("sdebnn-*.whl")
     return built
+
+
+def metadata(wheel: Path) -> email.message.Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def test_what_a_package_index_shows_needs_no_file_beside_it(wheel: Path) -> None:
+    targets = re.compile(r"""(?:\]\(|src="|href=")([^)"]+)""")
+    readme = (ROOT / "README.md").read_text()
+    shown = metadata(wheel).get_payload()
+    assert isinstance(shown, str)
+    assert [target for target in targets.findall(readme) if not target.startswith("https://")]  # its picture
+    assert [target for target in targets.findall(shown) if not target.startswith("https://")] == []
+    # But for the picture, every word.
+    assert len(shown.split()) > 0.9 * len(readme.split())
 
 
 def requirements(lines: Iterable[str], extras: Iterable[str]) -> list[Requirement]:
@@ -75,13 +95,7 @@ def environment(folder: Path, distributions: set[str]) -> Path:
 @pytest.mark.parametrize("framework", LIBRARIES)
 def test_a_table_is_trained_on_with_the_extra_of_one_framework(framework: str, wheel: Path, tmp_path: Path) -> None:
     pytest.importorskip(LIBRARIES[framework])
-    with zipfile.ZipFile(wheel) as archive:
-        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        lines = [
-            line.removeprefix("Requires-Dist: ")
-            for line in archive.read(metadata).decode().splitlines()
-            if line.startswith("Requires-Dist: ")
-        ]
+    lines = metadata(wheel).get_all("Requires-Dist") or []
     programs = environment(tmp_path / "venv", brought(requirements(lines, [framework])))
     # pip looks whether all that the wheel asks for is there in the version that it asks for, and may not fetch it.
     pip = (sys.executable, "-m", "pip", "--python", programs / "python", "install", "--quiet", "--no-index")
