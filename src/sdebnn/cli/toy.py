@@ -85,15 +85,15 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--sigma",
         type=positive,
         default=0.2,
-        help="diffusion of a weight with one input, with bridge and integrated_ou its std where it is widest; with n "
-        "inputs it is diff_const / sqrt(n)",
+        help="diffusion of a weight with one input, or its std where it is widest, of priors that count so; with n inputs "
+        "it is diff_const / sqrt(n)",
     )
     add(
         "--ou_rate",
         type=positive,
         default=None,
         help="rate of the prior; 0.0005 if None for ou, whose std is diff_const / sqrt(2 ou_rate) for a weight with "
-        "one input, and 1 for bridge and integrated_ou",
+        "one input, and 1 for others that have one",
     )
     add(
         "--noise",

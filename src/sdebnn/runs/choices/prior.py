@@ -36,13 +36,13 @@ class PriorChoices(Choices):
     )
     ou_rate: float = choice(
         1.0,
-        "rate of the priors that have one, in 1 / depth: at which ou, and bridge at first, pull weights to the centre, "
-        "and integrated_ou forgets their velocity",
+        "rate of the priors that have one, in 1 / depth: at which weights are pulled to the centre, or their velocity "
+        "to zero",
         low=0,
     )
-    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of ou and bridge: zero, or the learned initial weights")
+    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of the priors that have one: zero, or the learned initial weights")
     start: Literal["learned", "gaussian"] = choice(
-        "learned", "initial weights: learned as a point, or, with the prior ou, gaussian under prior and posterior"
+        "learned", "initial weights: learned as a point, or, of a stationary prior, gaussian under prior and posterior"
     )
     noisy_weights: float = choice(
         1.0, "share of every block's weights that have noise; the others follow an ODE", above=0, high=1
