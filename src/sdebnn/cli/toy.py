@@ -85,7 +85,7 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--sigma",
         type=positive,
         default=0.2,
-        help="diffusion of a weight with one input, or its std where it is widest, of priors that count so; with n inputs "
+        help="diffusion of a weight with one input, or where priors count so its std at its widest; with n inputs "
         "it is diff_const / sqrt(n)",
     )
     add(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sdebnn import __version__
 from sdebnn.errors import InputError, naming_file
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.config import TrainConfig
@@ -17,12 +18,13 @@ STANDARD = "sdebnn"
 class Started(NamedTuple):
     """`builder` is what made the network: `STANDARD`, or the name of a function of the user's own, `module:name`;
     `in_memory` tells whether the data were arrays and no file. Both are `None` in the folders of older runs. `sigma` is
-    what training has found for `sigma="auto"`, `None` before.
+    what training has found for `sigma="auto"`, `None` before; `version` that of this package.
     """
 
     builder: str | None = None
     in_memory: bool | None = None
     sigma: float | None = None
+    version: str | None = None
 
     def record(self, config: TrainConfig) -> dict[str, Any]:
         """What `config.json` holds."""
@@ -56,18 +58,33 @@ class Started(NamedTuple):
 def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
     """The choices of a run and how it was started, as `config.json` holds them.
 
-    **Raises:** `InputError` for what `Started.record` does not write.
+    **Raises:** `InputError` for what `Started.record` does not write, which says so where another version did.
     """
     kept = record.get(KEY, {})
-    if (
-        not isinstance(kept, Mapping)
-        or kept.keys() - set(Started._fields)
-        or not isinstance(kept.get("builder"), str | None)
-        or not isinstance(kept.get("in_memory"), bool | None)
-        or not _is_sigma(kept.get("sigma"))
-    ):
-        raise InputError(f"its part {KEY!r} was altered; restore it.")
-    return TrainConfig.from_json({name: value for name, value in record.items() if name != KEY}), Started(**kept)
+    choices = {name: value for name, value in record.items() if name != KEY}
+    version = kept.get("version") if isinstance(kept, Mapping) else None
+    try:
+        if not _is_started(kept):
+            raise InputError(f"its part {KEY!r} was altered; restore it.")
+        return TrainConfig.from_json(choices), Started(**kept)
+    except InputError as error:
+        if version == __version__ or not isinstance(version, str):
+            raise
+        raise InputError(
+            f"the run is of sdebnn {version}, and this is sdebnn {__version__}: read it with that version, or a newer "
+            f"one. What this one does not know of it: {error}"
+        ) from None
+
+
+def _is_started(kept: Any) -> bool:
+    return (
+        isinstance(kept, Mapping)
+        and not kept.keys() - set(Started._fields)
+        and isinstance(kept.get("builder"), str | None)
+        and isinstance(kept.get("in_memory"), bool | None)
+        and _is_sigma(kept.get("sigma"))
+        and isinstance(kept.get("version"), str | None)
+    )
 
 
 def _is_sigma(value: object) -> bool:

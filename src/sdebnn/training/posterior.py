@@ -12,7 +12,7 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn import metrics
+from sdebnn import __version__, metrics
 from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
@@ -169,7 +169,7 @@ class Posterior:
         """
         started = self._started
         if started is None:
-            started = Started(builder_name(self._builder("saved"), self.learner), True)
+            started = Started(builder_name(self._builder("saved"), self.learner), True, version=__version__)
         run = RunFolder.create(path)
         run.write_config(started.record(self.config))
         self.task.write(run)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn import data, metrics
+from sdebnn import __version__, data, metrics
 from sdebnn.data import Dataset
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
@@ -157,7 +157,8 @@ def start_run(
     with first_alone(learner):
         if learner.rank == 0:
             run = RunFolder.create(output)
-            run.write_config(Started(builder_name(build, learner), dataset is not None).record(config))
+            started = Started(builder_name(build, learner), dataset is not None, version=__version__)
+            run.write_config(started.record(config))
     return _train(build, run, config, examples, learner, callbacks)
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from sdebnn import brax, torchbnn
+from sdebnn import __version__, brax, torchbnn
 from sdebnn.brax.learning.model import build_model
 from sdebnn.cli import main
 from sdebnn.data import Dataset
@@ -50,6 +50,21 @@ def test_a_run_says_by_which_builder_and_on_what_data_it_was_started(folder) -> 
     started = json.loads((folder / "config.json").read_text())["started"]
     assert started["builder"].endswith("test_started:own.<locals>.own")
     assert started["in_memory"] is True
+    assert started["version"] == __version__
+
+
+@pytest.mark.parametrize("new", [{"depth_of_tomorrow": 3}, {"model": "of_tomorrow"}, {"started": {"mood": 1}}])
+def test_a_run_of_a_newer_version_says_so_where_it_cannot_be_read(new, folder, table, own) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    newer = config | new | {"started": config["started"] | new.get("started", {}) | {"version": "9.9"}}
+    (folder / "config.json").write_text(json.dumps(newer))
+    for read in (restore, resume_run):
+        with pytest.raises(InputError, match=rf"is of sdebnn 9.9, and this is sdebnn {__version__}: read it with that"):
+            read(own, folder, dataset=table)
+    # What it has anew says nothing where the choices are known.
+    known = config | {"started": config["started"] | {"version": "9.9"}}
+    (folder / "config.json").write_text(json.dumps(known))
+    restore(own, folder, dataset=table)
 
 
 def test_another_builder_is_refused_and_told_what_to_do(folder, table, build, own) -> None:
@@ -99,7 +114,7 @@ def test_a_name_that_was_changed_and_folders_of_older_runs_are_taken(folder, tab
     del config["started"]
     (folder / "config.json").write_text(json.dumps(config))
     restore(build, folder, dataset=table)
-    for altered in (3, {"builder": 3}, {"in_memory": "yes"}, {"other": 1}):
+    for altered in (3, {"builder": 3}, {"in_memory": "yes"}, {"other": 1}, {"version": 1}):
         (folder / "config.json").write_text(json.dumps(config | {"started": altered}))
         with pytest.raises(InputError, match=r"config.json cannot be used: its part 'started' was altered"):
             restore(build, folder, dataset=table)

@@ -40,7 +40,9 @@ class PriorChoices(Choices):
         "to zero",
         low=0,
     )
-    ou_centre: Literal["w0", "zero"] = choice("w0", "centre of the priors that have one: zero, or the learned initial weights")
+    ou_centre: Literal["w0", "zero"] = choice(
+        "w0", "centre of priors that have one: zero, or the learned initial weights"
+    )
     start: Literal["learned", "gaussian"] = choice(
         "learned", "initial weights: learned as a point, or, of a stationary prior, gaussian under prior and posterior"
     )

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sdebnn.errors import InputError
 from sdebnn.priors import Prior
 from sdebnn.priors.by_name import as_prior, refuse_own_drifts
 from sdebnn.torchbnn.layers.depth import Depth
