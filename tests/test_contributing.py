@@ -52,3 +52,16 @@ def test_a_method_is_offered_by_its_row_alone(monkeypatch: pytest.MonkeyPatch) -
         assert taken(rate, "of_today") == taken(rate, "euler_maruyama")
     with pytest.raises(ValueError, match="of_today"):
         end(rate, "of_tomorrow")
+
+
+def test_the_house_has_every_room() -> None:
+    house = (ROOT / "CONTRIBUTING.md").read_text().split("## The house")[1].split("\n## ")[0]
+    named = {name.removeprefix("sdebnn.") for name in re.findall(r"`([\w.]+)`", house)}
+    rooms = {path.stem for path in (ROOT / "src" / "sdebnn").iterdir() if not path.stem.startswith("__")}
+    assert rooms - {"py"} <= named
+
+
+def test_what_is_cited_is_this_version() -> None:
+    from sdebnn import __version__
+
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

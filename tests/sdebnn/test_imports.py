@@ -40,3 +40,10 @@ def test_jaxsde_imports_nothing_of_sdebnn() -> None:
     modules = modules_after("import jaxsde")
     assert "jax" in modules
     assert not {"sdebnn", "torch", "diffrax", "optax"} & modules
+
+
+def test_a_block_is_imported_without_what_trains_it() -> None:
+    for framework, other in (("brax", "torch"), ("torchbnn", "jax")):
+        modules = modules_after(f"from sdebnn.{framework} import SDEBNN")
+        assert f"sdebnn.{framework}.weights.sdebnn_block" in modules
+        assert not {other, "optax", "safetensors", "sdebnn.runs", "sdebnn.training"} & modules

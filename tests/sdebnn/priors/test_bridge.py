@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from sdebnn.brax import Layer, WeightProcess, draw_path, drift_network
 from sdebnn.priors import Bridge
@@ -15,7 +14,10 @@ def pull(t: float, rate: float) -> float:
     return rate / np.tanh(rate * (1 - t)) if rate else 1 / (1 - t)
 
 
-@pytest.mark.parametrize("rate", [0.0, 1e-4, 0.3, 1.0, 3.0, 50.0, 1000.0])
+RATES = [0.0, 1e-4, 0.3, 1.0, 3.0, 50.0, 1000.0]
+
+
+@pytest.mark.parametrize("rate", RATES)
 def test_the_pull_is_the_hyperbolic_cotangent(rate: float) -> None:
     """In every library's numbers, also where the difference of nearly equal exponentials would lose it."""
     prior = Bridge(rate=rate)
@@ -25,7 +27,14 @@ def test_the_pull_is_the_hyperbolic_cotangent(rate: float) -> None:
         assert float(prior.drift(jnp.zeros(1), jnp.float32(t), jnp.float32(0.5))[0]) == pytest.approx(
             expected, rel=1e-4
         )
-        assert float(prior.drift(torch.zeros(1), torch.tensor(t), 0.5)[0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_pull_is_the_same_in_pytorch(rate: float) -> None:
+    torch = pytest.importorskip("torch")
+    prior = Bridge(rate=rate)
+    for t in (0.0, 0.2, 0.7, 0.999):
+        assert float(prior.drift(torch.zeros(1), torch.tensor(t), 0.5)[0]) == pytest.approx(pull(t, rate) / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("centre", ["w0", "zero"])
