@@ -2,6 +2,7 @@
 
 from jaxsde.methods.baoab import BAOAB
 from jaxsde.methods.davie import DAVIE
+from jaxsde.methods.dri1 import DRI1
 from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
@@ -24,7 +25,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, SRIW1, SOSRA, SOSRI,
-        PLATEN_WEAK2, IMPLICIT_EULER, TRAPEZOIDAL, SPLIT_STEP, DAVIE, LOG_ODE, BAOAB, UBU,
+        PLATEN_WEAK2, DRI1, IMPLICIT_EULER, TRAPEZOIDAL, SPLIT_STEP, DAVIE, LOG_ODE, BAOAB, UBU,
     )
 }  # fmt: skip
 
