@@ -30,9 +30,14 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 
 
-def named_methods() -> dict[str, Method]:
-    """The methods, by every name that chooses one."""
-    return {name: method for method in METHODS.values() for name in (method.name, *method.aliases)}
+def named_methods(noise: str) -> dict[str, Method]:
+    """The methods for a noise type, by every name that chooses one; by names of none that is for it, another one."""
+    named = dict(METHODS)
+    for method in METHODS.values():
+        for alias in method.aliases:
+            if alias not in named or (method.order(noise) and not named[alias].order(noise)):
+                named[alias] = method
+    return named
 
 
 __all__ = ["METHODS", "Method", "named_methods"]

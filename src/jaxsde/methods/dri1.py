@@ -114,4 +114,5 @@ DRI1 = Method(
     step=step,
     entrywise=True,
     space_time=True,
+    areas_by_columns=True,
 )

@@ -207,5 +207,9 @@ def test_what_has_no_areas_is_refused():
             solve(SDE(still, g, noise=noise), y0, ENDS, method="euler_maruyama", brownian=path, **one)
     with pytest.raises(ValueError, match="it needs Levy areas, which a VirtualTree does not have"):
         call(steps=AdaptiveSteps())
-    ode = solve(SDE(lambda y, t, a: -y, None, noise="general"), jnp.ones(2), ENDS, method="davie")
+
+
+@pytest.mark.parametrize("method", ["davie", "platen_weak2", "dri1"])
+def test_without_noise_there_is_an_ode(method):
+    ode = solve(SDE(lambda y, t, a: -y, None, noise="general"), jnp.ones(2), ENDS, method=method)
     np.testing.assert_allclose(ode.ys[-1], np.exp(-1), rtol=0.01)

@@ -161,6 +161,24 @@ def test_order(x64, name, sde_type, noise):
         assert order < expected + 0.15, (order, errors)
 
 
+@pytest.mark.parametrize(("noise", "calls"), [("diagonal", 3), ("scalar", 3), ("general", 1 + 4 * 5)])
+def test_how_often_dri1_evaluates_g(noise, calls):
+    """As often with diagonal and scalar noise, however many Brownian motions there are."""
+    counted: list[object] = []
+    y = jnp.ones(5)
+
+    def g(y, t, args):
+        jax.debug.callback(counted.append, y)
+        return jnp.diag(jnp.sin(y)) if noise == "general" else jnp.sin(y)
+
+    normal = jnp.full(() if noise == "scalar" else 5, 0.1)
+    sde = FlatSDE(lambda y, t, a: -y, g, "ito", noise, y, (normal,))
+    increment = Increment((normal,), (normal,))
+    jax.jit(lambda y: METHODS["dri1"].step(sde, (y,), jnp.zeros(()), jnp.asarray(0.1), increment, None))(y)
+    jax.effects_barrier()
+    assert len(counted) == calls
+
+
 @pytest.mark.parametrize("name", ["platen_weak2", "dri1"])
 def test_order_of_three_brownian_motions(x64, name):
     order, errors = measured(METHODS[name], "ito", "general", THREE)
