@@ -51,6 +51,23 @@ def test_a_first_step_far_too_long_does_not_change_the_law_of_a_method_that_says
     assert np.sqrt(np.mean((log + SIGMA**2 / 2 - SIGMA * W) ** 2)) < factor * 1e-2
 
 
+@pytest.mark.parametrize("method", ["sra1", "sosra"])
+def test_a_first_step_far_too_long_does_not_change_the_law_with_additive_noise(method):
+    """dY = -3 Y dt + e^t / 2 dB from 1: at time 1 it is normal, of mean e^-3 and variance (e^2 - e^-6) / 32."""
+
+    def one(key):
+        ys, stats = sdeint_ito(
+            lambda y, t, a: -3 * y, lambda y, t, a: jnp.exp(t) / 2 + 0 * y, jnp.ones(()), TS, key, None, method,
+            noise="additive", adaptive=True, rtol=1e-2, atol=1e-2, max_steps=99, stats=True, adjoint="backprop", dt=1.0,
+        )  # fmt: skip
+        return ys[-1], stats["tried_steps"], stats["steps"]
+
+    ends, tried, steps = jax.jit(jax.vmap(one))(KEYS)
+    assert (tried - steps >= 2).mean() > 0.9
+    law = scipy.stats.norm(np.exp(-3), np.sqrt((np.exp(2) - np.exp(-6)) / 32))
+    assert scipy.stats.kstest(np.asarray(ends), law.cdf).pvalue > SIGNIFICANCE
+
+
 @pytest.mark.parametrize("tol", [2.0**-5, 0.0297])
 def test_no_step_is_shorter_than_the_resolution_of_the_tree(tol):
     """Where it were, its halves would share a normal and the squares of the increments would not add up to time."""
