@@ -17,7 +17,7 @@ KEYS = jax.random.split(jax.random.key(1), 1000)
 
 def solve(solver, method, rtol, dt=None):
     """log y(1) / y(0) of dy = SIGMA y dB on the tree of each key, and W(1) there."""
-    areas = METHODS[method].space_time
+    areas = METHODS[method].on("diagonal").space_time
     like = (jax.ShapeDtypeStruct((), jnp.float32),)
 
     def one(key):
@@ -32,8 +32,11 @@ def solve(solver, method, rtol, dt=None):
 
 
 @pytest.mark.parametrize(
-    ("solver", "method", "drift"), [(sdeint_ito, "milstein", -(SIGMA**2) / 2), (sdeint_strat, "heun", 0.0)]
-)
+    ("solver", "method", "drift"),
+    [
+        (sdeint_ito, "milstein", -(SIGMA**2) / 2), (sdeint_ito, "dri1", -(SIGMA**2) / 2), (sdeint_strat, "heun", 0.0),
+    ],
+)  # fmt: skip
 def test_rejected_steps_do_not_change_the_law(solver, method, drift):
     log, W, tried, steps = solve(solver, method, 3e-3)
     assert (tried > steps // 2).mean() > 0.5
