@@ -32,9 +32,9 @@ NOISES = ("diagonal", "additive", "scalar", "commutative", "general")
 
 def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
     """The method, if it converges to the solution of that type for that noise, of a Langevin equation or another."""
-    named = named_methods()
-    one_of("method", name, named)
     one_of("noise", noise, NOISES)
+    named = named_methods(noise)
+    one_of("method", name, named)
     method = named[name]
     offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise, langevin)]
     if not offers(method, sde_type, noise, langevin):
@@ -51,12 +51,13 @@ def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -
                 "sde_type=."
             )
         else:
-            reason, more = f"it is for {' and '.join(n for n in NOISES if method.order(n))} noise", ""
+            taken = (kind for kind in NOISES if named_methods(kind)[name].order(kind))
+            reason, more = f"it is for {' and '.join(taken)} noise", ""
         raise ValueError(
-            f"method {method.name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
+            f"method {name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
             f"Offered are {', '.join(map(repr, offered))}.{more}"
         )
-    return method
+    return method.on(noise)
 
 
 def offers(method: Method, sde_type: str, noise: str, langevin: bool = False) -> bool:
@@ -77,7 +78,7 @@ def adaptive_methods(sde_type: str, noise: str, path: BrownianPath | None) -> li
         if offers(method, sde_type, noise)
         and method.order(noise) >= 1
         and not method.area
-        and (with_areas or not method.space_time)
+        and (with_areas or not method.on(noise).space_time)
     ]
 
 

@@ -171,12 +171,12 @@ def test_a_solution_that_stops_being_finite_says_when(transform):
         (
             {"method": "euler_maruyama"},
             ValueError,
-            "0.5 is too low.* take method 'milstein' or 'sriw1' or 'sosri', of order 1 or more, or fixed steps",
+            "too low.* take method 'milstein' or 'sriw1' or 'sosri' or 'dri1', of order 1 or more, or fixed steps",
         ),
         (
             {"method": "euler_maruyama", "brownian": TREE},
             ValueError,
-            "take method 'milstein', of order 1 or more, or fixed steps",
+            "take method 'milstein' or 'dri1', of order 1 or more, or fixed steps",
         ),
         ({"method": "sriw1", "brownian": TREE}, ValueError, r"space-time areas .* VirtualTree\(.*, space_time=True\)"),
         ({"brownian": ReplayedPath(np.zeros((2, 2)))}, TypeError, "VirtualTree"),

@@ -17,7 +17,7 @@ KEYS = jax.random.split(jax.random.key(1), 1000)
 
 def solve(solver, method, rtol, dt=None):
     """log y(1) / y(0) of dy = SIGMA y dB on the tree of each key, and W(1) there."""
-    areas = METHODS[method].space_time
+    areas = METHODS[method].on("diagonal").space_time
     like = (jax.ShapeDtypeStruct((), jnp.float32),)
 
     def one(key):
@@ -32,8 +32,11 @@ def solve(solver, method, rtol, dt=None):
 
 
 @pytest.mark.parametrize(
-    ("solver", "method", "drift"), [(sdeint_ito, "milstein", -(SIGMA**2) / 2), (sdeint_strat, "heun", 0.0)]
-)
+    ("solver", "method", "drift"),
+    [
+        (sdeint_ito, "milstein", -(SIGMA**2) / 2), (sdeint_ito, "dri1", -(SIGMA**2) / 2), (sdeint_strat, "heun", 0.0),
+    ],
+)  # fmt: skip
 def test_rejected_steps_do_not_change_the_law(solver, method, drift):
     log, W, tried, steps = solve(solver, method, 3e-3)
     assert (tried > steps // 2).mean() > 0.5
@@ -49,6 +52,23 @@ def test_a_first_step_far_too_long_does_not_change_the_law_of_a_method_that_says
     assert scipy.stats.kstest((np.asarray(log) + SIGMA**2 / 2) / SIGMA, "norm").pvalue > SIGNIFICANCE
     # The error of the whole is of the order of the tolerance.
     assert np.sqrt(np.mean((log + SIGMA**2 / 2 - SIGMA * W) ** 2)) < factor * 1e-2
+
+
+@pytest.mark.parametrize("method", ["sra1", "sosra"])
+def test_a_first_step_far_too_long_does_not_change_the_law_with_additive_noise(method):
+    """dY = -3 Y dt + e^t / 2 dB from 1: at time 1 it is normal, of mean e^-3 and variance (e^2 - e^-6) / 32."""
+
+    def one(key):
+        ys, stats = sdeint_ito(
+            lambda y, t, a: -3 * y, lambda y, t, a: jnp.exp(t) / 2 + 0 * y, jnp.ones(()), TS, key, None, method,
+            noise="additive", adaptive=True, rtol=1e-2, atol=1e-2, max_steps=99, stats=True, adjoint="backprop", dt=1.0,
+        )  # fmt: skip
+        return ys[-1], stats["tried_steps"], stats["steps"]
+
+    ends, tried, steps = jax.jit(jax.vmap(one))(KEYS)
+    assert (tried - steps >= 2).mean() > 0.9
+    law = scipy.stats.norm(np.exp(-3), np.sqrt((np.exp(2) - np.exp(-6)) / 32))
+    assert scipy.stats.kstest(np.asarray(ends), law.cdf).pvalue > SIGNIFICANCE
 
 
 @pytest.mark.parametrize("tol", [2.0**-5, 0.0297])

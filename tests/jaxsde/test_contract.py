@@ -54,7 +54,7 @@ def f(y, t, args):
         ({"method": "midpont"}, ValueError, "Did you mean 'midpoint'"),
         ({"method": "ReversibleHeun"}, ValueError, "Did you mean 'reversible_heun'"),
         ({"method": "ItoMilstein"}, ValueError, "Did you mean 'milstein'"),
-        ({"method": "srk"}, ValueError, "Did you mean 'sra1'"),
+        ({"method": "SRIW"}, ValueError, "Did you mean 'sriw1'"),
         ({"noise": "diag"}, ValueError, "'diagonal', 'additive'"),
         ({"adjoint": "backprob"}, ValueError, "Did you mean 'backprop'"),
         ({"rng": 0}, TypeError, "jax.random.key"),
@@ -185,8 +185,61 @@ def test_times_are_a_list_as_well():
 def test_euler_is_euler_maruyama():
     call = (f, f, jnp.ones(3), TS, KEY, None)
     np.testing.assert_array_equal(sdeint_ito(*call, "euler"), sdeint_ito(*call, "euler_maruyama"))
-    with pytest.raises(ValueError, match="'euler_maruyama' is not offered for an SDE of type 'stratonovich'"):
+    with pytest.raises(ValueError, match="'euler' is not offered for an SDE of type 'stratonovich'"):
         sdeint_strat(*call, "euler")
+
+
+@pytest.mark.parametrize(
+    ("solver", "name", "noise", "same"),
+    [
+        (sdeint_ito, "srk", "diagonal", "sriw1"),
+        (sdeint_ito, "srk", "scalar", "sriw1"),
+        (sdeint_strat, "srk", "additive", "sra1"),
+        (sdeint_strat, "log_ode", "diagonal", "midpoint"),
+        (sdeint_strat, "log_ode", "scalar", "midpoint"),
+        (sdeint_ito, "log_ode", "additive", "midpoint"),
+        (sdeint_strat, "coupled_log_ode", "diagonal", "coupled_midpoint"),
+    ],
+)
+def test_names_of_torchsde_are_those_of_the_methods_for_the_noise(solver, name, noise, same):
+    def g(y, t, args):
+        return jnp.full_like(y, 0.5) if noise == "additive" else 0.5 * y
+
+    one, other = (solver(f, g, jnp.ones(3), TS, KEY, None, method, steps=2, noise=noise) for method in (name, same))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("solver", "name", "noise", "says"),
+    [
+        (sdeint_ito, "srk", "general", "'srk' is not .* it is for diagonal and additive and scalar noise.*'dri1'"),
+        (sdeint_ito, "srk", "commutative", "'srk' is not .* with commutative noise: .*'milstein'"),
+        (sdeint_strat, "srk", "diagonal", "'srk' is not .* it converges to the Ito solution"),
+        (sdeint_ito, "log_ode", "diagonal", "'log_ode' is not .* converges to the Stratonovich .*ito_to_stratonovich"),
+        (sdeint_ito, "log_ode", "general", "'log_ode' is not .* converges to the Stratonovich solution"),
+    ],
+)
+def test_names_of_torchsde_where_no_method_of_theirs_converges(solver, name, noise, says):
+    with pytest.raises(ValueError, match=says):
+        solver(f, f, jnp.ones(3), TS, KEY, None, name, noise=noise)
+
+
+def test_areas_are_asked_for_where_a_method_needs_them():
+    """dri1 needs none with diagonal noise, so that it has the path and the tree of the others."""
+    path = ReplayedPath(np.full((3, 3), 0.1, np.float32))
+    found = sdeint_ito_fixed_grid(f, f, jnp.ones(3), TS, None, None, "dri1", brownian=path)
+    with_areas = ReplayedPath(path.increments, np.full((3, 3), 0.3, np.float32))
+    again = sdeint_ito_fixed_grid(f, f, jnp.ones(3), TS, None, None, "dri1", brownian=with_areas)
+    np.testing.assert_array_equal(found, again)
+    adaptive = AdaptiveSteps(1e-1, 1e-1, max_steps=64)
+    tree = VirtualTree(KEY, 0.0, 1.0, 2.0**-10)
+    assert solve(SDE(f, f), jnp.ones(3), [0.0, 1.0], method="dri1", steps=adaptive, brownian=tree).result == 0
+
+    def matrix(y, t, args):
+        return y[:, None] * jnp.eye(3)
+
+    with pytest.raises(ValueError, match="'dri1' needs the space-time areas"):
+        sdeint_ito_fixed_grid(f, matrix, jnp.ones(3), TS, None, None, "dri1", noise="general", brownian=path)
 
 
 NOTHING = {"none": jnp.zeros((0, 2)), "some": jnp.ones(3)}

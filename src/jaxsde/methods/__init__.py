@@ -2,6 +2,7 @@
 
 from jaxsde.methods.baoab import BAOAB
 from jaxsde.methods.davie import DAVIE
+from jaxsde.methods.dri1 import DRI1
 from jaxsde.methods.ees25 import EES25
 from jaxsde.methods.euler_heun import EULER_HEUN
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
@@ -24,14 +25,19 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         EULER_MARUYAMA, MILSTEIN, EULER_HEUN, HEUN, MIDPOINT, EES25, REVERSIBLE_HEUN, SRA1, SRIW1, SOSRA, SOSRI,
-        PLATEN_WEAK2, IMPLICIT_EULER, TRAPEZOIDAL, SPLIT_STEP, DAVIE, LOG_ODE, BAOAB, UBU,
+        PLATEN_WEAK2, DRI1, IMPLICIT_EULER, TRAPEZOIDAL, SPLIT_STEP, DAVIE, LOG_ODE, BAOAB, UBU,
     )
 }  # fmt: skip
 
 
-def named_methods() -> dict[str, Method]:
-    """The methods, by every name that chooses one."""
-    return {name: method for method in METHODS.values() for name in (method.name, *method.aliases)}
+def named_methods(noise: str) -> dict[str, Method]:
+    """The methods for a noise type, by every name that chooses one; by names of none that is for it, another one."""
+    named = dict(METHODS)
+    for method in METHODS.values():
+        for alias in method.aliases:
+            if alias not in named or (method.order(noise) and not named[alias].order(noise)):
+                named[alias] = method
+    return named
 
 
 __all__ = ["METHODS", "Method", "named_methods"]

@@ -1,11 +1,12 @@
 """What a method declares: facts that the contract check reads, and a pure step."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE
+from jaxsde.flat_sde import BY_COLUMNS, FlatSDE
 from jaxsde.types import Args, Carry, Leaves, SDEType, Time
 
 
@@ -27,7 +28,7 @@ EmbeddedStep = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], tuple[Car
 class Method:
     """A solver for one step of an SDE.
 
-    - `name`, `aliases`: by which it is chosen.
+    - `name`, `aliases`: by which it is chosen; of several that share one, that for the noise.
     - `sde_types`: the calculus whose solution it converges to. With additive noise the two agree and both are offered.
     - `strong_order`: proved strong order of convergence, by noise type. A noise type that is not there is not offered,
       but for commutative noise: that is general noise where no order is proved for it.
@@ -44,6 +45,7 @@ class Method:
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
+    - `areas_by_columns`: whether it needs areas, of either kind, with noise by columns alone.
     - `embedded`: the step with an estimate of its error, which costs no evaluation more: the sizes, added up, of what a
       solution of strong order 1 that is made of the same stages leaves out, with noise of its standard deviation at
       least. Of a coupled form it is that of the step from its second solution. Adaptive steps take it, and halve steps
@@ -71,6 +73,7 @@ class Method:
     area: bool = False
     implicit: bool = False
     langevin: bool = False
+    areas_by_columns: bool = False
     aliases: tuple[str, ...] = ()
 
     def order(self, noise: str) -> float:
@@ -78,7 +81,17 @@ class Method:
         known = noise in self.strong_order or noise != "commutative"
         return self.strong_order.get(noise if known else "general", 0.0)
 
+    def on(self, noise: str) -> "Method":
+        """The method with a noise type: without areas where it does not need them."""
+        return _without_areas(self) if self.areas_by_columns and noise not in BY_COLUMNS else self
+
     @property
     def carries_state_alone(self) -> bool:
         """Whether the carry is y itself."""
         return self.init is _y_alone
+
+
+# One for each: what is compiled is looked up by it.
+@functools.cache
+def _without_areas(method: Method) -> Method:
+    return dataclasses.replace(method, space_time=False, area=False)

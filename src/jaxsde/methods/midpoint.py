@@ -20,4 +20,6 @@ MIDPOINT = Method(
     evaluations=2,
     nodes=(0.0, 0.5),
     step=step,
+    # Where there are no areas.
+    aliases=("log_ode",),
 )

@@ -18,6 +18,9 @@ from jaxsde.types import Args, Leaves, Time
 
 
 def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
+    if sde.g is None:
+        f = sde.drift(y, t, args)
+        return add(y, scale(h / 2, add(f, sde.drift(add(y, scale(h, f)), t + h, args))))
     assert increment.H is not None
     (dW,), (H,) = increment.dW, increment.H
     assert dW is not None

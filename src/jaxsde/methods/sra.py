@@ -38,8 +38,8 @@ class SRATableau(NamedTuple):
     beta2: Weights
 
 
-def sra(name: str, tableau: SRATableau) -> Method:
-    """The method of a tableau that fulfils the order conditions."""
+def sra(name: str, tableau: SRATableau, aliases: tuple[str, ...] = ()) -> Method:
+    """The method of a tableau that fulfils the order conditions, by those names."""
     A0, B0, c1, alpha, beta1, beta2 = tableau
     # The fractions of a step at which the drift is asked for.
     c0 = [math.fsum(row) for row in A0]
@@ -74,6 +74,7 @@ def sra(name: str, tableau: SRATableau) -> Method:
         step=step,
         embedded=embedded,
         space_time=True,
+        aliases=aliases,
     )
 
 

@@ -10,4 +10,5 @@ TABLEAU = SRATableau(
     beta1=(0.0, 1.0),
     beta2=(1.0, -1.0),
 )
-SRA1 = sra("sra1", TABLEAU)
+# Also by the name of torchsde, whose method it is with additive noise.
+SRA1 = sra("sra1", TABLEAU, aliases=("srk",))

@@ -43,8 +43,8 @@ class SRITableau(NamedTuple):
     beta4: Weights
 
 
-def sri(name: str, tableau: SRITableau) -> Method:
-    """The method of a tableau that fulfils the order conditions."""
+def sri(name: str, tableau: SRITableau, aliases: tuple[str, ...] = ()) -> Method:
+    """The method of a tableau that fulfils the order conditions, by those names."""
     A0, B0, A1, B1, alpha, *betas = tableau
     # The fractions of a step at which the stages are.
     c0, c1 = ([math.fsum(row) for row in A] for A in (A0, A1))
@@ -96,4 +96,5 @@ def sri(name: str, tableau: SRITableau) -> Method:
         embedded=embedded,
         entrywise=True,
         space_time=True,
+        aliases=aliases,
     )

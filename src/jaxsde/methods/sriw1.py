@@ -16,4 +16,5 @@ TABLEAU = SRITableau(
     beta3=(2.0, -4 / 3, -2 / 3, 0.0),
     beta4=(-2.0, 5 / 3, -2 / 3, 1.0),
 )
-SRIW1 = sri("sriw1", TABLEAU)
+# Also by the name of torchsde, whose method with diagonal and scalar noise is of its kind.
+SRIW1 = sri("sriw1", TABLEAU, aliases=("srk",))

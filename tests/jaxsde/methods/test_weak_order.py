@@ -44,13 +44,15 @@ COLUMNS = {
     "general": np.asarray([[[0.0, 0.6], [0.0, 0.2]], [[0.1, 0.0], [0.6, 0.0]]]),
     "additive": np.zeros((2, 2, 2)),
 }
+# No two of which commute: what takes the place of their iterated integrals must not be correlated.
+THREE = np.asarray([[[0.0, 0.6], [0.0, 0.2]], [[0.1, 0.0], [0.6, 0.0]], [[0.3, 0.2], [-0.5, 0.1]]])
 ADDITIVE = np.asarray([0.7, 0.5])
 Y0 = np.asarray([1.0, -0.5])
 
 
-def equation(noise, sde_type):
+def equation(noise, sde_type, columns=None):
     """Drift and diffusion as the methods see them."""
-    columns = COLUMNS[noise]
+    columns = COLUMNS[noise] if columns is None else columns
 
     def diffusion(y, t, args):
         each = jnp.stack([column @ y for column in columns], -1)
@@ -59,7 +61,7 @@ def equation(noise, sde_type):
         return {"diagonal": each.sum(-1), "scalar": each[:, 0]}.get(noise, each)
 
     y = jnp.asarray(Y0)
-    like = (jnp.zeros(() if noise == "scalar" else (2,)),)
+    like = (jnp.zeros(() if noise == "scalar" else len(columns)),)
     return FlatSDE(lambda y, t, args: RATE @ y + CONSTANT, diffusion, sde_type, noise, y, like)
 
 
@@ -67,15 +69,15 @@ def kronecker_square(matrix):
     return np.kron(matrix, matrix)
 
 
-def moments_of_the_equation(noise, sde_type):
+def moments_of_the_equation(noise, sde_type, columns=None):
     """At time 1, of (y, 1): the first and the second."""
 
     def with_one(matrix, constant):
         return np.block([[matrix, constant[:, None]], [np.zeros((1, 3))]])
 
-    rate = with_one(RATE, CONSTANT)
-    constants = np.diag(ADDITIVE) if noise == "additive" else np.zeros((len(COLUMNS[noise]), 2))
-    columns = [with_one(*pair) for pair in zip(COLUMNS[noise], constants, strict=True)]
+    rate, columns = with_one(RATE, CONSTANT), COLUMNS[noise] if columns is None else columns
+    constants = np.diag(ADDITIVE) if noise == "additive" else np.zeros((len(columns), 2))
+    columns = [with_one(*pair) for pair in zip(columns, constants, strict=True)]
     if sde_type == "stratonovich":
         rate = rate + sum(column @ column for column in columns) / 2
     start, one = np.append(Y0, 1.0), np.eye(3)
@@ -137,9 +139,9 @@ def moments_of_a_solve(method, sde, sizes):
         yield (power(first, n) @ carry)[keep], pairs[np.ix_(keep, keep)].ravel()
 
 
-def measured(method, sde_type, noise):
-    sizes, exact = np.asarray([16, 32, 64]), moments_of_the_equation(noise, sde_type)
-    found = moments_of_a_solve(method, equation(noise, sde_type), sizes)
+def measured(method, sde_type, noise, columns=None):
+    sizes, exact = np.asarray([16, 32, 64]), moments_of_the_equation(noise, sde_type, columns)
+    found = moments_of_a_solve(method, equation(noise, sde_type, columns), sizes)
     errors = [sum(np.abs(a - b).max() for a, b in zip(moments, exact, strict=True)) for moments in found]
     return -np.polyfit(np.log(sizes), np.log(errors), 1)[0], errors
 
@@ -157,6 +159,30 @@ def test_order(x64, name, sde_type, noise):
     # With additive noise some methods are better on linear equations.
     if noise != "additive" or set(method.strong_order) == {"additive"}:
         assert order < expected + 0.15, (order, errors)
+
+
+@pytest.mark.parametrize(("noise", "calls"), [("diagonal", 3), ("scalar", 3), ("general", 1 + 4 * 5)])
+def test_how_often_dri1_evaluates_g(noise, calls):
+    """As often with diagonal and scalar noise, however many Brownian motions there are."""
+    counted: list[object] = []
+    y = jnp.ones(5)
+
+    def g(y, t, args):
+        jax.debug.callback(counted.append, y)
+        return jnp.diag(jnp.sin(y)) if noise == "general" else jnp.sin(y)
+
+    normal = jnp.full(() if noise == "scalar" else 5, 0.1)
+    sde = FlatSDE(lambda y, t, a: -y, g, "ito", noise, y, (normal,))
+    increment = Increment((normal,), (normal,))
+    jax.jit(lambda y: METHODS["dri1"].step(sde, (y,), jnp.zeros(()), jnp.asarray(0.1), increment, None))(y)
+    jax.effects_barrier()
+    assert len(counted) == calls
+
+
+@pytest.mark.parametrize("name", ["platen_weak2", "dri1"])
+def test_order_of_three_brownian_motions(x64, name):
+    order, errors = measured(METHODS[name], "ito", "general", THREE)
+    assert abs(order - 2) < 0.15, (order, errors)
 
 
 @pytest.mark.parametrize(("name", "noise"), [("sriw1", "diagonal"), ("sra1", "additive"), ("platen_weak2", "general")])
@@ -180,6 +206,7 @@ NONLINEAR = {
     ("name", "noise"),
     [
         ("sra1", "additive"), ("sosra", "additive"), ("sosri", "diagonal"), ("platen_weak2", "general"),
+        ("dri1", "diagonal"), ("dri1", "general"),
     ],
 )  # fmt: skip
 def test_the_order_of_a_step_where_nothing_is_linear_and_all_depends_on_time(x64, name, noise):

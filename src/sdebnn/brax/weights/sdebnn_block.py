@@ -119,7 +119,7 @@ def SDEBNN(
 
     # Euler's step of the hidden state asks for the weights where steps begin and nowhere else, and never of those of
     # other inputs: so a path can be drawn once and followed by many. Other methods ask between.
-    if named_methods().get(solver.method) is not METHODS["euler_maruyama"]:
+    if named_methods("additive").get(solver.method) is not METHODS["euler_maruyama"]:
         return BayesianLayer(init, apply)
     known_at = step_depths(process.prior, solver.steps)
     return DrawnFirstLayer(init, apply, draw, run)

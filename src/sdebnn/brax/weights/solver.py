@@ -49,7 +49,7 @@ def as_solver(block: str, solver: object, choices: Mapping[str, Any]) -> Solver:
         raise InputError(f"{block} got steps={solver.steps!r}; it takes a whole number of steps, 1 or more.") from None
     if whole < 1:
         raise InputError(f"{block} got steps={solver.steps}; the solver takes 1 step or more over depth 0 to 1.")
-    known = named_methods().get(solver.method)
+    known = named_methods("additive").get(solver.method)
     if solver.adjoint == "reversible" and known is not None and known.inverse is None:
         # jaxsde would take the coupled form by itself, for the gradient alone.
         form = "" if known.implicit else f"{COUPLED + known.name!r}, with which predictions are made too, "

@@ -84,7 +84,7 @@ def draw_path(
 
 def check_method(process: WeightProcess, method: str, adjoint: str) -> None:
     """**Raises:** `InputError` where method or adjoint ask for the drift at depth 1 and the prior's is infinite."""
-    known = named_methods().get(method)
+    known = named_methods("additive").get(method)
     if method.startswith(COUPLED) or (known and known.nodes[-1] == 1):
         check_end(process.prior, f"method={method!r}")
     elif adjoint == "reversible":
