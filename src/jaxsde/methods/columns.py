@@ -4,6 +4,8 @@ The sum over j is one direction for each k, so that it takes a derivative of g f
 Of antisymmetric I_jk it is the sum over j < k of the Lie bracket [g_j, g_k] = dg_k g_j - dg_j g_k, times I_jk.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,13 +14,15 @@ from jaxsde.flat_sde import FlatSDE, derivative
 from jaxsde.types import Args, Leaves, Time
 
 
-def along_columns(sde: FlatSDE, y: tuple[Array, ...], t: Time, args: Args, integrals: Float[Array, "m m"]) -> Leaves:
-    """That sum; `integrals[j, k]` is I_jk, of m Brownian motions in all."""
+def along_columns(
+    sde: FlatSDE, g: Any, y: tuple[Array, ...], t: Time, args: Args, integrals: Float[Array, "m m"]
+) -> Leaves:
+    """That sum; `g` is the diffusion at y and t, and `integrals[j, k]` is I_jk, of m Brownian motions in all."""
     like = sde.noise_like[0]
     assert like is not None
 
     def column_along(weights: Array, unit: Array) -> Leaves:
-        direction = sde.noise_term(y, t, args, (weights,))
+        direction = sde.product(g, (weights,))
         return derivative(lambda y: sde.noise_term(y, t, args, (unit,)), y, direction)
 
     units = jnp.eye(integrals.shape[0], dtype=integrals.dtype)

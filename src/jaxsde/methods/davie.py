@@ -19,7 +19,8 @@ from jaxsde.types import Args, Leaves, Time
 
 
 def step(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
-    euler = add(y, scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
+    g = sde.diffusion(y, t, args)
+    euler = add(y, scale(h, sde.drift(y, t, args)), sde.product(g, increment.dW))
     dW = increment.dW[0]
     if dW is None:
         return euler
@@ -28,7 +29,7 @@ def step(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, increment: Increm
     integrals = 0.5 * jnp.outer(w, w) + increment.A
     if sde.sde_type == "ito":
         integrals = integrals - jnp.asarray(jnp.abs(h) / 2, dW.dtype) * jnp.eye(w.size, dtype=dW.dtype)
-    return add(euler, along_columns(sde, y, t, args, integrals))
+    return add(euler, along_columns(sde, g, y, t, args, integrals))
 
 
 DAVIE = Method(

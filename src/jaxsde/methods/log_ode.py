@@ -18,13 +18,14 @@ from jaxsde.types import Args, Leaves, Time
 
 
 def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
-    def moved(y: Leaves, t: Time) -> Leaves:
-        return add(scale(h, sde.drift(y, t, args)), sde.noise_term(y, t, args, increment.dW))
+    def moved(y: Leaves, t: Time, g: Any) -> Leaves:
+        return add(scale(h, sde.drift(y, t, args)), sde.product(g, increment.dW))
 
-    half: Any = add(y, scale(0.5, moved(y, t)))
+    half: Any = add(y, scale(0.5, moved(y, t, sde.diffusion(y, t, args))))
     middle = t + 0.5 * h
-    end = add(y, moved(half, middle))
-    return end if increment.A is None else add(end, along_columns(sde, half, middle, args, increment.A))
+    g = sde.diffusion(half, middle, args)
+    end = add(y, moved(half, middle, g))
+    return end if increment.A is None else add(end, along_columns(sde, g, half, middle, args, increment.A))
 
 
 LOG_ODE = Method(

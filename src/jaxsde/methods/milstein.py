@@ -9,6 +9,8 @@ cancel: the correction is sum_jk (dg_k g_j) (dW_j dW_k - h delta_jk) / 2. Withou
 derivative of g dW along g dW / 2, and with it one for each Brownian motion. Kloeden and Platen, 1992, section 10.3.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -28,19 +30,19 @@ def step(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, increment: Increm
         return euler
     if sde.noise == "commutative":
         assert dW[0] is not None
-        return add(euler, _commutative(sde, y, t, h, dW[0], noise, args))
+        return add(euler, _commutative(sde, y, t, h, dW[0], g, args))
     square = tuple(None if w is None else w * w for w in dW)
     if sde.sde_type == "ito":
         square = tuple(None if w is None else w - jnp.asarray(jnp.abs(h), w.dtype) for w in square)
     return add(euler, derivative(lambda y: sde.diffusion(y, t, args), y, scale(0.5, sde.product(g, square))))
 
 
-def _commutative(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, dW: Array, noise: Leaves, args: Args) -> Leaves:
+def _commutative(sde: FlatSDE, y: tuple[Array, ...], t: Time, h: Time, dW: Array, g: Any, args: Args) -> Leaves:
     if sde.sde_type == "stratonovich":
-        return derivative(lambda y: sde.noise_term(y, t, args, (dW,)), y, scale(0.5, noise))
+        return derivative(lambda y: sde.noise_term(y, t, args, (dW,)), y, scale(0.5, sde.product(g, (dW,))))
     w = dW.ravel()
     integrals = 0.5 * (jnp.outer(w, w) - jnp.asarray(jnp.abs(h), w.dtype) * jnp.eye(w.size, dtype=w.dtype))
-    return along_columns(sde, y, t, args, integrals)
+    return along_columns(sde, g, y, t, args, integrals)
 
 
 MILSTEIN = Method(
