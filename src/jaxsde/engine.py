@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     """A row of equal steps: the number of its first step, its start, its step, what the path is sliced to there, and
     how many of its steps there are: all unless said, and the rest, of no length, are padding; and where a tree is asked
     for them, if that is known: the row's start and the steps' length on it. Of unequal steps it has each one's start
-    and length.
+    and length, on the tree too.
     """
 
     index: Any
@@ -81,7 +81,9 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
 
         def draw() -> Increment:
             if on_tree is not None:
-                return chosen.step(*on_tree, j, sde.noise_like, method.space_time)
+                of_row = not jnp.ndim(on_tree[0].cell)
+                here, number = (on_tree, j) if of_row else (jax.tree.map(lambda x: x[j], on_tree), 0)
+                return chosen.step(*here, number, sde.noise_like, method.space_time)
             # Only paths of ours know of areas.
             asked = {"area": True} if method.area else {}
             return chosen.increment(index + j, t, h, sde.noise_like, method.space_time, **asked)

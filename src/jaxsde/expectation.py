@@ -182,6 +182,11 @@ def expectation(
         raise TypeError(
             f"steps is {type(steps).__name__}; levels halve equal steps: take FixedSteps, such as FixedSteps(4)."
         )
+    if steps.times is not None:
+        raise ValueError(
+            "steps is FixedSteps with times; levels halve equal steps: give ts itself uneven times and take a number "
+            "of steps for all of its intervals, such as FixedSteps(1), which halves each."
+        )
     check_count("max_steps", max_steps)
     problem = _posed(sde, y0, ts, args, of, method)
     tolerances = _by_entry("tolerance", tolerance, "an error, a positive number", problem.value_like)

@@ -121,7 +121,8 @@ def check_clock(
     if not isinstance(steps.h, np.ndarray):
         return
     apart = float(np.abs(steps.t).max()) * float(jnp.finfo(dtype).eps)
-    shortest = float(np.abs(steps.h).min())
+    # Padding is no step.
+    shortest = float(np.abs(steps.h[steps.h != 0]).min())
     # The time of an exit is one, whatever inside reads.
     matters = running is not None or first_exit is not None
     if shortest < apart and (matters or _reads_time(sde, args, dtype) or _jumps_read_time(jumps, sde, args, dtype)):
