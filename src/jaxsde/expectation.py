@@ -40,7 +40,7 @@ from jaxsde.flat_sde import aligned, precision
 from jaxsde.integrate import USUAL_METHOD
 from jaxsde.langevin import Langevin
 from jaxsde.levels import LARGEST, PILOT, Level, Problem
-from jaxsde.methods import METHODS
+from jaxsde.methods import METHODS, Method
 from jaxsde.moments import Moments, Vector
 from jaxsde.problem import (
     check_clock,
@@ -129,7 +129,7 @@ def expectation(
     *,
     of: Callable[[Any], PyTree],
     tolerance: PyTree,
-    method: str | None = None,
+    method: str | Method | None = None,
     steps: FixedSteps = ONE_STEP,
     max_steps: int = 10**9,
     value_range: PyTree = math.inf,
@@ -198,7 +198,7 @@ def expectation(
 
 
 def _posed(
-    sde: SDE | Langevin, y0: State, ts: Times, args: Args, of: Callable[[Any], Any], method: str | None
+    sde: SDE | Langevin, y0: State, ts: Times, args: Args, of: Callable[[Any], Any], method: str | Method | None
 ) -> Problem:
     langevin = sde if isinstance(sde, Langevin) else None
     plain = sde.sde if isinstance(sde, Langevin) else sde

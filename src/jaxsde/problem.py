@@ -30,12 +30,13 @@ LARGEST_IMPLICIT = 10_000
 NOISES = ("diagonal", "additive", "scalar", "commutative", "general")
 
 
-def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
+def check_method(name: str | Method, sde_type: str, noise: str, langevin: bool = False) -> Method:
     """The method, if it converges to the solution of that type for that noise, of a Langevin equation or another."""
     named = named_methods()
-    one_of("method", name, named)
+    if not isinstance(name, Method):
+        one_of("method", name, named)
     one_of("noise", noise, NOISES)
-    method = named[name]
+    method = name if isinstance(name, Method) else named[name]
     offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise, langevin)]
     if not offers(method, sde_type, noise, langevin):
         if method.langevin and not langevin:
