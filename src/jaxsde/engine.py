@@ -156,14 +156,16 @@ def solve(
     what is left then costs a glance at each segment, and not at each step.
     """
 
-    def loop(body: Callable[..., Any], carry: Carry, xs: PyTree, length: int, ended: Any, still: Any) -> Any:
-        size, segment = max(1, math.isqrt(length)), around
-        if scheme.ended is not None and length >= LONG:
-            size, segment = _divisor(length), lambda run: unless_ended(run if around is None else around(run))
+    def loop(body: Callable[..., Any], carry: Carry, xs: PyTree, length: int, own: Any, still: Any) -> Any:
+        """`own` of the loop's carry is the scheme's, and `still(carry, xs)` what a segment is that is left out."""
+        size, segment, ended = max(1, math.isqrt(length)), around, scheme.ended
+        if ended is not None and length >= LONG:
 
-        def unless_ended(run: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda carry, xs: loops.cond(loops.any_lane(~ended(carry)), run, still, carry, xs)
+            def unless_ended(run: Callable[..., Any]) -> Callable[..., Any]:
+                run = run if around is None else around(run)
+                return lambda carry, xs: loops.cond(loops.any_lane(~ended(own(carry))), run, still, carry, xs)
 
+            size, segment = _divisor(length), unless_ended
         if segment is None:
             return loops.scan(body, carry, xs, length)
         return loops.scan_in_segments(segment, size, body, carry, xs, length)
@@ -191,7 +193,7 @@ def solve(
                 return carry, None
 
             start = jnp.zeros((), jnp.int32), carry
-            (_, carry), _ = loop(substep, start, x.path, scheme.substeps, lambda c: scheme.ended(c[1]), left_out)
+            (_, carry), _ = loop(substep, start, x.path, scheme.substeps, lambda c: c[1], left_out)
         return carry, scheme.output(carry, args)
 
     def rows_left_out(carry: Carry, xs: Interval) -> tuple[Any, Any]:
@@ -200,7 +202,7 @@ def solve(
         return carry, jax.tree.map(lambda y: jnp.broadcast_to(y, (xs.t.shape[0], *jnp.shape(y))), output)
 
     first = scheme.output(carry, args)
-    carry, outputs = loop(interval, carry, xs, xs.t.shape[0], scheme.ended, rows_left_out)
+    carry, outputs = loop(interval, carry, xs, xs.t.shape[0], lambda carry: carry, rows_left_out)
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b]), first, outputs)
 
 

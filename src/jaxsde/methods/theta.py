@@ -6,13 +6,13 @@ taken at the start of a step, as Ito's calculus has it.
 
 import functools
 
-import jax
 import numpy as np
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.method import Method, Step
 from jaxsde.methods.newton import root
+from jaxsde.times import is_known
 from jaxsde.types import Args, Leaves, Time
 
 
@@ -62,9 +62,9 @@ def theta_method(theta: float) -> Method:
 
     **Raises:** `TypeError` or `ValueError` for a theta that is not as above.
     """
-    if isinstance(theta, jax.core.Tracer):
+    if not is_known(theta):
         raise TypeError("theta is traced, and which method it is has to be known: pass a concrete number.")
-    if isinstance(theta, bool) or np.ndim(theta) or not np.isrealobj(theta) or isinstance(theta, str):
+    if np.ndim(theta) or np.asarray(theta).dtype.kind not in "fiu":
         raise TypeError(f"theta is {theta!r}; it is one real number from 1/2 to 1.")
     if not 0.5 <= float(theta) <= 1:
         reason = (
