@@ -47,3 +47,10 @@ class ResultsFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def write_tables(page: Path, script: str, text: str) -> None:
+    """Puts what a script of this folder made into a page, between the two lines that say where."""
+    begin, end = f"<!-- by benchmarks/{script} -->", "<!-- to here -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}")

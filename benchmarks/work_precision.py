@@ -29,7 +29,7 @@ import lineax
 import numpy as np
 import torch
 import torchsde
-from results_file import RESULTS, ResultsFile
+from results_file import RESULTS, ResultsFile, write_tables
 from timing import conditions, medians, table
 
 from jaxsde import SDE, FixedSteps, ReplayedPath, solve
@@ -38,8 +38,6 @@ from sdebnn.plots.style import COLOURS, drawing, legend, panels
 
 DIMENSIONS = 10
 STEPS = (8, 32, 128, 512, 2048)
-# Between these lines of a page are the tables.
-BEGIN, END = "<!-- by benchmarks/work_precision.py -->", "<!-- to here -->"
 # Of the paths that are given, and of general noise the Brownian motions and their size.
 FINE, MOTIONS, LOUD = 8192, 2, 0.6
 # Solves that take longer than this are not refined any further, in seconds.
@@ -437,8 +435,7 @@ def main() -> None:
     if options.page is None:
         print(text)
         return
-    before, rest = options.page.read_text().split(BEGIN)
-    options.page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    write_tables(options.page, "work_precision.py", text)
 
 
 def draw(curves: dict[str, dict[str, list[Point]]], noise: str, paths: int, picture: Path) -> None:

@@ -9,7 +9,7 @@ from jaxsde.first_exit import FirstExit
 from jaxsde.integrate import solve
 from jaxsde.jumps import Jumps
 from jaxsde.langevin import Langevin
-from jaxsde.methods import METHODS
+from jaxsde.methods import METHODS, theta_method
 from jaxsde.path_kl import path_kl, relative_drift, running_path_kl
 from jaxsde.progress import ProgressBar
 from jaxsde.sde import SDE
@@ -50,5 +50,6 @@ __all__ = [
     "sdeint_strat_fixed_grid",
     "solve",
     "stratonovich_to_ito",
+    "theta_method",
     "to_diffrax",
 ]

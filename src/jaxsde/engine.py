@@ -1,12 +1,13 @@
 """The loop over steps that every solve shares."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from jaxsde import loops
 from jaxsde.brownian import BrownianPath, Increment, ReplayedPath, VirtualTree, no_increment
@@ -16,6 +17,9 @@ from jaxsde.methods import Method
 from jaxsde.times import Rows
 from jaxsde.types import Args, Carry, Index, Time
 
+# Steps from which on a loop that may end looks for it by segments.
+LONG = 128
+
 # Time, length and Brownian increment of a step.
 Where = tuple[Time, Time, Increment]
 
@@ -24,7 +28,7 @@ class Interval(NamedTuple):
     """A row of equal steps: the number of its first step, its start, its step, what the path is sliced to there, and
     how many of its steps there are: all unless said, and the rest, of no length, are padding; and where a tree is asked
     for them, if that is known: the row's start and the steps' length on it. Of unequal steps it has each one's start
-    and length.
+    and length, on the tree too.
     """
 
     index: Any
@@ -46,6 +50,7 @@ class Scheme(NamedTuple):
     - `substeps`: steps an interval, padding included.
     - `implicit`: whether a step solves an equation by iterations.
     - `tick`: called with the number of each step of the solve itself, not of those that a gradient computes again.
+    - `ended`: of a carry, whether steps change it no more, if that may be.
     """
 
     step: Callable[..., Any]
@@ -57,6 +62,7 @@ class Scheme(NamedTuple):
     substeps: int
     implicit: bool
     tick: Callable[[Index], None] | None = None
+    ended: Callable[[Any], Bool[Array, ""]] | None = None
 
 
 def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
@@ -81,7 +87,9 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
 
         def draw() -> Increment:
             if on_tree is not None:
-                return chosen.step(*on_tree, j, sde.noise_like, method.space_time)
+                of_row = not jnp.ndim(on_tree[0].cell)
+                here, number = (on_tree, j) if of_row else (jax.tree.map(lambda x: x[j], on_tree), 0)
+                return chosen.step(*here, number, sde.noise_like, method.space_time)
             # Only paths of ours know of areas.
             asked = {"area": True} if method.area else {}
             return chosen.increment(index + j, t, h, sde.noise_like, method.space_time, **asked)
@@ -140,13 +148,34 @@ def solve(
     args: Args,
     path: BrownianPath | None,
     xs: Interval,
-    scan: Callable[..., Any] = loops.scan,
+    around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> tuple[Any, Any]:
-    """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first."""
+    """Steps through all intervals. Returns the last carry and the outputs, stacked, y0's first.
 
-    def step(carry: Carry, x: Interval, j: Index) -> Any:
+    Loops run in segments of about the root of their length where `around` says how to run one, and where they may end:
+    what is left then costs a glance at each segment, and not at each step.
+    """
+
+    def loop(body: Callable[..., Any], carry: Carry, xs: PyTree, length: int, own: Any, still: Any) -> Any:
+        """`own` of the loop's carry is the scheme's, and `still(carry, xs)` what a segment is that is left out."""
+        size, segment, ended = max(1, math.isqrt(length)), around, scheme.ended
+        if ended is not None and length >= LONG:
+
+            def unless_ended(run: Callable[..., Any]) -> Callable[..., Any]:
+                run = run if around is None else around(run)
+                return lambda carry, xs: loops.cond(loops.any_lane(~ended(own(carry))), run, still, carry, xs)
+
+            size, segment = _divisor(length), unless_ended
+        if segment is None:
+            return loops.scan(body, carry, xs, length)
+        return loops.scan_in_segments(segment, size, body, carry, xs, length)
+
+    def tick(x: Interval, j: Index) -> None:
         if scheme.tick is not None:
             scheme.tick(x.index + (j if x.count is None else jnp.minimum(j, x.count - 1)))
+
+    def step(carry: Carry, x: Interval, j: Index) -> Any:
+        tick(x, j)
         return scheme.step(carry, args, *scheme.locate(path, x, j))
 
     def interval(carry: Carry, x: Interval) -> tuple[Any, Any]:
@@ -158,9 +187,26 @@ def solve(
                 j, inner = carry
                 return (j + 1, step(inner, x._replace(path=p), j)), None
 
-            (_, carry), _ = scan(substep, (jnp.zeros((), jnp.int32), carry), x.path, scheme.substeps)
+            def left_out(carry: Carry, p: PyTree) -> tuple[Any, None]:
+                # All that are to come are left out too.
+                tick(x, scheme.substeps - 1)
+                return carry, None
+
+            start = jnp.zeros((), jnp.int32), carry
+            (_, carry), _ = loop(substep, start, x.path, scheme.substeps, lambda c: c[1], left_out)
         return carry, scheme.output(carry, args)
 
+    def rows_left_out(carry: Carry, xs: Interval) -> tuple[Any, Any]:
+        tick(jax.tree.map(lambda x: x[-1], xs), scheme.substeps - 1)
+        output = scheme.output(carry, args)
+        return carry, jax.tree.map(lambda y: jnp.broadcast_to(y, (xs.t.shape[0], *jnp.shape(y))), output)
+
     first = scheme.output(carry, args)
-    carry, outputs = scan(interval, carry, xs, xs.t.shape[0])
+    carry, outputs = loop(interval, carry, xs, xs.t.shape[0], lambda carry: carry, rows_left_out)
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b]), first, outputs)
+
+
+def _divisor(length: int) -> int:
+    """About the root: of what divides the length, so that no rest of it is a program of its own, where there is one."""
+    size = math.isqrt(length)
+    return next((n for n in range(size, size // 4, -1) if length % n == 0), size)

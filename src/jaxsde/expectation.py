@@ -40,7 +40,7 @@ from jaxsde.flat_sde import aligned, precision
 from jaxsde.integrate import USUAL_METHOD
 from jaxsde.langevin import Langevin
 from jaxsde.levels import LARGEST, PILOT, Level, Problem
-from jaxsde.methods import METHODS
+from jaxsde.methods import METHODS, Method
 from jaxsde.moments import Moments, Vector
 from jaxsde.problem import (
     check_clock,
@@ -129,7 +129,7 @@ def expectation(
     *,
     of: Callable[[Any], PyTree],
     tolerance: PyTree,
-    method: str | None = None,
+    method: str | Method | None = None,
     steps: FixedSteps = ONE_STEP,
     max_steps: int = 10**9,
     value_range: PyTree = math.inf,
@@ -182,6 +182,11 @@ def expectation(
         raise TypeError(
             f"steps is {type(steps).__name__}; levels halve equal steps: take FixedSteps, such as FixedSteps(4)."
         )
+    if steps.times is not None:
+        raise ValueError(
+            "steps is FixedSteps with times; levels halve equal steps: give ts itself uneven times and take a number "
+            "of steps for all of its intervals, such as FixedSteps(1), which halves each."
+        )
     check_count("max_steps", max_steps)
     problem = _posed(sde, y0, ts, args, of, method)
     tolerances = _by_entry("tolerance", tolerance, "an error, a positive number", problem.value_like)
@@ -193,7 +198,7 @@ def expectation(
 
 
 def _posed(
-    sde: SDE | Langevin, y0: State, ts: Times, args: Args, of: Callable[[Any], Any], method: str | None
+    sde: SDE | Langevin, y0: State, ts: Times, args: Args, of: Callable[[Any], Any], method: str | Method | None
 ) -> Problem:
     langevin = sde if isinstance(sde, Langevin) else None
     plain = sde.sde if isinstance(sde, Langevin) else sde

@@ -138,7 +138,9 @@ def ending(
 
 def with_exit_time(scheme: Scheme) -> Scheme:
     """The scheme of an `ending` method, whose outputs are pairs of what they were and the time of exit."""
-    return scheme._replace(output=lambda carry, args: (scheme.output(carry, args), carry[2]))
+    return scheme._replace(
+        output=lambda carry, args: (scheme.output(carry, args), carry[2]), ended=lambda carry: carry[2] != jnp.inf
+    )
 
 
 def _towards_boundary(sde: FlatSDE, inside: Callable[..., Any], y: Leaves, t: Time, args: Args) -> Any:

@@ -61,7 +61,7 @@ def solve(
     args: Args = None,
     *,
     steps: FixedSteps | AdaptiveSteps = USUAL_STEPS,
-    method: str | None = None,
+    method: str | Method | None = None,
     adjoint: str = "backprop",
     brownian: BrownianPath | None = None,
     save: Save | None = None,
@@ -89,11 +89,11 @@ def solve(
     - `args`: any pytree, handed to f and g.
     - `steps`: `FixedSteps` or `AdaptiveSteps`; steps of at most a hundredth of the span unless given, and where ts is
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
-    - `method`: see `jaxsde.METHODS`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for Stratonovich's unless
-      given; with adaptive steps and Ito's calculus the one of order 1.5 for the noise, which has an error estimate of
-      its own, and on a given path without space-time areas, or with commutative noise, `"milstein"`, or
-      `"euler_maruyama"` with additive noise; of a Langevin equation `"baoab"`. A method that does not converge for this
-      SDE type and noise is refused.
+    - `method`: see `jaxsde.METHODS`, or a `theta_method`; `"euler_maruyama"` for Ito's calculus and `"midpoint"` for
+      Stratonovich's unless given; with adaptive steps and Ito's calculus the one of order 1.5 for the noise, which has
+      an error estimate of its own, and on a given path without space-time areas, or with commutative noise,
+      `"milstein"`, or `"euler_maruyama"` with additive noise; of a Langevin equation `"baoab"`. A method that does not
+      converge for this SDE type and noise is refused.
       `"coupled_midpoint"`, and the like of every method that carries the state alone and is explicit, is its reversible
       form: another solution of the same order, at twice the cost.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
@@ -129,7 +129,7 @@ def solve(
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
         method = "baoab" if langevin else _usual_method(sde, steps, brownian)
-    name = method.removeprefix(COUPLED)
+    name = method.removeprefix(COUPLED) if isinstance(method, str) else method
     chosen = check_method(name, sde.sde_type, sde.noise, langevin is not None)
     one_of("adjoint", adjoint, ADJOINTS)
     check_progress(progress, steps, adjoint)

@@ -144,6 +144,11 @@ def jump_adapted(rows: Rows, ts: TimeVector, jumps: Jumps, rng: Any, dtype: np.d
     - `rng`: the key of the solve.
     """
     room = jumps.room(ts)
+    if not is_known(rows.outputs):
+        raise TypeError(
+            "The times of steps or ts are traced and ts leaves some out, so where jumps come between is not known: "
+            "pass all times of steps for ts, or times that are known."
+        )
     ends, after = rows.ends()
     intervals, longest = after.size - 1, int(np.diff(after).max()) + room
     by_step = intervals * longest > 2 * (rows.total + room)

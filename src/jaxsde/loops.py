@@ -31,6 +31,31 @@ def scan(
     return jax.lax.scan(like_carry, carry, xs, length, reverse=reverse)
 
 
+def scan_in_segments(
+    around: Callable[[Callable[..., Any]], Callable[..., Any]],
+    size: int,
+    body: Callable[..., Any],
+    carry: Carry,
+    xs: PyTree,
+    length: int,
+) -> tuple[Any, Any]:
+    """A scan in segments of `size` steps, the last of which may be shorter, each run by what `around` makes of it: of
+    `(carry, xs) -> (carry, ys)` the like.
+    """
+    segments, rest = divmod(length, size)
+
+    def run(carry: Carry, xs: PyTree, length: int) -> tuple[Any, Any]:
+        return around(lambda c, x: scan(body, c, x, length))(carry, xs)
+
+    head = jax.tree.map(lambda x: x[: segments * size].reshape(segments, size, *x.shape[1:]), xs)
+    carry, ys = scan(lambda c, x: run(c, x, size), carry, head, segments)
+    ys = jax.tree.map(lambda y: y.reshape(segments * size, *y.shape[2:]), ys)
+    if rest:
+        carry, tail = run(carry, jax.tree.map(lambda x: x[segments * size :], xs), rest)
+        ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, tail)
+    return carry, ys
+
+
 def while_loop(goes_on: Callable[[Any], Any], body: Callable[[Any], Any], carry: Carry) -> Any:
     """`jax.lax.while_loop`."""
     carry = settled(body, carry)

@@ -30,14 +30,16 @@ LARGEST_IMPLICIT = 10_000
 NOISES = ("diagonal", "additive", "scalar", "commutative", "general")
 
 
-def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -> Method:
+def check_method(name: str | Method, sde_type: str, noise: str, langevin: bool = False) -> Method:
     """The method, if it converges to the solution of that type for that noise, of a Langevin equation or another."""
     one_of("noise", noise, NOISES)
     named = named_methods(noise)
-    one_of("method", name, named)
-    method = named[name]
+    if not isinstance(name, Method):
+        one_of("method", name, named)
+    method = name if isinstance(name, Method) else named[name]
     offered = [m.name for m in METHODS.values() if offers(m, sde_type, noise, langevin)]
     if not offers(method, sde_type, noise, langevin):
+        called = name if isinstance(name, str) else method.name
         if method.langevin and not langevin:
             reason, more = (
                 "it splits a Langevin equation into its parts",
@@ -51,10 +53,12 @@ def check_method(name: str, sde_type: str, noise: str, langevin: bool = False) -
                 "sde_type=."
             )
         else:
-            taken = (kind for kind in NOISES if named_methods(kind)[name].order(kind))
+            # What an alias stands for depends on the noise.
+            by_noise = {kind: method if isinstance(name, Method) else named_methods(kind)[name] for kind in NOISES}
+            taken = (kind for kind, named_so in by_noise.items() if named_so.order(kind))
             reason, more = f"it is for {' and '.join(taken)} noise", ""
         raise ValueError(
-            f"method {name!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
+            f"method {called!r} is not offered for an SDE of type {sde_type!r} with {noise} noise: {reason}. "
             f"Offered are {', '.join(map(repr, offered))}.{more}"
         )
     return method.on(noise)
@@ -122,7 +126,8 @@ def check_clock(
     if not isinstance(steps.h, np.ndarray):
         return
     apart = float(np.abs(steps.t).max()) * float(jnp.finfo(dtype).eps)
-    shortest = float(np.abs(steps.h).min())
+    # Padding is no step.
+    shortest = float(np.abs(steps.h[steps.h != 0]).min())
     # The time of an exit is one, whatever inside reads.
     matters = running is not None or first_exit is not None
     if shortest < apart and (matters or _reads_time(sde, args, dtype) or _jumps_read_time(jumps, sde, args, dtype)):

@@ -4,6 +4,7 @@ from jaxtyping import PyTree
 
 from jaxsde.brownian import BrownianPath
 from jaxsde.integrate import solve
+from jaxsde.methods import Method
 from jaxsde.sde import SDE
 from jaxsde.solution import Solution
 from jaxsde.steps import AdaptiveSteps, FixedSteps
@@ -19,7 +20,7 @@ def sdeint_ito_fixed_grid(
     ts: Times,
     rng: Key | None,
     args: Args = None,
-    method: str = "euler_maruyama",
+    method: str | Method = "euler_maruyama",
     *,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
@@ -53,7 +54,7 @@ def sdeint_strat_fixed_grid(
     ts: Times,
     rng: Key | None,
     args: Args = None,
-    method: str = "midpoint",
+    method: str | Method = "midpoint",
     *,
     noise: Noise = "diagonal",
     noise_shape: tuple[int, ...] | None = None,
@@ -79,7 +80,7 @@ def sdeint_ito(
     ts: Times,
     rng: Key | None,
     args: Args = None,
-    method: str | None = None,
+    method: str | Method | None = None,
     *,
     dt: float | None = None,
     steps: int | None = None,
@@ -123,7 +124,7 @@ def sdeint_strat(
     ts: Times,
     rng: Key | None,
     args: Args = None,
-    method: str = "midpoint",
+    method: str | Method = "midpoint",
     *,
     dt: float | None = None,
     steps: int | None = None,

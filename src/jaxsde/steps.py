@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from jaxsde.compiled import Same
 from jaxsde.counts import check_count
-from jaxsde.times import Rows, divide, divide_evenly, is_known
-from jaxsde.types import TimeVector
+from jaxsde.times import Rows, divide, divide_evenly, is_known, known_times, step_at
+from jaxsde.types import Times, TimeVector
 
 # Without a number or a length: so many steps, or of a length such that there are so many.
 USUAL = 100
@@ -16,7 +18,7 @@ USUAL = 100
 
 @dataclasses.dataclass(frozen=True)
 class FixedSteps:
-    """Steps that are known before the solve: so many, or so long.
+    """Steps that are known before the solve: so many, so long, or at the times that you say.
 
     **Arguments:**
 
@@ -24,16 +26,32 @@ class FixedSteps:
       steps, one at least and enough that all are `number` or more: `FixedSteps(1)` steps exactly on `ts`.
     - `dt`: the longest step, positive also where times decrease. Every interval is divided into the fewest equal steps
       of at most `dt`; the times have to be known, not traced.
+    - `times`: the ends of steps, (n,), increasing or decreasing as `ts` does: short steps where much happens, long ones
+      where little does. All of `ts` are among them, to rounding; those before the first and after the last of `ts`
+      are left out. They may be traced: then they begin and end with `ts`, where they are not as said the solution is
+      NaN, and the state is kept at each of them.
 
-    Without either, `dt` is a hundredth of the span, and where times are traced `number` is 100.
+    Without any, `dt` is a hundredth of the span, and where times are traced `number` is 100.
 
-    **Raises:** `TypeError` or `ValueError` where both are given, or one that is not as above.
+    **Raises:** `TypeError` or `ValueError` where several are given, or one that is not as above.
     """
 
     number: int | None = None
     dt: float | None = None
+    times: Times | None = dataclasses.field(default=None, compare=False)
+    # What equal times have in common, and no others.
+    _times: Any = dataclasses.field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.times is not None:
+            if self.number is not None or self.dt is not None:
+                raise ValueError(
+                    f"The times of steps are given, and number={self.number} or dt={self.dt} as well; pass one of them."
+                )
+            known_times(self.times, "times")
+            times = np.array(self.times) if is_known(self.times) else jnp.asarray(self.times)
+            object.__setattr__(self, "times", times)
+            object.__setattr__(self, "_times", times.tobytes() if is_known(times) else Same(times))
         if self.number is not None and self.dt is not None:
             raise ValueError(f"Both a number of steps, {self.number}, and dt={self.dt} are given; pass one of them.")
         if self.number is not None:
@@ -44,6 +62,8 @@ class FixedSteps:
 
     def rows(self, ts: TimeVector, resolution: float, dtype: np.dtype[Any]) -> Rows:
         """The steps between output times that were given to a `resolution`, for a state of that precision."""
+        if self.times is not None:
+            return step_at(self.times, ts, resolution, dtype)
         if self.number is not None:
             return divide_evenly(ts, self.number, dtype)
         if is_known(ts):

@@ -21,7 +21,8 @@ class Rows(NamedTuple):
       double precision, by numpy, where they are known. Where steps are unequal, the start and length of each, (rows,
       substeps), of which padding is 0 long.
     - `count`: how many steps a row has, the rest of it being padding; `None` where all rows are full.
-    - `outputs`: after how many rows each output time comes, (n + 1,); `None` where that is one row each.
+    - `outputs`: after how many rows each output time comes, (n + 1,), traced where times are; `None` where that is one
+      row each.
     - `total`: of all rows together.
     - `on_tree`: of each row its start and the length of its steps on a tree, where they are found there.
     """
@@ -37,12 +38,21 @@ class Rows(NamedTuple):
 
     def ends(self) -> tuple[Any, Int[np.ndarray, " outputs"]]:
         """The end of every step, padding aside, (total,); and after how many steps each output time comes."""
-        counts = np.full(len(self.first), self.substeps) if self.count is None else self.count
-        number = np.arange(self.substeps)[None]
-        t, h = self.t[:, None], self.h[:, None]
+        counts, number = self.counts(), np.arange(self.substeps)[None]
+        t, h = (self.t, self.h) if self.unequal else (self.t[:, None], self.h[:, None])
+        taken = np.ones((), h.dtype) if self.unequal else (number + 1).astype(h.dtype)
         rows = np.arange(len(counts) + 1) if self.outputs is None else self.outputs
         after = np.concatenate([[0], np.cumsum(counts)])
-        return (t + (number + 1).astype(h.dtype) * h)[number < counts[:, None]], after[rows]
+        return (t + taken * h)[number < counts[:, None]], after[rows]
+
+    @property
+    def unequal(self) -> bool:
+        """Whether the steps of a row have lengths of their own."""
+        return bool(np.ndim(self.h) == 2)
+
+    def counts(self) -> Any:
+        """How many steps each row has."""
+        return np.full(len(self.first), self.substeps) if self.count is None else self.count
 
 
 def is_known(x: object) -> bool:
@@ -75,8 +85,8 @@ def _is_lost(span: float | Array, largest: float | Array, eps: float | np.floati
     return (largest > 2 * span) & (largest * float(eps) > 1e-3 * span)
 
 
-def known_times(ts: Times) -> Any:
-    """The output times in double precision, by numpy, or traced as they are.
+def known_times(ts: Times, name: str = "ts") -> Any:
+    """The output times, or those of that name, in double precision, by numpy, or traced as they are.
 
     **Raises:** `TypeError` for what are no numbers; `ValueError` where they are not a vector that strictly increases
     or strictly decreases, or were rounded by the precision in which they are given.
@@ -84,32 +94,33 @@ def known_times(ts: Times) -> Any:
     if isinstance(ts, list | tuple) and not is_known(ts):
         ts = jnp.asarray(ts)
     if np.ndim(ts) != 1 or np.shape(ts)[0] < 2:
-        raise ValueError(f"ts has shape {np.shape(ts)}; it is a vector of two or more times, the first that of y0.")
+        first = ", the first that of y0" if name == "ts" else ""
+        raise ValueError(f"{name} has shape {np.shape(ts)}; it is a vector of two or more times{first}.")
     given = ts if hasattr(ts, "dtype") else np.asarray(ts)
     floating = jnp.issubdtype(given.dtype, jnp.floating)
     if not (floating or jnp.issubdtype(given.dtype, jnp.integer)):
         raise TypeError(
-            f"ts is of dtype {given.dtype}; times are real numbers: of dates take the time since the first, such as "
-            "(dates - dates[0]) / np.timedelta64(1, 'D')."
+            f"{name} is of dtype {given.dtype}; times are real numbers: of dates take the time since the first, such "
+            "as (dates - dates[0]) / np.timedelta64(1, 'D')."
         )
     if not is_known(ts):
         return ts
     values = np.asarray(given).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(f"ts has a time that is not finite: {values}.")
+        raise ValueError(f"{name} has a time that is not finite: {values}.")
     steps = np.diff(values)
     if not ((steps > 0).all() or (steps < 0).all()):
         at = int(np.argmax(steps * np.sign(values[-1] - values[0]) <= 0))
         raise ValueError(
-            f"ts goes from {values[at]} to {values[at + 1]} at entries {at} and {at + 1} (in {given.dtype}); times "
+            f"{name} goes from {values[at]} to {values[at + 1]} at entries {at} and {at + 1} (in {given.dtype}); times "
             "strictly increase or strictly decrease: sort them and drop repeats."
         )
     span, largest = abs(values[-1] - values[0]), np.abs(values).max()
     if floating and _is_lost(span, largest, jnp.finfo(given.dtype).eps):
         raise ValueError(
-            f"ts runs from {values[0]} to {values[-1]} in {given.dtype}, in which times there are about "
-            f"{largest * float(jnp.finfo(given.dtype).eps):.2g} apart: pass ts in double precision by numpy, or the "
-            "time since the first."
+            f"{name} runs from {values[0]} to {values[-1]} in {given.dtype}, in which times there are about "
+            f"{largest * float(jnp.finfo(given.dtype).eps):.2g} apart: pass {name} in double precision by numpy, or "
+            "the time since the first."
         )
     return values
 
@@ -143,17 +154,96 @@ def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -
     """Each interval of `times` in the fewest equal steps that are no longer than `dt`.
 
     The rounding of times that were given to a `resolution` makes no step more.
+    """
+    counts = fewest_steps(times, dt, resolution)
+    size, interval, before, count, outputs = _packed(counts)
+    h = (np.diff(times) / counts)[interval]
+    return Rows(
+        _first(counts, interval, before),
+        times[interval] + before * h,
+        h,
+        size,
+        count,
+        outputs,
+        int(counts.sum()),
+    )
+
+
+def step_at(times: Times, ts: TimeVector, resolution_of_ts: float, dtype: np.dtype[Any]) -> Rows:
+    """A step between each two of `times`, from the first output time to the last.
+
+    **Raises:** `ValueError` where these are not among them; where either is traced, lengths are NaN then.
+    """
+    if not (is_known(times) and is_known(ts)):
+        return _step_at_traced(times, ts, dtype)
+    grid = known_times(times, "times")
+    sign = np.sign(ts[-1] - ts[0])
+    if sign * (grid[-1] - grid[0]) < 0:
+        raise ValueError(
+            f"times of steps run from {grid[0]} to {grid[-1]}, and ts from {ts[0]} to {ts[-1]}, the other way: pass "
+            "times[::-1]."
+        )
+    at = _nearest(sign * grid, sign * ts, np)
+    # Less than between two output times, so that they are not taken for one.
+    rounding = min(resolution_of_ts + resolution(times), float(np.abs(np.diff(ts)).min()) / 4)
+    off = np.abs(grid[at] - ts) > rounding
+    if off.any():
+        k = int(np.argmax(off))
+        if not min(grid[0], grid[-1]) <= ts[k] <= max(grid[0], grid[-1]):
+            raise ValueError(
+                f"times of steps run from {grid[0]} to {grid[-1]}, and ts from {ts[0]} to {ts[-1]}; they have to cover "
+                "all of ts."
+            )
+        raise ValueError(
+            f"ts has {ts[k]} at entry {k}, which is none of the times of steps: the nearest is {grid[at[k]]}. A "
+            "solution is known at the ends of steps: put ts in, as in times=np.union1d(times, ts)."
+        )
+    grid, counts = grid[at[0] : at[-1] + 1], np.diff(at)
+    size, interval, before, count, outputs = _packed(counts)
+    first = _first(counts, interval, before)
+    number = first[:, None] + np.arange(size)
+    there = np.arange(size) < (np.full(first.size, size) if count is None else count)[:, None]
+    number = np.minimum(number, counts.sum() - 1)
+    t, h = grid[number], np.where(there, np.diff(grid)[number], 0.0)
+    if size == 1:
+        t, h = t[:, 0], h[:, 0]
+    return Rows(first, t, h, size, count, outputs, int(counts.sum()))
+
+
+def _step_at_traced(times: Times, ts: TimeVector, dtype: np.dtype[Any]) -> Rows:
+    """Each step is a row, since nobody knows how many of them an interval of `ts` has."""
+    h = lengths(times, dtype)
+    precise = np.result_type(jnp.asarray(times).dtype, jnp.asarray(ts).dtype, dtype)
+    grid, outputs = (jax.lax.stop_gradient(jnp.asarray(x, precise)) for x in (times, ts))
+    n, sign = grid.size - 1, jnp.sign(grid[-1] - grid[0])
+    at = _nearest(sign * grid, sign * outputs, jnp)
+    # Sums of lengths are off by more than a rounding of each.
+    beside = jnp.abs(jnp.diff(grid))
+    beside = jnp.minimum(jnp.append(beside, beside[-1]), jnp.insert(beside, 0, beside[0]))
+    near = jnp.abs(grid[at] - outputs) <= 1e-3 * beside[at] + 8 * jnp.finfo(precise).eps * jnp.abs(outputs)
+    right = near.all() & (at[0] == 0) & (at[-1] == n) & (jnp.diff(at) > 0).all()
+    right &= jnp.isfinite(lengths(ts, dtype)).all()
+    each = outputs.size == grid.size
+    h, at = jnp.where(right, h, jnp.nan), jnp.where(right, at, n).at[0].set(0)
+    return Rows(np.arange(n, dtype=np.int32), times[:-1], h, 1, None, None if each else at, n)
+
+
+def _nearest(grid: Any, times: Any, xp: Any) -> Any:
+    """The place of the nearest of increasing times, by numpy or JAX."""
+    above = xp.clip(xp.searchsorted(grid, times), 1, grid.size - 1)
+    return xp.where(times - grid[above - 1] < grid[above] - times, above - 1, above)
+
+
+def _packed(counts: Int[np.ndarray, " intervals"]) -> tuple[int, Any, Any, Any, Any]:
+    """Rows of one length for intervals of so many steps: that length, and of each row its interval, how many steps of
+    that are before, and how many it has (`None` where it is full); and after how many rows each output time comes.
 
     Intervals of different numbers of steps go into rows of one length, so that one loop runs through them all. Shorter
     rows have less padding but more ends, at which an output is kept whether asked for or not: of the lengths with about
     twice as many rows as intervals at most, the one with the least padding is taken. The average number of steps is
     one of them, so that there is never more padding than steps.
     """
-    n = times.size - 1
-    intervals = np.diff(times)
-    counts = fewest_steps(times, dt, resolution)
-    total = int(counts.sum())
-
+    n, total = counts.size, int(counts.sum())
     rows_allowed = 2 * n + 16
     sizes = np.unique(np.linspace(-(-total // rows_allowed), -(-total // n), 200).astype(np.int64))
     rows_of = np.asarray([(-(-counts // size)).sum() for size in sizes])
@@ -166,17 +256,13 @@ def divide(times: Float[np.ndarray, " n"], dt: float, resolution: float = 0.0) -
     interval = np.repeat(np.arange(n), rows)
     before = size * (np.arange(rows.sum()) - (ends - rows)[interval])
     count = np.minimum(size, counts[interval] - before)
-    h = (intervals / counts)[interval]
-    first = (np.cumsum(counts) - counts)[interval] + before
-    return Rows(
-        first.astype(np.int32),
-        times[interval] + before * h,
-        h,
-        size,
-        None if (count == size).all() else count.astype(np.int32),
-        None if (rows == 1).all() else np.concatenate([[0], ends]),
-        total,
-    )
+    full = None if (count == size).all() else count.astype(np.int32)
+    return size, interval, before, full, None if (rows == 1).all() else np.concatenate([[0], ends])
+
+
+def _first(counts: Int[np.ndarray, " intervals"], interval: Any, before: Any) -> Any:
+    """The number of the first step of each row."""
+    return ((np.cumsum(counts) - counts)[interval] + before).astype(np.int32)
 
 
 def check_counted(total: int) -> None:

@@ -1,5 +1,6 @@
 """First exit: closed forms of times and places, gradients of ODEs, refusals."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxsde import SDE, AdaptiveSteps, CounterPath, FirstExit, FixedSteps, Jumps, solve
+from jaxsde import SDE, AdaptiveSteps, BrownianPath, CounterPath, FirstExit, FixedSteps, Jumps, solve
 
 PATHS = 20_000
 KEYS = jax.random.split(jax.random.key(0), PATHS)
@@ -197,6 +198,52 @@ def test_time_may_decrease_and_methods_carry_more_than_the_state() -> None:
     left = np.isfinite(time)
     assert within(left.astype(float), 2 * stats.norm.sf(1))
     assert ((time[left] < 1) & (time[left] > 0)).all()
+
+
+DRAWN: list[int] = []
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Counted(BrownianPath):
+    """Which says how many increments are drawn: one in each step that a solve looks at."""
+
+    path: CounterPath
+
+    def increment(self, k, t, h, like, space_time=False):
+        jax.debug.callback(lambda: DRAWN.append(1))
+        return self.path.increment(k, t, h, like, space_time)
+
+
+@pytest.mark.parametrize("adjoint", ["backprop", "checkpoint", "stochastic"])
+@pytest.mark.parametrize("ts", [np.array([0.0, 1.0]), np.linspace(0, 1, 2501)], ids=["few outputs", "all"])
+def test_the_solve_ends_there(adjoint: str, ts: np.ndarray) -> None:
+    """Of 2500 steps no more than 50 are looked at after the last path of a batch has left; none of a longer solve."""
+    shares: list[float] = []
+
+    def one(key, drift):
+        steps = FixedSteps(2500)
+        choices: dict[str, Any] = {"steps": steps, "first_exit": POSITIVE, "brownian": Counted(CounterPath(key))}
+        choices["progress"] = shares.append if adjoint == "stochastic" else None
+        sde = SDE(lambda y, t, args: args, lambda y, t, args: 0 * y + 1e-3, noise="additive")
+        found = solve(sde, jnp.float32(1), ts, key, drift, adjoint=adjoint, **choices)
+        return found.exit_time, found.ys[-1], found.ys.size
+
+    drifts, batch = -jnp.float32([2500 / 7.5, 2500 / 120.5]), jax.jit(jax.vmap(one))
+    for steps, slowest in ((121, drifts), (2500, drifts.at[1].set(0.0))):
+        DRAWN.clear()
+        shares.clear()
+        time, y, size = jax.block_until_ready(batch(KEYS[:2], slowest))
+        jax.effects_barrier()
+        np.testing.assert_allclose(time[0], 7.5 / 2500, rtol=1e-2)
+        np.testing.assert_allclose(y[0], 0, atol=1e-6)
+        assert size[0] == ts.size
+        # Where the carry's shapes are found a step is traced, and not run.
+        assert steps <= len(DRAWN) < steps + 50
+        if adjoint == "stochastic":
+            assert (shares[0], shares[-1]) == (0, 1)
+            assert np.all(np.diff(shares) > 0)
+    np.testing.assert_allclose(time[1], np.inf)
 
 
 @pytest.mark.parametrize("adjoint", ["backprop", "checkpoint", "stochastic"])

@@ -104,7 +104,8 @@ def _from_slots(plan: Plan) -> States:
             k, carry, slots = state
             return k + 1, scheme.step(carry, theta, *where), _put(slots, slot[k], carry)
 
-        keeping = scheme._replace(step=step, output=lambda state, theta: scheme.output(state[1], theta))
+        # Every step fills its slot.
+        keeping = scheme._replace(step=step, output=lambda state, theta: scheme.output(state[1], theta), ended=None)
         start = jnp.zeros((), jnp.int32), carry, _empty(plan, carry)
         (_, last, slots), outputs = solve(keeping, start, theta, path, xs)
         return last, outputs, slots

@@ -154,14 +154,18 @@ class VirtualTree:
         **Raises:** `ValueError` where steps are so short that two of their ends are inside of one cell.
         """
         cells = 2.0**self.depth / (self.t1 - self.t0)
-        count = np.full(steps.t.size, steps.substeps) if steps.count is None else steps.count
-        row = np.repeat(np.arange(steps.t.size), count)
-        starts = steps.t[row] + (np.arange(row.size) - steps.first[row]) * steps.h[row]
-        places = self.places(np.append(starts, steps.t[-1] + count[-1] * steps.h[-1]))
+        count = steps.counts()
+        row = np.repeat(np.arange(count.size), count)
+        number = np.arange(row.size) - steps.first[row]
+        if steps.unequal:
+            starts, end = steps.t[row, number], steps.t[-1, count[-1] - 1] + steps.h[-1, count[-1] - 1]
+        else:
+            starts, end = steps.t[row] + number * steps.h[row], steps.t[-1] + count[-1] * steps.h[-1]
+        places = self.places(np.append(starts, end))
         inside = places[places != np.floor(places)]
         shared = np.diff(np.floor(inside)) == 0
         if shared.any():
-            shortest = float(np.abs(steps.h).min())
+            shortest = float(np.abs(steps.h[steps.h != 0]).min())
             at = self.t0 + float(inside[int(np.argmax(shared))]) / cells
             advice = (
                 f"take tol={shortest:.6g} or less, or steps and output times that are further apart"
@@ -174,7 +178,9 @@ class VirtualTree:
                 f"{advice}."
             )
         first = np.concatenate([[0], np.cumsum(count)[:-1]])
-        lengths = np.diff(places)[first] if steps.substeps == 1 else steps.h * cells
+        if steps.unequal:
+            first = np.minimum(first[:, None] + np.arange(steps.substeps), row.size - 1)
+        lengths = np.diff(places)[first] if steps.substeps == 1 or steps.unequal else steps.h * cells
         whole = np.round(lengths)
         lengths = np.where(np.abs(lengths - whole) > 1e-9, lengths, whole)
 

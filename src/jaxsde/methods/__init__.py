@@ -18,7 +18,7 @@ from jaxsde.methods.sosri import SOSRI
 from jaxsde.methods.split_step import SPLIT_STEP
 from jaxsde.methods.sra1 import SRA1
 from jaxsde.methods.sriw1 import SRIW1
-from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL
+from jaxsde.methods.theta import IMPLICIT_EULER, TRAPEZOIDAL, theta_method
 from jaxsde.methods.ubu import UBU
 
 METHODS: dict[str, Method] = {
@@ -40,4 +40,4 @@ def named_methods(noise: str) -> dict[str, Method]:
     return named
 
 
-__all__ = ["METHODS", "Method", "named_methods"]
+__all__ = ["METHODS", "Method", "named_methods", "theta_method"]

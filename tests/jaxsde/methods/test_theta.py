@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, ReplayedPath, sdeint_ito, solve
+from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, ReplayedPath, expectation, sdeint_ito, solve, theta_method
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import named_methods
@@ -17,8 +18,11 @@ from jaxsde.methods.newton import root
 
 KEY = jax.random.key(0)
 ENDS = np.asarray([0.0, 1.0])
+BETWEEN = theta_method(0.7)
 # Of the drift. Split step is implicit Euler with another noise.
-THETA = {"implicit_euler": 1.0, "trapezoidal": 0.5, "split_step": 1.0}
+THETA = {"implicit_euler": 1.0, "trapezoidal": 0.5, "split_step": 1.0, BETWEEN.name: 0.7}
+CHOICE = METHODS | {BETWEEN.name: BETWEEN}
+EXPLICIT = [name for name, m in METHODS.items() if not (m.implicit or m.langevin) and m.order("additive")]
 
 
 def one_step(method, rate, diffusion, noise, h):
@@ -28,7 +32,7 @@ def one_step(method, rate, diffusion, noise, h):
 
     def step(x, w):
         here = jnp.zeros(()), jnp.asarray(h), Increment((jnp.reshape(w, 1),))
-        return METHODS[method].step(sde, (jnp.reshape(x, 1),), *here, None)[0][0]
+        return CHOICE[method].step(sde, (jnp.reshape(x, 1),), *here, None)[0][0]
 
     return step
 
@@ -42,6 +46,7 @@ def test_the_stationary_variance(x64, method):
         "implicit_euler": size**2 * h / ((1 + rate * h) ** 2 - 1),
         "trapezoidal": size**2 / (2 * rate),
         "split_step": size**2 * h * (1 + rate * h) ** 2 / ((1 + rate * h) ** 2 - 1),
+        BETWEEN.name: size**2 / (2 * rate + 0.4 * rate**2 * h),
     }
     np.testing.assert_allclose(b**2 * h / (1 - a**2), expected[method], rtol=1e-12)
 
@@ -59,23 +64,23 @@ def test_mean_square_stability(x64, method):
     assert expected < 1
 
 
-@pytest.mark.parametrize("method", [*THETA, "euler_maruyama"])
+@pytest.mark.parametrize("method", [*THETA, *EXPLICIT])
 def test_a_fast_relaxation_is_followed_with_long_steps(method):
-    """In single precision, with h L of 10 and of 10,000."""
+    """In single precision, with h L of 10 and of 10,000, with which every explicit method explodes."""
     ts = np.linspace(0, 1, 101)
 
     def distance(rate):
         ys = sdeint_ito(
             lambda y, t, a: -rate * (y - jnp.cos(t)), lambda y, t, a: 0.1 * jnp.ones_like(y), jnp.ones(2), ts, KEY,
-            None, method, steps=100, noise="additive",
+            None, CHOICE[method], steps=100, noise="additive",
         )  # fmt: skip
         return jnp.abs(ys - jnp.cos(jnp.asarray(ts, jnp.float32))[:, None]).max()
 
     found = jax.jit(jax.vmap(distance))(jnp.asarray([1e3, 1e6]))
-    if method == "euler_maruyama":
-        assert not (found < 1e6).any()
-    else:
+    if method in THETA:
         assert (found < 0.05).all()
+    else:
+        assert not (found < 1e6).any()
 
 
 @pytest.mark.parametrize("method", ["split_step", "euler_maruyama"])
@@ -96,7 +101,50 @@ def test_a_drift_that_grows_faster_than_linearly(method):
 
 
 def test_crank_nicolson_is_the_trapezoidal_rule():
-    assert named_methods("diagonal")["crank_nicolson"] is METHODS["trapezoidal"]
+    assert named_methods("diagonal")["crank_nicolson"] is METHODS["trapezoidal"] is theta_method(0.5)
+    assert theta_method(1.0) is METHODS["implicit_euler"]
+    assert theta_method(np.float64(0.75)) is theta_method(0.75)
+
+
+@pytest.mark.parametrize(
+    ("theta", "says"),
+    [
+        (0.4, r"theta is 0.4; below 1/2 steps of a drift .* stable up to 2 / \(\(1 - 2 theta\) L\) alone.*explicit"),
+        (1.2, "theta is 1.2; it is from 1/2 to 1"),
+        (float("nan"), "theta is nan; it is from 1/2 to 1"),
+        ("0.7", "theta is '0.7'; it is one real number"),
+        (0.7 + 0j, "it is one real number from 1/2 to 1"),
+        (np.ones(2), "it is one real number from 1/2 to 1"),
+    ],
+)
+def test_a_theta_without_use_is_refused(theta, says, unchecked):
+    with pytest.raises((TypeError, ValueError), match=says):
+        theta_method(theta)
+
+
+def test_a_method_is_a_choice_wherever_a_name_is(unchecked):
+    with pytest.raises(TypeError, match="theta is traced, and which method it is has to be known"):
+        jax.jit(theta_method)(0.7)
+    sde, long = SDE(lambda y, t, a: -(y**3), lambda y, t, a: 0.1 * jnp.ones_like(y), "stratonovich"), [0.0, 1.0]
+    with pytest.raises(ValueError, match=r"method 'theta_method\(0.7\)' is not offered for an SDE of type 'strat"):
+        solve(sde, jnp.ones(1), long, KEY, method=BETWEEN)
+    with pytest.raises(ValueError, match=r"'theta_method\(0.7\)' is for stiff equations, .*no reversible form"):
+        solve(SDE(sde.drift), jnp.ones(1), long, method=BETWEEN, adjoint="reversible")
+    # A mean that is exact: of the affine drift -2 y with four steps of theta = .7.
+    choices: dict[str, Any] = {"of": lambda ys: ys[-1], "tolerance": 0.02, "steps": FixedSteps(4), "method": BETWEEN}
+    ou = SDE(lambda y, t, a: -2 * y, lambda y, t, a: 0.3 * jnp.ones_like(y), noise="additive")
+    assert abs(float(expectation(ou, jnp.ones(()), long, KEY, **choices).mean) - math.exp(-2)) < 0.06
+
+
+def test_between_the_two_long_steps_are_damped(x64):
+    """By (1 - theta) / theta each, where the trapezoidal rule rings and implicit Euler forgets at once."""
+
+    def after(theta):
+        return solve(SDE(lambda y, t, a: -1e9 * y), jnp.ones(()), np.linspace(0, 1, 5), steps=FixedSteps(4),
+                     method=theta_method(theta)).ys  # fmt: skip
+
+    for theta in (0.55, 0.7, 0.9):
+        np.testing.assert_allclose(after(theta), ((theta - 1) / theta) ** np.arange(5), rtol=1e-6)
 
 
 def double_well(y, t, k):
@@ -113,7 +161,7 @@ def test_gradients_are_those_of_the_root(x64, method):
     def solved(k, adjoint):
         ys = sdeint_ito(
             double_well, lambda y, t, k: {"a": 0.3 * y["a"] * jnp.cos(k), "b": None}, start, ENDS, None, k,
-            method, steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
+            CHOICE[method], steps=n, brownian=ReplayedPath({"a": noise, "b": None}), adjoint=adjoint,
         )  # fmt: skip
         return jnp.sum(jnp.sin(ys["a"][-1]))
 
@@ -154,12 +202,14 @@ def test_gradients_are_those_of_the_root(x64, method):
 @pytest.mark.parametrize("method", THETA)
 def test_the_order_without_noise(x64, method):
     def end(steps):
-        return sdeint_ito(lambda y, t, a: jnp.cos(t) - y**3, None, jnp.ones(1), ENDS, None, None, method, steps=steps)
+        return sdeint_ito(
+            lambda y, t, a: jnp.cos(t) - y**3, None, jnp.ones(1), ENDS, None, None, CHOICE[method], steps=steps
+        )
 
     sizes = np.asarray([8, 16, 32])
     errors = [float(jnp.abs(end(int(n))[-1] - end(2048)[-1])[0]) for n in sizes]
     order = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    assert abs(order - 1 / THETA[method]) < 0.1, errors
+    assert abs(order - (2 if THETA[method] == 0.5 else 1)) < 0.1, errors
 
 
 def test_a_step_without_an_end_is_nan_with_a_warning():
