@@ -17,7 +17,7 @@ from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.continuation import Behind, behind, nothing_behind
-from jaxsde.engine import intervals, scheme, without_padding
+from jaxsde.engine import intervals, scheme, with_parted, without_padding
 from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
@@ -41,7 +41,7 @@ from jaxsde.problem import (
     check_state,
 )
 from jaxsde.progress import Meter, Progress, check_progress
-from jaxsde.reports import report_jumps, report_nonfinite, report_unfinished
+from jaxsde.reports import report_jumps, report_nonfinite, report_parted, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
@@ -182,6 +182,10 @@ def solve(
         ys, wrong = ys
         report_jumps(wrong, times)
         result = jnp.where(wrong[-1] > 0, int(Result.JUMPS_UNKNOWN), result)
+    if posed.method.parted is not None:
+        ys, parted = ys
+        report_parted(parted, times, posed.method.name)
+        result = jnp.where(parted[-1] > 0, int(Result.PARTED), result)
     # Of steps that ran out there is a warning already.
     if check_finite or chosen.implicit or first_exit is not None:
         report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
@@ -300,6 +304,8 @@ def _on_grid(
             path = TracedPath(jax.tree.leaves(path), args, draw)
         carry = taken.init(sde, y0, t0, args)
         steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
+        if taken.parted is not None:
+            steps = with_parted(steps, taken.parted)
         if candidates is not None:
             steps = with_wrong(steps)
         if inside is not None:

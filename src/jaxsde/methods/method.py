@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE
@@ -21,6 +21,17 @@ def _state(carry: Carry) -> Any:
 Step = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], Carry]
 # The same, and an estimate of its error: leaves like y.
 EmbeddedStep = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], tuple[Carry, Leaves]]
+
+
+class Kept(NamedTuple):
+    """The carries that a walk back by `inverse` needs to have been kept, since part of them is lost in the step.
+
+    - `most`: how many there are at most, whatever the number of steps.
+    - `place`: of the carry at the start of a step, its number among those, and whether it is one of them.
+    """
+
+    most: int
+    place: Callable[[Carry], tuple[Any, Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +53,8 @@ class Method:
     - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
       fails.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
+    - `kept`: the carries that `inverse` does not find, if there are any.
+    - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, so that the state is NaN, or else 0.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     - `embedded`: the step with an estimate of its error, which costs no evaluation more: the sizes, added up, of what a
@@ -65,6 +78,8 @@ class Method:
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
     recovered: Callable[[Carry], Any] = _state
+    kept: Kept | None = None
+    parted: Callable[[Carry], Any] | None = None
     entrywise: bool = False
     space_time: bool = False
     embedded: EmbeddedStep | None = None
