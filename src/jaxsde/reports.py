@@ -71,11 +71,10 @@ def report_parted(parted: Float[Array, " n"], ts: Float[Array, " n"], method: st
 
 def _warn_parted(method: str, which: str, first: np.number, t: np.number) -> None:
     _warn(
-        f"The solution is NaN from some time before t = {t}{which}, and so are gradients: of the coupled form of "
-        f"{method!r}, which is asked for by its name or by adjoint='reversible', the two solutions parted, since the "
-        "drift decays too fast for it over the time of the solve, or in a step. Take adjoint='stochastic' with "
-        f"method={method!r}, which has constant memory too, 'ees25' for Stratonovich's calculus, more steps of a "
-        "length that is shorter, or double precision.",
+        f"The solution is NaN from some time before t = {t}{which}, and so are gradients: the two solutions of the "
+        f"coupled form of {method!r}, which adjoint='reversible' takes, parted, since the drift decays too fast over "
+        f"the time of the solve, or in a step. Take adjoint='stochastic' with method={method!r}, shorter steps or "
+        "double precision.",
     )
 
 

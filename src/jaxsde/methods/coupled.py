@@ -50,7 +50,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from jaxtyping import Array
 
 from jaxsde.brownian.increment import Increment
@@ -102,13 +101,18 @@ def _backwards(sde: FlatSDE, h: Time) -> FlatSDE:
     return dataclasses.replace(sde, f=drift)
 
 
+def _arrays(leaves: Leaves) -> tuple[Array, ...]:
+    """Of a state, of which no leaf is `None`."""
+    return tuple(x for x in leaves if x is not None)
+
+
 def _watched(carry: Carry) -> Carry:
     """The carry at the start of a step: z is y where a segment begins, and it is seen how far they are apart."""
     first = carry.step == 0
     carry = carry._replace(z=jax.tree.map(lambda y, z: jnp.where(first, y, z), carry.y, carry.z))
-    y, z = jax.lax.stop_gradient((carry.y, carry.z))
+    y, z = map(_arrays, jax.lax.stop_gradient((carry.y, carry.z)))
     means = (jnp.sum(jnp.abs(a)) / max(a.size, 1) for a in y)
-    sizes = tuple(jnp.maximum(jnp.where(first, 0, s), m) for s, m in zip(carry.sizes, means, strict=True))
+    sizes = tuple(jnp.maximum(jnp.where(first, 0, s), m) for s, m in zip(_arrays(carry.sizes), means, strict=True))
 
     def apart(y: Array, z: Array, size: Array) -> Array:
         gap = jnp.abs(y - z)
@@ -126,12 +130,12 @@ def _watched(carry: Carry) -> Carry:
 def _state(carry: Carry) -> Any:
     """y, and NaN where it is no solution: by a factor, so that the gradient is NaN too."""
     right = jnp.where(carry.parted > 0, jnp.nan, 1)
-    return tuple(y * right.astype(y.dtype) for y in carry.y)
+    return tuple(y * right.astype(y.dtype) for y in _arrays(carry.y))
 
 
 def _init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Carry:
     zero = jnp.zeros((), precision(y))
-    sizes = tuple(jnp.zeros((), real_dtype(a.dtype)) for a in y)
+    sizes = tuple(jnp.zeros((), real_dtype(a.dtype)) for a in _arrays(y))
     return Carry(y, y, zero, zero, sizes, zero, zero + 1, zero)
 
 
@@ -212,7 +216,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         init=_init,
         state=_state,
         inverse=inverse,
-        recovered=lambda carry: carry.y,
+        recovered=_state,
         kept=Kept(SEGMENTS, lambda carry: (carry.segment, carry.step == 0)),
         parted=lambda carry: carry.parted,
     )
