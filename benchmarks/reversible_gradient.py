@@ -23,9 +23,11 @@ from timing import medians, print_conditions, print_rows
 from jaxsde import METHODS, SDE, CounterPath, FixedSteps, Langevin, solve
 from jaxsde.methods import Method
 from jaxsde.problem import check_equation, check_langevin
+from jaxsde.types import Noise
 
 EULER = "euler_maruyama"
 TS = np.asarray([0.0, 1.0], np.float32)
+NOISES: tuple[Noise, ...] = ("diagonal", "additive", "general")
 DIFFUSIONS: dict[str, Callable[..., Any]] = {
     "additive": lambda y, t, params: 0.1 * jnp.ones_like(y),
     "general": lambda y, t, params: 0.1 + 0.1 * jnp.tanh(y[..., None] + jnp.arange(3.0)),
@@ -40,7 +42,7 @@ def posed(equation: Equation, method: Method) -> tuple[SDE | Langevin, Any]:
 
     if method.langevin:
         return Langevin(drift, 0.5, 0.1), (equation.y0, jnp.zeros_like(equation.y0))
-    noise = next(noise for noise in ("diagonal", "additive", "general") if method.order(noise))
+    noise = next(noise for noise in NOISES if method.order(noise))
     diffusion = DIFFUSIONS.get(noise, lambda y, t, params: equation.diffusion(y, params))
     return SDE(drift, diffusion, method.sde_types[0], noise), equation.y0
 

@@ -95,7 +95,9 @@ def solve(
       `"euler_maruyama"` with additive noise; of a Langevin equation `"baoab"`. A method that does not converge for this
       SDE type and noise is refused.
       `"coupled_midpoint"`, and the like of every method that carries the state alone and is explicit, is its reversible
-      form: another solution of the same order, at twice the cost.
+      form: another solution of the same order, at twice the cost. Where the drift decays at a rate L over a time T it
+      is for L T up to about 64 in single and 144 in double precision, and for shorter steps than the method itself;
+      beyond that its two solutions part, and the solution is NaN with a warning.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
       `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`

@@ -54,7 +54,7 @@ class Method:
       fails.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `kept`: the carries that `inverse` does not find, if there are any.
-    - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, so that the state is NaN, or else 0.
+    - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, and the state is NaN, or else 0.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     - `embedded`: the step with an estimate of its error, which costs no evaluation more: the sizes, added up, of what a
