@@ -34,7 +34,8 @@ The solve is cut into 16 of them, and at the start of each z is y again; that th
 method's error, as y - z is. What the walk back needs there is kept by the reversible adjoint: a fixed number of states
 for any number of steps. Within a segment l is such that its steps together lose by it a quarter of the digits: a factor
 of c = 54 in single precision, 8192 in double. So y - z grows in a segment by e^(L T / 16) / c, which is below one for
-L T up to 64 in single precision and 144 in double. Up to 16 steps in all the solution is that of the method itself.
+L T up to 64 in single precision and 144 in double. No segment is shorter than four steps: in one of a step or two the
+solution is nearly that of the method itself, of another error, and orders would show on fine grids alone.
 
 Beyond that, or where steps are longer than the coupling is stable for, y and z part, and y is no solution. In the mode
 that grows they have opposite signs: with R, the factor of a step, it grows where l > R, and then
@@ -60,7 +61,8 @@ from jaxsde.types import Args, Leaves, State, Time
 # Before the name of a method, the name of its reversible form.
 COUPLED = "coupled_"
 DIGITS = 1 / 4
-SEGMENTS = 16
+# At most, and the fewest steps of one.
+SEGMENTS, LEAST = 16, 4
 # Of y - z: a share of the state at which y and z have parted; one at which they have if it grew by itself, by so many
 # times what adds up, where no step counts for more than twice.
 PARTED, GROWN, TIMES, MOST = 1 / 2, 1 / 100, 10, 2
@@ -162,7 +164,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
             f"method {method.name!r} carries more than the state from step to step, so that two of its solutions "
             f"cannot be coupled: take {instead}."
         )
-    each = -(-steps // SEGMENTS)
+    each = max(LEAST, -(-steps // SEGMENTS))
     factor = rounding ** (DIGITS / each)
     corrected = not in_reverse and max(method.strong_order.values()) > 1
 
