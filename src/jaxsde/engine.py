@@ -14,6 +14,7 @@ from jaxsde.brownian import BrownianPath, Increment, ReplayedPath, VirtualTree, 
 from jaxsde.brownian.virtual_tree import Point
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
+from jaxsde.methods.method import Kept
 from jaxsde.times import Rows
 from jaxsde.types import Args, Carry, Index, Time
 
@@ -43,7 +44,7 @@ class Scheme(NamedTuple):
     """A method on an equation: what the loop, and every gradient through it, consists of.
 
     - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an inverse.
-    - `recovered`: of a carry, what `inverse` finds by itself.
+    - `recovered`: of a carry, what `inverse` finds by itself; `kept`: the carries that it does not find.
     - `output`: `(carry, args)` to what is kept at an output time; `restart`: back again, where that loses nothing.
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
       where the interval has the path's slice. Padding has length 0.
@@ -61,6 +62,7 @@ class Scheme(NamedTuple):
     locate: Callable[[BrownianPath | None, Interval, Index], Where]
     substeps: int
     implicit: bool
+    kept: Kept | None = None
     tick: Callable[[Index], None] | None = None
     ended: Callable[[Any], Bool[Array, ""]] | None = None
 
@@ -109,7 +111,13 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
         locate,
         substeps,
         method.implicit,
+        method.kept,
     )
+
+
+def with_parted(scheme: Scheme, parted: Callable[[Any], Any]) -> Scheme:
+    """The scheme of a coupled form, whose outputs are pairs of what they were and whether its solutions parted."""
+    return scheme._replace(output=lambda carry, args: (scheme.output(carry, args), parted(carry)))
 
 
 def without_padding(scheme: Scheme) -> Scheme:

@@ -17,7 +17,7 @@ from jaxsde.brownian.traced_path import TracedPath, is_own, traceable
 from jaxsde.choices import one_of
 from jaxsde.compiled import Same, once
 from jaxsde.continuation import Behind, behind, nothing_behind
-from jaxsde.engine import intervals, scheme, without_padding
+from jaxsde.engine import intervals, scheme, with_parted, without_padding
 from jaxsde.first_exit import FirstExit, ending, with_exit_time
 from jaxsde.flat_sde import FlatSDE, precision
 from jaxsde.forks import refuse_fork
@@ -41,7 +41,7 @@ from jaxsde.problem import (
     check_state,
 )
 from jaxsde.progress import Meter, Progress, check_progress
-from jaxsde.reports import report_jumps, report_nonfinite, report_unfinished
+from jaxsde.reports import report_jumps, report_nonfinite, report_parted, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
 from jaxsde.solution import Result, Solution, Stats
@@ -95,7 +95,9 @@ def solve(
       `"milstein"`, or `"euler_maruyama"` with additive noise; of a Langevin equation `"baoab"`. A method that does not
       converge for this SDE type and noise is refused.
       `"coupled_midpoint"`, and the like of every method that carries the state alone and is explicit, is its reversible
-      form: another solution of the same order, at twice the cost.
+      form: another solution of the same order, at twice the cost. Where the drift decays at a rate L over a time T it
+      is for L T up to about 64 in single and 144 in double precision, and for shorter steps than the method itself;
+      beyond that its two solutions part, and the solution is NaN with a warning.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `sdeint_ito` and `sdeint_strat` take
       `"stochastic"` unless it is given. `"reversible"` takes the reversible form of a method that has no inverse.
     - `brownian`: the path; see `jaxsde.brownian`. Unless given, `CounterPath(rng)` for fixed steps and a `VirtualTree`
@@ -182,6 +184,10 @@ def solve(
         ys, wrong = ys
         report_jumps(wrong, times)
         result = jnp.where(wrong[-1] > 0, int(Result.JUMPS_UNKNOWN), result)
+    if posed.method.parted is not None:
+        ys, parted = ys
+        report_parted(parted, times, posed.method.name)
+        result = jnp.where(parted[-1] > 0, int(Result.PARTED), result)
     # Of steps that ran out there is a warning already.
     if check_finite or chosen.implicit or first_exit is not None:
         report_nonfinite(ys, times, chosen.implicit, None if check_finite else reached)
@@ -300,6 +306,8 @@ def _on_grid(
             path = TracedPath(jax.tree.leaves(path), args, draw)
         carry = taken.init(sde, y0, t0, args)
         steps = scheme(sde, taken, substeps, None if save is None else lambda y: save(y, args))
+        if taken.parted is not None:
+            steps = with_parted(steps, taken.parted)
         if candidates is not None:
             steps = with_wrong(steps)
         if inside is not None:

@@ -63,6 +63,21 @@ def _warn_jumps(which: str, first: np.number, wrong: np.number, t: np.number) ->
     _warn(f"The solution is NaN from some time before t = {t}{which}: {why}.")
 
 
+def report_parted(parted: Float[Array, " n"], ts: Float[Array, " n"], method: str) -> None:
+    """Warns when the two solutions of the coupled form of a method parted, and says when."""
+    first = jnp.argmax(parted > 0).astype(jnp.int32)
+    _report(functools.partial(_warn_parted, method), parted[-1] > 0, first, ts[first])
+
+
+def _warn_parted(method: str, which: str, first: np.number, t: np.number) -> None:
+    _warn(
+        f"The solution is NaN from some time before t = {t}{which}, and so are gradients: the two solutions of the "
+        f"coupled form of {method!r}, which adjoint='reversible' takes, parted, since the drift decays too fast over "
+        f"the time of the solve, or in a step. Take adjoint='stochastic' with method={method!r}, shorter steps or "
+        "double precision.",
+    )
+
+
 def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps: int) -> None:
     """Warns when adaptive steps came no further than `ts[reached]`, not the last output time."""
     _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached])

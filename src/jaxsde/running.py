@@ -50,12 +50,13 @@ def add_running(
         sums = jax.tree.map(jnp.add, sums, found)
         return scheme.step(inner, args, t, h, increment), sums
 
-    inverse, recovered = scheme.inverse, scheme.recovered
+    inverse, recovered, kept = scheme.inverse, scheme.recovered, scheme.kept
     restart = scheme.restart
     extended = scheme._replace(
         step=step,
         inverse=inverse and (lambda carry, *where: (inverse(carry[0], *where), carry[1])),
         recovered=lambda carry: recovered(carry[0]),
+        kept=kept and kept._replace(place=lambda carry: kept.place(carry[0])),
         output=lambda carry, args: (scheme.output(carry[0], args), carry[1]),
         restart=restart and (lambda output: (restart(output[0]), output[1])),
     )

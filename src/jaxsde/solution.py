@@ -24,6 +24,8 @@ class Result(enum.IntEnum):
     JUMPS_UNKNOWN = 3
     # The solution is NaN: it was to go on from one that ends at another time, or has left its region.
     NOT_BEGUN = 4
+    # The solution is NaN: it is that of a coupled form, whose two solutions have parted.
+    PARTED = 5
 
 
 class Stats(NamedTuple):

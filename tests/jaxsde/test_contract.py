@@ -126,7 +126,7 @@ def test_numbers_of_steps_are_those_of_any_library(unchecked):
     given = AdaptiveSteps(jnp.asarray(0.5), np.float32(0.25), jnp.asarray(0.125), 1e3)  # type: ignore[arg-type]
     assert given == AdaptiveSteps(0.5, 0.25, 0.125, 1000)
     assert hash(given) == hash(AdaptiveSteps(0.5, 0.25, 0.125, 1000))
-    assert repr(FixedSteps(np.int64(3))) == "FixedSteps(number=3, dt=None)"  # type: ignore[arg-type]
+    assert repr(FixedSteps(np.int64(3))) == "FixedSteps(number=3, dt=None, times=None)"  # type: ignore[arg-type]
     assert hash(FixedSteps(dt=jnp.asarray(0.5))) == hash(FixedSteps(dt=0.5))  # type: ignore[arg-type]
     solution = solve(SDE(f), jnp.ones(3), TS, steps=AdaptiveSteps(jnp.asarray(1e-2), max_steps=1e2))  # type: ignore[arg-type]
     assert solution.result == 0

@@ -28,8 +28,8 @@ class States(NamedTuple):
       of that scheme.
     - `before`: `(scheme, carry, memory, theta, path, xs, k, (t, h, increment))` to the carry at the start of step k, of
       all steps, and the memory for step k - 1; `carry` is that at the end.
-    - `trusted`: `(first, found, last)`, the true first carry, the one that the walk came back to and the last one, to
-      whether the states on the way are right. The gradient is NaN if not.
+    - `trusted`: `(memory, first, found, last)`, what the walk remembers at its end, the true first carry, the one that
+      it came back to and the last one, to whether the states on the way are right. The gradient is NaN if not.
     """
 
     forward: Callable[..., tuple[Any, Any, Any]]
@@ -153,9 +153,9 @@ def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyT
     state = last, memory, a_last, jax.tree.map(jnp.zeros_like, parameters)
     numbers = jnp.arange(xs.t.shape[0], dtype=jnp.int32)
     scanned = (numbers, xs, [c[1:] for c in kept])
-    (found, _, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)
+    (found, memory, a, a_parameters), (a_t, a_h, a_path) = loops.scan(interval, state, scanned, reverse=True)
     if states.trusted is not None:
-        trusted = states.trusted(carry0, found, last)
+        trusted = states.trusted(memory, carry0, found, last)
         a, a_parameters, a_t, a_h, a_path = jax.tree.map(
             lambda x: jnp.where(trusted, x, jnp.nan) if _is_floating(x) else x, (a, a_parameters, a_t, a_h, a_path)
         )

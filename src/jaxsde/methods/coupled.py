@@ -28,9 +28,21 @@ For a method of strong order 1.5 that is too much. With diagonal and scalar nois
 step itself: the drift f - g dg, twice the correction between the calculi, with which the step of -h and -dW, an Ito
 step in its own direction, solves the same equation. The area H of a step does not depend on its direction.
 
-Backwards y - z is divided by l, and rounding with it. So l is such that all n steps together, whatever n is, lose by it
-a quarter of the digits: a factor of c = 54 in single precision, 8192 in double. It buys stability: where the drift
-decays at a rate L over a time T, y - z grows forwards by e^(L T) / c, which with l = 1 would be e^(L T).
+Backwards y - z is divided by l, and rounding with it, so that l must not be small in too many steps. Forwards, where
+the drift decays at a rate L, y - z grows by l e^(L h) a step: l has to be small. The two are reconciled by segments.
+The solve is cut into 16 of them, and at the start of each z is y again; that this changes z is of the order of the
+method's error, as y - z is. What the walk back needs there is kept by the reversible adjoint: a fixed number of states
+for any number of steps. Within a segment l is such that its steps together lose by it a quarter of the digits: a factor
+of c = 54 in single precision, 8192 in double. So y - z grows in a segment by e^(L T / 16) / c, which is below one for
+L T up to 64 in single precision and 144 in double. No segment is shorter than four steps: in one of a step or two the
+solution is nearly that of the method itself, of another error, and orders would show on fine grids alone.
+
+Beyond that, or where steps are longer than the coupling is stable for, y and z part, and y is no solution. In the mode
+that grows they have opposite signs: with R, the factor of a step, it grows where l > R, and then
+y / z = (R - l) / (l / R - l) < 0. So they have parted for certain where they are further apart than the mean of their
+sizes. Before that it shows by how y - z grows: the errors of steps add up, to k times one of them in k steps, and what
+has parted is multiplied. So they have parted too where y - z is ten times what that explains, and more than a hundredth
+of the state. A growth above two in a step is counted as two: it may be the one step in which the drift begins.
 """
 
 import dataclasses
@@ -39,22 +51,40 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxsde.brownian.increment import Increment
-from jaxsde.flat_sde import FlatSDE, add, derivative, scale
-from jaxsde.methods.method import Method
+from jaxsde.flat_sde import FlatSDE, add, derivative, precision, real_dtype, scale
+from jaxsde.methods.method import Kept, Method
 from jaxsde.types import Args, Leaves, State, Time
 
 # Before the name of a method, the name of its reversible form.
 COUPLED = "coupled_"
 DIGITS = 1 / 4
+# At most, and the fewest steps of one.
+SEGMENTS, LEAST = 16, 4
+# Of y - z: a share of the state at which y and z have parted; one at which they have if it grew by itself, by so many
+# times what adds up, where no step counts for more than twice.
+PARTED, GROWN, TIMES, MOST = 1 / 2, 1 / 100, 10, 2
 
 
 class Carry(NamedTuple):
-    """The two solutions."""
+    """The two solutions, and what tells whether they have parted: numbers, of floating point since adjoints ask for it.
+
+    - `segment`, `step`: how many segments are behind, and how many steps of the present one.
+    - `sizes`: of each leaf of y, its mean in the present segment where that was largest.
+    - `gap`: y - z, in units of the state, and `growth`: what it was multiplied by in the present segment.
+    - `parted`: 1 where they have parted, or else 0.
+    """
 
     y: Leaves
     z: Leaves
+    segment: Any
+    step: Any
+    sizes: Leaves
+    gap: Any
+    growth: Any
+    parted: Any
 
 
 def _minus(a: Leaves, b: Leaves) -> Leaves:
@@ -73,11 +103,49 @@ def _backwards(sde: FlatSDE, h: Time) -> FlatSDE:
     return dataclasses.replace(sde, f=drift)
 
 
+def _arrays(leaves: Leaves) -> tuple[Array, ...]:
+    """Of a state, of which no leaf is `None`."""
+    return tuple(x for x in leaves if x is not None)
+
+
+def _watched(carry: Carry) -> Carry:
+    """The carry at the start of a step: z is y where a segment begins, and it is seen how far they are apart."""
+    first = carry.step == 0
+    carry = carry._replace(z=jax.tree.map(lambda y, z: jnp.where(first, y, z), carry.y, carry.z))
+    y, z = map(_arrays, jax.lax.stop_gradient((carry.y, carry.z)))
+    means = (jnp.sum(jnp.abs(a)) / max(a.size, 1) for a in y)
+    sizes = tuple(jnp.maximum(jnp.where(first, 0, s), m) for s, m in zip(_arrays(carry.sizes), means, strict=True))
+
+    def apart(y: Array, z: Array, size: Array) -> Array:
+        gap = jnp.abs(y - z)
+        return jnp.max(jnp.where(gap == 0, 0, gap / (jnp.abs(y) + size)), initial=0)
+
+    gaps = map(apart, y, z, sizes)
+    gap = functools.reduce(jnp.maximum, (x.astype(carry.gap.dtype) for x in gaps))
+    ratio = jnp.minimum(gap / jnp.where(carry.gap == 0, 1, carry.gap), MOST)
+    growth = jnp.where(carry.gap == 0, 1, jnp.maximum(carry.growth * ratio, 1))
+    parted = (gap > PARTED) | ((gap > GROWN) & (growth > TIMES * carry.step))
+    parted = jnp.maximum(carry.parted, parted.astype(carry.parted.dtype))
+    return carry._replace(sizes=sizes, gap=gap, growth=growth, parted=parted)
+
+
+def _state(carry: Carry) -> Any:
+    """y, and NaN where it is no solution: by a factor, so that the gradient is NaN too."""
+    right = jnp.where(carry.parted > 0, jnp.nan, 1)
+    return tuple(y * right.astype(y.dtype) for y in _arrays(carry.y))
+
+
+def _init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Carry:
+    zero = jnp.zeros((), precision(y))
+    sizes = tuple(jnp.zeros((), real_dtype(a.dtype)) for a in _arrays(y))
+    return Carry(y, y, zero, zero, sizes, zero, zero + 1, zero)
+
+
 @functools.lru_cache(maxsize=256)
 def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Method:
     """The method, which carries y alone, in a reversible form.
 
-    - `steps`: in all; more of them make rounding grow more on the way back.
+    - `steps`: in all, or more than there are.
     - `in_reverse`: whether the step of -h and -dW leads back: not for Ito's calculus, unless noise is additive.
     - `rounding`: of the state, relative: its machine epsilon.
 
@@ -96,7 +164,8 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
             f"method {method.name!r} carries more than the state from step to step, so that two of its solutions "
             f"cannot be coupled: take {instead}."
         )
-    factor = rounding ** (DIGITS / steps)
+    each = max(LEAST, -(-steps // SEGMENTS))
+    factor = rounding ** (DIGITS / each)
     corrected = not in_reverse and max(method.strong_order.values()) > 1
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
@@ -112,22 +181,29 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
 
     def after(sde: FlatSDE, carry: Carry, end: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
         """The next carry, from the end of the step from z."""
-        y, z = carry
+        y, z, segment, step, *_ = carry
         y = add(end, scale(factor, _minus(y, z)))
-        return Carry(y, add(z, moved(sde, y, t, h, increment, args)))
+        last = step == each - 1
+        segment, step = jnp.where(last, segment + 1, segment), jnp.where(last, 0, step + 1)
+        return carry._replace(y=y, z=add(z, moved(sde, y, t, h, increment, args)), segment=segment, step=step)
 
     def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
+        carry = _watched(carry)
         return after(sde, carry, method.step(sde, carry.z, t, h, increment, args), t, h, increment, args)
 
     def inverse(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
-        y, z = carry
+        y, z, segment, step, *_ = carry
         z = _minus(z, moved(sde, y, t, h, increment, args))
-        return Carry(add(z, scale(1 / factor, _minus(y, method.step(sde, z, t, h, increment, args)))), z)
+        y = add(z, scale(1 / factor, _minus(y, method.step(sde, z, t, h, increment, args))))
+        first = step == 0
+        segment, step = jnp.where(first, segment - 1, segment), jnp.where(first, each - 1, step - 1)
+        return carry._replace(y=y, z=z, segment=segment, step=step)
 
     def embedded(
         sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args
     ) -> tuple[Carry, Leaves]:
         assert method.embedded is not None
+        carry = _watched(carry)
         end, error = method.embedded(sde, carry.z, t, h, increment, args)
         return after(sde, carry, end, t, h, increment, args), error
 
@@ -139,8 +215,10 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         nodes=tuple(sorted({*method.nodes, *(1 - node for node in method.nodes if back)})),
         step=step,
         embedded=method.embedded and embedded,
-        init=lambda sde, y, t, args: Carry(y, y),
-        state=lambda carry: carry.y,
+        init=_init,
+        state=_state,
         inverse=inverse,
-        recovered=tuple,
+        recovered=_state,
+        kept=Kept(SEGMENTS, lambda carry: (carry.segment, carry.step == 0)),
+        parted=lambda carry: carry.parted,
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import BY_COLUMNS, FlatSDE
@@ -22,6 +22,17 @@ def _state(carry: Carry) -> Any:
 Step = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], Carry]
 # The same, and an estimate of its error: leaves like y.
 EmbeddedStep = Callable[[FlatSDE, Carry, Time, Time, Increment, Args], tuple[Carry, Leaves]]
+
+
+class Kept(NamedTuple):
+    """The carries that a walk back by `inverse` needs to have been kept, since part of them is lost in the step.
+
+    - `most`: how many there are at most, whatever the number of steps.
+    - `place`: of the carry at the start of a step, its number among those, and whether it is one of them.
+    """
+
+    most: int
+    place: Callable[[Carry], tuple[Any, Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +54,8 @@ class Method:
     - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
       fails.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
+    - `kept`: the carries that `inverse` does not find, if there are any.
+    - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, and the state is NaN, or else 0.
     - `entrywise`: whether with diagonal noise it takes derivatives of g_i to be those by y_i.
     - `space_time`: whether the step needs space-time Levy areas of the path.
     - `areas_by_columns`: whether it needs areas, of either kind, with noise by columns alone.
@@ -67,6 +80,8 @@ class Method:
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
     recovered: Callable[[Carry], Any] = _state
+    kept: Kept | None = None
+    parted: Callable[[Carry], Any] | None = None
     entrywise: bool = False
     space_time: bool = False
     embedded: EmbeddedStep | None = None

@@ -49,7 +49,7 @@ def test_the_error_of_a_coupled_step_is_that_of_the_step_it_is_made_of(x64):
     method, y = METHODS["sriw1"], (jnp.asarray(Y0, float),)
     sde = FlatSDE(f, g, "ito", "diagonal", y[0], y)
     where = jnp.asarray(0.3), jnp.asarray(0.1), Increment((jnp.asarray([0.2, -0.3]),), (jnp.asarray([0.1, 0.05]),)), 1.0
-    form = coupled(method, 8, False, 1e-16)
+    form = coupled(method, 64, False, 1e-16)
     carry = form.step(sde, form.init(sde, y, where[0], 1.0), *where)
     assert form.embedded is not None
     assert method.embedded is not None
