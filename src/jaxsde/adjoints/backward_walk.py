@@ -22,8 +22,8 @@ from jaxsde.types import Args, Carry, Index, Time
 from jaxsde.undifferentiated import reverse_only
 
 NO_FORWARD_MODE = (
-    "Forward mode, as of jax.jvp or jax.jacfwd, is for adjoint='backprop' and 'checkpoint'; 'stochastic', the default of "
-    "sdeint_ito and sdeint_strat, and 'reversible' walk backwards, which is a gradient alone: pass adjoint='checkpoint'."
+    "Forward mode, as of jax.jvp or jax.jacfwd, is for adjoint='backprop' and 'checkpoint': 'stochastic', the default "
+    "of sdeint_ito and sdeint_strat, and 'reversible' walk backwards. Pass adjoint='checkpoint'."
 )
 
 
