@@ -474,7 +474,7 @@ def check_path(
 
 def check_rng_beside(path: BrownianPath | None, rng: Key | None) -> None:
     """Refuses a key that nothing is drawn from, beside a path of another."""
-    if rng is None or type(path) not in (CounterPath, VirtualTree) or not is_known((rng, path.rng)):
+    if rng is None or not isinstance(path, CounterPath | VirtualTree) or not is_known((rng, path.rng)):
         return
     check_key(rng)
     check_key(path.rng)

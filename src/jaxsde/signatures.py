@@ -49,7 +49,7 @@ def check_takes(name: str, function: Any, *expected: str) -> None:
 
 
 def _signature(function: Any) -> inspect.Signature | None:
-    while isinstance(function, TRANSPARENT):
+    while type(function) in TRANSPARENT:
         function = function.__wrapped__
     # What another function was wrapped in may take other arguments; the bound methods of other libraries do not.
     bound = hasattr(function, "__func__") and not inspect.ismethod(function)

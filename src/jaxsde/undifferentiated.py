@@ -63,10 +63,12 @@ def _identity(name: str, computed: Callable[..., Any] = _same) -> Primitive:
     primitive.def_impl(computed)
     primitive.def_abstract_eval(_same)
     mlir.register_lowering(primitive, lambda context, *leaves, sentence: computed(*leaves, sentence=sentence))
-    batching.primitive_batchers[primitive] = lambda leaves, axes, sentence: (
-        primitive.bind(*leaves, sentence=sentence),
-        axes,
-    )
+
+    def batched(leaves: Any, axes: Any, sentence: str) -> Any:
+        # JAX's own refusal would come here, of the derivative that follows.
+        return primitive.bind(*computed(*leaves, sentence=sentence), sentence=sentence), axes
+
+    batching.primitive_batchers[primitive] = batched
     return primitive
 
 
@@ -78,7 +80,8 @@ def _linear(primitive: Primitive, transposed: Callable[..., Any]) -> Primitive:
 def _with_tangents_uncomputed(leaves: Any, tangents: Any, sentence: str) -> Any:
     # All in one, so that those that are zero are computed with the others or not at all.
     moved = _UNCOMPUTED.bind(*map(ad.instantiate_zeros, tangents), sentence=sentence)
-    return _REVERSE_ONLY.bind(*leaves, sentence=sentence), moved
+    # Forward mode over a gradient is well.
+    return list(leaves), moved
 
 
 _FORWARD_ONLY = _linear(_identity("forward_only"), transposed=_raise)

@@ -207,9 +207,9 @@ def test_a_key_beside_a_path_may_be_the_same_or_be_used():
 def test_of_a_batch_without_vmap_general_noise_is_shared():
     """As documented: (batch, d) is one state."""
     sde = SDE(f, lambda y, t, args: jnp.ones((4, 3, 2)), noise="general")
-    y0 = jnp.arange(4.0)[:, None] + jnp.zeros(3)
+    y0 = jnp.broadcast_to(jnp.arange(4.0)[:, None], (4, 3))
     moved = solve(sde, y0, TS, KEY, steps=FixedSteps(1)).ys[1] - y0 * (1 - TS[1])
-    np.testing.assert_allclose(moved, moved[:1] + jnp.zeros_like(moved), atol=1e-6)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:1], moved.shape), atol=1e-6)
 
 
 def test_space_time_areas_are_asked_for():
