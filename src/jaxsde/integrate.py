@@ -139,9 +139,7 @@ def solve(
     if not isinstance(sde, SDE):
         raise TypeError(f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.")
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
-        number = isinstance(steps, int | float) and not isinstance(steps, bool)
-        such = f", as FixedSteps({'' if isinstance(steps, int) else 'dt='}{steps!r})" if number else ""
-        raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde{such}.")
+        raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde{_such(steps)}.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
         method = "baoab" if langevin else _usual_method(sde, steps, brownian)
@@ -212,6 +210,13 @@ def solve(
     if not is_known(begun.result):
         result = jnp.where(begun.result != Result.SUCCESSFUL, begun.result, result)
     return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1], end)
+
+
+def _such(steps: object) -> str:
+    """The steps that a number stands for."""
+    names = {"int": "", "float": "dt="}
+    kind = type(steps).__name__
+    return f", as FixedSteps({names[kind]}{steps})" if kind in names else ""
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
