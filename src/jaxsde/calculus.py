@@ -20,6 +20,7 @@ from jaxsde.choices import one_of
 from jaxsde.flat_sde import BY_COLUMNS, aligned, real_dtype
 from jaxsde.noise_contract import has_cross_terms
 from jaxsde.problem import NOISES, check_additive
+from jaxsde.signatures import check_takes
 from jaxsde.types import Args, State, TimeLike
 
 Function = Callable[[Any, Any, Any], Any]
@@ -36,6 +37,7 @@ def g_dg(g: Function, noise: str = "diagonal", noise_shape: tuple[int, ...] | No
     - `noise`: the noise type; `noise_shape`: for noise by columns that is matrix-free.
     """
     one_of("noise", noise, NOISES)
+    check_takes("g", g, "y", "t", "args")
 
     def along_itself(column: Callable[[Any], Any], y: State) -> Any:
         direction = _filled(column(y), y)
@@ -109,6 +111,8 @@ def stratonovich_to_ito(
 
 
 def _shifted(f: Function, product: Function, factor: float) -> Function:
+    check_takes("f", f, "y", "t", "args")
+
     def drift(y: State, t: TimeLike, args: Args) -> Any:
         return jax.tree.map(lambda a, b: a + factor * b, f(y, t, args), product(y, t, args))
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxsde.choices import one_of
 from jaxsde.problem import NOISES
+from jaxsde.signatures import check_takes
 from jaxsde.types import Args
 
 
@@ -25,6 +26,8 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
     **Raises:** `ImportError` without diffrax.
     """
     one_of("noise", noise, NOISES)
+    check_takes("f", f, "y", "t", "args")
+    check_takes("g", g, "y", "t", "args")
     try:
         import diffrax
         import lineax

@@ -53,6 +53,7 @@ from jaxsde.problem import (
     offers,
 )
 from jaxsde.sde import SDE
+from jaxsde.signatures import check_takes
 from jaxsde.solution import Result
 from jaxsde.steps import USUAL, FixedSteps
 from jaxsde.times import Rows, divide_evenly, fewest_steps, is_known, known_times, resolution
@@ -170,6 +171,7 @@ def expectation(
     check_key(rng)
     if not callable(of):
         raise TypeError(f"of is {of!r}; it is a function of the solution, such as lambda ys: ys[-1].")
+    check_takes("of", of, "ys")
     for name, choice in (("antithetic", antithetic), ("extrapolate", extrapolate)):
         if not isinstance(choice, bool):
             raise TypeError(f"{name} is {choice!r}; it is True or False.")

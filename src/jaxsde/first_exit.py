@@ -28,6 +28,7 @@ from jaxsde.brownian.increment import Increment
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods import Method
+from jaxsde.signatures import check_takes
 from jaxsde.types import Args, Carry, Leaves, State, Time
 from jaxsde.undifferentiated import undifferentiated
 
@@ -53,8 +54,7 @@ class FirstExit:
     inside: Callable[[State, Time, Args], Any]
 
     def __post_init__(self) -> None:
-        if not callable(self.inside):
-            raise TypeError(f"inside is {type(self.inside).__name__}; it is a function inside(y, t, args).")
+        check_takes("inside", self.inside, "y", "t", "args")
 
     def traceable(self, like: State, t: jax.ShapeDtypeStruct) -> dict[str, Any]:
         """Its function, with an example of its arguments but args."""

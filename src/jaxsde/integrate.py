@@ -37,6 +37,7 @@ from jaxsde.problem import (
     check_method,
     check_noise,
     check_path,
+    check_rng_beside,
     check_size,
     check_state,
 )
@@ -44,13 +45,21 @@ from jaxsde.progress import Meter, Progress, check_progress
 from jaxsde.reports import report_jumps, report_nonfinite, report_parted, report_unfinished
 from jaxsde.running import add_running, noise_of_user
 from jaxsde.sde import SDE
+from jaxsde.signatures import check_takes
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, check_counted, is_known, known_times, resolution
-from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times
+from jaxsde.types import Args, Key, Leaves, Running, Save, State, Time, Times, Unknown
 
 USUAL_METHOD = {"ito": "euler_maruyama", "stratonovich": "midpoint"}
 USUAL_STEPS = FixedSteps()
+# What other entry points and other libraries have beside an equation, and where it is said here.
+ELSEWHERE = (
+    dict.fromkeys(("dt", "dt0"), "steps=FixedSteps(dt=...)")
+    | dict.fromkeys(("adaptive", "rtol", "atol", "max_steps", "stepsize_controller"), "steps=AdaptiveSteps(rtol, atol)")
+    | dict.fromkeys(("noise", "noise_type", "noise_shape", "sde_type"), "SDE(f, g, sde_type, noise, noise_shape)")
+    | {"bm": "brownian=", "key": "rng=", "saveat": "ts", "solver": "method="}
+)
 
 
 def solve(
@@ -70,6 +79,7 @@ def solve(
     jumps: Jumps | None = None,
     first_exit: FirstExit | None = None,
     progress: Progress | None = None,
+    **unknown: Unknown,
 ) -> Solution:
     """Solves an SDE, differentiably.
 
@@ -85,7 +95,8 @@ def solve(
       span, give NaN.
     - `rng`: a JAX key. Same key, same path, whatever the method and the gradient; with adaptive steps methods that need
       space-time areas have one path, and those that do not another. It may be `None` for an ODE, and with
-      `brownian`.
+      `brownian`, beside which only `jumps` and `first_exit` draw from it: without these another key than that of the
+      path is refused, where both are known.
     - `args`: any pytree, handed to f and g.
     - `steps`: `FixedSteps` or `AdaptiveSteps`; steps of at most a hundredth of the span unless given, and where ts is
       traced a hundred, divided evenly over its intervals, which is another grid where these differ.
@@ -122,12 +133,15 @@ def solve(
     **Raises:** `ValueError` or `TypeError`, before any integration, for what is said above and does not hold.
     """
     refuse_fork()
+    for argument in unknown:
+        there = f"; it is said by {ELSEWHERE[argument]}" if argument in ELSEWHERE else ""
+        raise TypeError(f"solve has no argument {argument!r}{there}.")
     langevin = sde if isinstance(sde, Langevin) else None
     sde = sde.sde if isinstance(sde, Langevin) else sde
     if not isinstance(sde, SDE):
         raise TypeError(f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.")
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
-        raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde.")
+        raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde{_such(steps)}.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
     if method is None:
         method = "baoab" if langevin else _usual_method(sde, steps, brownian)
@@ -135,6 +149,12 @@ def solve(
     chosen = check_method(name, sde.sde_type, sde.noise, langevin is not None)
     one_of("adjoint", adjoint, ADJOINTS)
     check_progress(progress, steps, adjoint)
+    if save is not None:
+        check_takes("save", save, "y")
+    if running is not None:
+        check_takes("running", running, "y", "t", "h", "dW", "args")
+    if jumps is None and first_exit is None:
+        check_rng_beside(brownian, rng)
     known = known_times(ts)
     if isinstance(y0, Solution):
         begun = behind(y0, jnp.asarray(known, y0.ts.dtype), first_exit is not None)
@@ -196,6 +216,13 @@ def solve(
     if not is_known(begun.result):
         result = jnp.where(begun.result != Result.SUCCESSFUL, begun.result, result)
     return Solution(times, ys, sums, stats, result, None if exit_times is None else exit_times[-1], end)
+
+
+def _such(steps: object) -> str:
+    """The steps that a number stands for."""
+    names = {"int": "", "float": "dt="}
+    kind = type(steps).__name__
+    return f", as FixedSteps({names[kind]}{steps})" if kind in names else ""
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:

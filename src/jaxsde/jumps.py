@@ -29,6 +29,7 @@ from jaxsde.counts import check_count
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
+from jaxsde.signatures import check_takes
 from jaxsde.times import Rows, check_counted, is_known
 from jaxsde.types import Args, Carry, Leaves, State, Time, TimeVector
 from jaxsde.undifferentiated import undifferentiated
@@ -67,8 +68,9 @@ class Jumps:
     most: int | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.change):
-            raise TypeError(f"change is {type(self.change).__name__}; it is a function change(y, t, key, args).")
+        check_takes("change", self.change, "y", "t", "key", "args")
+        if callable(self.rate):
+            check_takes("rate", self.rate, "y", "t", "args")
         if callable(self.rate) and self.bound is None:
             raise TypeError("rate is a function and bound is not given; pass a number that the rate never exceeds.")
         if not callable(self.rate) and self.bound is not None:

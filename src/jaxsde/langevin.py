@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from jaxsde.sde import SDE
+from jaxsde.signatures import check_takes
 from jaxsde.times import is_known
 from jaxsde.types import Args, Drift, State, Time
 
@@ -42,6 +43,7 @@ class Langevin:
     temperature: Any
 
     def __post_init__(self) -> None:
+        check_takes("force", self.force, "q", "t", "args")
         for name in ("friction", "temperature"):
             value = getattr(self, name)
             if not (isinstance(value, int | float | np.number | np.ndarray | jax.Array) and _is_real_number(value)):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde.flat_sde import precision
+from jaxsde.signatures import check_takes
 from jaxsde.times import known_times, lengths
 from jaxsde.types import Args, State, Time, Times
 
@@ -88,6 +89,7 @@ def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analyti
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"The path KL got estimator={estimator!r}; it takes {', '.join(map(repr, ESTIMATORS))}.")
+    check_takes("u", u, "y", "t", "args")
 
     def of_step(y: State, t: Time, h: Time, dW: PyTree, args: Args) -> Float[Array, ""]:
         drift = u(y, t, args)
@@ -116,6 +118,9 @@ def relative_drift(
     Where g is zero the drifts have to agree: u is zero there if they do, and infinite if they do not. Where g gives
     `None` the state has no noise and u is `None`.
     """
+
+    for name, function in (("f_q", f_q), ("f_p", f_p), ("g", g)):
+        check_takes(name, function, "y", "t", "args")
 
     def ratio(sigma: Array | None, q: Array, p: Array) -> Any:
         if sigma is None:

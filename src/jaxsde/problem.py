@@ -19,6 +19,7 @@ from jaxsde.langevin import Langevin
 from jaxsde.methods import METHODS, Method, named_methods
 from jaxsde.noise_contract import depends_on_state, has_brackets, has_cross_terms
 from jaxsde.sde import SDE
+from jaxsde.signatures import check_takes
 from jaxsde.solution import Solution
 from jaxsde.steps import AdaptiveSteps, FixedSteps
 from jaxsde.times import Rows, is_known
@@ -27,6 +28,7 @@ from jaxsde.types import Args, Index, Key, Leaves, Running, State, Time, TimeLik
 ADAPTIVE = "AdaptiveSteps or adaptive=True"
 # Of which a matrix is 400 MB in single precision.
 LARGEST_IMPLICIT = 10_000
+TIME_FIRST = "With time and state exchanged it fits: functions take the state first, as f(y, t, args)."
 NOISES = ("diagonal", "additive", "scalar", "commutative", "general")
 
 
@@ -187,8 +189,11 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
         raise ValueError(
             f"noise_shape={noise_shape} is for general or commutative noise that is matrix-free; the noise is {noise}."
         )
-    drift = jax.eval_shape(lambda y, t: f(y, t, args), like, t)
-    _fits("f", drift, like, "")
+    check_takes("f", f, "y", "t", "args")
+    if g is not None:
+        check_takes("g", g, "y", "t", "args")
+    of_f = _Called("f", lambda y, t: f(y, t, args), (like, t))
+    _fits("f", of_f.shapes(), like, "", called=of_f)
     if g is None:
         return FlatSDE(f, None, sde_type, noise, like, (None,) * len(jax.tree.leaves(like)))
     leaves = jax.tree.leaves(like)
@@ -201,15 +206,18 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
             )
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
         return FlatSDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
-    diffusion = jax.eval_shape(lambda y, t: _arrays(g(y, t, args)), like, t)
+    of_g = _Called("g", lambda y, t: _arrays(g(y, t, args)), (like, t))
+    diffusion = of_g.shapes()
     if noise in BY_COLUMNS:
         if not jax.tree.leaves(diffusion):
             raise ValueError(f"g gives None for all of y; an equation without noise has g=None and no {noise} noise.")
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
         m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
-        _fits("g", diffusion, like, " with a last axis for the noise, the same in all leaves,", extra=m)
+        how = ", with a last axis for the m Brownian motions, the same in all leaves"
+        _fits("g", diffusion, like, how + _of_other_noise(noise, diffusion, like), extra=m, called=of_g)
         return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
-    _fits("g", diffusion, like, " (a leaf without noise of its own is None)")
+    how = _of_other_noise(noise, diffusion, like) or " (a leaf without noise of its own is None)"
+    _fits("g", diffusion, like, how, called=of_g)
     if noise == "scalar":
         return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
     increments = (jax.ShapeDtypeStruct(leaf.shape, real_dtype(leaf.dtype)) for leaf in leaves)
@@ -229,7 +237,8 @@ def check_langevin(equation: Langevin, y0: State, t0: Float[Array, " n"], args: 
         )
     if _kinds(q) != _kinds(p):
         raise ValueError(f"y0 has a position of {_kinds(q)} and a momentum of {_kinds(p)}; they are alike.")
-    _fits("the force", jax.eval_shape(lambda q, t: equation.force(q, t, args), q, t0[0]), q, "")
+    of_force = _Called("the force", lambda q, t: equation.force(q, t, args), (q, t0[0]))
+    _fits("the force", of_force.shapes(), q, "", called=of_force)
     return dataclasses.replace(check_equation(equation.sde, y0, t0, args), damping=equation.damping)
 
 
@@ -261,10 +270,11 @@ def check_jumps(
     check_key(rng)
     like = jax.eval_shape(lambda y: y, y0)
     t, key = jax.ShapeDtypeStruct((), t0.dtype), jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
-    found = jax.eval_shape(lambda y, t, key: jumps.change(y, t, key, args), like, t, key)
+    of_change = _Called("jumps.change", lambda y, t, key: jumps.change(y, t, key, args), (like, t, key))
+    found = of_change.shapes()
     if str(jax.tree.structure(found)) != str(jax.tree.structure(like)):
         raise ValueError(f"jumps.change gives {found}; it has to give a pytree like y0: {like}.")
-    _fits("jumps.change", found, like, "")
+    _fits("jumps.change", found, like, "", called=of_change)
     if callable(jumps.rate):
         found = jax.eval_shape(lambda y, t: jnp.asarray(jumps.rate(y, t, args)), like, t)
         real = jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)
@@ -324,6 +334,69 @@ def check_first_exit(
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Called:
+    """A user's function of state, time and what else, and shapes of these."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+
+    def shapes(self) -> Any:
+        """Of what it gives.
+
+        **Raises:** what it raises; `TypeError` in place of that where it takes the time first.
+        """
+        try:
+            return jax.eval_shape(self.function, *self.inputs)
+        except Exception as error:
+            if self.takes_time_first():
+                raise TypeError(f"{self.name} fails on a state and a time. {TIME_FIRST}") from error
+            raise
+
+    def takes_time_first(self) -> bool:
+        """Whether what it gives is like the state if it is called with time and state, and otherwise is not."""
+        y, t, *rest = self.inputs
+        return _starts_as(y, self.function, t, y, *rest) and not _starts_as(y, self.function, y, t, *rest)
+
+
+def _starts_as(like: PyTree, function: Callable[..., Any], *inputs: PyTree) -> bool:
+    """Whether a function gives something whose shapes start with those of `like`, more than a number alone."""
+    try:
+        found = aligned(jax.eval_shape(function, *inputs), like)
+    except Exception:
+        return False
+    pairs = [(a, b) for a, b in zip(found, jax.tree.leaves(like), strict=True) if a is not None]
+    return bool(pairs) and jax.tree.map(jnp.shape, like) != () and all(a.shape[: b.ndim] == b.shape for a, b in pairs)
+
+
+def _of_other_noise(noise: str, got: PyTree, like: PyTree) -> str:
+    """What g is right for, if that is another noise than it is said to be of."""
+    try:
+        pairs = [(a, b) for a, b in zip(aligned(got, like), jax.tree.leaves(like), strict=True) if a is not None]
+    except ValueError:
+        return ""
+    if noise in BY_COLUMNS:
+        alike = all(a.shape == b.shape for a, b in pairs)
+        of_all = "one Brownian motion for all of y 'scalar'"
+        return f"; g like y is for noise='diagonal', or for {of_all}" if alike else ""
+    last = {a.shape[-1] if a.ndim == b.ndim + 1 and a.shape[:-1] == b.shape else None for a, b in pairs}
+    if len(last) != 1 or None in last:
+        return ""
+    batch = (
+        ""
+        if max(b.ndim for _, b in pairs) < 2
+        else (". If y0 is a batch take jax.vmap over y0 and keys, or all of it is driven by the same Brownian motions")
+    )
+    if last == {1}:
+        return f". One Brownian motion for all of y is noise='scalar', and g is like y: leave out its last axis{batch}"
+    commute = ", as they do where g does not depend on y" if noise == "additive" else ""
+    return (
+        f". A last axis for {last.pop()} Brownian motions is for noise='general', or 'commutative' where the columns "
+        f"commute{commute}{batch}"
+    )
+
+
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
     found: list[bool] = []
     jax.eval_shape(lambda y, t: found.append(callable(g(y, t, args))), like, t)
@@ -339,9 +412,11 @@ def _arrays(value: PyTree) -> Any:
     return value
 
 
-def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...] = ()) -> None:
+def _fits(
+    name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...] = (), called: _Called | None = None
+) -> None:
     """Refuses values of f or g that are not like the state."""
-    shapes = jax.tree.map(lambda x: x.shape, got), jax.tree.map(lambda x: (*x.shape, *extra), like)
+    shapes = jax.tree.map(lambda x: x.shape, got), jax.tree.map(lambda x: (*x.shape, *("m" for _ in extra)), like)
     try:
         leaves = aligned(got, like)
     except ValueError:
@@ -351,7 +426,9 @@ def _fits(name: str, got: PyTree, like: PyTree, how: str, extra: tuple[Any, ...]
     if len(leaves) != len(jax.tree.leaves(like)) or any(
         a is not None and a.shape != (*b.shape, *extra) for a, b in zip(leaves, jax.tree.leaves(like), strict=True)
     ):
-        raise ValueError(f"{name} gives shape {shapes[0]}; for this y0 it has to give {shapes[1]}{how}.")
+        needed = str(shapes[1]).replace("'m'", "m")
+        order = f" {TIME_FIRST}" if called is not None and called.takes_time_first() else ""
+        raise ValueError(f"{name} gives shape {shapes[0]}; for this y0 it has to give {needed}{how}.{order}")
     for leaf, x in zip(leaves, jax.tree.leaves(like), strict=True):
         kinds = jnp.inexact if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.floating
         if leaf is not None and not jnp.issubdtype(leaf.dtype, kinds):
@@ -399,6 +476,24 @@ def check_path(
     dW, H = (None if x is None else _given(x, sde, steps) for x in (path.increments, path.space_time))
     area = None if path.area is None else _given_area(path.area, sde, steps)
     return ReplayedPath(dW, H, area if method.area else None)
+
+
+def check_rng_beside(path: BrownianPath | None, rng: Key | None) -> None:
+    """Refuses a key that nothing is drawn from, beside a path of another."""
+    if rng is None or not isinstance(path, CounterPath | VirtualTree) or not is_known((rng, path.rng)):
+        return
+    check_key(rng)
+    check_key(path.rng)
+    if not np.array_equal(*map(_key_bits, (rng, path.rng))):
+        raise ValueError(
+            f"brownian is a {type(path).__name__} of another key than rng, from which nothing would be drawn: pass "
+            "rng=None, or leave out brownian for the path of rng."
+        )
+
+
+def _key_bits(rng: Any) -> Any:
+    typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(rng) if typed else rng)
 
 
 def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:
@@ -563,11 +658,16 @@ def check_adaptive(sde: FlatSDE, method: Method, brownian: BrownianPath | None) 
     """Refuses what adaptive steps do not converge for."""
     if method.order(sde.noise) < 1 and sde.g is not None:
         fit = [repr(m.name) for m in adaptive_methods(sde.sde_type, sde.noise, brownian)]
-        others = f"method {' or '.join(fit)}, of order 1 or more, or " if fit else ""
+        if not fit:
+            raise ValueError(
+                f"{ADAPTIVE} with {sde.noise} noise: methods for it are of strong order 0.5, with which the steps may "
+                "converge to another solution, or need Levy areas, which a VirtualTree does not have; take fixed "
+                "steps, as FixedSteps(dt=...), or noise='commutative' where the columns of g commute."
+            )
         raise ValueError(
             f"{ADAPTIVE} with method {method.name!r} and {sde.noise} noise: strong order "
             f"{method.order(sde.noise)} is too low, the steps may converge to another solution; take "
-            f"{others}fixed steps, as FixedSteps(dt=...)."
+            f"method {' or '.join(fit)}, of order 1 or more, or fixed steps, as FixedSteps(dt=...)."
         )
     if method.area:
         raise ValueError(

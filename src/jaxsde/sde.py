@@ -23,6 +23,7 @@ class SDE:
       matrix that does not depend on y: there order 1 takes no Levy areas. A diffusion that depends on y is refused as
       additive, one whose columns do not commute as commutative, and one whose entries depend on others as diagonal
       where the method or adaptive steps need that they do not.
+      Scalar, commutative and general noise is the same for all of y: of a batch take `jax.vmap` over its rows and keys.
     - `noise_shape`: for general or commutative noise that is matrix-free.
     """
 

@@ -105,7 +105,7 @@ def sdeint_ito(
       step.
     - `method`: that of `solve` unless given.
     - `adjoint`: the stochastic adjoint unless given: exact, in the memory of 13 states. It has no forward mode and no
-      second derivative: for those take `"backprop"`.
+      gradient of a gradient: for those take `"backprop"`; `jax.hessian` takes either.
     - `adaptive`: whether to choose steps by their error; `rtol`, `atol` and `max_steps` are those of `AdaptiveSteps`.
     - `stats`: whether to return `(ys, stats)`: `Stats` as a dictionary.
     """

@@ -5,7 +5,7 @@ speak first, those of a key, of times and of choices are for static checkers alo
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Never, TypeAlias
 
 import jax
 import numpy as np
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     Times = Array | np.ndarray | Sequence[float]
     SDEType = Literal["ito", "stratonovich"]
     Noise = Literal["diagonal", "additive", "scalar", "commutative", "general"]
+    # Of what is refused by name.
+    Unknown = Never
 else:
-    Key = Times = object
+    Key = Times = Unknown = object
     SDEType = Noise = str
 
 Drift = Callable[[State, Time, Args], State]

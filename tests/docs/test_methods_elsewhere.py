@@ -9,13 +9,14 @@ import pytest
 from torchsde.settings import METHODS as THEIRS
 
 from jaxsde import METHODS
+from jaxsde.problem import NOISES
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "jaxsde" / "methods-elsewhere.md").read_text()
 ROWS = [
     [cell.strip() for cell in row.strip("|").split("|")]
     for row in PAGE.split("<!-- METHODS -->", 1)[1].lstrip().split("\n\n", 1)[0].splitlines()[2:]
 ]
-OURS = 7
+OURS = 9
 
 
 def test_our_columns() -> None:
@@ -24,7 +25,7 @@ def test_our_columns() -> None:
         [
             f"`{method.name}`",
             "Langevin" if method.langevin else " and ".join(name[sde_type] for sde_type in method.sde_types),
-            *(str(method.order(noise) or "-") for noise in ("diagonal", "additive", "general")),
+            *(str(method.order(noise) or "-") for noise in NOISES),
             str(method.weak_order),
             "yes" if method.embedded else "-",
         ]

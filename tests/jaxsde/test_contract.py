@@ -10,6 +10,7 @@ from jaxsde import (
     AdaptiveSteps,
     CounterPath,
     FixedSteps,
+    Jumps,
     ReplayedPath,
     VirtualTree,
     ito_to_stratonovich,
@@ -57,9 +58,16 @@ def f(y, t, args):
         ({"method": "SRIW"}, ValueError, "Did you mean 'sriw1'"),
         ({"noise": "diag"}, ValueError, "'diagonal', 'additive'"),
         ({"adjoint": "backprob"}, ValueError, "Did you mean 'backprop'"),
-        ({"rng": 0}, TypeError, "jax.random.key"),
+        ({"rng": 0}, TypeError, r"jax.random.key.*uint32\.$"),
         ({"rng": None}, TypeError, "jax.random.key"),
-        ({"rng": jax.random.split(KEY)}, TypeError, "one JAX key"),
+        (
+            {"rng": jax.random.split(KEY)},
+            TypeError,
+            r"one JAX key.* For a batch of solves take jax\.vmap over its keys",
+        ),
+        ({"rng": jax.random.split(jax.random.PRNGKey(0), 3)}, TypeError, "one JAX key.*For a batch"),
+        ({"rng": KEY, "brownian": CounterPath(jax.random.key(1))}, ValueError, "CounterPath of another key than rng"),
+        ({"brownian": VirtualTree(jax.random.PRNGKey(1), 0.0, 1.0, 0.1)}, ValueError, "pass rng=None, or leave out"),
         ({"brownian": ReplayedPath(np.zeros((2, 3)))}, ValueError, r"\(2, 3\)"),
         ({"brownian": ReplayedPath({"w": np.zeros((3, 3))})}, ValueError, "ReplayedPath"),
         ({"brownian": CounterPath(KEY, np.eye(2))}, ValueError, "square"),
@@ -152,13 +160,56 @@ def test_a_traced_longest_step_is_refused(unchecked):
     ("sde", "choices", "error", "says"),
     [
         (SDE(f, f, "stratonovic"), {}, ValueError, "sde_type is 'stratonovic'; .* Did you mean 'stratonovich'"),  # type: ignore[arg-type]
-        (SDE(f, f), {"steps": 100}, TypeError, "steps is int; it is FixedSteps or AdaptiveSteps"),
+        (SDE(f, f), {"steps": 100}, TypeError, r"steps is int; it is FixedSteps or .*, as FixedSteps\(100\)\."),
+        (SDE(f, f), {"steps": 0.5}, TypeError, r"steps is float; it is .*, as FixedSteps\(dt=0\.5\)\."),
+        (SDE(f, f), {"steps": None}, TypeError, r"steps is NoneType; it is FixedSteps or AdaptiveSteps of jaxsde\."),
+        (SDE(f, f), {"dt": 0.1}, TypeError, r"solve has no argument 'dt'; it is said by steps=FixedSteps\(dt="),
+        (SDE(f, f), {"adaptive": True}, TypeError, r"'adaptive'; it is said by steps=AdaptiveSteps\("),
+        (SDE(f, f), {"noise": "scalar"}, TypeError, r"'noise'; it is said by SDE\(f, g, sde_type, noise"),
+        (SDE(f, f), {"metod": "heun"}, TypeError, r"solve has no argument 'metod'\."),
         (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
     ],
 )
 def test_refusals_of_solve(unchecked, sde, choices, error, says):
     with pytest.raises(error, match=says):
         solve(sde, jnp.ones(3), TS, KEY, **choices)
+
+
+@pytest.mark.parametrize(
+    ("noise", "y0", "shape", "says"),
+    [
+        ("scalar", (3,), (3, 1), r"has to give \(3,\)\. One Brownian motion .* leave out its last axis\.$"),
+        ("diagonal", (3,), (3, 1), "is noise='scalar', and g is like y: leave out its last axis"),
+        ("diagonal", (3,), (3, 2), "A last axis for 2 Brownian motions is for noise='general', or 'commutative'"),
+        ("scalar", (3,), (3, 4), "A last axis for 4 Brownian motions is for noise='general'"),
+        ("additive", (3,), (3, 2), "'commutative' where the columns commute, as they do where g does not depend on y"),
+        ("scalar", (5, 3), (5, 3, 1), "leave out its last axis. If y0 is a batch take jax.vmap over y0 and keys"),
+        ("diagonal", (3,), (2, 3), r"has to give \(3,\) \(a leaf without noise of its own is None\)\.$"),
+        ("general", (3,), (2, 3), r"give \(3, m\), with a last axis for the m Brownian motions, .* all leaves\.$"),
+        ("commutative", (3,), (3,), r"all leaves; g like y is for noise='diagonal', or .* for all of y 'scalar'\.$"),
+    ],
+)
+def test_a_diffusion_for_another_noise_is_pointed_to_it(noise, y0, shape, says):
+    with pytest.raises(ValueError, match=says):
+        solve(SDE(f, lambda y, t, args: jnp.ones(shape), noise=noise), jnp.ones(y0), TS, KEY)
+
+
+def test_a_key_beside_a_path_may_be_the_same_or_be_used():
+    path, other = CounterPath(KEY), jax.random.key(1)
+    of_path = solve(SDE(f, f), jnp.ones(3), TS, brownian=path).ys
+    for rng in (KEY, jax.random.key_data(KEY)):
+        np.testing.assert_array_equal(solve(SDE(f, f), jnp.ones(3), TS, rng, brownian=path).ys, of_path)
+    jumps = Jumps(lambda y, t, key, args: 2 * y, 1.0)
+    jumped = [solve(SDE(f), jnp.ones(3), TS, rng, brownian=path, jumps=jumps).ys for rng in jax.random.split(other)]
+    assert not np.array_equal(*jumped)
+
+
+def test_of_a_batch_without_vmap_general_noise_is_shared():
+    """As documented: (batch, d) is one state."""
+    sde = SDE(f, lambda y, t, args: jnp.ones((4, 3, 2)), noise="general")
+    y0 = jnp.broadcast_to(jnp.arange(4.0)[:, None], (4, 3))
+    moved = solve(sde, y0, TS, KEY, steps=FixedSteps(1)).ys[1] - y0 * (1 - TS[1])
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:1], moved.shape), atol=1e-6)
 
 
 def test_space_time_areas_are_asked_for():

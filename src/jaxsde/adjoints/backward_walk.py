@@ -19,6 +19,12 @@ from jaxsde import loops
 from jaxsde.brownian import BrownianPath, Increment
 from jaxsde.engine import Interval, Scheme, Where, solve
 from jaxsde.types import Args, Carry, Index, Time
+from jaxsde.undifferentiated import reverse_only
+
+NO_FORWARD_MODE = (
+    "Forward mode, as of jax.jvp or jax.jacfwd, is for adjoint='backprop' and 'checkpoint': 'stochastic', the default "
+    "of sdeint_ito and sdeint_strat, and 'reversible' walk backwards. Pass adjoint='checkpoint'."
+)
 
 
 class States(NamedTuple):
@@ -54,7 +60,7 @@ def walk_back(states: States, scheme: Scheme, carry: Carry, args: Args, path: Br
         return loops.sum_like(_backward(states, scheme, residuals, cotangents), residuals[2:])
 
     solver.defvjp(forward, backward)
-    return solver(carry, (arrays, hoisted), path, xs)
+    return solver(*reverse_only((carry, (arrays, hoisted), path, xs), NO_FORWARD_MODE))
 
 
 def _first_step(scheme: Scheme, path: BrownianPath | None, xs: Interval) -> Any:

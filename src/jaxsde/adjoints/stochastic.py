@@ -39,7 +39,13 @@ from jaxsde.adjoints.backward_walk import States, walk_back
 from jaxsde.brownian import BrownianPath, Increment
 from jaxsde.engine import Interval, Scheme, Where, solve
 from jaxsde.types import Args, Carry, Index, Time
+from jaxsde.undifferentiated import forward_only
 
+NO_SECOND_GRADIENT = (
+    "A gradient of a gradient is for adjoint='backprop' and 'checkpoint': 'stochastic', the default of sdeint_ito and "
+    "sdeint_strat, computes states again in a loop that has no gradient. Pass adjoint='checkpoint', or take forward "
+    "mode over the gradient, as jax.hessian does."
+)
 SLOTS = 12
 
 
@@ -168,6 +174,7 @@ def _recompute(
 
     if plan.recomputed:
         slots = loops.fori_loop(jnp.asarray(plan.source, jnp.int32)[k], k, advance, slots)
+        slots = forward_only(slots, NO_SECOND_GRADIENT)
     return _get(slots, slot[k]), slots
 
 

@@ -29,10 +29,11 @@ def check_key(rng: Key | None) -> None:
     else:
         good = dtype == jnp.uint32 and shape in {(size,) for size in RAW_SIZES}
     if not good:
+        batch = " For a batch of solves take jax.vmap over its keys." if dtype is not None and shape else ""
         raise TypeError(
             f"rng is {type(rng).__name__} {'' if shape is None else shape} {rng if dtype is None else dtype}; the "
             "noise needs one JAX key, such as jax.random.key(0), or a raw one of 2 (threefry) or 4 (rbg) numbers in "
-            "uint32."
+            f"uint32.{batch}"
         )
 
 

@@ -12,6 +12,7 @@ from jaxsde.calculus import g_dg
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood
 from jaxsde.latent.series import Series, check_series
+from jaxsde.signatures import check_takes
 from jaxsde.types import Noise, State, Time
 
 
@@ -161,6 +162,10 @@ def check_model(model: LatentSDE, params: PyTree, series: Series) -> None:
         return model.posterior_drift(z, t, model.posterior.encode(*one, params), params)
 
     # One of another shape could be spread over the state, or the state over it, and no more be said.
+    for name, function in (("drift", model.drift), ("diffusion", model.diffusion)):
+        check_takes(name, function, "z", "t", "params")
+    if isinstance(model.posterior, DriftPosterior):
+        check_takes("posterior.drift", model.posterior.drift, "z", "t", "context", "params")
     functions = {"drift": model.drift, "diffusion": model.diffusion, "posterior's drift": posterior_drift}
     for name, function in functions.items():
         value = jax.eval_shape(function, prior.mean, series.times[0, 0], params)

@@ -21,9 +21,14 @@ from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods.last_correction import is_last
 from jaxsde.methods.method import Method
 from jaxsde.types import Args, Leaves, Time
+from jaxsde.undifferentiated import forward_only
 
 A, B, C = (0.0, -7 / 15, -35 / 32), (1 / 3, 15 / 16, 2 / 5), (0.0, 1 / 3, 5 / 6)
 CORRECTIONS = 10
+NO_SECOND_GRADIENT = (
+    "A gradient of a gradient: adjoint='reversible' undoes steps of 'ees25' in a loop that has no gradient. Pass "
+    "adjoint='backprop' or 'checkpoint', or take forward mode over the gradient, as jax.hessian does."
+)
 
 
 def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
@@ -51,7 +56,7 @@ def inverse(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, arg
 
     unknown = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     found, done, _ = loops.while_loop(lambda s: ~s[1] & (s[2] < CORRECTIONS), correct, (first, *unknown))
-    return tuple(jnp.where(done, x, jnp.nan) for x in found)
+    return forward_only(tuple(jnp.where(done, x, jnp.nan) for x in found), NO_SECOND_GRADIENT)
 
 
 EES25 = Method(

@@ -25,9 +25,14 @@ from jaxtyping import Array
 from jaxsde import loops
 from jaxsde.flat_sde import precision
 from jaxsde.types import Leaves
+from jaxsde.undifferentiated import forward_only
 
 ITERATIONS = 30
 ROUNDINGS = 64
+NO_SECOND_GRADIENT = (
+    "A gradient of a gradient would go backwards through Newton's loop of an implicit method, which has none: take "
+    "forward mode over the gradient, as jax.hessian does, or an explicit method."
+)
 
 
 def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
@@ -88,7 +93,7 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
         no, unknown = jnp.zeros((), bool), jnp.full_like(start, jnp.inf)
         begin = start, no, no, unknown, unknown, jnp.zeros((), jnp.int32)
         z, done, other, *_ = loops.while_loop(goes_on, correct, begin)
-        return jnp.where(done & ~other, z, jnp.nan)
+        return forward_only(jnp.where(done & ~other, z, jnp.nan), NO_SECOND_GRADIENT)
 
     def tangent(linear: Callable[[Array], Array], value: Array) -> Any:
         return jnp.linalg.solve(*_matrix(value, linear))
