@@ -492,8 +492,10 @@ def check_rng_beside(path: BrownianPath | None, rng: Key | None) -> None:
 
 
 def _key_bits(rng: Any) -> Any:
-    typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(rng) if typed else rng)
+    # Within a function that is traced, operations on numbers that are known are traced as well.
+    with jax.ensure_compile_time_eval():
+        typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(rng) if typed else rng)
 
 
 def _check_increment(path: BrownianPath, sde: FlatSDE, method: Method, dtype: np.dtype[Any]) -> None:

@@ -130,6 +130,15 @@ def test_the_number_of_steps(choices, says):
         sdeint_ito(f, f, jnp.ones(3), TS, KEY, **choices)
 
 
+def test_keys_that_are_known_are_compared_in_a_function_that_is_traced(unchecked):
+    def end(y0, key):
+        return sdeint_ito(f, f, y0, TS, KEY, brownian=VirtualTree(key, 0.0, 1.0, 2**-10))[-1]
+
+    assert jnp.isfinite(jax.jit(lambda y0: end(y0, KEY))(jnp.ones(3))).all()
+    with pytest.raises(ValueError, match="VirtualTree of another key than rng"):
+        jax.jit(lambda y0: end(y0, jax.random.key(1)))(jnp.ones(3))
+
+
 def test_numbers_of_steps_are_those_of_any_library(unchecked):
     given = AdaptiveSteps(jnp.asarray(0.5), np.float32(0.25), jnp.asarray(0.125), 1e3)  # type: ignore[arg-type]
     assert given == AdaptiveSteps(0.5, 0.25, 0.125, 1000)
