@@ -134,9 +134,10 @@ def test_keys_that_are_known_are_compared_in_a_function_that_is_traced(unchecked
     def end(y0, key):
         return sdeint_ito(f, f, y0, TS, KEY, brownian=VirtualTree(key, 0.0, 1.0, 2**-10))[-1]
 
+    other = jax.random.key(1)
     assert jnp.isfinite(jax.jit(lambda y0: end(y0, KEY))(jnp.ones(3))).all()
     with pytest.raises(ValueError, match="VirtualTree of another key than rng"):
-        jax.jit(lambda y0: end(y0, jax.random.key(1)))(jnp.ones(3))
+        jax.jit(lambda y0: end(y0, other))(jnp.ones(3))
 
 
 def test_numbers_of_steps_are_those_of_any_library(unchecked):

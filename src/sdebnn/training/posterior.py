@@ -12,11 +12,11 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn import __version__, metrics
+from sdebnn import metrics
 from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
-from sdebnn.runs.started import Started, read_start
+from sdebnn.runs.started import Started, read_start, this_version
 from sdebnn.training import checkpointing
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.divergence import check_outputs
@@ -169,7 +169,7 @@ class Posterior:
         """
         started = self._started
         if started is None:
-            started = Started(builder_name(self._builder("saved"), self.learner), True, version=__version__)
+            started = Started(builder_name(self._builder("saved"), self.learner), True, version=this_version())
         run = RunFolder.create(path)
         run.write_config(started.record(self.config))
         self.task.write(run)

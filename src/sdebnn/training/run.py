@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from sdebnn import __version__, data, metrics
+from sdebnn import data, metrics
 from sdebnn.data import Dataset
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
@@ -22,7 +22,7 @@ from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
-from sdebnn.runs.started import Started, how_to_resume, read_start
+from sdebnn.runs.started import Started, how_to_resume, read_start, this_version
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
@@ -157,7 +157,7 @@ def start_run(
     with first_alone(learner):
         if learner.rank == 0:
             run = RunFolder.create(output)
-            started = Started(builder_name(build, learner), dataset is not None, version=__version__)
+            started = Started(builder_name(build, learner), dataset is not None, version=this_version())
             run.write_config(started.record(config))
     return _train(build, run, config, examples, learner, callbacks)
 
