@@ -57,7 +57,7 @@ else
 	$(TEST_ENV) $(VENV)-jax/bin/python -m pytest --numprocesses 2 --dist worksteal --durations 25 $(TESTS)
 endif
 
-# The lowest versions that pyproject.toml allows, of what JAX and tables need. Of blackjax it is one that takes a newer
+# The lowest versions that pyproject.toml allows, of what JAX and tables need. blackjax is left out, as it needs a newer
 # JAX; PyTorch's is the pinned one, which the gate has. Warnings of old libraries about each other say nothing here.
 lowest: $(DATA)
 	$(PYTHON) -m venv $(VENV)-lowest

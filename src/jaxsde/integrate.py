@@ -58,7 +58,8 @@ ELSEWHERE = (
     dict.fromkeys(("dt", "dt0"), "steps=FixedSteps(dt=...)")
     | dict.fromkeys(("adaptive", "rtol", "atol", "max_steps", "stepsize_controller"), "steps=AdaptiveSteps(rtol, atol)")
     | dict.fromkeys(("noise", "noise_type", "noise_shape", "sde_type"), "SDE(f, g, sde_type, noise, noise_shape)")
-    | {"bm": "brownian=", "key": "rng=", "saveat": "ts", "solver": "method="}
+    | {"bm": "brownian=", "key": "rng=", "saveat": "ts", "solver": "method=", "terms": "SDE(f, g)"}
+    | {"event": "first_exit=", "progress_meter": "progress=", "logqp": "jaxsde.running_path_kl, as running="}
 )
 
 

@@ -132,9 +132,10 @@ def check_clock(
     shortest = float(np.abs(steps.h[steps.h != 0]).min())
     # The time of an exit is one, whatever inside reads.
     matters = running is not None or first_exit is not None
+    start = np.ravel(steps.t)[0]
     if shortest < apart and (matters or _reads_time(sde, args, dtype) or _jumps_read_time(jumps, sde, args, dtype)):
         raise ValueError(
-            f"Steps from t = {steps.t[0]} are as short as {shortest:.3g}, and in {dtype}, the precision of y0, times "
+            f"Steps from t = {start} are as short as {shortest:.3g}, and in {dtype}, the precision of y0, times "
             f"there are about {apart:.2g} apart: f and g could not tell them apart. Pass the time since the first, "
             "ts - ts[0], or y0 in double precision."
         )
@@ -491,7 +492,7 @@ def check_rng_beside(path: BrownianPath | None, rng: Key | None) -> None:
         )
 
 
-def _key_bits(rng: Any) -> Any:
+def _key_bits(rng: Key) -> Any:
     # Within a function that is traced, operations on numbers that are known are traced as well.
     with jax.ensure_compile_time_eval():
         typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)

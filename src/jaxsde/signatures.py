@@ -14,7 +14,7 @@ TRANSPARENT = (type(jax.jit(lambda: None)), jax.custom_jvp, jax.custom_vjp)
 TIMES = ("t", "time")
 
 
-def check_takes(name: str, function: Any, *expected: str) -> None:
+def check_takes(name: str, function: object, *expected: str) -> None:
     """Refuses what is no function of so many arguments, and a function whose names say that time comes before state.
 
     **Arguments:**

@@ -127,7 +127,7 @@ def test_numbers_of_an_equation(unchecked, number):
     with pytest.raises(TypeError, match=r"friction is .*; it is one real number"):
         Langevin(f, number, 1.0)
     with pytest.raises(TypeError, match=r"rate is .*; it is one real number"):
-        Jumps(f, number)  # type: ignore[arg-type]
+        Jumps(lambda y, t, key, args: y, number)
 
 
 def test_times_and_noise(unchecked):

@@ -192,3 +192,28 @@ def test_what_does_not_go_with_times_is_refused():
     with pytest.raises(TypeError, match="where jumps come between is not known: pass all times of steps for ts"):
         jax.jit(lambda times: solve(DIAGONAL, jnp.ones(()), [0.0, 1.0], KEY, 0.7, steps=FixedSteps(times=times),
                                     jumps=jumps).ys)(GRID)  # fmt: skip
+
+
+def test_a_derivative_by_ts_beside_times_that_are_known_is_refused():
+    """It would be zero in silence: the ends of steps do not move with ts."""
+
+    def end(scale, times):
+        ts = jnp.asarray([0.0, 0.5, 1.0]) * scale
+        return solve(SDE(lambda y, t, a: -y), jnp.ones(()), ts, steps=FixedSteps(times=times(scale))).ys[-1]
+
+    grid = np.linspace(0, 1, 9)
+    np.testing.assert_allclose(jax.jit(end, static_argnums=1)(1.0, lambda scale: grid), (1 - 1 / 8) ** 8, rtol=1e-5)
+    with pytest.raises(TypeError, match="derivative by ts is asked for, and the times of steps are known"):
+        jax.grad(end)(1.0, lambda scale: grid)
+    # Steps of s / 8: the derivative of (1 - s / 8)^8.
+    moved = jax.grad(end)(1.0, lambda scale: jnp.asarray(grid) * scale)
+    np.testing.assert_allclose(moved, -((1 - 1 / 8) ** 7), rtol=1e-4)
+
+
+def test_an_output_time_that_is_traced_is_an_end_of_a_step_to_rounding(x64):
+    def end(middle):
+        ts = jnp.stack([jnp.zeros(()), middle, jnp.ones(())])
+        return solve(SDE(lambda y, t, a: -y), jnp.ones(()), ts, steps=FixedSteps(times=np.linspace(0, 1, 9))).ys[1]
+
+    assert np.isfinite(jax.jit(end)(0.5 + 1e-15))
+    assert np.isnan(jax.jit(end)(0.5 + 1e-6))

@@ -39,10 +39,12 @@ solution is nearly that of the method itself, of another error, and orders would
 
 Beyond that, or where steps are longer than the coupling is stable for, y and z part, and y is no solution. In the mode
 that grows they have opposite signs: with R, the factor of a step, it grows where l > R, and then
-y / z = (R - l) / (l / R - l) < 0. So they have parted for certain where they are further apart than the mean of their
-sizes. Before that it shows by how y - z grows: the errors of steps add up, to k times one of them in k steps, and what
-has parted is multiplied. So they have parted too where y - z is ten times what that explains, and more than a hundredth
-of the state. A growth above two in a step is counted as two: it may be the one step in which the drift begins.
+y / z = (R - l) / (l / R - l) < 0, so that they are further apart than the mean of their sizes. That alone proves
+nothing: a state that begins at zero, or goes through it, is for a moment no larger than the error of a step. What has
+parted stays so, segment after segment, of which each begins anew; or it grows in every step of one, where the errors of
+steps come and go. So they have parted where four segments in a row end with y and z as far apart, three in a short
+solve, or where they are within a segment, and have come there a hundredfold by eight steps and more that all went
+apart.
 """
 
 import dataclasses
@@ -51,7 +53,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, derivative, precision, real_dtype, scale
@@ -63,9 +65,9 @@ COUPLED = "coupled_"
 DIGITS = 1 / 4
 # At most, and the fewest steps of one.
 SEGMENTS, LEAST = 16, 4
-# Of y - z: a share of the state at which y and z have parted; one at which they have if it grew by itself, by so many
-# times what adds up, where no step counts for more than twice.
-PARTED, GROWN, TIMES, MOST = 1 / 2, 1 / 100, 10, 2
+# Of y - z: a share of the state at which y and z are apart. They have parted if so many segments in a row end so, or if
+# within one y - z grew so many times in so many steps in a row.
+APART, ROW, GREW, RISES = 1 / 2, 4, 100, 8
 
 
 class Carry(NamedTuple):
@@ -73,7 +75,8 @@ class Carry(NamedTuple):
 
     - `segment`, `step`: how many segments are behind, and how many steps of the present one.
     - `sizes`: of each leaf of y, its mean in the present segment where that was largest.
-    - `gap`: y - z, in units of the state, and `growth`: what it was multiplied by in the present segment.
+    - `gap`: y - z, in units of the state; `rises`: in how many steps in a row it grew, and `growth`: how many times.
+    - `row`: how many segments in a row have ended with y and z apart.
     - `parted`: 1 where they have parted, or else 0.
     """
 
@@ -83,7 +86,9 @@ class Carry(NamedTuple):
     step: Any
     sizes: Leaves
     gap: Any
+    rises: Any
     growth: Any
+    row: Any
     parted: Any
 
 
@@ -108,13 +113,15 @@ def _arrays(leaves: Leaves) -> tuple[Array, ...]:
     return tuple(x for x in leaves if x is not None)
 
 
-def _watched(carry: Carry) -> Carry:
-    """The carry at the start of a step: z is y where a segment begins, and it is seen how far they are apart."""
+def _watched(carry: Carry, needed: int) -> Carry:
+    """The carry at the start of a step: it is seen how far y and z are apart, and z is y where a segment begins.
+
+    - `needed`: segments in a row that end with y and z apart where these have parted.
+    """
     first = carry.step == 0
-    carry = carry._replace(z=jax.tree.map(lambda y, z: jnp.where(first, y, z), carry.y, carry.z))
     y, z = map(_arrays, jax.lax.stop_gradient((carry.y, carry.z)))
-    means = (jnp.sum(jnp.abs(a)) / max(a.size, 1) for a in y)
-    sizes = tuple(jnp.maximum(jnp.where(first, 0, s), m) for s, m in zip(_arrays(carry.sizes), means, strict=True))
+    means = tuple(jnp.sum(jnp.abs(a)) / max(a.size, 1) for a in y)
+    sizes = tuple(map(jnp.maximum, _arrays(carry.sizes), means))
 
     def apart(y: Array, z: Array, size: Array) -> Array:
         gap = jnp.abs(y - z)
@@ -122,11 +129,20 @@ def _watched(carry: Carry) -> Carry:
 
     gaps = map(apart, y, z, sizes)
     gap = functools.reduce(jnp.maximum, (x.astype(carry.gap.dtype) for x in gaps))
-    ratio = jnp.minimum(gap / jnp.where(carry.gap == 0, 1, carry.gap), MOST)
-    growth = jnp.where(carry.gap == 0, 1, jnp.maximum(carry.growth * ratio, 1))
-    parted = (gap > PARTED) | ((gap > GROWN) & (growth > TIMES * carry.step))
-    parted = jnp.maximum(carry.parted, parted.astype(carry.parted.dtype))
-    return carry._replace(sizes=sizes, gap=gap, growth=growth, parted=parted)
+    rose = (gap > carry.gap) & (carry.gap > 0)
+    rises = jnp.where(rose, carry.rises + 1, 0)
+    growth = jnp.where(rose, carry.growth * (gap / jnp.where(rose, carry.gap, 1)), 1)
+    row = jnp.where(gap > APART, carry.row + 1, 0)
+    row = jnp.where(first & (carry.segment > 0), row, carry.row)
+    parted = (row >= needed) | ((gap > APART) & (rises >= RISES) & (growth >= GREW))
+
+    def begun(of_segment: PyTree, before: PyTree) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(first, a, b), of_segment, before)
+
+    return carry._replace(
+        z=begun(carry.y, carry.z), sizes=begun(means, sizes), gap=begun(0, gap), rises=begun(0, rises),
+        growth=begun(1, growth), row=row, parted=jnp.maximum(carry.parted, parted.astype(carry.parted.dtype)),
+    )  # fmt: skip
 
 
 def _state(carry: Carry) -> Any:
@@ -138,7 +154,7 @@ def _state(carry: Carry) -> Any:
 def _init(sde: FlatSDE, y: Leaves, t: Time, args: Args) -> Carry:
     zero = jnp.zeros((), precision(y))
     sizes = tuple(jnp.zeros((), real_dtype(a.dtype)) for a in _arrays(y))
-    return Carry(y, y, zero, zero, sizes, zero, zero + 1, zero)
+    return Carry(y, y, zero, zero, sizes, zero, zero, zero + 1, zero, zero)
 
 
 @functools.lru_cache(maxsize=256)
@@ -166,6 +182,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         )
     each = max(LEAST, -(-steps // SEGMENTS))
     factor = rounding ** (DIGITS / each)
+    needed = max(LEAST - 1, min(ROW, -(-steps // each) - 1))
     corrected = not in_reverse and max(method.strong_order.values()) > 1
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
@@ -188,7 +205,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         return carry._replace(y=y, z=add(z, moved(sde, y, t, h, increment, args)), segment=segment, step=step)
 
     def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
-        carry = _watched(carry)
+        carry = _watched(carry, needed)
         return after(sde, carry, method.step(sde, carry.z, t, h, increment, args), t, h, increment, args)
 
     def inverse(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
@@ -203,7 +220,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args
     ) -> tuple[Carry, Leaves]:
         assert method.embedded is not None
-        carry = _watched(carry)
+        carry = _watched(carry, needed)
         end, error = method.embedded(sde, carry.z, t, h, increment, args)
         return after(sde, carry, end, t, h, increment, args), error
 

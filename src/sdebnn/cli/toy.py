@@ -85,8 +85,8 @@ def parse_toy_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--sigma",
         type=positive,
         default=0.2,
-        help="diffusion of a weight with one input, or where priors count so its std at its widest; with n inputs "
-        "it is diff_const / sqrt(n)",
+        help="diffusion of a weight with one input; of priors whose paths come back or are smooth, its std where it "
+        "is widest; with n inputs diff_const / sqrt(n)",
     )
     add(
         "--ou_rate",

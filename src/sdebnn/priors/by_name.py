@@ -82,6 +82,7 @@ def refuse_own_drifts(own: type, process: type) -> None:
     drifts = ("prior_drift", "posterior_drift")
     if overridden := [name for name in drifts if getattr(own, name) is not getattr(process, name)]:
         raise InputError(
-            f"{own.__name__} says {overridden[0]} of its own, and its path KL would still be that of NN: write "
-            "the law as a class that inherits sdebnn.priors.Prior, and give it as WeightProcess(drift, prior)."
+            f"{own.__name__} says {overridden[0]} of its own, and its path KL would still be that of the drift "
+            "network: write the law as a class that inherits sdebnn.priors.Prior, and give it as "
+            "WeightProcess(drift, prior)."
         )

@@ -72,8 +72,8 @@ def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
         if version == (now := this_version()) or not isinstance(version, str):
             raise
         raise InputError(
-            f"the run is of sdebnn {version}, and this is sdebnn {now}: read it with that version, or a newer one. "
-            f"What this one does not know of it: {error}"
+            f"the run is of sdebnn {version}, and this is sdebnn {now}: read it with that version. "
+            f"What this one does not take of it: {error}"
         ) from None
 
 

@@ -38,7 +38,7 @@ def toy_prior(name: str, diffusion: float, rate: float | None = None) -> Prior:
 
     - `name`: one of `sdebnn.priors.PRIORS`. With `"ou"` the weights are stationary around zero; with the others they
       start at learned ones.
-    - `diffusion`: of a weight with one input, or of priors that count so its standard deviation where it is widest.
+    - `diffusion`: of a weight with one input; see `--diff_const`.
     - `rate`: of those that have one; 0.0005 for `"ou"` and 1 for others unless given.
 
     **Raises:** `InputError` for a rate with a prior that has none.

@@ -99,12 +99,12 @@ def test_it_is_that_of_backprop_in_constant_memory_or_it_is_said(method):
             assert result == Result.SUCCESSFUL
             np.testing.assert_allclose(flat(end), flat(same), rtol=1e-12)
             # Euler's error in a step is (h L)^2 / 2, and it has decayed after 1 / (h L) steps or so.
-            assert distance(end, plain) < h_L * np.linalg.norm(flat(plain)), h_L
+            assert distance(end, plain) < min(h_L, 0.5) * np.linalg.norm(flat(plain)), h_L
             # The walk back of a coupled form begins anew in each segment; in others rounding grows by e^(L T).
             allowed = 1e-10 if method.inverse is None else np.exp(np.clip(steps * h_L - 34, -23, -4))
             lost = np.isnan(flat(found)).all() and allowed > 1e-6
             assert lost or distance(found, exact) < allowed * np.linalg.norm(flat(exact)), (steps, h_L)
-        if method.inverse is None:
+        if method.inverse is None and steps == 1024:
             assert result == Result.PARTED
     assert memory[4096] <= 1.01 * memory[64], memory
 
@@ -153,11 +153,54 @@ def test_what_parts_has_no_gradient_and_is_reported_under_jit_and_vmap(adjoint):
 
 def test_what_parted_does_not_jump_back():
     """A jump begins the coupling anew, from a state that is none."""
-    with pytest.warns(RuntimeWarning, match=PARTS):
+    with pytest.warns(RuntimeWarning, match=r"The solution is NaN from some time before t = 1.0.*parted"):
         _, result = decaying(
             90.0,
             "backprop",
             method="coupled_milstein",
-            jumps=Jumps(lambda y, t, key, a: jnp.ones_like(y), 30.0, most=90),
+            jumps=Jumps(lambda y, t, key, a: jnp.ones_like(y), 3.0, most=20),
         )
     assert result == Result.PARTED
+
+
+def from_rest(y, t, args):
+    return {"x": y["v"], "v": -y["x"] - y["v"], "w": -3 * y["w"], "cost": y["w"] ** 2}
+
+
+def shaken(y, t, args):
+    return {"x": jnp.zeros(()), "v": jnp.ones(()), "w": jnp.ones(()), "cost": jnp.zeros(())}
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "milstein", "sriw1", "dri1"])
+@pytest.mark.parametrize("steps", [20, 64, 256])
+def test_states_that_begin_at_zero_or_go_through_it_have_not_parted(method, steps):
+    """An error of a step is large beside such a state, for a moment, in one of thousands of paths."""
+
+    def end(key):
+        zeros = jax.tree.map(jnp.zeros_like, shaken(None, None, None))
+        choices = {"steps": FixedSteps(steps), "method": method, "adjoint": "reversible"}
+        return solve(SDE(from_rest, shaken), zeros, [0.0, 1.0], key, **choices).result
+
+    results = jax.jit(jax.vmap(end))(jax.random.split(jax.random.key(0), 2000))
+    np.testing.assert_array_equal(results, Result.SUCCESSFUL)
+
+
+@pytest.mark.parametrize("steps", [20, 64, 256, 1000])
+@pytest.mark.filterwarnings("ignore:The solution is NaN from some time")
+def test_a_decay_is_right_or_reported_at_every_rate(steps):
+    """Right to two hundredths of what it began with, where it is not NaN."""
+
+    def end(rate, adjoint):
+        sde = SDE(lambda y, t, rate: -rate * y, lambda y, t, rate: 0.2 * y)
+        choices = {"steps": FixedSteps(steps), "method": "milstein", "adjoint": adjoint}
+        found = solve(sde, jnp.ones(()), [0.0, 1.0], jax.random.key(0), rate, **choices)
+        return found.ys[-1], found.result
+
+    rates = jnp.geomspace(1.0, 1.5 * steps, 40)
+    (found, results), (plain, _) = (jax.vmap(lambda rate, a=a: end(rate, a))(rates) for a in ("reversible", "backprop"))
+    jax.effects_barrier()
+    right = np.isfinite(found)
+    assert right[rates < 30 * min(1, steps / 64)].all()
+    np.testing.assert_allclose(found[right], plain[right], atol=0.02)
+    assert np.isnan(found[results == Result.PARTED]).all()
+    assert (results == Result.PARTED).any()

@@ -61,6 +61,10 @@ def test_a_run_of_a_newer_version_says_so_where_it_cannot_be_read(new, folder, t
     for read in (restore, resume_run):
         with pytest.raises(InputError, match=rf"is of sdebnn 9.9, and this is sdebnn {__version__}: read it with that"):
             read(own, folder, dataset=table)
+    older = config | {"epochs": -3, "started": config["started"] | {"version": "0.0.1"}}
+    (folder / "config.json").write_text(json.dumps(older))
+    with pytest.raises(InputError, match=r"is of sdebnn 0.0.1, .*What this one does not take of it: .*epochs"):
+        restore(own, folder, dataset=table)
     # What it has anew says nothing where the choices are known.
     known = config | {"started": config["started"] | {"version": "9.9"}}
     (folder / "config.json").write_text(json.dumps(known))

@@ -12,6 +12,11 @@ SIGMAS = (0.1, 0.5, 2.0)
 """What sigma="auto" chooses among."""
 
 
+def _with(choice: str) -> str:
+    """The names of the laws that have it."""
+    return ", ".join(name for name, law in PRIORS.items() if choice in {f.name for f in dataclasses.fields(law)})
+
+
 @no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PriorChoices(Choices):
@@ -36,15 +41,14 @@ class PriorChoices(Choices):
     )
     ou_rate: float = choice(
         1.0,
-        "rate of the priors that have one, in 1 / depth: at which weights are pulled to the centre, or their velocity "
-        "to zero",
+        f"rate of {_with('rate')}, in 1 / depth: at which weights are pulled to the centre, or their velocity to zero",
         low=0,
     )
     ou_centre: Literal["w0", "zero"] = choice(
         "w0", "centre of priors that have one: zero, or the learned initial weights"
     )
     start: Literal["learned", "gaussian"] = choice(
-        "learned", "initial weights: learned as a point, or, of a stationary prior, gaussian under prior and posterior"
+        "learned", f"initial weights: learned as a point, or, of {_with('start')}, gaussian under prior and posterior"
     )
     noisy_weights: float = choice(
         1.0, "share of every block's weights that have noise; the others follow an ODE", above=0, high=1

@@ -81,7 +81,8 @@ class WeightProcess:
         object.__setattr__(self, "drift", drift)
         object.__setattr__(self, "prior", as_prior(prior, choices))
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **choices: Any) -> None:
+        super().__init_subclass__(**choices)
         refuse_own_drifts(cls, WeightProcess)
 
     def draw_start(
