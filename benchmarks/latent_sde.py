@@ -213,11 +213,12 @@ def lorenz_series(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def of_lorenz(name: str, objective: Callable[..., Bound], steps: int) -> tuple[Callable[[], Any], list[str]]:
     """A step to time; its memory in MiB, and what is learned, where the gradient is not that of another row by another
-    way: in so many steps, or in five times as many of those that are cheaper.
+    way: in so many steps, or in five times as many of those that are cheaper. Of `reversible` it is that of a coupled
+    form, whose solution is its own.
     """
     steps = 5 * steps if name == "matching" else steps
     family, dt = ("marginals", np.inf) if name == "matching" else ("drift", 0.01)
-    trains = name in ("pathwise, backprop", "matching")
+    trains = name != "pathwise, stochastic"
     times, _, values = lorenz_series(512, 0)
     model, params = neural(jax.random.key(0), width=3, latent=3, hidden=64, context=32, posterior=family)
     series, optimiser = Series.of(times, values, dt=dt), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
