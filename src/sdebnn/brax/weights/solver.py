@@ -17,8 +17,8 @@ class Solver(NamedTuple):
     - `steps`: equal steps over depth 0 to 1, a whole number of them on each stretch of depth with and without noise.
     - `method`: a solver of `jaxsde` for additive noise. Without noise Euler-Maruyama is Euler's method.
     - `adjoint`: how gradients are computed; see `jaxsde.ADJOINTS`. `"checkpoint"` keeps the states of about
-      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13, and `"reversible"` none; it is for
-      `"reversible_heun"`, `"ees25"`, and `"coupled_midpoint"` and the like.
+      `2 sqrt(steps)` depths; `"stochastic"` those of at most 13; `"reversible"`, for methods that can be walked back,
+      none with `"reversible_heun"` and `"ees25"`, and 34 with `"coupled_midpoint"` and the like.
     """
 
     steps: int = 20
