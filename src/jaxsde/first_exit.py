@@ -131,16 +131,7 @@ def ending(
         found = jnp.where(left, at, jnp.asarray(jnp.inf, t.dtype))
         return kept, jnp.where(jnp.isfinite(d0) & jnp.isfinite(d1), found, jnp.nan)
 
-    parted = method.parted
-    return dataclasses.replace(
-        method,
-        init=init,
-        step=step,
-        state=lambda carry: method.state(carry[0]),
-        inverse=None,
-        embedded=None,
-        parted=parted and (lambda carry: parted(carry[0])),
-    )
+    return method.within(init, step)
 
 
 def with_exit_time(scheme: Scheme) -> Scheme:

@@ -236,9 +236,9 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
             rate_here = expected(sde, inner, t, args)
             accepted = jax.random.uniform(chance, dtype=at.bound.dtype) * at.bound < rate_here
             wrong = jnp.maximum(wrong, checked(rate_here))
-        if parted is not None:
+        if method.parted is not None:
             # A jump would begin anew, as if nothing were wrong.
-            accepted &= parted(inner) == 0
+            accepted &= method.parted(inner) == 0
         leaves, like = (jax.tree.leaves(tree) for tree in (change(y, t, size, args), y))
         after = tuple(x.astype(a.dtype) for x, a in zip(leaves, like, strict=True))
         begun = method.init(sde, after, t, args)
@@ -253,16 +253,7 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
         right = (rate >= 0) & (rate <= at.bound)
         return jnp.where(right, 0.0, float(Wrong.RATE)).astype(jnp.float32)
 
-    parted = method.parted
-    return dataclasses.replace(
-        method,
-        init=init,
-        step=step,
-        state=lambda carry: method.state(carry[0]),
-        inverse=None,
-        embedded=None,
-        parted=parted and (lambda carry: parted(carry[0])),
-    )
+    return method.within(init, step)
 
 
 class Wrong(enum.IntEnum):

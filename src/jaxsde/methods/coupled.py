@@ -67,7 +67,8 @@ DIGITS = 1 / 4
 SEGMENTS, LEAST = 16, 4
 # Of y - z: a share of the state at which y and z are apart. They have parted if so many segments in a row end so, or if
 # within one y - z grew so many times in so many steps in a row.
-APART, ROW, GREW, RISES = 1 / 2, 4, 100, 8
+# In a solve of few segments a smaller number in a row has to do.
+APART, ROW, FEW, GREW, RISES = 1 / 2, 4, 3, 100, 8
 
 
 class Carry(NamedTuple):
@@ -182,7 +183,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         )
     each = max(LEAST, -(-steps // SEGMENTS))
     factor = rounding ** (DIGITS / each)
-    needed = max(LEAST - 1, min(ROW, -(-steps // each) - 1))
+    needed = max(FEW, min(ROW, -(-steps // each) - 1))
     corrected = not in_reverse and max(method.strong_order.values()) > 1
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:

@@ -100,6 +100,21 @@ class Method:
         """The method with a noise type: without areas where it does not need them."""
         return _without_areas(self) if self.areas_by_columns and noise not in BY_COLUMNS else self
 
+    def within(self, init: Callable[[FlatSDE, Leaves, Time, Args], Carry], step: Step) -> "Method":
+        """A method that carries more: the carry of this one comes first in its own. It has no way back, and no error
+        of its own.
+        """
+        parted = self.parted
+        return dataclasses.replace(
+            self,
+            init=init,
+            step=step,
+            state=lambda carry: self.state(carry[0]),
+            inverse=None,
+            embedded=None,
+            parted=parted and (lambda carry: parted(carry[0])),
+        )
+
     @property
     def carries_state_alone(self) -> bool:
         """Whether the carry is y itself."""
