@@ -53,8 +53,11 @@ SCORES = {
 """Of each score its title, its factor, and whether high is good."""
 
 CHOICES: dict[str, dict[str, Any]] = {
-    "mnist": {"framework": "torch", "augmentation": "crop", "epochs": 20},
-    "fashion_mnist": {"framework": "torch", "augmentation": "crop_flip", "epochs": 20},
+    # Two blocks, the second at half the resolution: as quick as one, and better on held-out training images.
+    "mnist": {"framework": "torch", "augmentation": "crop", "epochs": 20, "blocks": [1, 1], "steps": 2},
+    "fashion_mnist": {
+        "framework": "torch", "augmentation": "crop_flip", "epochs": 20, "blocks": [1, 1], "steps": 2,
+    },
     # Strided, at half the resolution and of few steps: for CPUs.
     "cifar10": {
         "framework": "torch", "augmentation": "crop_flip", "epochs": 20, "squeeze": 1, "blocks": [1, 1], "steps": 4,

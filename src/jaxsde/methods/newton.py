@@ -1,7 +1,9 @@
-"""The root of an equation by Newton's method, and its derivative by the implicit function theorem.
+"""The root of an equation by a simplified Newton's method, and its derivative by the implicit function theorem.
 
-The derivative by all of the state, J, is a matrix, found column by column and factorised in each iteration. What is
-differentiated is the equation at its root, not the iterations.
+The derivative by all of the state, J, is a matrix, found column by column and factorised. It is kept for the next
+corrections as long as each leaves a tenth of the equation or less; after one that leaves more, J is computed again.
+With few entries J costs no more than a correction, and is computed for each. What is differentiated is the equation at
+its root, not the iterations.
 
 A small correction is no sign of the end: on an exponential flank all are of one size, far from the root. The end is a
 residual of rounding, what the equation makes of z, wrong by rounding, and of its own terms: |J| |z| + |z| + |start|
@@ -11,11 +13,12 @@ has an eighth. Then it may be of the square root of epsilon, or of what rounding
 
 On the branch of roots that begins with no step, where J is the unit matrix, det J is positive up to a fold. A root
 where it is negative is another one, as the state between two wells is. So the root is NaN there, and where none is
-found.
+found. The sign is that of K, the J that was kept, and it is J's at the root too: near it a correction leaves I - J / K
+of an error, which dies out only if the matrix has no eigenvalue beyond one, and then det (J / K) is positive.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +31,40 @@ from jaxsde.types import Leaves
 from jaxsde.undifferentiated import forward_only
 
 ITERATIONS = 30
+# With this many entries a new J costs more than the corrections that it saves.
+MANY = 8
 ROUNDINGS = 64
 NO_SECOND_GRADIENT = (
     "A gradient of a gradient would go backwards through Newton's loop of an implicit method, which has none: take "
     "forward mode over the gradient, as jax.hessian does, or an explicit method."
 )
+
+
+class _Factorised(NamedTuple):
+    """A derivative, its factors by `lu_factor`, and whether its determinant is negative."""
+
+    J: Array
+    factors: tuple[Array, Array]
+    negative: Array
+
+    @classmethod
+    def of(cls, J: Array) -> "_Factorised":
+        triangles, pivots = jax.scipy.linalg.lu_factor(J)
+        swaps = jnp.sum(pivots != jnp.arange(pivots.size, dtype=pivots.dtype))
+        return cls(J, (triangles, pivots), (swaps + jnp.sum(jnp.diag(triangles) < 0)) % 2 == 1)
+
+
+class _Iterate(NamedTuple):
+    """Where the iterations are, whether there the end is, whether it is on another branch, the correction that led
+    there, what was left of the equation before it, and how many there were.
+    """
+
+    z: Array
+    done: Array
+    negative: Array
+    correction: Array
+    left: Array
+    number: Array
 
 
 def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
@@ -65,34 +97,47 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
         return flat(residual(leaves_of(vector)))
 
     def solve(equation: Callable[[Array], Array], start: Array) -> Any:
-        def correct(state: Any) -> Any:
-            z, _, _, last, before, number = state
-            J, left = _matrix(*jax.linearize(equation, z))
-            factors, pivots = jax.scipy.linalg.lu_factor(J)
-            correction = -jax.scipy.linalg.lu_solve((factors, pivots), left)
-            end = z + correction
-            size, norm = jnp.maximum(jnp.abs(z), jnp.abs(end)), jnp.linalg.norm
+        norm = jnp.linalg.norm
+        few = jnp.minimum(ROUNDINGS * eps, jnp.sqrt(eps))
+        no, yes = jnp.zeros((), bool), jnp.ones((), bool)
+
+        def correct(kept: _Factorised, z: Array, left: Array, rounded: Array, number: Array) -> _Iterate:
+            correction = -jax.scipy.linalg.lu_solve(kept.factors, left)
+            end, terms_of = z + correction, jnp.abs(kept.J)
+            size = jnp.maximum(jnp.abs(z), jnp.abs(end))
 
             def within(relative: Array, absolute: Array | float) -> Any:
                 """Whether errors of z and of the equation's terms of this size make what is left."""
-                terms = relative * (jnp.abs(J) @ size + size + jnp.abs(start))
-                return (jnp.abs(left) <= terms + jnp.abs(J) @ (relative * size + absolute)).all()
+                terms = relative * (terms_of @ size + size + jnp.abs(start))
+                return (jnp.abs(left) <= terms + terms_of @ (relative * size + absolute)).all()
 
-            few = jnp.minimum(ROUNDINGS * eps, jnp.sqrt(eps))
-            straight = norm(J @ last + before) <= norm(before) / 4
-            rounded = straight & (norm(left) > norm(before) / 4)
             done = within(few, 0.0) | rounded & within(jnp.sqrt(eps), few)
-            swaps = jnp.sum(pivots != jnp.arange(pivots.size, dtype=pivots.dtype))
-            other = (swaps + jnp.sum(jnp.diag(factors) < 0)) % 2 == 1
-            return end, done, other, correction, left, number + 1
+            return _Iterate(end, done, kept.negative, correction, left, number + 1)
 
-        def goes_on(state: Any) -> Any:
-            z, done, *_, number = state
-            return ~done & jnp.isfinite(z).all() & (number < ITERATIONS)
+        def goes_on(at: _Iterate) -> Any:
+            return ~at.done & jnp.isfinite(at.z).all() & (at.number < ITERATIONS)
 
-        no, unknown = jnp.zeros((), bool), jnp.full_like(start, jnp.inf)
-        begin = start, no, no, unknown, unknown, jnp.zeros((), jnp.int32)
-        z, done, other, *_ = loops.while_loop(goes_on, correct, begin)
+        def factorise(at: _Iterate) -> _Iterate:
+            J, left = _matrix(*jax.linearize(equation, at.z))
+            kept = _Factorised.of(J)
+            straight = norm(J @ at.correction + at.left) <= norm(at.left) / 4
+            rounded = straight & (norm(left) > norm(at.left) / 4)
+            first = correct(kept, at.z, left, rounded, at.number)
+            if start.size < MANY:
+                return first
+
+            def again(state: tuple[_Iterate, Array]) -> Any:
+                at, _ = state
+                left = equation(at.z)
+                falls = norm(left) <= norm(at.left) / 10
+                next = correct(kept, at.z, left, no, at.number)
+                return jax.tree.map(lambda a, b: jnp.where(falls, a, b), next, at), falls
+
+            return loops.while_loop(lambda state: goes_on(state[0]) & state[1], again, (first, yes))[0]
+
+        unknown = jnp.full_like(start, jnp.inf)
+        begin = _Iterate(start, no, no, unknown, unknown, jnp.zeros((), jnp.int32))
+        z, done, other, *_ = loops.while_loop(goes_on, factorise, begin)
         return forward_only(jnp.where(done & ~other, z, jnp.nan), NO_SECOND_GRADIENT)
 
     def tangent(linear: Callable[[Array], Array], value: Array) -> Any:
