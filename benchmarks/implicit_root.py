@@ -5,8 +5,9 @@
 Implicit Euler in the same loop over the same noise; only what finds the end of a step differs. Its derivative is that
 of the implicit function theorem for either. Double precision, 100 steps. `apart` is how far the solutions at the end
 are from jaxsde's at most, relative to the largest entry, and `gradient apart` the same of the derivative by the rates.
-optimistix ends at a correction below its tolerance, 1e-8, after which the next one of Newton's method is rounding; its
-chord method keeps the first derivative of a step. jaxsde ends where what is left of the equation is rounding.
+optimistix ends at a correction below its tolerance. With 1e-8 the next one of Newton's method is rounding; its chord
+method, which keeps the first derivative of a step, has a row with 1e-13 too, to end as near. jaxsde ends where what is
+left of the equation is rounding, and keeps a derivative where corrections fall fast by it.
 
 Each row is kept in `--rows`; delete the file to measure anew.
 """
@@ -30,7 +31,7 @@ from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods import Method
 
 EULER = METHODS["implicit_euler"]
-STEPS, TOLERANCE = 100, 1e-8
+STEPS = 100
 
 
 class Problem(NamedTuple):
@@ -64,8 +65,9 @@ PROBLEMS = {
 }
 
 
-def by_optimistix(solver: Any) -> Method:
+def by_optimistix(method: Any, tolerance: float) -> Method:
     """Implicit Euler, whose root optimistix finds."""
+    solver = method(tolerance, tolerance)
 
     def step(sde: FlatSDE, y: Any, t: Any, h: Any, increment: Increment, args: Any) -> Any:
         moved = add(y, sde.noise_term(y, t, args, increment.dW))
@@ -75,13 +77,14 @@ def by_optimistix(solver: Any) -> Method:
 
         return optx.root_find(residual, solver, moved, None, max_steps=30, throw=False).value
 
-    return dataclasses.replace(EULER, name=f"optimistix {type(solver).__name__}", step=step)
+    return dataclasses.replace(EULER, name=f"optimistix {method.__name__} {tolerance}", step=step)
 
 
 FINDERS = {
     "jaxsde": EULER,
-    "optimistix Newton": by_optimistix(optx.Newton(TOLERANCE, TOLERANCE)),
-    "optimistix Chord": by_optimistix(optx.Chord(TOLERANCE, TOLERANCE)),
+    "optimistix Newton": by_optimistix(optx.Newton, 1e-8),
+    "optimistix Chord": by_optimistix(optx.Chord, 1e-8),
+    "optimistix Chord, 1e-13": by_optimistix(optx.Chord, 1e-13),
 }
 
 

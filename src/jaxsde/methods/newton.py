@@ -14,7 +14,8 @@ has an eighth. Then it may be of the square root of epsilon, or of what rounding
 On the branch of roots that begins with no step, where J is the unit matrix, det J is positive up to a fold. A root
 where it is negative is another one, as the state between two wells is. So the root is NaN there, and where none is
 found. The sign is that of K, the J that was kept, and it is J's at the root too: near it a correction leaves I - J / K
-of an error, which dies out only if the matrix has no eigenvalue beyond one, and then det (J / K) is positive.
+of an error, which dies out only if the matrix has no eigenvalue beyond one, and then det (J / K) is positive; but for
+an error that has nothing in the direction of such an eigenvalue.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,8 @@ from jaxsde.flat_sde import precision
 from jaxsde.types import Leaves
 from jaxsde.undifferentiated import forward_only
 
-ITERATIONS = 30
+# Of matrices.
+MOST = 30
 # With this many entries a new J costs more than the corrections that it saves.
 MANY = 8
 ROUNDINGS = 64
@@ -41,22 +43,28 @@ NO_SECOND_GRADIENT = (
 
 
 class _Factorised(NamedTuple):
-    """A derivative, its factors by `lu_factor`, and whether its determinant is negative."""
+    """A derivative J, L and U in one matrix, the order of its rows in L U, and whether det J is negative."""
 
     J: Array
-    factors: tuple[Array, Array]
+    triangles: Array
+    order: Array
     negative: Array
 
     @classmethod
     def of(cls, J: Array) -> "_Factorised":
-        triangles, pivots = jax.scipy.linalg.lu_factor(J)
+        triangles, pivots, order = jax.lax.linalg.lu(J)
         swaps = jnp.sum(pivots != jnp.arange(pivots.size, dtype=pivots.dtype))
-        return cls(J, (triangles, pivots), (swaps + jnp.sum(jnp.diag(triangles) < 0)) % 2 == 1)
+        return cls(J, triangles, order, (swaps + jnp.sum(jnp.diag(triangles) < 0)) % 2 == 1)
+
+    def solve(self, right: Array) -> Any:
+        """x with J x = right."""
+        half = jax.scipy.linalg.solve_triangular(self.triangles, right[self.order], lower=True, unit_diagonal=True)
+        return jax.scipy.linalg.solve_triangular(self.triangles, half)
 
 
 class _Iterate(NamedTuple):
     """Where the iterations are, whether there the end is, whether it is on another branch, the correction that led
-    there, what was left of the equation before it, and how many there were.
+    there, what was left of the equation before it, and how many matrices there were.
     """
 
     z: Array
@@ -97,12 +105,15 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
         return flat(residual(leaves_of(vector)))
 
     def solve(equation: Callable[[Array], Array], start: Array) -> Any:
-        norm = jnp.linalg.norm
         few = jnp.minimum(ROUNDINGS * eps, jnp.sqrt(eps))
         no, yes = jnp.zeros((), bool), jnp.ones((), bool)
 
-        def correct(kept: _Factorised, z: Array, left: Array, rounded: Array, number: Array) -> _Iterate:
-            correction = -jax.scipy.linalg.lu_solve(kept.factors, left)
+        def norm(x: Array) -> Any:
+            """The largest: squares might not be finite."""
+            return jnp.max(jnp.abs(x), initial=0)
+
+        def correct(kept: _Factorised, z: Array, left: Array, rounded: Array, number: Any) -> _Iterate:
+            correction = -kept.solve(left)
             end, terms_of = z + correction, jnp.abs(kept.J)
             size = jnp.maximum(jnp.abs(z), jnp.abs(end))
 
@@ -112,24 +123,24 @@ def root(residual: Callable[[Leaves], Leaves], guess: Leaves) -> Leaves:
                 return (jnp.abs(left) <= terms + terms_of @ (relative * size + absolute)).all()
 
             done = within(few, 0.0) | rounded & within(jnp.sqrt(eps), few)
-            return _Iterate(end, done, kept.negative, correction, left, number + 1)
+            return _Iterate(end, done, kept.negative, correction, left, number)
 
         def goes_on(at: _Iterate) -> Any:
-            return ~at.done & jnp.isfinite(at.z).all() & (at.number < ITERATIONS)
+            return ~at.done & jnp.isfinite(at.z).all() & (at.number < MOST)
 
         def factorise(at: _Iterate) -> _Iterate:
             J, left = _matrix(*jax.linearize(equation, at.z))
             kept = _Factorised.of(J)
             straight = norm(J @ at.correction + at.left) <= norm(at.left) / 4
             rounded = straight & (norm(left) > norm(at.left) / 4)
-            first = correct(kept, at.z, left, rounded, at.number)
+            first = correct(kept, at.z, left, rounded, at.number + 1)
             if start.size < MANY:
                 return first
 
             def again(state: tuple[_Iterate, Array]) -> Any:
                 at, _ = state
                 left = equation(at.z)
-                falls = norm(left) <= norm(at.left) / 10
+                falls = norm(left) < norm(at.left) / 10
                 next = correct(kept, at.z, left, no, at.number)
                 return jax.tree.map(lambda a, b: jnp.where(falls, a, b), next, at), falls
 

@@ -13,8 +13,8 @@ import scipy.optimize
 from jaxsde import METHODS, SDE, AdaptiveSteps, FixedSteps, ReplayedPath, expectation, sdeint_ito, solve, theta_method
 from jaxsde.brownian import Increment
 from jaxsde.flat_sde import FlatSDE
-from jaxsde.methods import named_methods
-from jaxsde.methods.newton import root
+from jaxsde.methods import named_methods, newton
+from jaxsde.methods.newton import MANY, root
 
 KEY = jax.random.key(0)
 ENDS = np.asarray([0.0, 1.0])
@@ -226,16 +226,51 @@ def test_a_step_without_an_end_is_nan_with_a_warning():
     assert np.isnan(gradient).all()
 
 
-def test_no_step_ends_on_another_branch():
-    """y' = a (y - b y^3) for h = 0.1: with a = 100 Newton goes to zero, between the wells, or changes the sign."""
+@pytest.mark.parametrize("entries", [1, MANY])
+def test_no_step_ends_on_another_branch(entries):
+    """y' = a (y - b y^3) for h = 0.1: with a = 100 Newton goes to zero, between the wells, or changes the sign.
+
+    Beside entries that decay, of which the matrix is kept from correction to correction.
+    """
 
     def end(a, b):
-        return root(lambda z: (z[0] - 0.3 - 0.1 * a * (z[0] - b * z[0] ** 3),), (jnp.full(1, 0.3),))[0][0]
+        a, b = jnp.ones(entries).at[0].set(a), jnp.ones(entries).at[0].set(b)
+        return root(lambda z: (z[0] - 0.3 - 0.1 * a * (z[0] - b * z[0] ** 3),), (jnp.full(entries, 0.3),))[0]
 
     rates, cubes = jnp.asarray([9.0, 9.0, 100.0, 20.0]), jnp.asarray([1.0, 0.0, 1.0, 0.0])
     found = np.asarray(jax.jit(jax.vmap(end))(rates, cubes))
-    np.testing.assert_allclose(found[:2], [scipy.optimize.brentq(lambda z: 0.1 * z + 0.9 * z**3 - 0.3, 0, 1), 3], 1e-5)
+    wells = [scipy.optimize.brentq(lambda z, a=a: (1 - a) * z + a * z**3 - 0.3, 0, 1) for a in (0.9, 0.1)]
+    np.testing.assert_allclose(found[:2, 0], [wells[0], 3], 1e-5)
+    np.testing.assert_allclose(found[:2, 1:], np.full((2, entries - 1), wells[1]), 1e-5)
     assert np.isnan(found[2:]).all()
+
+
+def test_a_matrix_is_kept_while_corrections_fall_fast(x64, monkeypatch):
+    """On 30 points of a rod with y - y^3 and diffusion one is enough for the root to rounding; beside an exponential
+    flank it takes more.
+    """
+    made: list[object] = []
+    of = newton._Factorised.of
+
+    def counted(J):
+        jax.debug.callback(made.append, 0)
+        return of(J)
+
+    monkeypatch.setattr(newton._Factorised, "of", counted)
+    start = np.sin(2 * np.pi * np.arange(30) / 30)
+
+    def equation(z, steep, roll, exp):
+        return z - start - 0.01 * (1e3 * (roll(z, 1) - 2 * z + roll(z, -1)) + z - z**3) + steep * (exp(5 * z) - 1)
+
+    def found(steep):
+        return root(lambda z: (equation(z[0], steep, jnp.roll, jnp.exp),), (jnp.asarray(start),))[0]
+
+    for steep, least, most in ((0.0, 1, 1), (0.1, 2, 15)):
+        made.clear()
+        left = equation(np.asarray(found(steep)), steep, np.roll, np.exp)
+        np.testing.assert_allclose(left, np.zeros(30), atol=1e-11)
+        jax.effects_barrier()
+        assert least <= len(made) <= most
 
 
 def test_newton_goes_on_where_corrections_stay_alike():
