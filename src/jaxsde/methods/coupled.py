@@ -20,9 +20,12 @@ being odd in dW, of order 2 in the mean. It is wrong for Ito's. There g is taken
 
 the mean moves by g dg h: in the limit z is the solution of another equation, with the drift f + g dg, to which y is
 tied. The step itself, forwards, has the right correction whatever it is. So there M is found from it, as z in
-z + (S(z) - z) = y1, by two rounds from z = y1: M(y1) = S(z) - z with z = y1 - (S(y1) - y1). What is left is of the
-third order in dW, as above, also where both rounds have the drift at y1, so that it is evaluated once. So it has weak
-order 1 and no more.
+z + (S(z) - z) = y1, by two rounds from z = y1, the first one Euler and Maruyama's, E:
+
+    M(y1) = S(z) - z with z = y1 - (E(y1) - y1)
+
+Whichever the first round is, z is from z0 by g dg dW^2 and the like, so that what is left is of the third order in dW,
+as above; also where both rounds have the drift at y1, so that it is evaluated once. So it has weak order 1 and no more.
 
 For a method of strong order 1.5 that is too much. With diagonal and scalar noise there is a way back as exact as the
 step itself: the drift f - g dg, twice the correction between the calculi, with which the step of -h and -dW, an Ito
@@ -57,6 +60,7 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, derivative, precision, real_dtype, scale
+from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
 from jaxsde.methods.method import Kept, Method
 from jaxsde.types import Args, Leaves, State, Time
 
@@ -194,7 +198,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
             return _minus(y, method.step(sde, y, t + h, -h, negated, args))
         drift = sde.f(sde.unflatten(y), t, args)
         sde = dataclasses.replace(sde, f=lambda y, t, args: drift)
-        z = _minus(scale(2, y), method.step(sde, y, t, h, increment, args))
+        z = _minus(scale(2, y), EULER_MARUYAMA.step(sde, y, t, h, increment, args))
         return _minus(method.step(sde, z, t, h, increment, args), z)
 
     def after(sde: FlatSDE, carry: Carry, end: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Carry:

@@ -31,10 +31,10 @@ def equation(method):
     return SDE(lambda y, t, a: jnp.tanh(a @ y) - y, NOISES[noise], method.sde_types[0], noise), jnp.asarray(Y0)
 
 
-def increments(method, steps, span=1.0):
+def increments(method, steps, span=1.0, seed=1):
     """With what areas the method asks for: given ones compile in a third of the time."""
     motions = 2 if "general" in method.strong_order and len(method.strong_order) == 1 else D
-    draw = np.random.default_rng(1).normal
+    draw = np.random.default_rng(seed).normal
     dW, H = (jnp.asarray(draw(size=(steps, motions)) * (span / steps) ** 0.5) for _ in range(2))
     A = jnp.asarray(draw(size=(steps, motions, motions)) * span / steps)
     given, areas = ((None, x) if method.langevin else x for x in (dW, H))
@@ -46,8 +46,8 @@ def flat(gradient):
 
 
 def program(method, adjoint, steps):
-    """Of y0, args, a path and the time that it takes, compiled: the gradient by y0 and args, the last state and the
-    result. Backprop is that of the reversible form; without an adjoint it is the method's own solution alone.
+    """Compiled, and as a function of the time that it takes and a seed: the gradient by y0 and args, the last state and
+    the result. Backprop is that of the reversible form; without an adjoint it is the method's own solution alone.
     """
     sde, y0 = equation(method)
     name = f"coupled_{method.name}" if adjoint == "backprop" and method.inverse is None else method.name
@@ -59,7 +59,11 @@ def program(method, adjoint, steps):
 
     function = jax.grad(loss, (0, 1), has_aux=True) if adjoint else lambda *at: loss(*at)[1]
     compiled = jax.jit(function).lower(y0, jnp.asarray(W), increments(method, steps), jnp.asarray(1.0)).compile()
-    return compiled, lambda span: compiled(y0, jnp.asarray(W), increments(method, steps, span), jnp.asarray(span))
+
+    def found(span, seed):
+        return compiled(y0, jnp.asarray(W), increments(method, steps, span, seed), jnp.asarray(span))
+
+    return compiled, found
 
 
 def distance(a, b):
@@ -84,26 +88,30 @@ def test_it_is_that_of_backprop_in_constant_memory_or_it_is_said(method):
         backprop, own = (program(method, adjoint, steps)[1] for adjoint in ("backprop", None))
         for h_L in (LIPSCHITZ / steps, 0.05, 0.15, 0.25, 0.5, 1.0, 1.5):
             span = steps * h_L / LIPSCHITZ
-            (found, (end, result)), (exact, (same, reported)), (plain, _) = (
-                f(span) for f in (reversible, backprop, own)
-            )
+            runs = [[f(span, seed) for f in (reversible, backprop, own)] for seed in range(1, 5)]
             jax.effects_barrier()
-            assert result == reported
-            if not np.linalg.norm(flat(plain)) < 1e3:
+            if not max(np.linalg.norm(flat(plain)) for *_, (plain, _) in runs) < 1e3:
                 # Reversible Heun blows up.
                 break
-            if result == Result.PARTED:
-                assert steps * h_L > (16 if steps == 64 else 200), h_L
-                assert np.isnan([*flat(end), *flat(found), *flat(exact)]).all()
-                continue
-            assert result == Result.SUCCESSFUL
-            np.testing.assert_allclose(flat(end), flat(same), rtol=1e-12)
-            # Euler's error in a step is (h L)^2 / 2, and it has decayed after 1 / (h L) steps or so.
-            assert distance(end, plain) < min(h_L, 0.5) * np.linalg.norm(flat(plain)), h_L
-            # The walk back of a coupled form begins anew in each segment; in others rounding grows by e^(L T).
-            allowed = 1e-10 if method.inverse is None else np.exp(np.clip(steps * h_L - 34, -23, -4))
-            lost = np.isnan(flat(found)).all() and allowed > 1e-6
-            assert lost or distance(found, exact) < allowed * np.linalg.norm(flat(exact)), (steps, h_L)
+            errors, sizes = [], []
+            for (found, (end, result)), (exact, (same, reported)), (plain, _) in runs:
+                assert result == reported
+                if result == Result.PARTED:
+                    assert steps * h_L > (16 if steps == 64 else 200), h_L
+                    assert np.isnan([*flat(end), *flat(found), *flat(exact)]).all()
+                    continue
+                assert result == Result.SUCCESSFUL
+                np.testing.assert_allclose(flat(end), flat(same), rtol=1e-12)
+                errors.append(distance(end, plain))
+                sizes.append(np.linalg.norm(flat(plain)))
+                # The walk back of a coupled form begins anew in each segment; in others rounding grows by e^(L T).
+                allowed = 1e-10 if method.inverse is None else np.exp(np.clip(steps * h_L - 34, -23, -4))
+                lost = np.isnan(flat(found)).all() and allowed > 1e-6
+                assert lost or distance(found, exact) < allowed * np.linalg.norm(flat(exact)), (steps, h_L)
+            # Euler's error in a step is (h L)^2 / 2, and it has decayed after 1 / (h L) steps or so. Where some paths
+            # have parted the others are near it: y is apart from z by up to a half at the ends of segments.
+            near = len(errors) < len(runs)
+            assert np.linalg.norm(errors) <= (1 if near else min(h_L, 0.5)) * np.linalg.norm(sizes), h_L
         if method.inverse is None and steps == 1024:
             assert result == Result.PARTED
     assert memory[4096] <= 1.01 * memory[64], memory
