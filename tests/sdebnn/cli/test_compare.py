@@ -18,7 +18,7 @@ QUICK = [
 
 
 def train(output: Path, *others: str) -> int:
-    # The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses.
+    # Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses.
     with jax.numpy_dtype_promotion("standard"):
         return main(["compare", *QUICK, "--output", str(output), "--seeds", "2", *others])
 
