@@ -27,7 +27,7 @@ from sdebnn.training.plain_network import PlainNetwork
 from sdebnn.training.prediction import LabelPrediction, Prediction, TargetPrediction, Uncertainty
 from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import CHUNK, doubles, sample_probabilities
-from sdebnn.training.run import load_again
+from sdebnn.training.run import keeps_task, load_again
 from sdebnn.training.task import Task
 
 # Posteriors that a process keeps of those that came to it pickled.
@@ -273,7 +273,7 @@ class Posterior:
 
 def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, Any] | None = None) -> Posterior:
     """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
-    chose one, else the newest. The training data are not needed.
+    chose one, else the newest. The training data are not needed, but of the oldest runs, which keep no record of them.
 
     **Arguments:**
 
@@ -285,9 +285,12 @@ def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, An
     """
     run = RunFolder.open(folder)
     config, started = read_start(run, dict(changes or {}) | {"test_examples": 0})
-    task = Task.read(run)
-    if "data" in (changes or {}):
-        load_again(run, started, config).task.confirm(run)
+    if not keeps_task(run, started):
+        task = load_again(run, started, config).task
+    else:
+        task = Task.read(run)
+        if "data" in (changes or {}):
+            load_again(run, started, config).task.confirm(run)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=1)
     if config.beyond_range and task.ranges is None:
         raise InputError(

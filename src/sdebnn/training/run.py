@@ -219,7 +219,8 @@ def restore(
     run = RunFolder.open(folder)
     config, started = read_start(run, {**(changes or {}), **_moved(data)})
     examples = load_again(run, started, config, data_dir, dataset)
-    examples.task.confirm(run)
+    if keeps_task(run, started):
+        examples.task.confirm(run)
     learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
     checkpointing.load_average(run, read_start(run)[0], learner)
     return Restored(started.settled(config), examples.dataset, examples.task, learner)
@@ -323,6 +324,13 @@ def _kind_of_images(run: RunFolder) -> str | None:
     """
     task = Task.read(run) if os.path.lexists(Task.file(run)) else None
     return task.x_dtype if task is not None and len(task.x_shape) == 3 else None
+
+
+def keeps_task(run: RunFolder, started: Started) -> bool:
+    """Whether the folder has a record of the run's data, or had one: the oldest runs, like others that do not say how
+    they were started, have none until they go on.
+    """
+    return started.builder is not None or os.path.lexists(Task.file(run))
 
 
 def _is_of_version_0_1(run: RunFolder) -> bool:
