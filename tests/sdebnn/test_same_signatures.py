@@ -1,5 +1,7 @@
 """Both frameworks have the same names, which take the same things."""
 
+import dataclasses
+import importlib
 import inspect
 
 import pytest
@@ -8,6 +10,11 @@ import jaxsde.latent
 import sdebnn.torchbnn.latent
 from sdebnn import brax, torchbnn
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import KL_ESTIMATORS
+from sdebnn.metrics.noise_laws import TARGET_LAWS
+from sdebnn.priors import PRIORS
+from sdebnn.runs import TrainConfig
+from sdebnn.runs.choices.choice import allowed
 
 # What a framework alone needs.
 OWN = {
@@ -97,3 +104,15 @@ def test_latent_sdes_take_the_same_but_for_parameters(name: str) -> None:
         assert one[shared].kind == other[shared].kind
         if shared != "rng":
             assert one[shared].default == other[shared].default or shared == "objective"
+
+
+@pytest.mark.parametrize("framework", [brax, torchbnn], ids=["brax", "torchbnn"])
+def test_names_that_editors_are_told_are_those_of_the_registries(framework) -> None:
+    choices = {field.name: allowed(field) or () for field in dataclasses.fields(TrainConfig)}
+    fixed = importlib.import_module(f"{framework.__name__}.layers.diffeq_layers.activations").FIXED
+    assert choices["layer"] == tuple(framework.diffeq_layers.FAMILIES)
+    assert choices["activation"] == ("swish", *fixed)
+    assert set(choices["likelihood"]) == {"auto", *framework.LIKELIHOODS}
+    assert choices["likelihood"] == ("auto", "categorical", *TARGET_LAWS)
+    assert choices["prior"] == tuple(PRIORS)
+    assert choices["kl_estimator"] == KL_ESTIMATORS

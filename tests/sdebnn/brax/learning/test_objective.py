@@ -89,7 +89,7 @@ def test_images_that_cannot_be_halved_and_networks_that_cannot_be_built_are_refu
     with pytest.raises(InputError, match="euler_maruyama"):
         build_model(dataclasses.replace(QUICK, method="eulre"), table())
     with pytest.raises(InputError, match="concat"):
-        build_model(dataclasses.replace(QUICK, layer="conct"), table())
+        build_model(dataclasses.replace(QUICK, layer="conct"), table())  # type: ignore[arg-type]
 
 
 def test_class_weights_multiply_the_log_likelihoods_of_their_labels() -> None:
