@@ -5,6 +5,7 @@ import importlib
 import inspect
 
 import pytest
+import torch
 
 import jaxsde.latent
 import sdebnn.torchbnn.latent
@@ -36,6 +37,13 @@ def test_arguments_are_the_same(name: str) -> None:
     assert one == other
 
 
+def test_layers_that_take_depth_have_the_same_names() -> None:
+    assert set(torchbnn.diffeq_layers.__all__) - {"DepthLayer"} == set(brax.diffeq_layers.__all__)
+    for made in (brax.diffeq_layers.activation, brax.diffeq_layers.Activation, torchbnn.diffeq_layers.Activation):
+        with pytest.raises(InputError, match=r"'swich' is not an activation; there are elu.*swish"):
+            made("swich")
+
+
 def blocks(framework):
     """Each block of a framework as a function of its solver and the solver's choices."""
     drift = framework.drift_network((2,))
@@ -65,6 +73,24 @@ def test_a_solver_is_given_or_its_choices(framework, name: str) -> None:
     ):
         with pytest.raises(InputError, match=says):
             make(*given, **choices)
+
+
+def test_solvers_have_the_same_defaults_and_either_name_of_the_method() -> None:
+    shared = brax.Solver._fields
+    assert torchbnn.Solver._fields[: len(shared)] == shared
+    assert torchbnn.Solver()[: len(shared)] == brax.Solver()
+    fx, process = torchbnn.diffeq_layers.dense("ignore", 3, 3), torchbnn.WeightProcess(torchbnn.drift_network((2,)))
+    outputs = [
+        torchbnn.SDEBNN(fx, process, steps=3, method=method)(torch.ones(2, 3), rng=torch.Generator().manual_seed(0))[0]
+        for method in ("euler", "euler_maruyama")
+    ]
+    assert torch.equal(*outputs)
+
+
+def test_both_blocks_draw_a_path_of_the_weights_alone() -> None:
+    one = brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), brax.WeightProcess(brax.drift_network((2,))), steps=3)
+    other = inspect.signature(torchbnn.SDEBNN.weight_path).parameters
+    assert [*inspect.signature(one.weight_path).parameters] == ["params", *list(other)[1:]]
 
 
 def test_the_choices_are_those_of_the_solver() -> None:
