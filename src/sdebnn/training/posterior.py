@@ -16,7 +16,7 @@ from sdebnn import metrics
 from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
-from sdebnn.runs.started import Started, read_start, this_version
+from sdebnn.runs.started import Started, read_start
 from sdebnn.training import checkpointing
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.divergence import check_outputs
@@ -29,6 +29,7 @@ from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import CHUNK, doubles, sample_probabilities
 from sdebnn.training.run import keeps_task, load_again
 from sdebnn.training.task import Task
+from sdebnn.version import __version__
 
 # Posteriors that a process keeps of those that came to it pickled.
 KEPT = 4
@@ -169,7 +170,7 @@ class Posterior:
         """
         started = self._started
         if started is None:
-            started = Started(builder_name(self._builder("saved"), self.learner), True, version=this_version())
+            started = Started(builder_name(self._builder("saved"), self.learner), True, version=__version__)
         run = RunFolder.create(path)
         run.write_config(started.record(self.config))
         self.task.write(run)

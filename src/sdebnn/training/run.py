@@ -22,7 +22,7 @@ from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
-from sdebnn.runs.started import Started, how_to_resume, read_start, this_version
+from sdebnn.runs.started import Started, how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
@@ -37,6 +37,7 @@ from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import OF_FOLDS, report, sample_probabilities
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
+from sdebnn.version import __version__
 
 SHIFT_SCORES = ("accuracy", "nll", "ece")
 """Scores that are told of shifted images."""
@@ -157,7 +158,7 @@ def start_run(
     with first_alone(learner):
         if learner.rank == 0:
             run = RunFolder.create(output)
-            started = Started(builder_name(build, learner), dataset is not None, version=this_version())
+            started = Started(builder_name(build, learner), dataset is not None, version=__version__)
             run.write_config(started.record(config))
     return _train(build, run, config, examples, learner, callbacks)
 
