@@ -50,7 +50,7 @@ def training_step(number: int, **choices: Any) -> tuple[Callable[[], Any], float
     config = TrainConfig.for_data("cifar10", **{"batch_size": BATCH, "steps": STEPS} | choices)
     learner = build_learner(config, Dataset("cifar10", "classification", x, y, x, y, 10), devices=number)
     batch = devices.place(learner._mesh, ((x.astype(np.float32) / 255)[None], y[None]), devices.EXAMPLES)
-    arguments = (learner._state, learner._step_key, *batch, np.uint32(0), 0.9)
+    arguments = (learner._state, learner._step_key, *batch, np.uint32(0), 0.01, 1.0, 0.9)
     compiled = learner._step.lower(*arguments).compile()
     memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
     return lambda: jax.block_until_ready(compiled(*arguments)), memory

@@ -9,12 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sdebnn import moved as moved
+from sdebnn.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from sdebnn.estimators import SDEBNNClassifier, SDEBNNRegressor
     from sdebnn.posterior import load
-
-__version__ = "0.1.0"
 
 _FOUND_IN = {
     "load": "sdebnn.posterior",

@@ -4,9 +4,12 @@ The solvers know nothing of sdebnn, and PyTorch must not import them, so `jaxsde
 the two alike. What they are stands there and in `sdebnn.torchbnn.weights.path_kl`.
 """
 
+from typing import Literal, TypeAlias, get_args
+
 from sdebnn.spelling import refuse_unknown
 
-KL_ESTIMATORS = ("stl", "full_mc", "analytic")
+KlEstimator: TypeAlias = Literal["stl", "full_mc", "analytic"]
+KL_ESTIMATORS: tuple[str, ...] = get_args(KlEstimator)
 
 
 def check_estimator(name: str) -> str:

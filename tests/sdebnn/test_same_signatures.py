@@ -1,13 +1,21 @@
 """Both frameworks have the same names, which take the same things."""
 
+import dataclasses
+import importlib
 import inspect
 
 import pytest
+import torch
 
 import jaxsde.latent
 import sdebnn.torchbnn.latent
 from sdebnn import brax, torchbnn
 from sdebnn.errors import InputError
+from sdebnn.kl_estimators import KL_ESTIMATORS
+from sdebnn.metrics.noise_laws import TARGET_LAWS
+from sdebnn.priors import PRIORS
+from sdebnn.runs import TrainConfig
+from sdebnn.runs.choices.choice import allowed
 
 # What a framework alone needs.
 OWN = {
@@ -27,6 +35,13 @@ def test_names_are_those_of_both_but_for_what_a_framework_alone_needs() -> None:
 def test_arguments_are_the_same(name: str) -> None:
     one, other = (list(inspect.signature(getattr(framework, name)).parameters) for framework in (brax, torchbnn))
     assert one == other
+
+
+def test_layers_that_take_depth_have_the_same_names() -> None:
+    assert set(torchbnn.diffeq_layers.__all__) - {"DepthLayer"} == set(brax.diffeq_layers.__all__)
+    for made in (brax.diffeq_layers.activation, brax.diffeq_layers.Activation, torchbnn.diffeq_layers.Activation):
+        with pytest.raises(InputError, match=r"'swich' is not an activation; there are elu.*swish"):
+            made("swich")
 
 
 def blocks(framework):
@@ -58,6 +73,24 @@ def test_a_solver_is_given_or_its_choices(framework, name: str) -> None:
     ):
         with pytest.raises(InputError, match=says):
             make(*given, **choices)
+
+
+def test_solvers_have_the_same_defaults_and_either_name_of_the_method() -> None:
+    shared = brax.Solver._fields
+    assert torchbnn.Solver._fields[: len(shared)] == shared
+    assert torchbnn.Solver()[: len(shared)] == brax.Solver()
+    fx, process = torchbnn.diffeq_layers.dense("ignore", 3, 3), torchbnn.WeightProcess(torchbnn.drift_network((2,)))
+    outputs = [
+        torchbnn.SDEBNN(fx, process, steps=3, method=method)(torch.ones(2, 3), rng=torch.Generator().manual_seed(0))[0]
+        for method in ("euler", "euler_maruyama")
+    ]
+    assert torch.equal(*outputs)
+
+
+def test_both_blocks_draw_a_path_of_the_weights_alone() -> None:
+    one = brax.SDEBNN(brax.diffeq_layers.dense("ignore", 3), brax.WeightProcess(brax.drift_network((2,))), steps=3)
+    other = inspect.signature(torchbnn.SDEBNN.weight_path).parameters
+    assert [*inspect.signature(one.weight_path).parameters] == ["params", *list(other)[1:]]
 
 
 def test_the_choices_are_those_of_the_solver() -> None:
@@ -97,3 +130,15 @@ def test_latent_sdes_take_the_same_but_for_parameters(name: str) -> None:
         assert one[shared].kind == other[shared].kind
         if shared != "rng":
             assert one[shared].default == other[shared].default or shared == "objective"
+
+
+@pytest.mark.parametrize("framework", [brax, torchbnn], ids=["brax", "torchbnn"])
+def test_names_that_editors_are_told_are_those_of_the_registries(framework) -> None:
+    choices = {field.name: allowed(field) or () for field in dataclasses.fields(TrainConfig)}
+    fixed = importlib.import_module(f"{framework.__name__}.layers.diffeq_layers.activations").FIXED
+    assert choices["layer"] == tuple(framework.diffeq_layers.FAMILIES)
+    assert choices["activation"] == ("swish", *fixed)
+    assert set(choices["likelihood"]) == {"auto", *framework.LIKELIHOODS}
+    assert choices["likelihood"] == ("auto", "categorical", *TARGET_LAWS)
+    assert choices["prior"] == tuple(PRIORS)
+    assert choices["kl_estimator"] == KL_ESTIMATORS

@@ -9,13 +9,14 @@ from sdebnn.data.batches import batch_stream, batches
 from sdebnn.data.dataset import Dataset, to_float
 from sdebnn.data.description import describe, doubts
 from sdebnn.data.files import data_home
+from sdebnn.data.held_out import hold_out
 from sdebnn.data.images import IMAGE_SETS, load_images
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.npz import load_inputs, load_npz
 from sdebnn.data.ood import OOD_SETS, load_ood, ood_images
 from sdebnn.data.registry import FILES, NAMES, is_published, is_table, load, read_inputs
 from sdebnn.data.shifts import CORRUPTIONS, MOTIONS, SHIFTS, shifted
-from sdebnn.data.split import hold_out, train_validation_split
+from sdebnn.data.split import train_validation_split
 from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.data.tables import read_table

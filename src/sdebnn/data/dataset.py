@@ -11,6 +11,7 @@ from sdebnn.data.batches import batch_stream
 from sdebnn.data.columns import Scaling
 from sdebnn.data.frames import ColumnNames, Table
 from sdebnn.data.inputs import check_finite
+from sdebnn.data.own import parts_of_arrays, parts_of_frame
 from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
@@ -71,10 +72,7 @@ class Dataset:
 
         **Raises:** `InputError` as `TableEncoding.fit` does, and for test examples that are other than those.
         """
-        # It makes a data set, so it cannot be imported above.
-        from sdebnn.data.own import dataset_from_frame
-
-        return dataset_from_frame(frame, target, test=test, task=task, name=name, scale=scale, seed=seed)
+        return Dataset(*parts_of_frame(frame, target, test=test, task=task, name=name, scale=scale, seed=seed))
 
     @classmethod
     def from_arrays(
@@ -102,9 +100,8 @@ class Dataset:
 
         **Raises:** `InputError` as `from_frame` does, and for images as `as_inputs` and `as_answers` do.
         """
-        from sdebnn.data.own import dataset_from_arrays
-
-        return dataset_from_arrays(x, y, x_test, y_test, task=task, layout=layout, name=name, scale=scale, seed=seed)
+        parts = parts_of_arrays(x, y, x_test, y_test, task=task, layout=layout, name=name, scale=scale, seed=seed)
+        return Dataset(*parts)
 
     def __post_init__(self) -> None:
         refuse_unknown(self.task, ("classification", "regression"), "a task")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sdebnn.data.dataset import Dataset
-from sdebnn.data.split import hold_out
+from sdebnn.data.held_out import hold_out
 
 
 def load_digits() -> Dataset:

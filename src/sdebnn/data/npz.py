@@ -75,9 +75,10 @@ def load_npz(
     if scale and are_rows(x, layout):
         with naming_file(path):
             return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem, scale=scale)
-    return unencoded(
+    parts = unencoded(
         path.stem, x, y, test, of=f"{{}} in {path}", task=task, layout=layout, like=like, in_order=in_order
     )
+    return Dataset(*parts)
 
 
 def load_inputs(path: Path, *, layout: str = "auto") -> Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w c"]:

@@ -1,28 +1,32 @@
-"""A data set of one's own table or arrays: encoded or as they are, with a part held out where there is no test set."""
+"""What a data set of one's own table or arrays is made of: encoded or as they are, with a part held out where there is
+no test set.
+"""
 
 import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
 from sdebnn.data.columns import Scaling
-from sdebnn.data.dataset import Dataset
 from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns, rows_of
+from sdebnn.data.held_out import hold_out
 from sdebnn.data.inputs import LAYOUTS, as_inputs
-from sdebnn.data.split import hold_out
 from sdebnn.data.table_encoding import TableEncoding
-from sdebnn.data.targets import inputs_and_answers, label_names, numbered, settled_task
+from sdebnn.data.targets import Task, inputs_and_answers, label_names, numbered, settled_task
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
 TEST_FRACTION = 1 / 3
 
+Parts: TypeAlias = tuple[str, Task, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int | None, TableEncoding | None]
+"""The fields of a `Dataset`, in their order."""
 
-def dataset_from_frame(
+
+def parts_of_frame(
     frame: Table, target: ColumnNames, *, test: Table, task: str, name: str, scale: Scaling, seed: int
-) -> Dataset:
+) -> Parts:
     """See `Dataset.from_frame`."""
     refuse_unknown(task, TASKS, "a task")
     table, answers = inputs_and_answers(read_columns(frame, "The table"), target, None)
@@ -30,9 +34,9 @@ def dataset_from_frame(
     return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
 
 
-def dataset_from_arrays(
+def parts_of_arrays(
     x: Table, y: Any, x_test: Table, y_test: Any, *, task: str, layout: str, name: str, scale: Scaling, seed: int
-) -> Dataset:
+) -> Parts:
     """See `Dataset.from_arrays`."""
     refuse_unknown(task, TASKS, "a task")
     refuse_unknown(layout, LAYOUTS, "a layout")
@@ -64,8 +68,8 @@ def unencoded(
     seed: int = 0,
     like: str | None = None,
     in_order: bool = False,
-) -> Dataset:
-    """A data set whose numbers are as they were given.
+) -> Parts:
+    """Of a data set whose numbers are as they were given.
 
     **Arguments:**
 
@@ -98,9 +102,9 @@ def unencoded(
             f"{of.format('y')} is {answers.dtype} but y_test is {y_test.dtype}; give labels or targets in both."
         )
     if answers.dtype == np.float32:
-        return Dataset(name, "regression", inputs, answers, x_test, y_test, None)
+        return name, "regression", inputs, answers, x_test, y_test, None, None
     classes = count_classes(answers, y_test, of.format("y"), task)
-    return Dataset(name, "classification", inputs, answers, x_test, y_test, classes)
+    return name, "classification", inputs, answers, x_test, y_test, classes, None
 
 
 def _encoded(
@@ -112,7 +116,7 @@ def _encoded(
     task: str,
     scale: Scaling,
     seed: int,
-) -> Dataset:
+) -> Parts:
     if test is None and table.rows < 3:
         raise InputError(
             f"The table has {table.rows} row{'' if table.rows == 1 else 's'}, of which a third is to be held out; give "
@@ -128,7 +132,7 @@ def _encoded(
     encoding = TableEncoding.fit(table, y=answers, task=task, scale=scale, labels=labels)
     x, x_test = encoding.inputs(table), encoding.inputs(test[0])
     y, y_test = encoding.answers(answers), encoding.answers(test[1])
-    return Dataset(name, task, x, y, x_test, y_test, None if labels is None else len(labels), encoding)
+    return name, task, x, y, x_test, y_test, None if labels is None else len(labels), encoding
 
 
 def _held_out(

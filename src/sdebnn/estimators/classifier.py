@@ -16,6 +16,7 @@ from sdebnn.data.frames import Table
 from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
+from sdebnn.priors.by_name import PriorName
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
 
@@ -78,7 +79,7 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         width: int = 32,
         n_blocks: int = 1,
         n_solver_steps: int = 3,
-        prior: str = "ou",
+        prior: PriorName = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
         max_iter: int = MAX_ITER,

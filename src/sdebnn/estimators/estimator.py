@@ -30,6 +30,7 @@ from sdebnn.estimators.warm_start import (
 )
 from sdebnn.frameworks import build_learner, gather
 from sdebnn.posterior import load
+from sdebnn.priors.by_name import PriorName
 from sdebnn.runs import MetricsLog, Progress, RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO, PriorChoices
 from sdebnn.runs.config import TABLE
@@ -118,7 +119,7 @@ class SDEBNNEstimator(BaseEstimator):
         width: int = 32,
         n_blocks: int = 1,
         n_solver_steps: int = 3,
-        prior: str = "ou",
+        prior: PriorName = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
         max_iter: int = MAX_ITER,

@@ -15,6 +15,8 @@ from sdebnn.data.frames import Table, refuse_twice
 from sdebnn.data.targets import target_numbers
 from sdebnn.errors import InputError
 from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
+from sdebnn.metrics.noise_laws import TargetLaw
+from sdebnn.priors.by_name import PriorName
 from sdebnn.runs import TrainConfig
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
@@ -48,7 +50,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         width: int = 32,
         n_blocks: int = 1,
         n_solver_steps: int = 3,
-        prior: str = "ou",
+        prior: PriorName = "ou",
         sigma: float | Literal["auto"] = "auto",
         kl_coef: float = 1.0,
         max_iter: int = MAX_ITER,
@@ -60,7 +62,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         n_members: int = 5,
         n_posterior_samples: int = 8,
         beyond_range: float | Literal["auto"] = "auto",
-        likelihood: str = "auto",
+        likelihood: Literal["auto", TargetLaw] = "auto",
         scale: bool = True,
         calibrate: Literal["auto", "none", "temperature"] = "auto",
         warm_start: bool = False,

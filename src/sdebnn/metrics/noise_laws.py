@@ -6,7 +6,7 @@ A law here, and the likelihood of its name in `sdebnn.brax.learning.likelihoods`
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 # Its submodules are imported when they are asked for: scipy.stats alone takes as long as all else of the command line.
 import scipy
@@ -53,6 +53,11 @@ class NoiseLaw(NamedTuple):
         """Probability of residuals up to `z`, in units of the scale, of any shape."""
         return self.distribution().cdf(z)
 
+
+TargetLaw: TypeAlias = Literal[
+    "gaussian", "gaussian_input", "laplace", "cauchy", "student_t", "student_t_input", "poisson"
+]
+"""The names of `TARGET_LAWS`, for editors."""
 
 NOISE_LAWS = {
     "gaussian": NoiseLaw(lambda: scipy.stats.norm, "errors of one size"),

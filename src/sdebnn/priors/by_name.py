@@ -3,7 +3,7 @@
 import dataclasses
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sdebnn.errors import InputError
 from sdebnn.priors.bridge import Bridge
@@ -12,6 +12,9 @@ from sdebnn.priors.integrated_ou import IntegratedOU
 from sdebnn.priors.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from sdebnn.priors.prior import Prior
 from sdebnn.spelling import nearest
+
+PriorName: TypeAlias = Literal["ou", "brownian", "bridge", "integrated_ou"]
+"""Those of `PRIORS`, for editors."""
 
 PRIORS: dict[str, type[Prior]] = {
     "ou": OrnsteinUhlenbeck,

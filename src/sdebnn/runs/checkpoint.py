@@ -20,6 +20,7 @@ import safetensors.numpy
 from sdebnn import storage
 from sdebnn.errors import InputError
 from sdebnn.runs import strict_json
+from sdebnn.version import __version__
 
 
 def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Path:
@@ -176,8 +177,8 @@ _DTYPES = {
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("sdebnn", "numpy", "safetensors", "jax", "torch"):
+    versions = {"python": platform.python_version(), "sdebnn": __version__}
+    for package in ("numpy", "safetensors", "jax", "torch"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

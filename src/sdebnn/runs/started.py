@@ -1,7 +1,6 @@
 """How a run was started, which its choices do not tell: kept beside them in `config.json`."""
 
 import dataclasses
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from sdebnn.errors import InputError, naming_file
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.folder import RunFolder
+from sdebnn.version import __version__
 
 KEY = "started"
 STANDARD = "sdebnn"
@@ -18,8 +18,7 @@ STANDARD = "sdebnn"
 class Started(NamedTuple):
     """`builder` is what made the network: `STANDARD`, or the name of a function of the user's own, `module:name`;
     `in_memory` tells whether the data were arrays and no file. Both are `None` in the folders of older runs. `sigma` is
-    what training has found for `sigma="auto"`, `None` before; `version` that of this package, `None` where it is not
-    known, as in older folders.
+    what training has found for `sigma="auto"`, `None` before; `version` that of this package, `None` in older folders.
     """
 
     builder: str | None = None
@@ -69,20 +68,12 @@ def read_record(record: Mapping[str, Any]) -> tuple[TrainConfig, Started]:
             raise InputError(f"its part {KEY!r} was altered; restore it.")
         return TrainConfig.from_json(choices), Started(**kept)
     except InputError as error:
-        if version == (now := this_version()) or not isinstance(version, str):
+        if version == __version__ or not isinstance(version, str):
             raise
         raise InputError(
-            f"the run is of sdebnn {version}, and this is sdebnn {now}: read it with that version. "
+            f"the run is of sdebnn {version}, and this is sdebnn {__version__}: read it with that version. "
             f"What this one does not take of it: {error}"
         ) from None
-
-
-def this_version() -> str | None:
-    """Of the package that is installed; `None` where its files were put somewhere by hand."""
-    try:
-        return importlib.metadata.version("sdebnn")
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _is_started(kept: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Shaped
 
-from sdebnn.data.split import hold_out
+from sdebnn.data.held_out import hold_out
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
 from sdebnn.training.members import member_seeds

@@ -16,7 +16,7 @@ from sdebnn import metrics
 from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
-from sdebnn.runs.started import Started, read_start, this_version
+from sdebnn.runs.started import Started, read_start
 from sdebnn.training import checkpointing
 from sdebnn.training.building import Build, builder_name, built, built_again
 from sdebnn.training.divergence import check_outputs
@@ -27,8 +27,9 @@ from sdebnn.training.plain_network import PlainNetwork
 from sdebnn.training.prediction import LabelPrediction, Prediction, TargetPrediction, Uncertainty
 from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import CHUNK, doubles, sample_probabilities
-from sdebnn.training.run import load_again
+from sdebnn.training.run import keeps_task, load_again
 from sdebnn.training.task import Task
+from sdebnn.version import __version__
 
 # Posteriors that a process keeps of those that came to it pickled.
 KEPT = 4
@@ -169,7 +170,7 @@ class Posterior:
         """
         started = self._started
         if started is None:
-            started = Started(builder_name(self._builder("saved"), self.learner), True, version=this_version())
+            started = Started(builder_name(self._builder("saved"), self.learner), True, version=__version__)
         run = RunFolder.create(path)
         run.write_config(started.record(self.config))
         self.task.write(run)
@@ -273,7 +274,7 @@ class Posterior:
 
 def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, Any] | None = None) -> Posterior:
     """Reads a run folder's configuration and the checkpoint that makes predictions: the best where a validation split
-    chose one, else the newest. The training data are not needed.
+    chose one, else the newest. The training data are not needed, but of the oldest runs, which keep no record of them.
 
     **Arguments:**
 
@@ -285,9 +286,12 @@ def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, An
     """
     run = RunFolder.open(folder)
     config, started = read_start(run, dict(changes or {}) | {"test_examples": 0})
-    task = Task.read(run)
-    if "data" in (changes or {}):
-        load_again(run, started, config).task.confirm(run)
+    if not keeps_task(run, started):
+        task = load_again(run, started, config).task
+    else:
+        task = Task.read(run)
+        if "data" in (changes or {}):
+            load_again(run, started, config).task.confirm(run)
     refuse_more_than_memory(config, task.num_classes or task.targets, trained=1, scored=1)
     if config.beyond_range and task.ranges is None:
         raise InputError(

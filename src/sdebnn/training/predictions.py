@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy
@@ -13,12 +13,13 @@ from sdebnn.data import Dataset, TableEncoding
 from sdebnn.errors import InputError
 from sdebnn.metrics.contract import ROW_SUM_TOLERANCE
 from sdebnn.metrics.intervals import CENTRAL_95, bisect
-from sdebnn.metrics.noise_laws import COUNT_LAWS, MOST_COUNT, TARGET_LAWS
+from sdebnn.metrics.noise_laws import COUNT_LAWS, MOST_COUNT, TARGET_LAWS, TargetLaw
 from sdebnn.runs import TrainConfig
 from sdebnn.training.learner import Predictive
 
 # The noise of targets that folds learn, where nothing else is said; and the one of older runs, which do not name it.
-OF_FOLDS, OF_OLDER_FOLDS = "student_t_input", "gaussian_input"
+OF_FOLDS: TargetLaw = "student_t_input"
+OF_OLDER_FOLDS: TargetLaw = "gaussian_input"
 # From all posterior samples together, for an interval or a variance that the likelihood cannot tell.
 DRAWS = 1000
 # Examples that are drawn for at a time.
@@ -27,7 +28,7 @@ CHUNK = 2000
 PRECISION = 1e-7
 
 
-def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
+def likelihood_of(config: TrainConfig, dataset: Dataset) -> Literal["categorical", TargetLaw]:
     """The name of the likelihood that `config` chooses for this data set.
 
     **Raises:** `InputError` for one that does not fit the data's answers; of counts, for others than whole numbers
@@ -44,8 +45,10 @@ def likelihood_of(config: TrainConfig, dataset: Dataset) -> str:
         _refuse_no_counts(config.likelihood, dataset)
     if config.likelihood != "auto":
         return config.likelihood
+    if dataset.task == "classification":
+        return "categorical"
     # Held-out examples keep noise that the input may say from being learned by heart.
-    return OF_OLDER_FOLDS if dataset.task == "regression" and config.tuning == "folds" else fitting[0]
+    return OF_OLDER_FOLDS if config.tuning == "folds" else "gaussian"
 
 
 def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:

@@ -22,7 +22,7 @@ from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
 from sdebnn.runs.report_page import write_report
-from sdebnn.runs.started import Started, how_to_resume, read_start, this_version
+from sdebnn.runs.started import Started, how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training import checkpointing, pictures
 from sdebnn.training.agreement import first_alone
@@ -37,6 +37,7 @@ from sdebnn.training.prediction_choices import prediction_choices
 from sdebnn.training.predictions import OF_FOLDS, report, sample_probabilities
 from sdebnn.training.stop_signals import StopSignals
 from sdebnn.training.task import Task
+from sdebnn.version import __version__
 
 SHIFT_SCORES = ("accuracy", "nll", "ece")
 """Scores that are told of shifted images."""
@@ -157,7 +158,7 @@ def start_run(
     with first_alone(learner):
         if learner.rank == 0:
             run = RunFolder.create(output)
-            started = Started(builder_name(build, learner), dataset is not None, version=this_version())
+            started = Started(builder_name(build, learner), dataset is not None, version=__version__)
             run.write_config(started.record(config))
     return _train(build, run, config, examples, learner, callbacks)
 
@@ -219,7 +220,8 @@ def restore(
     run = RunFolder.open(folder)
     config, started = read_start(run, {**(changes or {}), **_moved(data)})
     examples = load_again(run, started, config, data_dir, dataset)
-    examples.task.confirm(run)
+    if keeps_task(run, started):
+        examples.task.confirm(run)
     learner = built_again(build, run, started, prediction_choices(config), examples.dataset)
     checkpointing.load_average(run, read_start(run)[0], learner)
     return Restored(started.settled(config), examples.dataset, examples.task, learner)
@@ -323,6 +325,13 @@ def _kind_of_images(run: RunFolder) -> str | None:
     """
     task = Task.read(run) if os.path.lexists(Task.file(run)) else None
     return task.x_dtype if task is not None and len(task.x_shape) == 3 else None
+
+
+def keeps_task(run: RunFolder, started: Started) -> bool:
+    """Whether the folder has a record of the run's data, or had one: the oldest runs, like others that do not say how
+    they were started, have none until they go on.
+    """
+    return started.builder is not None or os.path.lexists(Task.file(run))
 
 
 def _is_of_version_0_1(run: RunFolder) -> bool:

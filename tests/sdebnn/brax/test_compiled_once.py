@@ -30,7 +30,7 @@ jax.monitoring.register_event_duration_secs_listener(lambda event, duration_secs
 
 @pytest.fixture(autouse=True)
 def standard_promotion() -> Iterator[None]:
-    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    """Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -69,16 +69,22 @@ def test_another_seed_compiles_nothing_and_has_numbers_of_its_own(run: Path, tmp
 
 def test_what_changes_the_step_is_compiled_anew() -> None:
     one = build_learner(CONFIG, TABLE)
-    for changes in (
-        {"learning_rate": 0.1},
-        {"kl_coef": 0.5},
-        {"clip_norm": 1.0},
-        {"train_samples": 2},
-        {"max_steps": 3},
-    ):
+    for changes in ({"kl_coef": 0.5}, {"clip_norm": 1.0}, {"train_samples": 2}):
         assert build_learner(dataclasses.replace(CONFIG, **changes), TABLE)._step is not one._step
     for changes in ({"width": 5}, {"sigma": 0.3}, {"test_samples": 3}, {"test_steps": 3}):
         assert build_learner(dataclasses.replace(CONFIG, **changes), TABLE)._sampler is not one._sampler
+
+
+def test_schedules_are_numbers_that_the_step_is_handed() -> None:
+    one = build_learner(CONFIG, TABLE)
+    for changes in (
+        {"learning_rate": 0.1},
+        {"schedule": "stairs"},
+        {"warmup_steps": 0},
+        {"max_steps": 3},
+        {"epochs": 1},
+    ):
+        assert build_learner(dataclasses.replace(CONFIG, **changes), TABLE)._step is one._step
 
 
 def test_batches_of_other_sizes_compile_a_few_times(run: Path) -> None:

@@ -18,7 +18,7 @@ QUICK = [
 
 
 def train(output: Path, *others: str) -> int:
-    # The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses.
+    # Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses.
     with jax.numpy_dtype_promotion("standard"):
         return main(["compare", *QUICK, "--output", str(output), "--seeds", "2", *others])
 
@@ -99,7 +99,7 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         ),
         (["--models", "odenet,odenet"], "--models names odenet twice"),
         (["--models", ","], "--models names no model; name one or more"),
-        (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "'swishh' is not an activation"),
+        (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "activation='swishh' is not allowed"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is(

@@ -30,7 +30,7 @@ SALES = pl.DataFrame({"size": SIZE, "town": TOWN, "house": [f"h{row}" for row in
 
 @pytest.fixture(autouse=True)
 def standard_promotion():
-    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    """Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sdebnn.data import Dataset, train_validation_split
-from sdebnn.data.split import hold_out
+from sdebnn.data.held_out import hold_out
 from sdebnn.errors import InputError
 
 

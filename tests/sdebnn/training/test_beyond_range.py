@@ -135,7 +135,7 @@ def test_a_column_that_was_the_same_everywhere_has_the_unit_of_its_numbers() -> 
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "gaussian_input"])
-def test_a_learner_adds_them_to_the_means_of_its_samples_alone(likelihood: str) -> None:
+def test_a_learner_adds_them_to_the_means_of_its_samples_alone(likelihood: Any) -> None:
     config = TrainConfig(likelihood=likelihood, members=2, **SMALL)
     plain, once, twice = (built(build_learner, dataclasses.replace(config, beyond_range=b), TARGETS) for b in (0, 1, 2))
     np.testing.assert_array_equal(once.outputs(X), plain.outputs(X))
@@ -247,11 +247,12 @@ def test_what_has_no_range_is_refused() -> None:
     images = Dataset("images", "regression", X.reshape(30, 3, 1, 1), Y, X.reshape(30, 3, 1, 1), Y, None)
     stream = StreamedDataset("stream", "regression", X, Y, X, Y, None, stream=[(X, Y)], size=300)
     counts = Dataset("counts", "regression", X, np.ones_like(Y), X, np.ones_like(Y), None)
-    for dataset, likelihood, says in (
+    cases: list[tuple[Dataset, Any, str]] = [
         (images, "auto", r"beyond_range=1 is for .* a table's columns, and images has inputs of shape \(3, 1, 1\)"),
         (stream, "auto", "of stream only a sample of the training examples is known; take 0"),
         (counts, "poisson", "in units of the targets, and likelihood='poisson' has none; take 0"),
-    ):
+    ]
+    for dataset, likelihood, says in cases:
         with pytest.raises(InputError, match=says):
             built(build_learner, dataclasses.replace(config, likelihood=likelihood), dataset)
     wide = Dataset(

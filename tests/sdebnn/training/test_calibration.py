@@ -34,7 +34,7 @@ LABELS = (Y[:, 0] > 0.2).astype(np.int32)
 
 
 @pytest.mark.parametrize("likelihood", ["categorical", "gaussian", "gaussian_input", "student_t_input"])
-def test_it_undoes_an_error_of_scale(likelihood: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_undoes_an_error_of_scale(likelihood: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits three times as large, or noise a third as wide, have three times the temperature, and the same law."""
     monkeypatch.setattr("sdebnn.training.calibration.NUMBERS_FOR_ONE", 0.0)
     classes = 2 if likelihood == "categorical" else None

@@ -103,7 +103,7 @@ def test_examples_without_weight_are_not_learned_from(framework: str) -> None:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("likelihood", ["gaussian", "student_t_input"])
-def test_at_a_temperature_it_is_judged_by_the_law_that_calibration_makes(framework: str, likelihood: str) -> None:
+def test_at_a_temperature_it_is_judged_by_the_law_that_calibration_makes(framework: str, likelihood: Any) -> None:
     examples, temperatures = line(16), np.array([[0.5, 1, 2]])
     config = dataclasses.replace(choices(framework), likelihood=likelihood)
     rows = np.arange(16)[None]

@@ -42,7 +42,7 @@ SMALL = TrainConfig(
 
 @pytest.fixture(autouse=True)
 def standard_promotion():
-    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    """Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -148,7 +148,7 @@ def test_steps_are_those_of_the_paper_in_either_framework(radius: float, x64) ->
     rule = dataclasses.replace(RULE, clip_radius=radius)
     expected = by_hand(noises, radius)
 
-    optimiser = ivon(rule, lambda step: 0.3)
+    optimiser = ivon(rule, 0.3)
     std = np.full((2, 1), 1 / math.sqrt(50 * 2.02))
     params = {"network": [{"mean": {"w": START}, "log_std": {"w": np.log(std)}}, ()], "likelihood": {}}
     params = jax.tree.map(jax.numpy.asarray, params)

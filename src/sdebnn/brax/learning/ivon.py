@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from sdebnn.brax.layers.bayesian import Params
 from sdebnn.brax.learning.arrays import to_named_arrays
@@ -25,12 +25,12 @@ class IvonState(NamedTuple):
     likelihood: optax.OptState
 
 
-def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation:
+def ivon(rule: Ivon, step_size: float | Float[Array, ""]) -> optax.GradientTransformation:
     """Makes the optimiser of params `{"network", "likelihood"}`: by `rule` for the network, given the gradient of the
     mean negative log-likelihood; and by Adam, with the longest steps of a weight, for the parameters of the likelihood,
     which have no posterior. It begins with the standard deviations that the network has.
     """
-    adam = optax.adam(lambda number: rule.clip_radius * step_sizes(number))
+    adam = optax.adam(lambda _: rule.clip_radius * step_size)
 
     def init(params: Params) -> IvonState:
         means = _part(params["network"], "mean")
@@ -43,7 +43,7 @@ def ivon(rule: Ivon, step_sizes: optax.Schedule) -> optax.GradientTransformation
 
     def update(gradient: Params, state: IvonState, params: Params | None = None) -> tuple[Params, IvonState]:
         assert params is not None
-        number, step_size = state.number + 1, step_sizes(state.number)
+        number = state.number + 1
 
         def step(
             mean: Array, log_std: Array, by_mean: Array, by_log_std: Array, average: Array, hessian: Array

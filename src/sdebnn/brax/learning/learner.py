@@ -35,7 +35,7 @@ from sdebnn.brax.learning.ivon import check_gaussians
 from sdebnn.brax.learning.model import Model, build_model, of_the_network, shapes_of
 from sdebnn.brax.learning.networks import weight_process
 from sdebnn.brax.learning.objective import objective
-from sdebnn.brax.learning.optimiser import build_optimiser, kl_shares
+from sdebnn.brax.learning.optimiser import build_optimiser
 from sdebnn.brax.weights.weight_path import draw_path
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
@@ -114,6 +114,7 @@ class JaxLearner:
         self._sampler = make_sampler(model, config.test_samples, self._scoring)
         self._step = make_step(_of_the_step(config), model, train_size, mesh, class_weights)
         self._train_size = train_size
+        self._steps_per_epoch, self._total = config.steps_per_epoch(train_size), config.total_steps(train_size)
         self._loaded: Params | None = None
         if not (by_choices and jax.default_backend() == "cpu"):
             # What a user's own layers refuse they refuse here; not all that they do can be traced.
@@ -128,7 +129,7 @@ class JaxLearner:
         """At the start of training. It is drawn when it is asked for: predictions need no more than `load_average`
         brings, and what draws it is compiled anew in every process.
         """
-        optimiser = build_optimiser(self.config, self._train_size)
+        optimiser = build_optimiser(self.config, self._train_size)(0.0)
         params = self.model.init(jax.random.fold_in(self._rng, INIT))
         moments = gradient_noise.init(params) if self.config.snr else None
         average = params if self._loaded is None else self._loaded
@@ -145,9 +146,11 @@ class JaxLearner:
     def gradient_step(self, x: Any, y: Any, step: int) -> Mapping[str, SupportsFloat]:
         refuse_fork()
         x, y = devices.place(self._mesh, (x, y), EXAMPLES)
+        config = self.config
         self._state, values = self._step(
-            self._state, self._step_key, x, y, np.uint32(step), self.config.average_decay(step)
-        )
+            self._state, self._step_key, x, y, np.uint32(step), config.step_size(step, self._total),
+            config.kl_share(step, self._steps_per_epoch), config.average_decay(step),
+        )  # fmt: skip
         # XLA takes 32 programs a device of a CPU before the host waits for one. With a device that is full and another
         # in the middle of an exchange with another process, both processes wait for each other, for ever.
         if self.ranks > 1 and jax.default_backend() == "cpu":
@@ -282,14 +285,15 @@ def _of_the_step(config: TrainConfig) -> TrainConfig:
     """Without those choices that the program of a gradient step knows nothing of."""
     return dataclasses.replace(
         config, data="", seed=0, augmentation="none", test_samples=1, ema=0.0, evaluate_every=0, test_examples=0,
-        checkpoint_steps=0, validation=0.0, test_steps=0, test_method="",
+        checkpoint_steps=0, validation=0.0, test_steps=0, test_method="", epochs=1, max_steps=0, learning_rate=1.0,
+        schedule="constant", warmup_steps=0,
     )  # fmt: skip
 
 
 def _gradient_step(
     config: TrainConfig, model: Model, train_size: int, mesh: Mesh, class_weights: tuple[float, ...] | None
 ) -> Any:
-    optimiser = build_optimiser(config, train_size)
+    optimiser_of = build_optimiser(config, train_size)
     loss = objective(
         model,
         kl_coef=config.kl_coef,
@@ -297,7 +301,6 @@ def _gradient_step(
         class_weights=class_weights,
         kl_gradient=not Ivon.chosen(config),
     )
-    shares = kl_shares(config, config.steps_per_epoch(train_size))
 
     def of_shard(params: Params, x: Array, y: Array, keys: Key[Array, "..."], share: Array) -> Any:
         """Value and gradient, which are those of the whole batch and all keys, as the mean over equal shares."""
@@ -317,11 +320,11 @@ def _gradient_step(
 
     @jax.jit
     def gradient_step(
-        state: TrainState, rng: PRNGKeyArray, x: Any, y: Any, step: Any, decay: Any
+        state: TrainState, rng: PRNGKeyArray, x: Any, y: Any, step: Any, step_size: Any, share: Any, decay: Any
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         keys = jax.random.split(jax.random.fold_in(rng, step), config.train_samples)
-        (value, parts), gradient = of_batch(state.params, x, y, keys, shares(step))
-        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+        (value, parts), gradient = of_batch(state.params, x, y, keys, share)
+        updates, opt_state = optimiser_of(step_size).update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = optax.incremental_update(params, state.average, 1 - decay)
         norm = optax.tree.norm(gradient)

@@ -1,17 +1,17 @@
 """The SDEBNN block: a hidden state that moves along a random weight path."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxsde.brownian.keys import check_key
 from jaxsde.methods import METHODS, named_methods
 from sdebnn.brax.layers.bayesian import (
-    BayesianLayer,
     DrawnFirstLayer,
     Hidden,
     Init,
@@ -33,6 +33,27 @@ from sdebnn.priors import Prior
 DEPTHS = np.array([0.0, 1.0])
 
 
+class WeightPathLayer(DrawnFirstLayer):
+    """A layer whose weights follow an SDE: `weight_path(params, ts, *, rng, prior=False)` draws a path of the weights
+    alone, from the posterior or from the prior: at increasing depths `ts` from 0 to 1; (times, p). It raises
+    `InputError` for other depths.
+    """
+
+    weight_path: Callable[..., Float[Array, "times p"]]
+
+    def __new__(
+        cls,
+        init: Init,
+        apply: Callable[..., Any],
+        draw: Callable[[Params, PRNGKeyArray], Any],
+        run: Callable[[Params, Any, Any], Any],
+        weight_path: Callable[..., Any],
+    ) -> "WeightPathLayer":
+        layer = cast(WeightPathLayer, super().__new__(cls, init, apply, draw, run))
+        layer.weight_path = weight_path
+        return layer
+
+
 def SDEBNN(
     fx: tuple[Init, Any],
     process: WeightProcess,
@@ -40,7 +61,7 @@ def SDEBNN(
     *,
     kl_estimator: str = "stl",
     **choices: Any,
-) -> BayesianLayer:
+) -> WeightPathLayer:
     """An infinitely deep Bayesian layer (Xu et al., 2021): dx = f_x(x, t; w_t) dt, where the weights w_t follow an SDE.
 
     The hidden state has no noise of its own and the weights do not depend on it: one weight path is drawn for a call
@@ -57,7 +78,9 @@ def SDEBNN(
     - `choices`: of the `Solver`, such as `steps` and `method`, in place of `solver`.
 
     **Returns:** a `BayesianLayer`, whose `apply` also takes `prior=True` to draw from the prior. Its params are those
-    of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift.
+    of the process: `{"w0", "drift"}`, the initial weights, shaped as the params of `fx`, and those of the drift. Its
+    `weight_path(params, ts, rng=..., prior=False)` draws a path of the weights alone, at increasing depths `ts` from 0
+    to 1: (times, p).
 
     Outputs are of the highest precision of inputs and parameters; the block is solved in that of single or above.
 
@@ -99,6 +122,13 @@ def SDEBNN(
         dtype = precision("SDEBNN", inputs, params)
         return as_precision(working(dtype), params), as_precision(working(dtype), inputs, whole=True), dtype
 
+    def weight_path(
+        params: Params, ts: Float[np.ndarray, " times"], *, rng: PRNGKeyArray, prior: bool = False
+    ) -> Float[Array, "times p"]:
+        check_key(rng)
+        params, _, _ = as_computed(params, ())
+        return draw_path(process, params, rng, ts, steps=solver.steps, method=solver.method, prior=prior)[0]
+
     def draw(params: Params, rng: PRNGKeyArray) -> Any:
         params, _, _ = as_computed(params, ())
         return draw_path(process, params, rng, known_at, steps=solver.steps)[0][:-1], rng
@@ -120,9 +150,12 @@ def SDEBNN(
     # Euler's step of the hidden state asks for the weights where steps begin and nowhere else, and never of those of
     # other inputs: so a path can be drawn once and followed by many. Other methods ask between.
     if named_methods("additive").get(solver.method) is not METHODS["euler_maruyama"]:
-        return BayesianLayer(init, apply)
+        return WeightPathLayer(
+            init, apply, lambda params, rng: rng, lambda params, rng, inputs: apply(params, inputs, rng=rng)[0],
+            weight_path,
+        )  # fmt: skip
     known_at = step_depths(process.prior, solver.steps)
-    return DrawnFirstLayer(init, apply, draw, run)
+    return WeightPathLayer(init, apply, draw, run, weight_path)
 
 
 def step_depths(prior: Prior, steps: int) -> Float[np.ndarray, " depths"]:

@@ -22,8 +22,7 @@ def choice(default: Any, help: str, **limits: Any) -> Any:
 
     - `default`: what holds where nothing is chosen.
     - `help`: what `sdebnn train --help` says.
-    - `limits`: `low`, `high`, `above` and `below` of numbers; `choices`, the texts that are allowed where the field's
-      type does not list them, because a registry does.
+    - `limits`: `low`, `high`, `above` and `below` of numbers. Which texts are allowed the field's type says.
     """
     return dataclasses.field(default=default, metadata={"help": help, **limits})
 
@@ -46,7 +45,7 @@ class Choices:
 
 def allowed(field: dataclasses.Field[Any]) -> tuple[str, ...] | None:
     """The texts that a choice takes; `None` where it takes any, or is no text."""
-    return get_args(field.type) if get_origin(field.type) is Literal else field.metadata.get("choices")
+    return get_args(field.type) if get_origin(field.type) is Literal else None
 
 
 # Numbers become numbers of 32 bits in either framework.

@@ -22,8 +22,12 @@ class NetworkChoices(Choices):
         "network f_x: same, three layers at the resolution of the hidden state; strided, the first convolution halves "
         "it and a transposed one restores it",
     )
-    layer: str = choice("ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers")
-    activation: str = choice("swish", "activation inside f_x: a name in sdebnn.brax.diffeq_layers")
+    layer: Literal["ignore", "concat", "concat_squash", "concat_coord", "hyper", "gated", "blend"] = choice(
+        "ignore", "how the layers of f_x take depth t: a family of sdebnn.brax.diffeq_layers"
+    )
+    activation: Literal["swish", "elu", "gaussian", "gelu", "relu", "sigmoid", "softplus", "tanh"] = choice(
+        "swish", "activation inside f_x: swish is trainable"
+    )
     precision: Literal["float32", "bfloat16"] = choice(
         "float32",
         "of f_x alone: bfloat16 is faster on devices that multiply in it; weights, KL and hidden state stay float32",

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal, no_type_check
 
-from sdebnn.kl_estimators import KL_ESTIMATORS
-from sdebnn.metrics.noise_laws import TARGET_LAWS
+from sdebnn.kl_estimators import KlEstimator
+from sdebnn.metrics.noise_laws import TARGET_LAWS, TargetLaw
 from sdebnn.runs.choices.choice import Choices, choice
 
 
@@ -13,11 +13,10 @@ from sdebnn.runs.choices.choice import Choices, choice
 class ObjectiveChoices(Choices):
     """Objective."""
 
-    likelihood: str = choice(
+    likelihood: Literal["auto", "categorical", TargetLaw] = choice(
         "auto",
         "what outputs say of answers: auto is categorical for labels and gaussian for targets, by folds "
         "student_t_input; for targets, " + ", ".join(f"{name} for {what}" for name, what in TARGET_LAWS.items()),
-        choices=("auto", "categorical", *TARGET_LAWS),
     )
     class_weight: Literal["none", "balanced"] = choice(
         "none",
@@ -28,10 +27,8 @@ class ObjectiveChoices(Choices):
         1.0, "weight of the path KL: loss = mean NLL + kl_coef / N_train * KL; 1 is the evidence lower bound", low=0
     )
     kl_warmup: float = choice(0.0, "epochs over which the weight of the KL rises from 0 to kl_coef", low=0)
-    kl_estimator: str = choice(
-        "stl",
-        "unbiased estimator of the path KL; stl has the least variance near the posterior",
-        choices=KL_ESTIMATORS,
+    kl_estimator: Literal[KlEstimator] = choice(
+        "stl", "unbiased estimator of the path KL; stl has the least variance near the posterior"
     )
     train_samples: int = choice(1, "weight paths drawn for a gradient step, each seen by the whole batch", low=1)
     batch_paths: int = choice(

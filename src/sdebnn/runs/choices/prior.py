@@ -6,6 +6,7 @@ from typing import Any, Literal, no_type_check
 
 from sdebnn.errors import InputError
 from sdebnn.priors import PRIORS, Prior, prior_by_name
+from sdebnn.priors.by_name import PriorName
 from sdebnn.runs.choices.choice import AUTO, Choices, choice
 
 SIGMAS = (0.1, 0.5, 2.0)
@@ -22,10 +23,9 @@ def _with(choice: str) -> str:
 class PriorChoices(Choices):
     """Prior."""
 
-    prior: str = choice(
+    prior: Literal[PriorName] = choice(
         "ou",
         "law of the weights over depth: " + "; ".join(f"{name}, {law.summary}" for name, law in PRIORS.items()),
-        choices=tuple(PRIORS),
     )
     sigma: float | Literal["auto"] = choice(
         0.2,

@@ -56,7 +56,7 @@ def solve_given(
 
     **Arguments:** `sigma`: of the first numbers of y, those that `noise` moves; the others are as in `solver.solve`.
     """
-    method, evaluations = solver.method, 0
+    method, evaluations = solver.in_torchsde, 0
     ys = [y0]
     carried: tuple[torch.Tensor, ...] = ()
 

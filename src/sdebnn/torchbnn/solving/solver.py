@@ -39,7 +39,7 @@ class Solver(NamedTuple):
 
     - `steps`: equal steps over depth 0 to 1, a whole number of them on each stretch of depth with and without noise;
       with adaptive steps the first one is of this size.
-    - `method`: a name among `SDE_TYPES`, or `euler_maruyama`, which is `euler`.
+    - `method`: a name among `SDE_TYPES`, or `euler_maruyama`, which is torchsde's `euler`.
     - `adjoint`: `"backprop"` through the steps; `"stochastic"`: the adjoint SDE, whose memory does not grow with the
       number of steps and whose gradients are those of the exact solution (Li et al., 2020); `"reversible"`: that of
       reversible Heun, which is exact (Kidger et al., 2021).
@@ -48,11 +48,16 @@ class Solver(NamedTuple):
     """
 
     steps: int = 20
-    method: str = "euler"
+    method: str = "euler_maruyama"
     adjoint: str = "backprop"
     rtol: float = 0.0
     atol: float = 0.0
     adjoint_adaptive: bool = False
+
+    @property
+    def in_torchsde(self) -> str:
+        """torchsde's name of the method."""
+        return ALIASES.get(self.method, self.method)
 
     @property
     def adaptive(self) -> bool:
@@ -70,7 +75,7 @@ class Solver(NamedTuple):
 
 
 def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
-    """The solver that a block is given, with torchsde's name of its method; without one, that of these choices.
+    """The solver that a block is given; without one, that of these choices.
 
     **Raises:** `InputError` for both, for choices that a solver does not have, and as `check_solver`.
     """
@@ -87,10 +92,10 @@ def as_solver(block: str, solver: Any, choices: Mapping[str, Any]) -> Solver:
 
 
 def check_solver(solver: Solver) -> Solver:
-    """The solver with torchsde's name of its method. **Raises:** `InputError` for what torchsde does not offer."""
+    """The solver, its steps a number of Python. **Raises:** `InputError` for what torchsde does not offer."""
     if not isinstance(solver, Solver):
         raise InputError(f"solver={solver!r} is not allowed: it takes a Solver, like Solver(20, method='midpoint').")
-    method = ALIASES.get(solver.method, solver.method)
+    method = solver.in_torchsde
     if method not in SDE_TYPES:
         raise InputError(f"method={solver.method!r} is not allowed: torchsde takes {', '.join(SDE_TYPES)}.")
     if not isinstance(solver.steps, int | np.integer) or solver.steps < 1:
@@ -114,7 +119,7 @@ def check_solver(solver: Solver) -> Solver:
         )
     if solver.adjoint_adaptive and not (solver.adaptive and solver.adjoint == "stochastic"):
         raise InputError("adjoint_adaptive takes adjoint='stochastic' and a positive rtol or atol.")
-    return solver._replace(steps=int(solver.steps), method=method)
+    return solver._replace(steps=int(solver.steps))
 
 
 class PaddedBrownian(torchsde.BaseBrownian):
@@ -253,10 +258,10 @@ def solve(
         stages = None if backward.adaptive else partial(_stages, backward)
         problem = Problem(drift, sigma, ts, noise, _solved_by(forward), _solved_by(backward), stages)
         return Solution(*solve_with_adjoint(problem, y0, parameters), ())
-    sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.method])
+    sde = _ConstantDiffusionSDE(drift, sigma, SDE_TYPES[solver.in_torchsde])
     options: dict[str, Any] = {
         "bm": PaddedBrownian(noise, y0.numel(), y0),
-        "method": solver.method,
+        "method": solver.in_torchsde,
         "dt": dt or step_size(float(ts[0]), float(ts[-1]), solver.steps),
         "extra": True,
         "extra_solver_state": extra or None,
@@ -289,7 +294,7 @@ def _solved_by(solver: Solver) -> Callable[..., tuple[torch.Tensor, int]]:
 
 def _stages(solver: Solver, ts: torch.Tensor) -> tuple[float, ...]:
     h = step_size(float(ts[0]), float(ts[-1]), solver.steps)
-    return tuple(h * weight for weight in _weights(solver.method))
+    return tuple(h * weight for weight in _weights(solver.in_torchsde))
 
 
 @functools.cache

@@ -232,7 +232,7 @@ class SDEBNN(BayesianModule):
 
     @property
     def _draws_weights(self) -> bool:
-        return self.solver.method == "euler" and not self.solver.adaptive
+        return self.solver.in_torchsde == "euler" and not self.solver.adaptive
 
     def _steps(self) -> list[float]:
         """The depths from 0 to 1 between which a step is taken."""

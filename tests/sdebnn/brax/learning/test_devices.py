@@ -25,7 +25,7 @@ if len(jax.devices()) < 4:
 
 @pytest.fixture(autouse=True)
 def standard_promotion():
-    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    """Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -81,8 +81,7 @@ def test_the_gradient_is_sent_once_a_step() -> None:
             learner._state,
             learner._step_key,
             *devices.place(learner._mesh, (x, y), devices.EXAMPLES),
-            np.uint32(0),
-            0.1,
+            *(np.uint32(0), 0.01, 1.0, 0.1),
         )
         program = lowered.as_text()
         parameters = len(jax.tree.leaves(learner.params))

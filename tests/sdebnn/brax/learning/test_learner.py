@@ -8,7 +8,6 @@ import pytest
 
 from sdebnn.brax import build_learner
 from sdebnn.brax.learning import gradient_noise
-from sdebnn.brax.learning.optimiser import kl_shares, step_sizes
 from sdebnn.data import Dataset
 from sdebnn.errors import InputError
 from sdebnn.runs import TrainConfig
@@ -21,7 +20,7 @@ TABLE = Dataset("table", "classification", X, Y, X, Y, 2)
 
 @pytest.fixture(autouse=True)
 def standard_promotion():
-    """The schedules of optax multiply floats by whole numbers, which the strict lane of these tests refuses."""
+    """Adam of optax raises floats to whole numbers, which the strict lane of these tests refuses."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -69,11 +68,18 @@ def test_a_state_of_another_model_is_refused_by_the_array() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "exponential", "stairs", "constant"])
 def test_step_sizes_and_shares_of_the_kl_are_those_of_the_choices(schedule: Any) -> None:
-    config = TrainConfig(schedule=schedule, kl_warmup=1.5)
-    sizes, shares = step_sizes(config, 90), kl_shares(config, 10)
-    expected = [config.step_size(step, 90) for step in range(90)]
-    np.testing.assert_allclose([sizes(step) for step in range(90)], expected, rtol=1e-4, atol=1e-8)
-    np.testing.assert_allclose([shares(step) for step in range(30)], [config.kl_share(s, 10) for s in range(30)], 1e-6)
+    """Adam's first step changes no parameter by more than the step size, and those whose gradient is not 0 by it."""
+    choices: dict[str, Any] = {"epochs": 90, "warmup_steps": 20, "kl_warmup": 30.0, "learning_rate": 0.1}
+    config = dataclasses.replace(QUICK, model="meanfield_odenet", schedule=schedule, **choices)
+    for step in (0, 7, 20, 50, 89):
+        learner = build_learner(config, TABLE)
+        before = learner.state()
+        values = learner.gradient_step(X[None], Y[None], step)
+        after = learner.state()
+        changes = [np.abs(after[name] - before[name]).max() for name in before if name.startswith("params/")]
+        assert max(changes) == pytest.approx(config.step_size(step, 90), rel=1e-3, abs=1e-6)
+        of_kl = float(values["loss"]) - float(values["nll"])
+        assert of_kl == pytest.approx(config.kl_share(step, 1.0) * float(values["kl"]) / 12, rel=1e-4, abs=1e-6)
 
 
 def test_long_gradients_are_cut_to_the_norm_asked_for() -> None:

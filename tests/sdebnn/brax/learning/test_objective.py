@@ -89,7 +89,7 @@ def test_images_that_cannot_be_halved_and_networks_that_cannot_be_built_are_refu
     with pytest.raises(InputError, match="euler_maruyama"):
         build_model(dataclasses.replace(QUICK, method="eulre"), table())
     with pytest.raises(InputError, match="concat"):
-        build_model(dataclasses.replace(QUICK, layer="conct"), table())
+        build_model(dataclasses.replace(QUICK, layer="conct"), table())  # type: ignore[arg-type]
 
 
 def test_class_weights_multiply_the_log_likelihoods_of_their_labels() -> None:
@@ -109,7 +109,7 @@ def test_balanced_weights_reach_the_loss_of_a_learner() -> None:
     balanced = build_learner(dataclasses.replace(QUICK, class_weight="balanced"), dataset)
     plain = build_learner(QUICK, dataset)
     even = np.array([0, 1] * 4, np.int32)
-    # The schedules of optax multiply floats by whole numbers.
+    # Adam of optax raises floats to whole numbers.
     with jax.numpy_dtype_promotion("standard"):
         found = balanced.gradient_step(x[None], y[None], 0), plain.gradient_step(x[None], even[None], 0)
     assert float(found[0]["nll"]) == pytest.approx(float(found[1]["nll"]), rel=1e-5)

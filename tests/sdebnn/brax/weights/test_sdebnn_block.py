@@ -6,6 +6,7 @@ from jax.example_libraries import stax
 
 from sdebnn.brax import SDEBNN, HyperODEBlock, Layer, ODEBlock, WeightProcess, drift_network, independent_paths
 from sdebnn.brax.diffeq_layers import dense
+from sdebnn.brax.weights.weight_path import draw_path
 from sdebnn.errors import InputError
 
 KEY = jax.random.key(0)
@@ -16,6 +17,22 @@ FX = stax.serial(dense("ignore", 4), stax.Tanh, dense("ignore", 3))
 def block(**choices):
     sigma = choices.pop("sigma", 0.2)
     return SDEBNN(FX, WeightProcess(drift_network((2, 8)), sigma=sigma), **{"steps": 4, **choices})
+
+
+@pytest.mark.parametrize("method", ["euler_maruyama", "midpoint"])
+def test_a_path_of_the_weights_alone_is_the_one_that_the_hidden_state_moves_along(method: str) -> None:
+    layer, process = block(method=method), WeightProcess(drift_network((2, 8)), sigma=0.2)
+    _, params = layer.init(KEY, (-1, 3))
+    ts, rng = np.linspace(0.0, 1.0, 5), jax.random.key(1)
+    path = layer.weight_path(params, ts, rng=rng, prior=True)
+    np.testing.assert_array_equal(path, draw_path(process, params, rng, ts, steps=4, method=method, prior=True)[0])
+    assert np.abs(path - layer.weight_path(params, ts, rng=jax.random.key(2), prior=True)).max() > 0.1
+    with pytest.raises(InputError, match="depths"):
+        layer.weight_path(params, ts[::-1], rng=rng)
+    # Weights that are drawn first are those of a call.
+    x = jnp.linspace(-1, 1, 6).reshape(2, 3)
+    drawn = layer.run(params, layer.draw(params, rng), x)
+    np.testing.assert_allclose(drawn, layer.apply(params, x, rng=rng)[0], rtol=1e-5, atol=1e-6)
 
 
 def test_shape_kl_and_randomness() -> None:

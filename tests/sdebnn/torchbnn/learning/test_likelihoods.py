@@ -76,7 +76,7 @@ def test_every_law_of_targets_has_its_likelihood_in_both_frameworks() -> None:
         assert all(getattr(package, law.__name__) is law for law in likelihoods.values())
         assert {law.__name__ for law in likelihoods.values()} <= set(package.__all__)
     for name in LIKELIHOODS:
-        assert TrainConfig(likelihood=name).likelihood == name
+        assert TrainConfig.from_json({"likelihood": name}).likelihood == name
 
 
 def test_likelihoods_of_one_size_are_not_the_same() -> None:

@@ -197,7 +197,7 @@ def test_weights_go_back_to_jax(x64) -> None:
         ({"model": "resnet32"}, TABLE, "it takes images"),
         ({"squeeze": 2}, (6, 6, 1), "divisible by 2"),
         ({"fx": "strided"}, (7, 7, 1), "keep its shape"),
-        ({"layer": "conct"}, TABLE, "there are ignore, concat"),
+        ({"layer": "conct"}, TABLE, "it takes ignore, concat.*did you mean 'concat'"),
         ({"activation": "sotfplus"}, TABLE, "softplus"),
         ({"method": "eulr"}, TABLE, "torchsde takes euler, milstein"),
         ({"adjoint": "checkpoint"}, TABLE, "in PyTorch: it takes backprop"),

@@ -3,7 +3,7 @@
 They compose with the layers of `jax.example_libraries.stax` both ways: `stax.serial` hands `t` on to every layer.
 """
 
-from sdebnn.brax.layers.diffeq_layers.activations import Activation, Swish
+from sdebnn.brax.layers.diffeq_layers.activations import Activation, Swish, activation
 from sdebnn.brax.layers.diffeq_layers.blend import Blend
 from sdebnn.brax.layers.diffeq_layers.by_name import FAMILIES, conv, conv_transpose, dense
 from sdebnn.brax.layers.diffeq_layers.concat import Concat
@@ -31,6 +31,7 @@ __all__ = [
     "Ignore",
     "LinearMap",
     "Swish",
+    "activation",
     "conv",
     "conv_transpose",
     "dense",

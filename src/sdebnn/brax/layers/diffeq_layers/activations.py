@@ -23,7 +23,7 @@ FIXED = {
 """Activations without parameters, by name."""
 
 
-def Activation(name: str) -> Layer:
+def activation(name: str) -> Layer:
     """The activation of that name: `"swish"`, which is trainable, or one of `FIXED`.
 
     **Raises:** `InputError` for another name.
@@ -41,6 +41,10 @@ def Activation(name: str) -> Layer:
         return function(inputs)
 
     return Layer(init, apply)
+
+
+# As layers are called, and as it was called before PyTorch had both.
+Activation = activation
 
 
 def Swish() -> Layer:

@@ -29,18 +29,18 @@ def activation(name: str) -> DepthLayer:
 
     **Raises:** `InputError` for another name.
     """
-    if name == "swish":
-        return Swish()
-    if name not in FIXED:
-        raise InputError(f"{name!r} is not an activation; there are {', '.join(sorted([*FIXED, 'swish']))}.")
-    return Activation(name)
+    return Swish() if name == "swish" else Activation(name)
 
 
 class Activation(DepthLayer):
-    """One of `FIXED`."""
+    """One of `FIXED`. **Raises:** `InputError` for another name, of which `activation` knows one more."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        if name not in FIXED:
+            raise InputError(
+                f"{name!r} is not an activation; there are {', '.join(sorted(FIXED))}, and activation('swish')."
+            )
         self.name = name
 
     def forward(self, x: torch.Tensor, *, t: Depth = 0.0) -> torch.Tensor:
