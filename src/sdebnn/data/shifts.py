@@ -222,7 +222,13 @@ def refuse_unknown_shifts(names: Sequence[str]) -> None:
 def shifts_of(name: str, channels: int) -> list[str]:
     """The shifts that a name stands for: itself, or with `"corruptions"` all that change images of so many channels:
     grey has no saturation.
+
+    **Raises:** `InputError` for one that changes none of them.
     """
+    if name == "saturate" and channels == 1:
+        raise InputError(
+            "saturate changes colours, and these images are grey: they would stay as they are; leave it out."
+        )
     if name != ALL:
         return [name]
     return [corruption for corruption in CORRUPTIONS if channels > 1 or corruption != "saturate"]

@@ -98,7 +98,8 @@ class Restored(NamedTuple):
 
         - `names`: of `sdebnn.data.SHIFTS`, or `"corruptions"`.
 
-        **Raises:** `InputError` for an unknown name, a run of real targets, and test examples that are no images.
+        **Raises:** `InputError` for an unknown name, a run of real targets, test examples that are no images, and a
+        shift that changes none of them.
         """
         dataset = self.dataset
         refuse_unknown_shifts(names)
@@ -111,9 +112,9 @@ class Restored(NamedTuple):
             return {score: found[score] for score in SHIFT_SCORES}
 
         found = {}
-        for name in names:
+        for name, shifts in {name: shifts_of(name, dataset.x_test.shape[-1]) for name in names}.items():
             for severity in SEVERITIES:
-                of_each = [scores(shift, severity) for shift in shifts_of(name, dataset.x_test.shape[-1])]
+                of_each = [scores(shift, severity) for shift in shifts]
                 means = {score: float(np.mean([one[score] for one in of_each])) for score in SHIFT_SCORES}
                 found[f"{name} {severity}"] = means
         return found

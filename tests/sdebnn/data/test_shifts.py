@@ -110,6 +110,8 @@ def test_an_elastic_transform_without_its_parts_is_none_and_fog_keeps_the_bright
 def test_what_cannot_be_shifted_is_refused(unchecked) -> None:
     assert len(CORRUPTIONS) == len(shifts_of("corruptions", 3)) == 13
     assert set(CORRUPTIONS) - set(shifts_of("corruptions", 1)) == {"saturate"}
+    with pytest.raises(InputError, match="saturate changes colours, and these images are grey"):
+        shifts_of("saturate", 1)
     with pytest.raises(InputError, match=r"'rotat' is not a shift of images.*did you mean 'rotate'"):
         shifted(IMAGES, "rotat", 1)
     with pytest.raises(InputError, match="severity=6 is not allowed: it takes a whole number from 1 to 5"):
