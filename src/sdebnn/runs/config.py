@@ -170,11 +170,14 @@ LONGEST = 10**6
 # Two standard deviations of the targets, where all columns are twice as far from the middle as they ever were.
 BEYOND_RANGE = 2.0
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
+_CIFAR = {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100}
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"augment": 7, "evaluate_every": 5},
     "mnist": _MNIST,
     "fashion_mnist": _MNIST,
-    "cifar10": {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100},
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": _CIFAR,
 }
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 
