@@ -31,6 +31,6 @@ def test_every_command_is_one_and_every_preset_has_one() -> None:
 
 
 def test_every_row_has_a_cell_for_hours_and_for_both_numbers() -> None:
-    rows = [line.split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
+    rows = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("| ")]
     assert len(rows) > 2 * len(PAPERS)
     assert {len(row) for row in rows} == {5}
