@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from sdebnn.data import is_published, is_table, load, load_uci
-from sdebnn.data.uci import FOLDERS, RAW, SPLITS
+from sdebnn.data.uci import FOLDERS, RAW, ROWS, SPLITS
 from sdebnn.errors import InputError
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(ROWS, "yacht", 20)
     folder = tmp_path / "uci" / "yacht" / "data"
     folder.mkdir(parents=True)
     (folder / "data.txt").write_text("".join(f" {i}.5\t{2 * i}  {3 * i}e0 \n" for i in range(20)) + "\n")
@@ -53,7 +54,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twenty rows of airfoil and of bike, as the UCI repository has them."""
     for name in RAW:
         (tmp_path / "uci" / name).mkdir(parents=True)
-        monkeypatch.setitem(RAW, name, RAW[name]._replace(rows=20))
+        monkeypatch.setitem(ROWS, name, 20)
     rows = ["\t".join(f"{10 * column + row}" for column in range(6)) for row in range(20)]
     (tmp_path / "uci" / RAW["airfoil"].file).write_text("\n".join(rows) + "\n")
     rows = [f"{row},2011-01-01,{','.join(str(100 * column + row) for column in range(2, 17))}" for row in range(20)]
@@ -78,7 +79,10 @@ def test_an_airfoil_or_bike_that_is_not_the_published_one_is_refused(raw: Path) 
     airfoil, bike = (raw / "uci" / RAW[name].file for name in ("airfoil", "bike"))
     whole, lines = airfoil.read_text(), bike.read_text().split("\r\n")
     for text, sentence in (
-        (whole[: len(whole) // 2].rpartition("\n")[0], r"noise\.dat has \d+ rows, not 20; get it again from https"),
+        (
+            whole[: len(whole) // 2].rpartition("\n")[0],
+            r"The table airfoil in .*uci has \d+ rows, not 20: it is cut short .* get it again from https",
+        ),
         (whole.replace("13", "?", 1), r"noise\.dat is not a table of numbers"),
         ("1 2 3", r"noise\.dat is not a table of numbers"),
         ("", r"noise\.dat is not a table of numbers \(it is empty\)"),
@@ -145,3 +149,11 @@ def test_columns_that_are_not_there_are_refused(home: Path, column: str) -> None
     (home / "uci" / "yacht" / "data" / "index_target.txt").write_text(column)
     with pytest.raises(InputError, match=r"index_target\.txt names columns"):
         load_uci("yacht", 0, home)
+
+
+def test_a_table_that_is_cut_short_is_refused(home: Path) -> None:
+    """Its splits would be others, of the rows that are left."""
+    data = home / "uci" / "yacht" / "data" / "data.txt"
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[:12]))
+    with pytest.raises(InputError, match=r"The table yacht in .*uci has 12 rows, not 20: it is cut short"):
+        load_uci("yacht", 3, home)
