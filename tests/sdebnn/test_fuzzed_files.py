@@ -384,11 +384,12 @@ def test_log(folder: Path, content: bytes, size: int) -> None:
 
 @fuzz
 @given(
-    some_bytes(b"1 2.5\n3 4\n" * 9, b"0\n1\n"), st.sampled_from(["data.txt", "index_features.txt", "index_target.txt"])
+    some_bytes(b"1 2.5\n3 4\n" * 154, b"0\n1\n"),
+    st.sampled_from(["data.txt", "index_features.txt", "index_target.txt"]),
 )
 def test_uci(folder: Path, content: bytes, file: str) -> None:
     table = folder / "uci" / "yacht" / "data"
     table.mkdir(parents=True, exist_ok=True)
-    for name, good in (("data.txt", b"1 2\n" * 9), ("index_features.txt", b"0\n"), ("index_target.txt", b"1\n")):
+    for name, good in (("data.txt", b"1 2\n" * 308), ("index_features.txt", b"0\n"), ("index_target.txt", b"1\n")):
         (table / name).write_bytes(content if name == file else good)
     read_or_refused(lambda: load_uci("yacht", 0, folder))

@@ -584,9 +584,9 @@ def data_cases() -> Iterator[tuple[str, Case]]:
         "ragged": ("data.txt", b"1 2\n3\n"),
         "text": ("data.txt", b"one two\n"),
         "binary": ("data.txt", bytes(range(256))),
-        "NaN": ("data.txt", b"1 nan\n" * 20),
-        "infinity": ("data.txt", b"1 1e999\n" * 20),
-        "commas": ("data.txt", b"1,2\n" * 20),
+        "NaN": ("data.txt", b"1 nan\n" * 308),
+        "infinity": ("data.txt", b"1 1e999\n" * 308),
+        "commas": ("data.txt", b"1,2\n" * 308),
         "long": ("data.txt", b"1 2\n" * (2**22 + 1)),
         "one row": ("data.txt", b"1 2\n"),
         "no columns": ("index_features.txt", b""),
@@ -599,7 +599,7 @@ def data_cases() -> Iterator[tuple[str, Case]]:
         def spoil(folder: Path, file: str = file, content: bytes = content) -> None:
             table = folder / "uci" / "yacht" / "data"
             table.mkdir(parents=True)
-            for other, good in (("data.txt", b"1 2\n" * 20), ("index_features.txt", b"0"), ("index_target.txt", b"1")):
+            for other, good in (("data.txt", b"1 2\n" * 308), ("index_features.txt", b"0"), ("index_target.txt", b"1")):
                 (table / other).write_bytes(content if other == file else good)
 
         yield f"uci: {name}", Case(spoil, lambda folder: load_uci("yacht", 0, folder), "")

@@ -20,6 +20,7 @@ from sdebnn.cli.flags import (
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.config import of_model
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.comparison import FORMATS, Kind, compare, written
 from sdebnn.training.comparison_page import check_page, write_comparison
@@ -110,14 +111,15 @@ def run(options: argparse.Namespace) -> None:
                 "--data-dir are for, are made anew for a page alone: name one by --page FILE."
             )
         kinds = compare(list(_runs_in(options.folders)), names)
-        print(written(kinds, options.format), end="")
         if options.page is not None:
+            # First, as it may be refused.
             _write_page(options, kinds, options.page, strange | moved)
+        print(written(kinds, options.format), end="")
         return
-    choices = preset_given(options) | choices
-    if "output" not in options or "data" not in choices:
+    preset = preset_given(options)
+    if "output" not in options or "data" not in {**preset, **choices}:
         raise InputError("compare takes run folders, or --data and --output to train models side by side.")
-    kinds = compare([run.path for run in _trained(options, choices, names, strange)], names)
+    kinds = compare([run.path for run in _trained(options, choices, preset, names, strange)], names)
     table = written(kinds, options.format)
     output = options.output.resolve()
     file = output / f"{TABLE}.{SUFFIXES.get(options.format, options.format)}"
@@ -152,7 +154,11 @@ def _runs_in(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _trained(
-    options: argparse.Namespace, choices: dict[str, Any], scores: Sequence[str], strange: Mapping[str, Any]
+    options: argparse.Namespace,
+    choices: dict[str, Any],
+    preset: Mapping[str, Any],
+    scores: Sequence[str],
+    strange: Mapping[str, Any],
 ) -> list[RunFolder]:
     from sdebnn.frameworks import build_learner
     from sdebnn.training.run import check_shown
@@ -167,8 +173,10 @@ def _trained(
     refuse_unknown(equal, EQUAL, "what models side by side have equal")
     configs: dict[str, TrainConfig] = {}
     firsts = []
+    _refuse_one_step_size(models, choices)
+    choices = _learned_alike(models, choices, preset, equal)
     for model in models:
-        config = config_of({**choices, "model": model})
+        config = config_of({**choices, "model": model}, preset)
         if equal == "time":
             refuse_no_equal_time(config)
         firsts.append(f"{model}-{config.seed}")
@@ -189,6 +197,33 @@ def _trained(
         for config in longer([runs[name] for name in firsts]):
             runs |= train(_of_seeds(f"{config.model}-{config.max_steps}", config, seeds))
     return list(runs.values())
+
+
+def _refuse_one_step_size(models: Sequence[str], choices: Mapping[str, Any]) -> None:
+    by_newton = [model for model in models if "learning_rate" in of_model(model)]
+    if "learning_rate" in choices and 0 < len(by_newton) < len(models):
+        raise InputError(
+            f"--learning-rate is a share of a Newton step for {', '.join(by_newton)} and a step size of Adam for the "
+            "others; leave it out, or train them by themselves with sdebnn train and compare their runs."
+        )
+
+
+def _learned_alike(
+    models: Sequence[str], choices: dict[str, Any], preset: Mapping[str, Any], equal: str
+) -> dict[str, Any]:
+    """The choices, by which all models are trained by folds or none is: these bring a length, a law of the noise and a
+    temperature of their own, which would be compared in place of the models.
+    """
+    ways = {model: config_of({**choices, "model": model}, preset).tuning for model in models}
+    if len(set(ways.values())) == 1 and (equal == "steps" or "tuning" in {**preset, **choices}):
+        return choices
+    if "folds" in ways.values():
+        others = ", ".join(model for model, way in ways.items() if way != "folds")
+        reason = (
+            f"there are no folds for {others}" if others else "of folds each model learns as long as it gets better"
+        )
+        print(f"All models take as many gradient steps, without folds (--tuning none): {reason}.", flush=True)
+    return {**choices, "tuning": "none"}
 
 
 def _of_seeds(name: str, config: TrainConfig, seeds: int) -> dict[str, TrainConfig]:

@@ -26,8 +26,8 @@ def add_to(subcommands: Any) -> None:
         "--shift",
         default=None,
         metavar="NAME,NAME",
-        help="shifts of the test images: scores at five severities; corruptions is the mean of all but the first two "
-        f"[{', '.join(SHIFTS)}, corruptions]",
+        help="shifts of the test images: scores at five severities; corruptions and mnist_c are means of all of them "
+        f"[{', '.join(SHIFTS)}, corruptions, mnist_c]",
     )
     add_data_dir(parser)
     add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> None:
 
     asked, shifts = ood_given(options), listed(options.shift)
     if not shifts and options.shift is not None:
-        raise InputError(f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions.")
+        raise InputError(
+            f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions, mnist_c."
+        )
     refuse_unknown_shifts(shifts)
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     strange = restored.score_ood(asked["ood"], options.data_dir, resize=asked["resize"]) if asked["ood"] else {}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sdebnn.cli.flags import (
@@ -20,6 +21,7 @@ from sdebnn.cli.flags import (
 from sdebnn.cli.table import print_scores
 from sdebnn.errors import InputError, naming_file
 from sdebnn.runs import TrainConfig, strict_json
+from sdebnn.runs.config import of_model
 from sdebnn.runs.started import KEY, STANDARD, read_record
 from sdebnn.training import Run
 
@@ -75,10 +77,15 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
     return dataclasses.replace(config, test_examples=max(100, config.max_steps * config.batch_size))
 
 
-def config_of(choices: Mapping[str, Any]) -> TrainConfig:
-    """These choices, and for the others what suits the data."""
+def config_of(choices: Mapping[str, Any], brought: Mapping[str, Any] = MappingProxyType({})) -> TrainConfig:
+    """These choices, and for the others what a preset or a file brings, and what suits the data. What a model has of
+    its own does not come with another one: a share of a Newton step is no step size of Adam.
+    """
     from sdebnn.data import is_table
 
+    before, model = (of.get("model", TrainConfig.model) for of in (brought, {**brought, **choices}))
+    own = {*of_model(before), *of_model(model)} if model != before else set()
+    choices = {name: value for name, value in brought.items() if name not in own} | dict(choices)
     table = is_table(choices["data"], choices.get("layout", "auto"))
     return TrainConfig.for_table(**choices) if table else TrainConfig.for_data(**choices)
 
@@ -90,12 +97,13 @@ def _start(options: argparse.Namespace) -> Run:
     if options.config is not None and "preset" in options:
         raise InputError("--config and --preset both say every choice; name one of them, and flags for what differs.")
     kept = {} if options.config is None else _choices_in(options.config)
-    choices = {"data": "digits", **preset_given(options), **kept, **choices_given(options)}
+    brought, choices = {"data": "digits"} | preset_given(options) | kept, choices_given(options)
     devices = devices_given(options)
     if "coordinator" in devices or os.environ.get("WORLD_SIZE", "1") != "1":
         # Folds are for one process.
-        choices = {"tuning": "none", **choices}
-    return start_run(partial(build_learner, **devices), config_of(choices), options.output, data_dir=options.data_dir)
+        brought = {"tuning": "none"} | brought
+    config = config_of(choices, brought)
+    return start_run(partial(build_learner, **devices), config, options.output, data_dir=options.data_dir)
 
 
 def _choices_in(file: Path) -> dict[str, Any]:

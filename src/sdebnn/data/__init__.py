@@ -15,7 +15,7 @@ from sdebnn.data.inputs import as_inputs
 from sdebnn.data.npz import load_inputs, load_npz
 from sdebnn.data.ood import OOD_SETS, load_ood, ood_images
 from sdebnn.data.registry import FILES, NAMES, is_published, is_table, load, read_inputs
-from sdebnn.data.shifts import CORRUPTIONS, MOTIONS, SHIFTS, shifted
+from sdebnn.data.shifts import CORRUPTIONS, MNIST_C, MOTIONS, SHIFTS, shifted
 from sdebnn.data.split import train_validation_split
 from sdebnn.data.streamed import StreamedDataset
 from sdebnn.data.table_encoding import TableEncoding
@@ -26,6 +26,7 @@ __all__ = [
     "CORRUPTIONS",
     "FILES",
     "IMAGE_SETS",
+    "MNIST_C",
     "MOTIONS",
     "NAMES",
     "OOD_SETS",

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from sdebnn.data.cifar import load_cifar10
+from sdebnn.data import cifar, mnist, svhn
 from sdebnn.data.files import data_home
-from sdebnn.data.mnist import SETS, load_part
 from sdebnn.spelling import refuse_unknown
 
-IMAGE_SETS = (*SETS, "cifar10")
+IMAGE_SETS = (*mnist.SETS, "cifar10", "cifar100", "svhn")
 
 
 def load_images(name: str, data_dir: str | Path | None = None) -> UInt8[np.ndarray, "n h w c"]:
-    """The 10,000 test images of a published set, without their labels.
+    """The test images of a published set, without their labels: 10,000, of svhn 26,032.
 
     **Arguments:**
 
-    - `name`: one of `IMAGE_SETS`; all but cifar10 are of 28x28x1, so each is out of distribution for the others.
+    - `name`: one of `IMAGE_SETS`; those of CIFAR and svhn are of 32x32x3, the others of 28x28x1, so each is out of
+      distribution for the others of its shape.
     - `data_dir`: the folder of data sets; see `data_home`.
 
     **Raises:** `InputError` for an unknown name, and for files that are missing, truncated or altered.
@@ -27,4 +27,6 @@ def load_images(name: str, data_dir: str | Path | None = None) -> UInt8[np.ndarr
     name = name.removesuffix("_test")
     refuse_unknown(name, IMAGE_SETS, "a set of images")
     home = data_home(data_dir)
-    return load_cifar10(home).x_test if name == "cifar10" else load_part(name, "t10k", home)[0]
+    if name in mnist.SETS:
+        return mnist.load_part(name, "t10k", home)[0]
+    return svhn.load_part("test", home)[0] if name == "svhn" else cifar.load_test_images(name, home)

@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdebnn.data.cifar import load_cifar10
+from sdebnn.data.cifar import load_cifar10, load_cifar100
 from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
+from sdebnn.data.images import IMAGE_SETS
 from sdebnn.data.mnist import load_mnist
 from sdebnn.data.npz import input_axes, load_npz, read_array
+from sdebnn.data.svhn import load_svhn
 from sdebnn.data.tables import SUFFIXES, read_table
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.data.uci import load_by_name
@@ -28,6 +30,8 @@ LOADERS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": lambda data_dir: load_mnist("mnist", data_home(data_dir)),
     "fashion_mnist": lambda data_dir: load_mnist("fashion_mnist", data_home(data_dir)),
     "cifar10": lambda data_dir: load_cifar10(data_home(data_dir)),
+    "cifar100": lambda data_dir: load_cifar100(data_home(data_dir)),
+    "svhn": lambda data_dir: load_svhn(data_home(data_dir)),
     **{name: partial(_load_toy, name) for name in TOYS},
 }
 """What loads a data set, by its name, from the folder of data sets that `load` was given."""
@@ -90,6 +94,11 @@ def load(
         raise InputError(
             f"{name} is not a file of data: give a path that ends in {', '.join(FILES)}, such as arrays x and y that "
             f"numpy.savez saved, or take one of {', '.join(LOADERS)}."
+        )
+    if name in IMAGE_SETS and name not in LOADERS:
+        raise InputError(
+            f"{name} has test images alone, to be told from those of another set: sdebnn evaluate RUN --ood {name} "
+            f"asks that of a run on {', '.join(of for of in IMAGE_SETS if of in LOADERS)}."
         )
     refuse_unknown(name, (*LOADERS, "uci/NAME:SPLIT", "a path that ends in .npz or .csv"), "a data set")
     return LOADERS[name](data_dir)

@@ -2,7 +2,8 @@
 
 Corruptions follow Hendrycks and Dietterich, Benchmarking neural network robustness to common corruptions and
 perturbations, 2019, with the constants that they published for CIFAR-10-C; what they draw is drawn anew here. Of their
-nineteen those are left out that need a library for images or photographs of frost.
+nineteen those are left out that need a library for images or photographs of frost. For images of 28 x 28 grey pixels
+there are those of MNIST-C too, as `mnist_c/...`: of its fifteen all but motion blur and Canny's edges.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
+from sdebnn.data import mnist_c
+from sdebnn.data.clouds import clouds
 from sdebnn.data.dataset import to_float
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
 Images = Float64[np.ndarray, "n h w c"]
 SEVERITIES = (1, 2, 3, 4, 5)
-# All that are corruptions.
-ALL = "corruptions"
+# All that are corruptions, and all of MNIST-C.
+ALL, ALL_MNIST_C = "corruptions", "mnist_c"
 
 
 class Shift(NamedTuple):
@@ -38,7 +41,7 @@ def shifted(
     **Arguments:**
 
     - `images`: uint8 pixels, or float32 from 0 to 1.
-    - `shift`: a name in `SHIFTS`: of `MOTIONS`, or of `CORRUPTIONS`.
+    - `shift`: a name in `SHIFTS`: of `MOTIONS`, of `CORRUPTIONS`, or of `MNIST_C`.
     - `severity`: from 1 to 5.
     - `seed`: the same one gives the same images.
 
@@ -57,6 +60,7 @@ def shifted(
         raise InputError(
             f"The images go from {x.min():.4g} to {x.max():.4g}; shifts are of numbers from 0 to 1, or of pixels."
         )
+    _refuse_no_mnist(shift, images.shape[1:])
     apply, constants = SHIFTS[shift]
     rng = np.random.default_rng([seed, list(SHIFTS).index(shift), severity])
     found = np.clip(apply(x, constants[severity - 1], rng), 0, 1)
@@ -131,23 +135,8 @@ def _zoom_blur(x: Images, most: float, rng: np.random.Generator) -> Images:
 def _fog(x: Images, fog: tuple[float, float], rng: np.random.Generator) -> Images:
     strength, decay = fog
     brightest = x.max(axis=(1, 2, 3), keepdims=True)
-    clouds = strength * _clouds(x.shape[0], max(x.shape[1:3]), decay, rng)[:, : x.shape[1], : x.shape[2], None]
-    return (x + clouds) * brightest / (brightest + strength)
-
-
-def _clouds(n: int, size: int, decay: float, rng: np.random.Generator) -> Float[np.ndarray, "n s s"]:
-    """Heights from 0 to 1: noise of every scale from the whole square to a pixel, each `decay` times the next finer."""
-    from scipy import ndimage
-
-    scales = int(np.ceil(np.log2(size)))
-    heights = np.zeros((n, 2**scales, 2**scales))
-    for scale in range(1, scales + 1):
-        coarse = rng.uniform(-1, 1, (n, 2**scale, 2**scale))
-        zoom = 2 ** (scales - scale)
-        heights += decay**-scale * ndimage.zoom(coarse, (1, zoom, zoom), order=1, mode="grid-wrap", grid_mode=True)
-    heights -= heights.min(axis=(1, 2), keepdims=True)
-    highest = heights.max(axis=(1, 2), keepdims=True)
-    return heights / np.where(highest > 0, highest, 1)
+    found = strength * clouds(x.shape[0], max(x.shape[1:3]), decay, rng)[:, : x.shape[1], : x.shape[2], None]
+    return (x + found) * brightest / (brightest + strength)
 
 
 def _brightness(x: Images, added: float, rng: np.random.Generator) -> Images:
@@ -214,18 +203,37 @@ def _elastic(x: Images, elastic: tuple[float, float, float], rng: np.random.Gene
 
 
 def refuse_unknown_shifts(names: Sequence[str]) -> None:
-    """**Raises:** `InputError` for names that are neither of `SHIFTS` nor `"corruptions"`."""
+    """**Raises:** `InputError` for names that are neither of `SHIFTS` nor `"corruptions"` nor `"mnist_c"`."""
     for name in names:
-        refuse_unknown(name, (*SHIFTS, ALL), "a shift of images")
+        refuse_unknown(name, (*SHIFTS, ALL, ALL_MNIST_C), "a shift of images")
 
 
-def shifts_of(name: str, channels: int) -> list[str]:
-    """The shifts that a name stands for: itself, or with `"corruptions"` all that change images of so many channels:
-    grey has no saturation.
+def shifts_of(name: str, shape: tuple[int, ...]) -> list[str]:
+    """The shifts that a name stands for: itself, all of `MNIST_C`, or with `"corruptions"` all that change images of
+    such a shape: grey has no saturation.
+
+    **Raises:** `InputError` for one that changes none of them, and for one of `MNIST_C` and images of another shape.
     """
+    _refuse_no_mnist(name, shape)
+    if name == ALL_MNIST_C:
+        return list(MNIST_C)
+    channels = shape[-1]
+    if name == "saturate" and channels == 1:
+        raise InputError(
+            "saturate changes colours, and these images are grey: they would stay as they are; leave it out."
+        )
     if name != ALL:
         return [name]
     return [corruption for corruption in CORRUPTIONS if channels > 1 or corruption != "saturate"]
+
+
+def _refuse_no_mnist(shift: str, shape: tuple[int, ...]) -> None:
+    own = (mnist_c.SIDE, mnist_c.SIDE, 1)
+    if shift.partition("/")[0] == ALL_MNIST_C and shape != own:
+        raise InputError(
+            f"{shift} is of images of {own}, as those of MNIST, and these are of {shape}; take corruptions, whose "
+            "constants are those of CIFAR-10-C."
+        )
 
 
 MOTIONS: dict[str, Shift] = {
@@ -253,5 +261,36 @@ CORRUPTIONS: dict[str, Shift] = {
 }
 """Of Hendrycks and Dietterich (2019)."""
 
-SHIFTS: dict[str, Shift] = MOTIONS | CORRUPTIONS
+_ONE_FORM = (None,) * len(SEVERITIES)
+MNIST_C: dict[str, Shift] = {
+    f"{ALL_MNIST_C}/{name}": shift
+    for name, shift in {
+        "shot_noise": Shift(_shot_noise, (60.0, 25.0, 12.0, 5.0, 3.0)),
+        "impulse_noise": Shift(_impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
+        "glass_blur": Shift(mnist_c.glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+        "shear": Shift(mnist_c.shear, (0.2, 0.4, 0.6, 0.8, 1.0)),
+        "scale": Shift(mnist_c.scale, (0.9, 0.8, 0.7, 0.6, 0.5)),
+        "rotate": Shift(mnist_c.rotate, (0.2, 0.4, 0.6, 0.8, 1.0)),
+        "brightness": Shift(_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
+        "translate": Shift(mnist_c.translate, (1, 2, 3, 4, 5)),
+        "stripe": Shift(mnist_c.stripe, _ONE_FORM),
+        "fog": Shift(mnist_c.fog, ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))),
+        "spatter": Shift(
+            mnist_c.spatter,
+            (
+                (0.65, 0.3, 4.0, 0.69, 0.6),
+                (0.65, 0.3, 3.0, 0.68, 0.6),
+                (0.65, 0.3, 2.0, 0.68, 0.5),
+                (0.65, 0.3, 1.0, 0.65, 1.5),
+                (0.67, 0.4, 1.0, 0.65, 1.5),
+            ),
+        ),
+        "dotted_line": Shift(mnist_c.dotted_line, _ONE_FORM),
+        "zigzag": Shift(mnist_c.zigzag, _ONE_FORM),
+    }.items()
+}
+"""Of Mu and Gilmer (2019), with the constants of their code; the last two and stripe have one form alone."""
+
+# What is drawn depends on a shift's place among them.
+SHIFTS: dict[str, Shift] = MOTIONS | CORRUPTIONS | MNIST_C
 """What `shifted` does, by name."""

@@ -6,6 +6,7 @@ Izmailov et al., What are Bayesian neural network posteriors really like?, 2021.
 import numpy as np
 from jaxtyping import Float
 
+from sdebnn.errors import InputError
 from sdebnn.metrics.contract import Probabilities, check_probabilities, check_same_shape
 
 
@@ -19,7 +20,7 @@ def agreement(reference: Probabilities, probs: Probabilities) -> float:
 
     **Returns:** a fraction; 1 where they always agree.
 
-    **Raises:** `InputError` for what are no probabilities, and for shapes that differ.
+    **Raises:** `InputError` for what are no probabilities of this shape, and for shapes that differ.
     """
     p, q = _pair(reference, probs)
     return float(np.mean(p.argmax(axis=-1) == q.argmax(axis=-1)))
@@ -39,4 +40,8 @@ def total_variation(reference: Probabilities, probs: Probabilities) -> float:
 def _pair(reference: Probabilities, probs: Probabilities) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n c"]]:
     p, q = check_probabilities(reference), check_probabilities(probs)
     check_same_shape("the reference", p, "the prediction", q)
+    if p.ndim != 2:
+        raise InputError(
+            f"Probabilities have shape {p.shape}; (examples, classes) is needed: average posterior samples first."
+        )
     return p, q

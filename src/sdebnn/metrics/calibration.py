@@ -74,8 +74,8 @@ def classwise_calibration_error(labels: Labels, probs: Probabilities, *, bins: i
 def _groups(
     confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], bins: int, scheme: str
 ) -> ReliabilityBins:
-    if bins < 1:
-        raise InputError(f"bins={bins} is not allowed: it takes 1 or more.")
+    if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 1:
+        raise InputError(f"bins={bins!r} is not allowed: it takes a whole number, 1 or more.")
     if scheme == "width":
         upper = np.arange(1, bins) / bins
     elif scheme == "mass":

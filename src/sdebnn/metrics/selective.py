@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn.errors import InputError
-from sdebnn.metrics.contract import Labels, Probabilities, check_predictions
+from sdebnn.metrics.contract import Labels, Probabilities, as_array, check_predictions
 
 
 class RiskCoverageCurve(NamedTuple):
@@ -80,7 +80,7 @@ def risk_at_coverage(labels: Labels, probs: Probabilities, *, coverage: float = 
 
     **Raises:** `InputError` for another share.
     """
-    if not 0 < coverage <= 1:
+    if as_array("coverage", coverage).ndim or not 0 < coverage <= 1:
         raise InputError(f"coverage={coverage!r} is not allowed: it takes a share above 0, up to 1.")
     wrong = _wrong_by_confidence(labels, probs)
     # What is a whole number but for rounding is one.

@@ -124,7 +124,7 @@ class TrainConfig(
     @classmethod
     def for_data(cls, data: str, **choices: Any) -> "TrainConfig":
         """The defaults that were found to work on the data set, with `choices` in place of them where given."""
-        return cls(**{"data": data, **PRESETS.get(data, {}), **_of_model(choices), **choices})
+        return cls(**{"data": data, **PRESETS.get(data, {}), **of_model(choices.get("model", "")), **choices})
 
     @classmethod
     def for_table(cls, **choices: Any) -> "TrainConfig":
@@ -138,15 +138,14 @@ class TrainConfig(
         choices = {"beyond_range": BEYOND_RANGE if ignorant else 0.0} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         model = choices.get("model", "sdebnn")
+        # All of max_steps, however few rows there are, unless there is no such limit.
+        length = asked.get("epochs", {"epochs": LONGEST} if choices.get("max_steps") != 0 else {})
         if asked or without or not model.startswith(("sdebnn", "odenet")):
-            # What is fitted to a network that has been trained, and an average of curvatures, take all of max_steps,
-            # however few rows there are.
-            length = {"epochs": LONGEST} if model.startswith(("swag_", "laplace_", "ivon_")) else {}
-            return cls(**TABLE | {"tuning": "none"} | _of_model(choices) | length | asked.get("epochs", {}) | choices)
+            return cls(**TABLE | {"tuning": "none"} | of_model(choices.get("model", "")) | length | choices)
         chosen = TABLE | choices
-        if chosen["tuning"] == "folds":
-            chosen = {"calibrate": AUTO} | ({"sigma": AUTO} if model.startswith("sdebnn") else {}) | chosen
-        return cls(**chosen)
+        if chosen["tuning"] == "none":
+            return cls(**length | chosen)
+        return cls(**{"calibrate": AUTO} | ({"sigma": AUTO} if model.startswith("sdebnn") else {}) | chosen)
 
     @classmethod
     def without_folds(cls) -> dict[str, Any]:
@@ -155,9 +154,8 @@ class TrainConfig(
         return {name: fields[name] for name in _WITHOUT_FOLDS}
 
 
-def _of_model(choices: Mapping[str, Any]) -> dict[str, Any]:
+def of_model(model: str) -> dict[str, Any]:
     """Defaults that a model has of its own."""
-    model = choices.get("model", "")
     if model.startswith("swag_"):
         return {"schedule": "constant"}
     return {"schedule": "cosine", "learning_rate": 1.0} if model.startswith("ivon_") else {}
@@ -172,11 +170,14 @@ LONGEST = 10**6
 # Two standard deviations of the targets, where all columns are twice as far from the middle as they ever were.
 BEYOND_RANGE = 2.0
 _MNIST = {"squeeze": 1, "batch_size": 128, "epochs": 10, "test_samples": 8}
+_CIFAR = {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100}
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"augment": 7, "evaluate_every": 5},
     "mnist": _MNIST,
     "fashion_mnist": _MNIST,
-    "cifar10": {"blocks": (2, 2, 2), "width": 64, "augment": 2, "steps": 20, "batch_size": 128, "epochs": 100},
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": _CIFAR,
 }
 """Choices that differ from `TrainConfig`'s defaults, by data set."""
 

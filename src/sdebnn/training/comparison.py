@@ -13,6 +13,8 @@ import numpy as np
 
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
+from sdebnn.runs.choices import PriorChoices
+from sdebnn.runs.config import of_model
 from sdebnn.runs.started import how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.checkpointing import average_of
@@ -24,6 +26,9 @@ SHOWN = {
     "regression": ("rmse", "log_likelihood", "coverage_95", "interval_score_95"),
 }
 """Scores that are shown unless others are asked for, by task."""
+
+# What networks whose weights follow no SDE do not have.
+_OF_SDE = (*(field.name for field in dataclasses.fields(PriorChoices)), "kl_estimator")
 
 # What differs between runs of one kind: the same data may be in another place.
 _OF_ONE_RUN = ("seed", "data")
@@ -162,17 +167,23 @@ def _refuse_other_data(one: Ended, other: Ended) -> None:
         same = one.config.data == other.config.data
     else:
         same = one.task.held_out == other.task.held_out
+    if not same or shapes(one.task) != shapes(other.task):
+        tasks = {"classes" if run.task.num_classes else "real targets" for run in (one, other)}
+        and_tasks = f", {' and '.join(sorted(tasks))}" if len(tasks) > 1 else ""
+        raise InputError(
+            f"The runs {_with_data(one)} and {_with_data(other)} were scored on different data{and_tasks}, so their "
+            "scores say nothing of each other; compare runs on the same."
+        )
     if one.config.test_examples != other.config.test_examples:
         raise InputError(
             f"The runs {one.path} and {other.path} were scored on different numbers of test examples "
             f"(test_examples={one.config.test_examples} and {other.config.test_examples}); compare runs that were "
             "scored on the same."
         )
-    if not same or shapes(one.task) != shapes(other.task):
-        raise InputError(
-            f"The runs {one.path} ({one.config.data}) and {other.path} ({other.config.data}) were scored on different "
-            "data, so their scores say nothing of each other; compare runs on the same."
-        )
+
+
+def _with_data(run: Ended) -> str:
+    return f"{run.path} ({', '.join(filter(None, (run.config.data, run.config.target)))})"
 
 
 def _refuse_one_twice(runs: Sequence[Ended]) -> None:
@@ -199,20 +210,33 @@ def _differing(configs: Sequence[TrainConfig]) -> list[str]:
 
 def _names(kinds: Sequence[Sequence[Ended]], differing: Sequence[str]) -> list[str]:
     """Of each kind the model, and the choices in which it differs from the others."""
+    configs = [runs[0].config for runs in kinds]
 
-    def names_by(choices: Sequence[str], text: Callable[[Any], str], length: bool) -> list[str]:
+    def names_by(choices: Sequence[str], text: Callable[[Any], str], length: bool, all: bool = True) -> list[str]:
+        telling = {name: [config for config in configs if all or _tells(name, config)] for name in choices}
+        apart = [name for name, of in telling.items() if len({getattr(config, name) for config in of}) > 1]
         named = []
-        for runs in kinds:
-            said = [f"{name}={text(getattr(runs[0].config, name))}" for name in choices]
+        for runs, config in zip(kinds, configs, strict=True):
+            said = [f"{name}={text(getattr(config, name))}" for name in apart if config in telling[name]]
             steps = [f"{runs[0].steps} steps"] if length else []
-            named.append(", ".join([runs[0].config.model, *said, *steps]))
+            named.append(", ".join([config.model, *said, *steps]))
         return named
 
     every = [name for name in differing if name != "model"]
     # Both say how long training was: shorter is how many steps it took.
     others = [name for name in every if name not in ("epochs", "max_steps")]
-    short = names_by(others, _text, others != every)
-    return short if len(set(short)) == len(short) else names_by(every, str, False)
+    for all in (False, True):
+        short = names_by(others, _text, others != every, all)
+        if len(set(short)) == len(short):
+            return short
+    return names_by(every, str, False)
+
+
+def _tells(name: str, config: TrainConfig) -> bool:
+    """Whether a choice says more of a run than its model does: that has it, and not as its own default."""
+    if name in _OF_SDE and not config.model.endswith("sdebnn"):
+        return False
+    return of_model(config.model).get(name) != getattr(config, name)
 
 
 def _text(value: object) -> str:

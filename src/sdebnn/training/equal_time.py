@@ -16,8 +16,8 @@ def refuse_no_equal_time(config: TrainConfig) -> None:
     """**Raises:** `InputError` for choices by which the data decide how long training takes."""
     if config.tuning == "folds":
         raise InputError(
-            "With tuning='folds', the default of tables, the examples held out decide how long a model trains, so "
-            "there is no equal time; compare at equal steps, or take --tuning none and a length by --epochs."
+            "With tuning='folds' the examples held out decide how long a model trains, so there is no equal time; "
+            "leave it out, or compare at equal steps."
         )
 
 

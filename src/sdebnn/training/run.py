@@ -93,13 +93,15 @@ class Restored(NamedTuple):
 
     def score_shifts(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """How good and how calibrated the run is on its test images as they are shifted: for each shift and severity,
-        named such as `"rotate 3"`, the scores of `SHIFT_SCORES`; of `"corruptions"` the mean over all of them.
+        named such as `"rotate 3"`, the scores of `SHIFT_SCORES`; of `"corruptions"` and `"mnist_c"` the mean over
+        all of them.
 
         **Arguments:**
 
-        - `names`: of `sdebnn.data.SHIFTS`, or `"corruptions"`.
+        - `names`: of `sdebnn.data.SHIFTS`, `"corruptions"` or `"mnist_c"`.
 
-        **Raises:** `InputError` for an unknown name, a run of real targets, and test examples that are no images.
+        **Raises:** `InputError` for an unknown name, a run of real targets, test examples that are no images, and a
+        shift that changes none of them.
         """
         dataset = self.dataset
         refuse_unknown_shifts(names)
@@ -112,9 +114,9 @@ class Restored(NamedTuple):
             return {score: found[score] for score in SHIFT_SCORES}
 
         found = {}
-        for name in names:
+        for name, shifts in {name: shifts_of(name, dataset.x_test.shape[1:]) for name in names}.items():
             for severity in SEVERITIES:
-                of_each = [scores(shift, severity) for shift in shifts_of(name, dataset.x_test.shape[-1])]
+                of_each = [scores(shift, severity) for shift in shifts]
                 means = {score: float(np.mean([one[score] for one in of_each])) for score in SHIFT_SCORES}
                 found[f"{name} {severity}"] = means
         return found

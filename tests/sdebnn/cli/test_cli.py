@@ -14,7 +14,9 @@ import pytest
 
 import sdebnn
 from sdebnn.cli import main
+from sdebnn.cli.train import config_of
 from sdebnn.runs import RunFolder, TrainConfig
+from sdebnn.runs.papers import of_paper
 
 QUICK = [
     "--epochs",
@@ -247,6 +249,19 @@ def test_a_run_is_repeated_from_its_config_and_flags_override_it(printed, tmp_pa
     )
     kept, changed = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("run", "other"))
     assert changed == kept | {"seed": 4, "evaluate_every": 3}
+
+
+def test_what_a_model_has_of_its_own_does_not_come_with_another_one() -> None:
+    """By Adam's step size of a preset IVON would learn next to nothing, and by IVON's Adam would break down."""
+    preset = of_paper("xu2021/mnist")
+    ivon = config_of({"model": "ivon_odenet"}, preset)
+    assert (ivon.learning_rate, ivon.schedule, ivon.epochs) == (1.0, "cosine", 100)
+    assert config_of({"model": "ivon_odenet", "learning_rate": 0.5}, preset).learning_rate == 0.5
+    of_run = {"data": "mnist", "model": "ivon_odenet", "learning_rate": 0.5, "schedule": "constant"}
+    assert config_of({}, of_run).learning_rate == config_of({"model": "ivon_odenet"}, of_run).learning_rate == 0.5
+    adam = config_of({"model": "odenet"}, of_run)
+    assert (adam.learning_rate, adam.schedule) == (TrainConfig.learning_rate, TrainConfig.schedule)
+    assert config_of({"model": "odenet"}, preset).learning_rate == preset["learning_rate"]
 
 
 def test_a_preset_gives_its_choices_and_flags_override_them(tmp_path, capsys) -> None:

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from sdebnn.cli import main
+from sdebnn.cli import compare, main
+from sdebnn.errors import InputError
 from sdebnn.training import equal_time
 
 QUICK = [
@@ -98,6 +99,10 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
             "so there is no equal time",
         ),
         (["--models", "odenet,odenet"], "--models names odenet twice"),
+        (
+            ["--models", "odenet,ivon_odenet", "--learning-rate", "0.01"],
+            "--learning-rate is a share of a Newton step for ivon_odenet and a step size of Adam for the others",
+        ),
         (["--models", ","], "--models names no model; name one or more"),
         (["--models", "hyperodenet,resnet32", "--activation", "swishh"], "activation='swishh' is not allowed"),
     ],
@@ -109,6 +114,40 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
     assert train(output, *arguments) == 2
     assert sentence in capsys.readouterr().err
     assert sorted(output.rglob("*")) == entries
+
+
+@pytest.mark.parametrize(
+    ("models", "more", "tuning", "steps"),
+    [
+        ("sdebnn,odenet", [], "folds", 10_000),
+        ("sdebnn,odenet", ["--equal", "time"], "none", 10_000),
+        ("sdebnn,odenet", ["--epochs", "30"], "none", 30),
+        ("sdebnn,dropout_odenet,swag_odenet,ivon_odenet,meanfield_odenet", [], "none", 10_000),
+        ("sdebnn,dropout_odenet,swag_odenet,ivon_odenet,meanfield_odenet", ["--max-steps", "70"], "none", 70),
+    ],
+)
+def test_all_models_of_a_table_are_trained_in_the_same_way_and_for_as_many_steps(
+    tmp_path: Path, capsys, monkeypatch, models: str, more: list[str], tuning: str, steps: int
+) -> None:
+    """Folds, which some models do not have, bring a law of the noise and a temperature of their own."""
+    data, found = tmp_path / "sales.csv", {}
+    data.write_text("a,price\n" + "".join(f"{x}.5,{x % 7}.5\n" for x in range(60)))
+
+    def train_side_by_side(build, configs, output, **others):
+        found.update(configs)
+        raise InputError("enough")
+
+    monkeypatch.setattr(compare, "train_side_by_side", train_side_by_side)
+    own = ["--data", str(data), "--target", "price", "--seeds", "1", "--output", str(tmp_path / "runs")]
+    assert main(["compare", *own, "--models", models, *more]) == 2
+    assert len(found) == len(models.split(","))
+    assert {config.tuning for config in found.values()} == {tuning}
+    most = {config.max_steps if tuning == "folds" else config.total_steps(40) for config in found.values()}
+    assert most == {steps}
+    assert len({(config.likelihood, config.calibrate, config.members) for config in found.values()}) == 1
+    assert ("All models take as many gradient steps" in capsys.readouterr().out) == (
+        tuning == "none" and "--epochs" not in more
+    )
 
 
 def test_a_page_of_targets_whose_data_have_moved_since(tmp_path: Path, capsys) -> None:

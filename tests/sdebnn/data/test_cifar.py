@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdebnn.data import cifar, files, load
-from sdebnn.data.cifar import FILES, parse_cifar10, unpack
+from sdebnn.data import cifar, files, load, load_images
+from sdebnn.data.cifar import FILES, FILES_100, URL, parse_cifar10, parse_cifar100, unpack
 from sdebnn.errors import InputError
 
 
@@ -88,5 +88,59 @@ def test_what_is_not_the_archive_is_refused() -> None:
             member.type = tarfile.DIRTYPE
             tar.addfile(member)
     for content in (b"", b"not an archive", whole[: len(whole) // 2], archive({"other": b""}), folder.getvalue()):
-        with pytest.raises(InputError, match="is not the CIFAR-10 archive"):
-            unpack(content)
+        with pytest.raises(InputError, match=r"cifar-10-binary.tar.gz gave is not the archive of the set"):
+            unpack(content, [file.path for file in FILES], URL)
+
+
+def records_100(n: int) -> bytes:
+    """Of the coarse labels 0, 1, 2, ..., the fine ones 99, 98, 97, ..., and pixels as many as these."""
+    return b"".join(bytes([k, 99 - k]) + bytes([k]) * 3072 for k in range(n))
+
+
+@pytest.fixture
+def published_100(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A small CIFAR-100, and a network that has its archive twice."""
+    contents = dict(zip(FILES_100, (records_100(4), records_100(2)), strict=True))
+    packed = archive(contents | {"../outside": b"never extracted"})
+    monkeypatch.setattr(cifar, "FILES_100", {path: len(content) for path, content in contents.items()})
+    monkeypatch.setattr(cifar, "ARCHIVE_MD5_100", hashlib.md5(packed).hexdigest())
+    answers = [packed, packed]
+    monkeypatch.setattr(files, "fetch", lambda url: answers.pop())
+    return contents
+
+
+def test_cifar100_has_its_fine_labels(tmp_path: Path, published_100: dict[str, bytes]) -> None:
+    for _ in range(2):  # downloaded, and found
+        dataset = load("cifar100", tmp_path)
+        assert dataset.num_classes == 100
+        assert dataset.y_train.tolist() == [99, 98, 97, 96]
+        assert dataset.x_test[:, 31, 31].tolist() == [[0] * 3, [1] * 3]
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == set(published_100)
+
+
+def test_for_strange_images_the_test_file_is_enough(
+    tmp_path: Path, published: dict[str, bytes], published_100: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "fetch", lambda url: pytest.fail(url))
+    for name, path, content in (
+        ("cifar10", FILES[-1].path, published[FILES[-1].path]),
+        ("cifar100", list(FILES_100)[1], records_100(2)),
+    ):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_bytes(content)
+        parse = parse_cifar10 if name == "cifar10" else parse_cifar100
+        np.testing.assert_array_equal(load_images(name, tmp_path), parse(content, path)[0])
+
+
+def test_a_cifar100_that_is_not_the_published_one_is_refused(tmp_path: Path, published_100: dict[str, bytes]) -> None:
+    load("cifar100", tmp_path)
+    test = tmp_path / list(FILES_100)[1]
+    for content, sentence in (
+        (records_100(1), "it has 3074 bytes, not 6148; delete it and get it again"),
+        (records_100(3), "it has 9222 bytes, but no such file has more than 6148"),
+        (records_100(1) + b"\x14" + bytes(3073), "it has a label 20, but labels are 0 to 19"),
+        (records_100(1) + b"\0\x64" + bytes(3072), "it has a label 100, but labels are 0 to 99"),
+    ):
+        test.write_bytes(content)
+        with pytest.raises(InputError, match=sentence):
+            load_images("cifar100", tmp_path)

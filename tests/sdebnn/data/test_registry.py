@@ -56,7 +56,7 @@ def test_image_sets_are_the_published_ones(data_dir: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"])
 def test_an_empty_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="is missing and could not be downloaded") as refusal:
         load(name, tmp_path)
@@ -96,6 +96,13 @@ def test_an_unknown_set_of_images_lists_what_is_allowed() -> None:
     with pytest.raises(InputError, match="did you mean 'kmnist'") as refusal:
         load_images("kmnists")
     assert all(allowed in str(refusal.value) for allowed in IMAGE_SETS)
+
+
+def test_what_has_test_images_alone_says_what_they_are_for() -> None:
+    with pytest.raises(
+        InputError, match=r"kmnist has test images alone, .* sdebnn evaluate RUN --ood kmnist asks that"
+    ):
+        load("kmnist")
 
 
 def test_importing_brings_nothing_heavy() -> None:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from sdebnn.data import is_published, is_table, load, load_uci
-from sdebnn.data.uci import FOLDERS, SPLITS
+from sdebnn.data.uci import FOLDERS, RAW, ROWS, SPLITS
 from sdebnn.errors import InputError
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(ROWS, "yacht", 20)
     folder = tmp_path / "uci" / "yacht" / "data"
     folder.mkdir(parents=True)
     (folder / "data.txt").write_text("".join(f" {i}.5\t{2 * i}  {3 * i}e0 \n" for i in range(20)) + "\n")
@@ -46,6 +47,55 @@ def test_a_split_is_a_data_set_by_name_and_standardised_by_what_is_learned_from(
     assert is_table("uci/yacht:3")
     assert is_published("uci/yacht:3")
     assert not is_published("uci/sales.csv")
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twenty rows of airfoil and of bike, as the UCI repository has them."""
+    for name in RAW:
+        (tmp_path / "uci" / name).mkdir(parents=True)
+        monkeypatch.setitem(ROWS, name, 20)
+    rows = ["\t".join(f"{10 * column + row}" for column in range(6)) for row in range(20)]
+    (tmp_path / "uci" / RAW["airfoil"].file).write_text("\n".join(rows) + "\n")
+    rows = [f"{row},2011-01-01,{','.join(str(100 * column + row) for column in range(2, 17))}" for row in range(20)]
+    (tmp_path / "uci" / RAW["bike"].file).write_text("\r\n".join([RAW["bike"].head, *rows]))
+    return tmp_path
+
+
+def test_airfoil_and_bike_are_read_as_the_repository_has_them(raw: Path) -> None:
+    airfoil, bike = load_uci("airfoil", 19, raw), load_uci("bike", "gap0", raw)
+    rows = airfoil.y_train[:, 0] - 50
+    np.testing.assert_array_equal(airfoil.x_train, rows[:, None] + 10 * np.arange(5, dtype=np.float32))
+    assert (airfoil.x_train.shape, airfoil.x_test.shape) == ((18, 5), (2, 5))
+    # Neither the date nor the number of the row, and of the target neither part.
+    assert sorted(bike.y_test[:, 0] - 1600) == list(range(6, 14))
+    np.testing.assert_array_equal(bike.x_test[0], bike.y_test[0] - 1600 + 100 * np.arange(2, 14))
+    assert is_table("uci/bike:4")
+    with pytest.raises(InputError, match="bike has the splits 0 to 4, but split 5 was asked for"):
+        load_uci("bike", 5, raw)
+
+
+def test_an_airfoil_or_bike_that_is_not_the_published_one_is_refused(raw: Path) -> None:
+    airfoil, bike = (raw / "uci" / RAW[name].file for name in ("airfoil", "bike"))
+    whole, lines = airfoil.read_text(), bike.read_text().split("\r\n")
+    for text, sentence in (
+        (
+            whole[: len(whole) // 2].rpartition("\n")[0],
+            r"The table airfoil in .*uci has \d+ rows, not 20: it is cut short .* get it again from https",
+        ),
+        (whole.replace("13", "?", 1), r"noise\.dat is not a table of numbers"),
+        ("1 2 3", r"noise\.dat is not a table of numbers"),
+        ("", r"noise\.dat is not a table of numbers \(it is empty\)"),
+    ):
+        airfoil.write_text(text)
+        with pytest.raises(InputError, match=sentence):
+            load_uci("airfoil", 0, raw)
+    bike.write_text("\n".join(lines[1:]))
+    with pytest.raises(InputError, match=r"hour\.csv does not begin with the line 'instant,dteday,"):
+        load_uci("bike", 0, raw)
+    bike.unlink()
+    with pytest.raises(InputError, match=r"hour\.csv is missing: get the folder from https.*dataset/275"):
+        load_uci("bike", 0, raw)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -99,3 +149,11 @@ def test_columns_that_are_not_there_are_refused(home: Path, column: str) -> None
     (home / "uci" / "yacht" / "data" / "index_target.txt").write_text(column)
     with pytest.raises(InputError, match=r"index_target\.txt names columns"):
         load_uci("yacht", 0, home)
+
+
+def test_a_table_that_is_cut_short_is_refused(home: Path) -> None:
+    """Its splits would be others, of the rows that are left."""
+    data = home / "uci" / "yacht" / "data" / "data.txt"
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[:12]))
+    with pytest.raises(InputError, match=r"The table yacht in .*uci has 12 rows, not 20: it is cut short"):
+        load_uci("yacht", 3, home)

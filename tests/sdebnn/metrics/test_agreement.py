@@ -29,3 +29,6 @@ def test_what_cannot_be_compared_is_refused(score) -> None:
         score(REFERENCE, PREDICTION[:1])
     with pytest.raises(InputError, match="If these are logits, pass their softmax"):
         score(REFERENCE, np.log(PREDICTION))
+    for samples in (np.stack([REFERENCE, PREDICTION]), REFERENCE[0]):
+        with pytest.raises(InputError, match=r"\(examples, classes\) is needed: average posterior samples first"):
+            score(samples, samples)

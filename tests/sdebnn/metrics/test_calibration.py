@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,9 +96,11 @@ def test_groups_of_equal_mass_hold_the_same_number() -> None:
     np.testing.assert_array_equal(metrics.reliability_bins(labels, probs, scheme="mass").counts, np.full(15, 10))
 
 
-def test_refuses_no_groups_and_an_unknown_scheme() -> None:
-    with pytest.raises(InputError, match="bins=0 is not allowed"):
-        metrics.reliability_bins(*EXAMPLE, bins=0)
+def test_refuses_no_groups_and_an_unknown_scheme(unchecked) -> None:
+    wrong: tuple[Any, ...] = 0, 1.5, "15", True
+    for bins in wrong:
+        with pytest.raises(InputError, match=f"bins={bins!r} is not allowed: it takes a whole number, 1 or more"):
+            metrics.reliability_bins(*EXAMPLE, bins=bins)
     with pytest.raises(InputError, match="scheme='depth' is not allowed: it takes width or mass"):
         metrics.reliability_bins(*EXAMPLE, scheme="depth")
 

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,3 +77,12 @@ def test_risk_at_coverage_of_a_worked_example() -> None:
 def test_a_coverage_is_a_share(coverage: float) -> None:
     with pytest.raises(InputError, match="takes a share above 0, up to 1"):
         metrics.risk_at_coverage(*binary([0.9], [1]), coverage=coverage)
+
+
+def test_a_coverage_is_one_number(unchecked) -> None:
+    several: Any = [0.5, 0.8]
+    with pytest.raises(InputError, match="takes a share above 0, up to 1"):
+        metrics.risk_at_coverage(*binary([0.9], [1]), coverage=several)
+    text: Any = "0.8"
+    with pytest.raises(InputError, match="coverage is <U3; numbers are needed"):
+        metrics.risk_at_coverage(*binary([0.9], [1]), coverage=text)

@@ -5,15 +5,18 @@ import io
 import json
 import math
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sdebnn.cli import main
+from sdebnn.data import Dataset
 from sdebnn.errors import InputError
-from sdebnn.runs import MetricsLog
+from sdebnn.runs import MetricsLog, TrainConfig
 from sdebnn.training import comparison, equal_time, start_run
 from sdebnn.training.comparison_page import check_page, write_comparison
+from sdebnn.training.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,29 @@ def test_kinds_of_another_length_are_named_by_their_steps(tmp_path, table, quick
     assert named == [f"sdebnn, epochs={epochs}, max_steps={steps}" for epochs, steps in lengths.values()]
 
 
+def ended(path, config: TrainConfig, table: Dataset) -> comparison.Ended:
+    return comparison.Ended(path, config, Task.of(table), 1, 6, 1.0, 1.0, {"nll": 0.5})
+
+
+def test_a_kind_is_named_by_what_its_model_does_not_have_by_itself(tmp_path, table, quick) -> None:
+    """Weights that stand still have no sigma, and a Newton step is another thing than a step of Adam."""
+
+    def named(*choices: dict[str, Any]) -> list[str]:
+        configs = [dataclasses.replace(quick, **own) for own in choices]
+        return comparison._names([[ended(tmp_path, own, table)] for own in configs], comparison._differing(configs))
+
+    ivon, swag = {"model": "ivon_odenet", "learning_rate": 1.0}, {"model": "swag_odenet", "schedule": "constant"}
+    noisy, wide = {"model": "sdebnn", "sigma": 0.5}, {"model": "odenet", "width": 8}
+    assert named(noisy, ivon, swag) == ["sdebnn", "ivon_odenet", "swag_odenet"]
+    assert named(noisy, wide, ivon) == ["sdebnn, width=4", "odenet, width=8", "ivon_odenet, width=4"]
+    assert named(swag | {"schedule": "cosine"}, ivon | {"learning_rate": 0.3}) == [
+        "swag_odenet, learning_rate=0.004",
+        "ivon_odenet, learning_rate=0.3",
+    ]
+    # What makes no difference to a model is all that two kinds of it differ in.
+    assert named(wide, wide | {"sigma": 0.1}) == ["odenet, sigma=0.2", "odenet, sigma=0.1"]
+
+
 def test_a_page_has_the_scores_the_pictures_and_what_is_said_of_strange_images(tmp_path, runs, table, build) -> None:
     pytest.importorskip("matplotlib")
     kinds = comparison.compare(paths(runs))
@@ -180,6 +206,16 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, table, quick, build)
     elsewhere = start_run(build, quick, tmp_path / "elsewhere", dataset=other).folder
     with pytest.raises(InputError, match="were scored on different data, so their scores say nothing of each other"):
         comparison.compare([runs[0].path, elsewhere.path])
+    real = {f"y_{part}": getattr(table, f"y_{part}")[:, None].astype(np.float32) for part in ("train", "test")}
+    targets = dataclasses.replace(table, task="regression", num_classes=None, **real)
+    one, two = (
+        ended(tmp_path / name, dataclasses.replace(quick, data="a.csv", target=target), of)
+        for name, target, of in (("a", "town", table), ("b", "price", targets))
+    )
+    with pytest.raises(
+        InputError, match=r"a \(a.csv, town\) and .*b \(a.csv, price\) .* data, classes and real targets"
+    ):
+        comparison._refuse_other_data(one, two)
     few = start_run(build, dataclasses.replace(quick, test_examples=5), tmp_path / "few", dataset=table).folder
     with pytest.raises(InputError, match=r"different numbers of test examples \(test_examples=0 and 5\)"):
         comparison.compare([runs[0].path, few.path])

@@ -121,6 +121,17 @@ def test_who_says_how_long_a_table_is_learned_from_is_obeyed() -> None:
     assert TrainConfig.for_table(epochs=3, tuning="folds").tuning == "folds"
 
 
+@pytest.mark.parametrize(
+    "choices", [{"model": "dropout_odenet"}, {"model": "swag_odenet"}, {"tuning": "none"}, {"validation": 0.1}]
+)
+def test_a_table_that_is_not_learned_by_folds_takes_all_steps_however_few_its_rows(choices: dict[str, Any]) -> None:
+    assert TrainConfig.for_table(**choices).total_steps(80) == 10_000
+    assert TrainConfig.for_table(**choices, max_steps=500).total_steps(80) == 500
+    assert TrainConfig.for_table(**choices, epochs=40).total_steps(80) == 50
+    # Without a limit.
+    assert TrainConfig.for_table(**choices, max_steps=0).total_steps(80) == 50
+
+
 def test_files_of_columns_and_arrays_of_two_axes_are_tables(tmp_path: pathlib.Path) -> None:
     np.savez(tmp_path / "rows.npz", x=np.zeros((4, 3)), y=np.zeros(4))
     np.savez(tmp_path / "images.npz", x=np.zeros((4, 3, 3)), y=np.zeros(4))
