@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
-from sdebnn.data.columns import Scaling
+from sdebnn.data.columns import Scaling, refuse_mistakes
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns, rows_of
 from sdebnn.data.inputs import LAYOUTS, as_inputs
 from sdebnn.data.split import hold_out
 from sdebnn.data.table_encoding import TableEncoding
-from sdebnn.data.targets import inputs_and_answers, label_names, numbered, settled_task
+from sdebnn.data.targets import inputs_and_answers, label_names, numbered, settled_task, target_numbers
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -121,6 +121,11 @@ def _encoded(
     task = settled_task(answers, task)
     labels = label_names(answers) if task == "classification" else None
     if test is None:
+        # Of the whole table, whose rows are the user's.
+        for column, values in table.by_name.items():
+            refuse_mistakes(column, values)
+        if task == "regression":
+            target_numbers(answers)
         # A class of one example may be in the test set alone, and is a class all the same.
         keep, held = _held_out(table.rows, seed, None if labels is None else numbered(answers, labels))
         test = table.take(held), answers.take(held)

@@ -184,7 +184,7 @@ class TableEncoding:
         **Raises:** `InputError` for targets that are not there, missing or infinite, and for classes that training had
         not.
         """
-        columns = read_columns(answers, "The answers", name="y")
+        columns = read_columns(answers, "y", name="y")
         if columns.named and set(self.target_names) <= set(columns.names):
             columns = columns.only(self.target_names)
         if self.labels is not None:

@@ -204,6 +204,10 @@ def test_categories_are_the_same_whatever_type_they_come_in() -> None:
     encoding = TableEncoding.fit(trained, y=np.arange(6) + 0.5)
     assert encoding.input_names[1:] == ("code=1", "code=2")
     expected = encoding.inputs(trained)
+    decimals = TableEncoding.fit(trained.assign(code=pd.Categorical(np.array(codes, float))), y=np.arange(6) + 0.5)
+    mixed = trained.assign(code=[1.0, "b", 1.0, "b", 1.0, "b"])
+    assert decimals == encoding
+    assert TableEncoding.fit(mixed, y=np.arange(6) + 0.5).input_names[1:] == ("code=1", "code=b")
     for values in (codes, [float(code) for code in codes], [str(code) for code in codes]):
         np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values, "x": np.arange(6.0)})), expected)
 
@@ -310,12 +314,59 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
             "dates or times, .*the day of the week",
         ),
         ({"rooms": list(pd.to_timedelta(range(60), "h").to_pytimedelta())}, "price", "dates or times"),
+        ({"rooms": ["2024-01-01", "2024-12-31"] * 30}, "price", "'rooms' holds dates or times as text, such as '2024"),
+        ({"rooms": ["1/31/24", None] * 30}, "price", "dates or times as text, such as '1/31/24'"),
+        ({"rooms": ["31.12.2024 23:59", "1.1.2025 0:01"] * 30}, "price", "dates or times as text"),
+        ({"rooms": ["31-Dec-2024", "1. Mai 2025", "May 1, 2025"] * 20}, "price", "dates or times as text"),
+        ({"rooms": ["9:30", "10:30 AM", "23:59:59.5Z"] * 20}, "price", "dates or times as text, such as '9:30'"),
+        ({"rooms": ["1.5", "2.5"] * 29 + ["3", "4.5"]}, "price", "'rooms' holds numbers as text, such as '1.5'"),
+        ({"rooms": [f"{row}.5" for row in range(60)]}, "price", r"numbers as text, .*make them numbers, as astype"),
+        ({"price": [*map(str, SALES["price"][1:]), "oops"]}, "price", "'price' holds numbers, but 'oops' in row 59"),
+        ({"price": [*map(str, SALES["price"])]}, "price", "target 'price' holds numbers as text, .*make them numbers"),
+        ({"price": ["$1,512", "$2,000"] * 30}, "price", "'price' holds text that is written like numbers"),
+        ({"price": ["2024-01-01", "2024-12-31"] * 30}, "price", "target 'price' holds dates or times as text"),
     ],
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(frame: Any, change: dict, target: Any, says: str) -> None:
     table = type(frame)(SALES | change, **({"strict": False} if isinstance(frame, pl.DataFrame) else {}))
     with pytest.raises(InputError, match=says):
         TableEncoding.fit(table, target, task="classification" if target == "town" else "regression")
+
+
+def test_a_number_with_a_mistake_is_no_class() -> None:
+    x, y = RNG.normal(size=(60, 1)), [*map(str, RNG.integers(0, 4, 59)), "oops"]
+    with pytest.raises(InputError, match=r"'y' holds numbers, but 'oops' in row 59.* or choose task='classification'"):
+        TableEncoding.fit(x, y=np.array(y))
+    labels = ("0", "1", "2", "3", "oops")
+    assert TableEncoding.fit(x, y=np.array(y), task="classification").labels == labels
+    assert TableEncoding.fit(x[:59], y=np.array(y[:59])).labels == labels[:4]
+    with pytest.raises(InputError, match="'y' holds numbers as text"):
+        TableEncoding.fit(x, y=np.char.add(np.arange(60).astype(str), ".5"))
+
+
+def test_text_of_numbers_that_are_names_is_categories(frame: Any) -> None:
+    for rooms in (["1", "2"] * 30, ["1.5", "2.5"] * 30, ["v1.2.10", "v1.2.9"] * 30, ["16:9", "4:3"] * 30):
+        encoding = TableEncoding.fit(type(frame)({**SALES, "rooms": rooms}), "price")
+        assert {f"rooms={room}" for room in rooms} < set(encoding.input_names)
+    codes = ["53111", "53112"] * 29 + ["53113", "53114"]
+    remarks = TableEncoding.fit(type(frame)({**SALES, "rooms": codes}), "price").remarks
+    assert [remark for remark in remarks if remark.endswith("make them numbers unless they are names")]
+
+
+def test_rows_of_a_list_keep_their_numbers() -> None:
+    encoding = TableEncoding.fit([[1, 2.5, "a"], [2, None, "b"], [3, 4.5, "a"], [5, 1.5, "b"]], y=np.arange(4) + 0.5)
+    assert encoding.input_names == ("x0", "x1", "x1 is missing", "x2=a", "x2=b")
+    np.testing.assert_array_equal(encoding.inputs([[2, 2.5, "a"]])[0, -2:], [1, 0])
+
+
+def test_intervals_are_categories_and_periods_are_dates() -> None:
+    size = RNG.normal(size=60)
+    table = pd.DataFrame({"size": pd.cut(size, [-9, 0, 9]), "x": size})
+    encoding = TableEncoding.fit(table, y=size)
+    assert encoding.input_names == ("x", "size=(-9, 0]", "size=(0, 9]")
+    np.testing.assert_array_equal(encoding.inputs(table)[:, 2], size > 0)
+    with pytest.raises(InputError, match="'size' holds dates or times"):
+        TableEncoding.fit(table.assign(size=pd.period_range("2024", periods=60)), y=size)
 
 
 def test_what_is_no_table_is_refused() -> None:
@@ -377,6 +428,8 @@ def test_answers_that_training_had_not_are_refused() -> None:
     targets = TableEncoding.fit(RNG.normal(size=(4, 1)), y=RNG.normal(size=4))
     with pytest.raises(InputError, match="2 targets, but training had 1"):
         targets.answers(np.zeros((4, 2)))
+    with pytest.raises(InputError, match="'y' is 0 in row 0"):
+        classes.answers(np.array([0, 1]))
     with pytest.raises(InputError, match="holds text"):
         targets.answers(np.array(["a", "b"]))
     with pytest.raises(InputError, match="infinite values"):
