@@ -265,7 +265,7 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
     if not missing and there.min() == there.max():
         return DroppedColumn(name, "constant")
     fill = float(np.median(there))
-    spread = _spread(there) if scale else 0.0
+    spread = spread_of_skewed(there) if scale else 0.0
     mean, std = scale_of(squeezed(there, fill, spread)) if scale else Scale(0.0, 1.0)
     counts_rows = (
         values.dtype.kind in "ui"
@@ -275,7 +275,7 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
     return NumberColumn(name, mean, std, fill, missing, spread, bool(counts_rows))
 
 
-def _spread(values: Float64[np.ndarray, " n"]) -> float:
+def spread_of_skewed(values: Float64[np.ndarray, " n"]) -> float:
     """Between the quartiles, of numbers of which a few are far from the others; else 0."""
     low, high = np.quantile(values, (0.25, 0.75))
     between = float(high - low)

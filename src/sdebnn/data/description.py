@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sdebnn.data.answers import FEW
+from sdebnn.data.columns import spread_of_skewed
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import looks_channels_first
 
@@ -45,8 +46,10 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
         if dataset.encoding and dataset.encoding.labels and len(dataset.encoding.labels) <= FEW:
             answers += f" ({', '.join(map(str, dataset.encoding.labels))})"
     else:
-        values = y.astype(np.float64) if dataset.encoding is None else dataset.encoding.in_user_units(y)
-        answers = f"{_count(y.shape[1], 'target')} (mean {values.mean():.3g}, std {values.std(axis=0).mean():.3g})"
+        # Squares in the user's units may be too large.
+        unit = 1.0 if dataset.encoding is None else dataset.encoding.target_std
+        mean, std = _in_user_units(dataset).mean(dtype=np.float64), (unit * y.std(axis=0, dtype=np.float64)).mean()
+        answers = f"{_count(y.shape[1], 'target')} (mean {mean:.3g}, std {std:.3g})"
     validation = f"{held_out} for validation, " if held_out else ""
     total = train + held_out + test
     return f"{dataset.task}: {total} {examples}, {answers}; {train} for training, {validation}{test} for testing"
@@ -83,6 +86,7 @@ def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
         names = dataset.encoding.target_names if dataset.encoding else None
         if likelihood not in _count_laws():
             found.append(_of_scale("targets", dataset.y_train, remedy, names))
+            found.append(_of_far_targets(dataset))
         found.append(_of_constants(dataset))
     return [sentence for sentence in found if sentence]
 
@@ -147,6 +151,21 @@ def hint_of_counts(dataset: Dataset) -> str | None:
     return (
         f"The targets are whole numbers from 0 to {y.max():.0f}; if they are counts choose "
         f"{' or '.join(f'likelihood={name!r}' for name in _count_laws())} (--likelihood), the law of such."
+    )
+
+
+def _of_far_targets(dataset: Dataset) -> str | None:
+    y = _in_user_units(dataset).astype(np.float64)
+    far = np.flatnonzero([spread_of_skewed(column) > 0 for column in y.T])
+    if not far.size:
+        return None
+    names = dataset.encoding.target_names if dataset.encoding else None
+    of = _listed([f"column {place}" if names is None else repr(names[place]) for place in far])
+    low, high = np.quantile(y[:, far[0]], (0.25, 0.75))
+    return (
+        f"Some targets are so far from the others ({of}: half of them are from {low:.3g} to {high:.3g}, the largest is "
+        f"{np.abs(y[:, far[0]]).max():.3g}) that they alone decide what is learned; train on their logarithm if they "
+        "are above 0, as scikit-learn's TransformedTargetRegressor does, or leave out what is a mistake."
     )
 
 

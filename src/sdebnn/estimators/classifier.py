@@ -131,6 +131,13 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         labels = column_or_1d(y.to_numpy() if hasattr(y, "to_numpy") else y, warn=True)
         answers = answers_of(y, labels)
         settled_task(answers, self._task)
+        texts = [label for label in labels.tolist() if isinstance(label, str)]
+        if 0 < len(texts) < len(labels):
+            other = next(label for label in labels.tolist() if not isinstance(label, str))
+            raise InputError(
+                f"y has labels that are text, such as {texts[0]!r:.40}, and others that are not, such as "
+                f"{other!r:.40}; give all of one type."
+            )
         # Numbers among objects are numbers.
         check_classification_targets(next(iter(answers.by_name.values())))
         check_consistent_length(X, labels)

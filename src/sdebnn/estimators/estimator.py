@@ -50,6 +50,11 @@ MAX_ITER: int = TABLE["max_steps"]
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
 
+OF_ONE_NETWORK = (
+    "n_members=1 with n_posterior_samples=1 is one network, which says nothing of ignorance: what tells of it is NaN; "
+    "take n_posterior_samples=2 or more."
+)
+
 # Parameters that are choices of a run, each with the name that these have.
 CHOICES = {
     "width": "width", "n_blocks": "blocks", "n_solver_steps": "steps", "prior": "prior", "sigma": "sigma",
@@ -270,7 +275,8 @@ class SDEBNNEstimator(BaseEstimator):
         if not held_out and config.sigma == AUTO:
             config = dataclasses.replace(config, sigma=PriorChoices().sigma)
         calibrates(config, classes, held_out)
-        _warn([] if fitted else encoding.remarks, dataset, self.likelihood)
+        alone = self.n_members * self.n_posterior_samples == 1
+        _warn([] if fitted else encoding.remarks, dataset, self.likelihood, *[OF_ONE_NETWORK] * alone)
         before = self._history if fitted else None
         start = None
         if fitted is not None:
@@ -449,11 +455,11 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
     return Columns(dict(zip(map(str, names), answers.by_name.values(), strict=True)), answers.rows, True)
 
 
-def _warn(remarks: list[str], dataset: Dataset, likelihood: str) -> None:
-    """Of what became of columns, and of units that are no network's."""
+def _warn(remarks: list[str], dataset: Dataset, likelihood: str, *others: str) -> None:
+    """Of what became of columns, of units that are no network's, and of what else there is to say."""
     of_columns = [f"What became of the table's columns: {'; '.join(remarks)}."] if remarks else []
     hint = hint_of_counts(dataset) if likelihood == "auto" else None
-    for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint)):
+    for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint, *others)):
         # Of the call of `fit`.
         warnings.warn(sentence, stacklevel=5)
 

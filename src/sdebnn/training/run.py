@@ -439,7 +439,7 @@ def _train(
         say(task.made or "")
         for remark in dataset.encoding.remarks if dataset.encoding else ():
             say(remark)
-        if config.test_samples == 1:
+        if config.members * config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
         by_auto = config.likelihood in (AUTO, OF_FOLDS) and getattr(learner, "by_choices", False)
         hints = [hint_of_counts(dataset)] if by_auto and not data.is_published(config.data) else []

@@ -61,6 +61,19 @@ def test_targets_that_are_all_the_same_are_said() -> None:
     assert "same target ('y', 7.5): nothing says what it depends on, nor of what size its noise is" in sentence
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_doubt_is_in_units_of_any_size(unit: float) -> None:
+    one, other = (SDEBNNRegressor(**QUICK).fit(X, size * Y).predict_uncertainty(X) for size in (1.0, unit))
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_allclose(second / unit, first, rtol=1e-5)
+
+
+def test_one_network_is_told_that_it_knows_no_ignorance() -> None:
+    alone = {"n_members": 1, "n_posterior_samples": 1}
+    (sentence,) = said(lambda: SDEBNNRegressor(**QUICK | alone).fit(X, Y))
+    assert "n_members=1 with n_posterior_samples=1 is one network" in sentence
+
+
 def test_counts_are_told_of_their_law() -> None:
     counts = RNG.poisson(2.0, 60)
     (sentence,) = said(lambda: SDEBNNRegressor(**QUICK).fit(X, counts))
@@ -101,6 +114,7 @@ def test_training_that_breaks_down_names_the_parameter(stopping: bool) -> None:
         (pd.Series(["a", None, *["b"] * 58], name="kind"), "'kind' has no value in 1 of 60 rows"),
         (np.where(np.arange(60) < 3, np.nan, 1.0), "'y' has no value in 3 of 60 rows"),
         (pd.Series([pd.NA, *range(59)], dtype="Int64"), "'y' has no value in 1 of 60 rows"),
+        (["a", 1] * 30, "labels that are text, such as 'a', and others that are not, such as 1; give all of one type"),
     ],
 )
 def test_labels_that_are_missing_are_refused(answers: Any, sentence: str) -> None:
