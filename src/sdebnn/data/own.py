@@ -1,6 +1,5 @@
 """A data set of one's own table or arrays: encoded or as they are, with a part held out where there is no test set."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -75,12 +74,10 @@ def unencoded(
     inputs, answers = as_inputs(x, of.format("x"), layout=layout, like=like), as_answers(y, of.format("y"), task)
     if task == "auto":
         ask_for_the_task(y, of.format("y"))
-    if layout == "auto" and like is None and x.ndim == 3 and x.dtype.kind == "f" and inputs.shape[1] != inputs.shape[2]:
-        warnings.warn(
-            f"{of.format('x')} has shape {x.shape}, which is taken as {len(x)} grey images of {x.shape[1]} x "
-            f"{x.shape[2]}; choose layout='images' (--layout) if they are, or layout='table' for rows of "
-            f"{x[0].size if len(x) else 0} inputs.",
-            stacklevel=3,
+    if layout == "auto" and like is None and x.ndim == 3 and x.dtype.kind == "f" and x.shape[1] != x.shape[2]:
+        raise InputError(
+            f"{of.format('x')} has shape {x.shape}: grey images of {x.shape[1]} x {x.shape[2]}, or rows of "
+            f"{x.shape[1] * x.shape[2]} inputs, such as sequences? Choose layout='images' or layout='table' (--layout)."
         )
     if test is not None:
         x_test = as_inputs(test[0], of.format("x_test"), layout=layout, like=str(inputs.dtype))
