@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
@@ -162,12 +163,11 @@ def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.nd
     if not as_text and all(isinstance(value, bool | np.bool_ | numbers.Number) for value in there):
         if there and not any(missing) and all(isinstance(value, bool | np.bool_) for value in there):
             return np.array(there, bool)
-        if there and not any(missing) and all(isinstance(value, numbers.Integral) for value in there):
-            return np.array(there, np.int64 if max(map(abs, there)) < 2**63 else np.float64)
-        if not any(isinstance(value, complex) for value in there):
-            return np.array(
-                [np.nan if absent else float(v) for v, absent in zip(values, missing, strict=True)], np.float64
-            )
+        whole = there and not any(missing) and all(isinstance(value, numbers.Integral) for value in there)
+        if whole and max(map(abs, there)) < 2**63:
+            return np.array(there, np.int64)
+        if all(isinstance(value, numbers.Real) or not isinstance(value, numbers.Complex) for value in there):
+            return np.array([np.nan if absent else _float(v) for v, absent in zip(values, missing, strict=True)])
     strange = next((value for value in there if not isinstance(value, str | bool | np.bool_ | numbers.Real)), None)
     if strange is not None and not as_text:
         raise InputError(
@@ -177,6 +177,14 @@ def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.nd
     texts = np.empty(len(values), object)
     texts[:] = [None if absent else name_of(value) for value, absent in zip(values, missing, strict=True)]
     return texts
+
+
+def _float(value: Any) -> float:
+    """A number in double precision, infinite where it is larger than any of that."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def name_of(value: object) -> str:

@@ -166,10 +166,10 @@ class TableEncoding:
         np.copyto(numbers, fill, where=absent)
         if spread.any():
             numbers = squeezed(numbers, fill, spread)
-        # What is beyond the range of numbers is refused below.
         with np.errstate(over="ignore"):
             numbers -= mean
             numbers /= std
+        self._refuse_farthest(numbers, columns)
         parts = [numbers, absent[:, had_missing].astype(np.float64)]
         parts += [_one_hot(column, columns.by_name[column.name]) for column in self._categories]
         return to_float32(np.concatenate(parts, axis=1), "The table")
@@ -267,6 +267,17 @@ class TableEncoding:
                 f"{f', and {len(other) - 1} more' if len(other) > 1 else ''}."
             )
         return table
+
+    def _refuse_farthest(self, numbers: Float64[np.ndarray, "n k"], columns: Columns) -> None:
+        far = np.abs(numbers) > np.finfo(np.float32).max
+        if far.any():
+            row, place = (int(index) for index in np.argwhere(far)[0])
+            name = self._numbers[place].name
+            raise InputError(
+                f"Column {name!r} is {float(columns.by_name[name][row]):g} in row {row}, counted from 0, which is so "
+                "far from the training examples that single precision has no number for it; correct it, or leave that "
+                "row out."
+            )
 
     def _warn_of_missing(self, absent: Bool[np.ndarray, "n k"]) -> None:
         for place in np.flatnonzero(absent.any(axis=0)):

@@ -240,6 +240,20 @@ def test_numbers_that_are_missing_in_prediction_alone_are_filled_and_said() -> N
         encoding.inputs(pl.DataFrame({"a": [None, None]}))
 
 
+def test_numbers_that_single_precision_has_none_for_are_told_with_their_column() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"a": [1.0, 2.0, 6.0], "b": [0.0, 1e-9, 2e-9]}), y=np.arange(3) + 0.5)
+    with pytest.raises(InputError, match="'b' is 1e\\+30 in row 1, counted from 0, which is so far from the training"):
+        encoding.inputs(pl.DataFrame({"a": [1.0, 1e30], "b": [0.0, 1e30]}))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(10**400, "'a' has 1 infinite values, the first in row 0"), (1j, "holds objects such as 1j")]
+)
+def test_objects_that_are_no_real_numbers_are_refused(value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        TableEncoding.fit(pd.DataFrame({"a": pd.Series([value, 1, 2], dtype=object)}), y=np.arange(3) + 0.5)
+
+
 def test_numbers_stay_as_they_are_where_that_is_chosen() -> None:
     x = RNG.normal(100, 50, size=(9, 2))
     encoding = TableEncoding.fit(x, y=x[:, 0], scale=False)
