@@ -12,6 +12,7 @@ from sdebnn.data.columns import Scaling
 from sdebnn.data.frames import ColumnNames, Table
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.table_encoding import TableEncoding
+from sdebnn.data.targets import Label
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -134,6 +135,11 @@ class Dataset:
             raise _unlike(self.name, "y", self.y_train, self.y_test)
         if self.encoding is not None:
             _check_encoding(self, self.encoding)
+
+    @property
+    def label_names(self) -> tuple[Label, ...] | None:
+        """The user's names of the classes, in the order of their numbers; `None` where they have none."""
+        return None if self.encoding is None else self.encoding.labels
 
     @property
     def train_size(self) -> int:

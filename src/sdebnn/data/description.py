@@ -43,8 +43,8 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
         examples = f"{kind} of {height} x {width}{pixels}"
     if dataset.task == "classification":
         answers = f"{dataset.num_classes} classes"
-        if dataset.encoding and dataset.encoding.labels and len(dataset.encoding.labels) <= FEW:
-            answers += f" ({', '.join(map(str, dataset.encoding.labels))})"
+        if dataset.label_names and len(dataset.label_names) <= FEW:
+            answers += f" ({', '.join(map(str, dataset.label_names))})"
     else:
         # Squares in the user's units may be too large.
         unit = 1.0 if dataset.encoding is None else dataset.encoding.target_std
@@ -213,7 +213,7 @@ def _of_classes(dataset: Dataset) -> list[str | None]:
 
 def _name(dataset: Dataset, label: int) -> Any:
     """What the user calls a class."""
-    return label if dataset.encoding is None or dataset.encoding.labels is None else dataset.encoding.labels[label]
+    return label if dataset.label_names is None else dataset.label_names[label]
 
 
 def _count(number: int, what: str) -> str:

@@ -467,7 +467,7 @@ def _train(
             if learner.rank == 0:
                 if importlib.util.find_spec("matplotlib") is not None:
                     pictures.draw_run(folder, config, dataset, learner, fitted)
-                write_report(folder)
+                write_report(folder, dataset.label_names)
     except StorageError as error:
         raise StorageError(f"{error} Then {again} takes the run up again.") from None
     if config.sigma == AUTO:
