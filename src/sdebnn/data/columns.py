@@ -176,6 +176,11 @@ def refuse_mistakes(name: str, values: np.ndarray) -> None:
         refuse_fractions(f"Column {name!r}", counts)
 
 
+def number_in(text: str) -> float | None:
+    """The number that a text is; `None` where it is none."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
 def strange_among_numbers(counts: Counter[str]) -> str | None:
     """A text that is no number where most are, by how often each comes."""
     strange = [text for text in counts if not _NUMBER.fullmatch(text)]

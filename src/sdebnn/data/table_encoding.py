@@ -18,6 +18,7 @@ from sdebnn.data.columns import (
     Scale,
     Scaling,
     fit_column,
+    number_in,
     numbers_of,
     squeezed,
     texts_of,
@@ -295,12 +296,26 @@ def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, 
     width = len(place)
     rare = width if column.rare else None
     missing = width + bool(column.rare) if column.missing else None
+    read_as = values.dtype.kind
+    if read_as != "O":
+        # A column of codes 01, 02 or of true, false, maybe may hold nothing but numbers or truth values elsewhere.
+        alike = {common: place[category] for category in place if (common := _in_common(category, read_as)) is not None}
+        place = {
+            text: alike[common] for text in set(texts) - {None} if (common := _in_common(text, read_as)) in alike
+        } | place
     places = [missing if text is None else place.get(text, rare) for text in texts]
     _warn_of_unseen(column, texts, places)
     made = np.zeros((len(texts), len(column.input_names)), np.float64)
     rows = [row for row, at in enumerate(places) if at is not None]
     made[rows, [at for at in places if at is not None]] = 1.0
     return made
+
+
+def _in_common(text: str, read_as: str) -> str | float | None:
+    """What the name of a category and a value have in common that is written in another way and read as a truth value,
+    `"b"`, or else a number; `None` where a name is no number.
+    """
+    return text.lower() if read_as == "b" else number_in(text)
 
 
 def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: list[int | None]) -> None:

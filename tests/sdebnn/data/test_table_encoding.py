@@ -213,6 +213,26 @@ def test_categories_are_the_same_whatever_type_they_come_in() -> None:
 
 
 @pytest.mark.parametrize(
+    ("categories", "values"),
+    [
+        (["01", "02", "1.0"], [1, 2]),
+        (["01067", "2.50", "x"], [1067.0, 2.5]),
+        (["true", "false", "maybe"], [True, False]),
+        (["01", "2", "1"], ["01", "2"]),
+    ],
+)
+@pytest.mark.parametrize("rare", [[], ["77"]])
+def test_categories_are_found_where_all_values_are_read_as_numbers(categories: Any, values: Any, rare: Any) -> None:
+    table = pd.DataFrame({"code": categories * 3 + rare})
+    encoding = TableEncoding.fit(table, y=np.arange(len(table)) + 0.5)
+    expected = encoding.inputs(table[:2])
+    if values == [1, 2]:
+        # 1.0 comes later, and is 1 as well.
+        expected = encoding.inputs(pd.DataFrame({"code": ["1.0", "02"]}))
+    np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values})), expected)
+
+
+@pytest.mark.parametrize(
     "values",
     [
         pd.array([1, None, 3, 5], dtype="Int64"),
