@@ -24,6 +24,8 @@ _DATE += rf"|{_DAY}[-/. ]{{1,2}}{_MONTH}[-/. ](\d{{4}}|\d\d)|{_MONTH} {_DAY},? \
 _TIME = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[+-]\d\d:?\d\d))?"
 _DATED = re.compile(rf"\s*({_DATE}([ T]{_TIME})?|{_TIME})\s*")
 LARGEST = 1e300
+# Whole numbers lie so many times further apart than those of double precision.
+COARSE = 1000
 # A standard deviation of so many times the middle half of the values is that of a few far ones.
 SKEWED = 10.0
 
@@ -162,6 +164,7 @@ def refuse_mistakes(name: str, values: np.ndarray) -> None:
     """**Raises:** `InputError` for infinite numbers, and for text that is numbers or dates, in most rows or in all."""
     if values.dtype.kind != "O":
         numbers_of(name, values)
+        refuse_coarse(f"Column {name!r}", values)
         return
     counts = Counter(value for value in values.tolist() if value is not None)
     if (strange := strange_among_numbers(counts)) is not None:
@@ -174,6 +177,19 @@ def refuse_mistakes(name: str, values: np.ndarray) -> None:
     # Of categories that all have an input of their own nothing is lost.
     if len(counts) > MOST_CATEGORIES or 1 in counts.values():
         refuse_fractions(f"Column {name!r}", counts)
+
+
+def refuse_coarse(what: str, values: np.ndarray) -> None:
+    """**Raises:** `InputError` for whole numbers that are too large and too near each other for double precision."""
+    if values.dtype.kind not in "iu" or not len(values):
+        return
+    low, high = int(values.min()), int(values.max())
+    apart = float(np.spacing(float(max(abs(low), abs(high)))))
+    if apart > 1 and 0 < high - low < COARSE * apart:
+        raise InputError(
+            f"{what} has whole numbers from {low} to {high}, of which double precision has one in {apart:g}; subtract "
+            "the smallest of them from all."
+        )
 
 
 def number_in(text: str) -> float | None:

@@ -10,6 +10,7 @@ from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
 from sdebnn.data.columns import (
     Scale,
     are_infinite,
+    refuse_coarse,
     refuse_fractions,
     refuse_written,
     scale_of,
@@ -172,6 +173,7 @@ def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
         _refuse_missing(name, values)
         if values.dtype.kind == "O":
             raise InputError(f"The target {name!r} holds text, such as {values[0]!r:.40}; give numbers.")
+        refuse_coarse(f"The target {name!r}", values)
         infinite = are_infinite(values.astype(np.float64))
         if infinite.any():
             raise InputError(

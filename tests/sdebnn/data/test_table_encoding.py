@@ -274,6 +274,16 @@ def test_objects_that_are_no_real_numbers_are_refused(value: Any, says: str) -> 
         TableEncoding.fit(pd.DataFrame({"a": pd.Series([value, 1, 2], dtype=object)}), y=np.arange(3) + 0.5)
 
 
+def test_whole_numbers_that_double_precision_does_not_tell_apart_are_refused() -> None:
+    numbers = 2**62 + np.arange(20)
+    with pytest.raises(InputError, match=r"'a' has whole numbers from 4611686018427387904 to .*; subtract"):
+        TableEncoding.fit(pd.DataFrame({"a": numbers}), y=np.arange(20) + 0.5)
+    with pytest.raises(InputError, match="target 'y' has whole numbers"):
+        TableEncoding.fit(pd.DataFrame({"a": numbers % 7}), y=numbers, task="regression")
+    for fine in (numbers - 2**62, 2**62 - 2**40 * np.arange(20), np.full(20, 2**62)):
+        assert TableEncoding.fit(pd.DataFrame({"a": fine, "b": numbers % 7}), y=np.arange(20) + 0.5).columns
+
+
 def test_numbers_stay_as_they_are_where_that_is_chosen() -> None:
     x = RNG.normal(100, 50, size=(9, 2))
     encoding = TableEncoding.fit(x, y=x[:, 0], scale=False)
