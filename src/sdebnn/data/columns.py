@@ -199,22 +199,34 @@ def number_in(text: str) -> float | None:
 
 def strange_among_numbers(counts: Counter[str]) -> str | None:
     """A text that is no number where most are, by how often each comes."""
-    strange = [text for text in counts if not _NUMBER.fullmatch(text)]
-    share = 1 - sum(counts[text] for text in strange) / max(counts.total(), 1)
-    return strange[0] if strange and share >= NUMBERS else None
+    if not _are_most(_NUMBER, counts):
+        return None
+    return next((text for text in counts if not _NUMBER.fullmatch(text)), None)
+
+
+def _are_most(pattern: re.Pattern[str], counts: Counter[str]) -> bool:
+    """Whether texts of a share of `NUMBERS` are of this form, by how often each comes."""
+    others, most = 0, counts.total() - NUMBERS * counts.total()
+    for text, count in counts.items():
+        if not pattern.fullmatch(text):
+            others += count
+            # Identifiers are many, and a few of them tell.
+            if others > most:
+                return False
+    return bool(counts)
 
 
 def refuse_written(what: str, counts: Counter[str]) -> None:
     """**Raises:** `InputError` for texts that are numbers or dates as people write them."""
     for pattern in (_WRITTEN, _DATED):
-        written = [text for text in counts if pattern.fullmatch(text)]
-        if not written or sum(counts[text] for text in written) < NUMBERS * counts.total():
+        if not _are_most(pattern, counts):
             continue
+        text = next(text for text in counts if pattern.fullmatch(text))
         if pattern is _DATED:
-            refuse_dates(what, written[0])
+            refuse_dates(what, text)
         raise InputError(
-            f"{what} holds text that is written like numbers, such as {written[0]!r:.40}; write numbers with a point "
-            "for their decimals, without commas, currencies and signs of per cent."
+            f"{what} holds text that is written like numbers, such as {text!r:.40}; write numbers with a point for "
+            "their decimals, without commas, currencies and signs of per cent."
         )
 
 
