@@ -296,13 +296,8 @@ def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, 
     width = len(place)
     rare = width if column.rare else None
     missing = width + bool(column.rare) if column.missing else None
-    read_as = values.dtype.kind
-    if read_as != "O":
-        # A column of codes 01, 02 or of true, false, maybe may hold nothing but numbers or truth values elsewhere.
-        alike = {common: place[category] for category in place if (common := _in_common(category, read_as)) is not None}
-        place = {
-            text: alike[common] for text in set(texts) - {None} if (common := _in_common(text, read_as)) in alike
-        } | place
+    if values.dtype.kind != "O":
+        place = _as_read(place, {text for text in texts if text is not None}, values.dtype.kind) | place
     places = [missing if text is None else place.get(text, rare) for text in texts]
     _warn_of_unseen(column, texts, places)
     made = np.zeros((len(texts), len(column.input_names)), np.float64)
@@ -311,11 +306,16 @@ def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, 
     return made
 
 
-def _in_common(text: str, read_as: str) -> str | float | None:
-    """What the name of a category and a value have in common that is written in another way and read as a truth value,
-    `"b"`, or else a number; `None` where a name is no number.
+def _as_read(place: dict[str, int], texts: set[str], read_as: str) -> dict[str, int]:
+    """The places of texts that are written in another way than the categories that they are: a column of codes 01, 02,
+    or of true, false and maybe, may hold nothing but numbers or truth values elsewhere, and is read as such.
     """
-    return text.lower() if read_as == "b" else number_in(text)
+
+    def common(text: str) -> str | float | None:
+        return text.lower() if read_as == "b" else number_in(text)
+
+    of_common = {shared: at for category, at in place.items() if (shared := common(category)) is not None}
+    return {text: of_common[common(text)] for text in texts if common(text) in of_common}
 
 
 def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: list[int | None]) -> None:

@@ -232,6 +232,12 @@ def test_categories_are_found_where_all_values_are_read_as_numbers(categories: A
     np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values})), expected)
 
 
+def test_an_infinite_number_is_no_category() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"code": ["01", "x"] * 3}), y=np.arange(6) + 0.5)
+    with pytest.warns(UserWarning, match="a category such as 'inf', which training had not"):
+        np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": [np.inf]})), [[0, 0]])
+
+
 @pytest.mark.parametrize(
     "values",
     [
