@@ -314,8 +314,9 @@ def _as_read(place: dict[str, int], texts: set[str], read_as: str) -> dict[str, 
     def common(text: str) -> str | float | None:
         return text.lower() if read_as == "b" else number_in(text)
 
+    of_common: dict[str | float | None, int]
     of_common = {shared: at for category, at in place.items() if (shared := common(category)) is not None}
-    return {text: of_common[common(text)] for text in texts if common(text) in of_common}
+    return {text: of_common[shared] for text in texts if (shared := common(text)) in of_common}
 
 
 def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: list[int | None]) -> None:
