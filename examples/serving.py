@@ -27,6 +27,13 @@ def make_app(posterior: Posterior, *, most: int = 10_000) -> Starlette:
     """The service of a posterior, which takes at most so many rows at once."""
 
     def answer(rows: list[Any]) -> dict[str, list[Any]]:
+        # What a row leaves out would be missing, and be filled.
+        if any(
+            type(row) is not type(rows[0]) or (isinstance(row, dict) and row.keys() != rows[0].keys()) for row in rows
+        ):
+            raise ValueError(
+                "Rows are all lists, or all objects with the same names; write null where a value is missing."
+            )
         said = posterior.predict(pd.DataFrame(rows) if isinstance(rows[0], dict) else np.array(rows, dtype=object))
         columns = said.columns()
         if isinstance(said, TargetPrediction) and said.mean.shape[1] == 1:

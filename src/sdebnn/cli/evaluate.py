@@ -49,6 +49,6 @@ def run(options: argparse.Namespace) -> None:
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     strange = restored.score_ood(asked["ood"], options.data_dir, resize=asked["resize"]) if asked["ood"] else {}
     shifted = restored.score_shifts(shifts) if shifts else {}
-    print_scores({restored.config.model: restored.score()})
+    print_scores({restored.config.model: restored.score()}, restored.dataset.label_names)
     for table in filter(None, (strange, shifted)):
         print_scores(table)

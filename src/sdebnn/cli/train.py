@@ -64,7 +64,8 @@ def print_run(run: Run) -> None:
     """Prints the scores of a run that has just ended, and where it is; of several processes, the first does."""
     if run.learner.rank > 0:
         return
-    print_scores({run.config.model: run.fitted.scores | {"training (s)": run.fitted.seconds}})
+    scores = run.fitted.scores | {"training (s)": run.fitted.seconds}
+    print_scores({run.config.model: scores}, run.dataset.label_names)
     print(f"The run is in {run.folder.path}; {run.folder.report.name} there shows it.")
 
 

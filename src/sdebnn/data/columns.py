@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from sdebnn.data.frames import name_of, refuse_dates
 from sdebnn.errors import InputError
 
 # Categories that get an input of their own: the most frequent, each of which comes twice at least.
@@ -17,7 +18,14 @@ NUMBERS = 0.8
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 # With commas in it, a currency or a sign of per cent.
 _WRITTEN = re.compile(r"\s*[-+]?(\d[\d.]*(,\d+)+(\.\d+)?|[$€£]\s*\d[\d.,]*|\d[\d.,]*\s*[%$€£])\s*")
+_DAY, _MONTH = r"(0?[1-9]|[12]\d|3[01])", r"[A-Za-zäéû]{3,9}\.?"
+_DATE = rf"(\d{{4}}[-/.]{_DAY}[-/.]{_DAY}|{_DAY}[-/.]{_DAY}([-/.]\d{{4}}|[-/]\d\d)"
+_DATE += rf"|{_DAY}[-/. ]{{1,2}}{_MONTH}[-/. ](\d{{4}}|\d\d)|{_MONTH} {_DAY},? \d{{4}})"
+_TIME = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[+-]\d\d:?\d\d))?"
+_DATED = re.compile(rf"\s*({_DATE}([ T]{_TIME})?|{_TIME})\s*")
 LARGEST = 1e300
+# Whole numbers lie so many times further apart than those of double precision.
+COARSE = 1000
 # A standard deviation of so many times the middle half of the values is that of a few far ones.
 SKEWED = 10.0
 
@@ -106,6 +114,8 @@ class CategoryColumn:
         """What of it a user should know."""
         said = [f"{self.rare} examples of rare categories share an input"] * bool(self.rare)
         said += [f"{self.missing} examples without a category share an input"] * bool(self.missing)
+        if self.rare and all(map(_NUMBER.fullmatch, self.categories)):
+            said.append("they are numbers as text: make them numbers unless they are names")
         return f"column {self.name!r}: {' and '.join(said)}" if said else None
 
 
@@ -144,9 +154,91 @@ def fit_column(name: str, values: np.ndarray, *, scale: bool) -> Column:
     - `values`: (n,), as those of `Columns`.
     - `scale`: whether numbers are to be standardised.
 
-    **Raises:** `InputError` for infinite numbers, and for text that is a number in most rows.
+    **Raises:** as `refuse_mistakes`.
     """
+    refuse_mistakes(name, values)
     return _of_text(name, values) if values.dtype.kind == "O" else _of_numbers(name, values, scale=scale)
+
+
+def refuse_mistakes(name: str, values: np.ndarray) -> None:
+    """**Raises:** `InputError` for infinite numbers, and for text that is numbers or dates, in most rows or in all."""
+    if values.dtype.kind != "O":
+        numbers_of(name, values)
+        refuse_coarse(f"Column {name!r}", values)
+        return
+    counts = Counter(value for value in values.tolist() if value is not None)
+    if (strange := strange_among_numbers(counts)) is not None:
+        row = int((values == strange).argmax())
+        raise InputError(
+            f"Column {name!r} holds numbers, but {strange!r:.40} in row {row}, counted from 0; write a number "
+            "there, or leave it empty where the value is missing."
+        )
+    refuse_written(f"Column {name!r}", counts)
+    # Of categories that all have an input of their own nothing is lost.
+    if len(counts) > MOST_CATEGORIES or 1 in counts.values():
+        refuse_fractions(f"Column {name!r}", counts)
+
+
+def refuse_coarse(what: str, values: np.ndarray) -> None:
+    """**Raises:** `InputError` for whole numbers that are too large and too near each other for double precision."""
+    if values.dtype.kind not in "iu" or not len(values):
+        return
+    low, high = int(values.min()), int(values.max())
+    apart = float(np.spacing(float(max(abs(low), abs(high)))))
+    if apart > 1 and 0 < high - low < COARSE * apart:
+        raise InputError(
+            f"{what} has whole numbers from {low} to {high}, of which double precision has one in {apart:g}; subtract "
+            "the smallest of them from all."
+        )
+
+
+def number_in(text: str) -> float | None:
+    """The number that a text is; `None` where it is none."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def strange_among_numbers(counts: Counter[str]) -> str | None:
+    """A text that is no number where most are, by how often each comes."""
+    if not _are_most(_NUMBER, counts):
+        return None
+    return next((text for text in counts if not _NUMBER.fullmatch(text)), None)
+
+
+def _are_most(pattern: re.Pattern[str], counts: Counter[str]) -> bool:
+    """Whether texts of a share of `NUMBERS` are of this form, by how often each comes."""
+    others, most = 0, counts.total() - NUMBERS * counts.total()
+    for text, count in counts.items():
+        if not pattern.fullmatch(text):
+            others += count
+            # Identifiers are many, and a few of them tell.
+            if others > most:
+                return False
+    return bool(counts)
+
+
+def refuse_written(what: str, counts: Counter[str]) -> None:
+    """**Raises:** `InputError` for texts that are numbers or dates as people write them."""
+    for pattern in (_WRITTEN, _DATED):
+        if not _are_most(pattern, counts):
+            continue
+        text = next(text for text in counts if pattern.fullmatch(text))
+        if pattern is _DATED:
+            refuse_dates(what, text)
+        raise InputError(
+            f"{what} holds text that is written like numbers, such as {text!r:.40}; write numbers with a point for "
+            "their decimals, without commas, currencies and signs of per cent."
+        )
+
+
+def refuse_fractions(what: str, counts: Counter[str]) -> None:
+    """**Raises:** `InputError` for texts that are all numbers, and not whole, which no name is."""
+    if counts and all(map(_NUMBER.fullmatch, counts)):
+        text = next((text for text in counts if not float(text).is_integer()), None)
+        if text is not None:
+            raise InputError(
+                f"{what} holds numbers as text, such as {text!r:.40}; make them numbers, as astype(float) does, or put "
+                "a letter before each if they are names."
+            )
 
 
 def numbers_of(name: str, values: np.ndarray) -> Float64[np.ndarray, " n"]:
@@ -178,15 +270,10 @@ def are_infinite(numbers: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 
 
 def texts_of(values: np.ndarray) -> list[str | None]:
-    """A column as text, `None` where missing. Whole numbers have no decimals: what was a column of categories 1, 2 is
-    read as 1.0, 2.0 where values are missing.
-    """
+    """A column as text, `None` where missing."""
     if values.dtype.kind == "O":
         return list(values)
-    return [
-        None if value != value else str(int(value) if isinstance(value, float) and value.is_integer() else value)
-        for value in values.tolist()
-    ]
+    return [None if value != value else name_of(value) for value in values.tolist()]
 
 
 def scale_of(values: Float64[np.ndarray, " n"]) -> Scale:
@@ -211,7 +298,7 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
     if not missing and there.min() == there.max():
         return DroppedColumn(name, "constant")
     fill = float(np.median(there))
-    spread = _spread(there) if scale else 0.0
+    spread = spread_of_skewed(there) if scale else 0.0
     mean, std = scale_of(squeezed(there, fill, spread)) if scale else Scale(0.0, 1.0)
     counts_rows = (
         values.dtype.kind in "ui"
@@ -221,7 +308,7 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
     return NumberColumn(name, mean, std, fill, missing, spread, bool(counts_rows))
 
 
-def _spread(values: Float64[np.ndarray, " n"]) -> float:
+def spread_of_skewed(values: Float64[np.ndarray, " n"]) -> float:
     """Between the quartiles, of numbers of which a few are far from the others; else 0."""
     low, high = np.quantile(values, (0.25, 0.75))
     between = float(high - low)
@@ -239,27 +326,9 @@ def _of_text(name: str, values: np.ndarray) -> Column:
         return DroppedColumn(name, "all missing")
     if len(counts) == 1 and not missing:
         return DroppedColumn(name, "constant")
-    _refuse_mistaken_numbers(name, values, counts)
     frequent = sorted(counts, key=lambda category: (-counts[category], category))[:MOST_CATEGORIES]
     categories = sorted(category for category in frequent if counts[category] > 1)
     if not categories:
         return DroppedColumn(name, "all different")
     rare = counts.total() - sum(counts[category] for category in categories)
     return CategoryColumn(name, tuple(categories), rare, missing)
-
-
-def _refuse_mistaken_numbers(name: str, values: np.ndarray, counts: Counter[str]) -> None:
-    strange = [category for category in counts if not _NUMBER.fullmatch(category)]
-    share = 1 - sum(counts[category] for category in strange) / counts.total()
-    if strange and share >= NUMBERS:
-        row = int((values == strange[0]).argmax())
-        raise InputError(
-            f"Column {name!r} holds numbers, but {strange[0]!r:.40} in row {row}, counted from 0; write a number "
-            "there, or leave it empty where the value is missing."
-        )
-    written = [category for category in counts if _WRITTEN.fullmatch(category)]
-    if sum(counts[category] for category in written) >= NUMBERS * counts.total():
-        raise InputError(
-            f"Column {name!r} holds text that is written like numbers, such as {written[0]!r:.40}; write numbers with "
-            "a point for their decimals, without commas, currencies and signs of per cent."
-        )

@@ -13,6 +13,7 @@ from sdebnn.data.frames import ColumnNames, Table
 from sdebnn.data.inputs import check_finite
 from sdebnn.data.own import parts_of_arrays, parts_of_frame
 from sdebnn.data.table_encoding import TableEncoding
+from sdebnn.data.targets import Label
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -131,6 +132,11 @@ class Dataset:
             raise _unlike(self.name, "y", self.y_train, self.y_test)
         if self.encoding is not None:
             _check_encoding(self, self.encoding)
+
+    @property
+    def label_names(self) -> tuple[Label, ...] | None:
+        """The user's names of the classes, in the order of their numbers; `None` where they have none."""
+        return None if self.encoding is None else self.encoding.labels
 
     @property
     def train_size(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sdebnn.data.answers import FEW
+from sdebnn.data.columns import spread_of_skewed
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import looks_channels_first
 
@@ -42,11 +43,13 @@ def describe(dataset: Dataset, held_out: int = 0) -> str:
         examples = f"{kind} of {height} x {width}{pixels}"
     if dataset.task == "classification":
         answers = f"{dataset.num_classes} classes"
-        if dataset.encoding and dataset.encoding.labels and len(dataset.encoding.labels) <= FEW:
-            answers += f" ({', '.join(map(str, dataset.encoding.labels))})"
+        if dataset.label_names and len(dataset.label_names) <= FEW:
+            answers += f" ({', '.join(map(str, dataset.label_names))})"
     else:
-        values = y.astype(np.float64) if dataset.encoding is None else dataset.encoding.in_user_units(y)
-        answers = f"{_count(y.shape[1], 'target')} (mean {values.mean():.3g}, std {values.std(axis=0).mean():.3g})"
+        # Squares in the user's units may be too large.
+        unit = 1.0 if dataset.encoding is None else dataset.encoding.target_std
+        mean, std = _in_user_units(dataset).mean(dtype=np.float64), (unit * y.std(axis=0, dtype=np.float64)).mean()
+        answers = f"{_count(y.shape[1], 'target')} (mean {mean:.3g}, std {std:.3g})"
     validation = f"{held_out} for validation, " if held_out else ""
     total = train + held_out + test
     return f"{dataset.task}: {total} {examples}, {answers}; {train} for training, {validation}{test} for testing"
@@ -83,6 +86,7 @@ def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
         names = dataset.encoding.target_names if dataset.encoding else None
         if likelihood not in _count_laws():
             found.append(_of_scale("targets", dataset.y_train, remedy, names))
+            found.append(_of_far_targets(dataset))
         found.append(_of_constants(dataset))
     return [sentence for sentence in found if sentence]
 
@@ -150,6 +154,21 @@ def hint_of_counts(dataset: Dataset) -> str | None:
     )
 
 
+def _of_far_targets(dataset: Dataset) -> str | None:
+    y = _in_user_units(dataset).astype(np.float64)
+    far = np.flatnonzero([spread_of_skewed(column) > 0 for column in y.T])
+    if not far.size:
+        return None
+    names = dataset.encoding.target_names if dataset.encoding else None
+    of = _listed([f"column {place}" if names is None else repr(names[place]) for place in far])
+    low, high = np.quantile(y[:, far[0]], (0.25, 0.75))
+    return (
+        f"Some targets are so far from the others ({of}: half of them are from {low:.3g} to {high:.3g}, the largest is "
+        f"{np.abs(y[:, far[0]]).max():.3g}) that they alone decide what is learned; train on their logarithm if they "
+        "are above 0, as scikit-learn's TransformedTargetRegressor does, or leave out what is a mistake."
+    )
+
+
 def _of_constants(dataset: Dataset) -> str | None:
     y = _in_user_units(dataset)
     constant = np.flatnonzero(np.ptp(dataset.y_train, axis=0) == 0)
@@ -194,7 +213,7 @@ def _of_classes(dataset: Dataset) -> list[str | None]:
 
 def _name(dataset: Dataset, label: int) -> Any:
     """What the user calls a class."""
-    return label if dataset.encoding is None or dataset.encoding.labels is None else dataset.encoding.labels[label]
+    return label if dataset.label_names is None else dataset.label_names[label]
 
 
 def _count(number: int, what: str) -> str:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import datetime
+import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import narwhals as nw
@@ -60,11 +61,33 @@ def read_columns(table: Table, what: str, *, name: str = "x") -> Columns:
     """
     if isinstance(table, Columns):
         return table
+    refuse_no_table(table, what)
+    return _of_frame(table, what) if nw.dependencies.is_into_dataframe(table) else _of_array(table, what, name)
+
+
+def refuse_no_table(table: Table, what: str) -> None:
+    """**Raises:** `InputError` for what has the values of a table, but not as a table: a lazy or a sparse one, or a
+    mapping; and for one that has two columns of one name.
+    """
     if nw.dependencies.is_into_dataframe(table):
-        return _of_frame(table, what)
-    if hasattr(table, "collect"):
-        raise InputError(f"{what} is a lazy table, a {type(table).__name__}; give what its collect() returns.")
-    return _of_array(table, what, name)
+        # The columns of a table of pyarrow are arrays.
+        refuse_twice(getattr(table, "column_names", table.columns), what)
+    elif hasattr(table, "collect") or (hasattr(table, "compute") and hasattr(table, "columns")):
+        method = "collect" if hasattr(table, "collect") else "compute"
+        raise InputError(f"{what} is a lazy table, a {type(table).__name__}; give what its {method}() returns.")
+    elif hasattr(table, "toarray"):
+        raise InputError(
+            f"{what} is a sparse {type(table).__name__}; give what its toarray() returns, or have scikit-learn's "
+            "transformers give arrays, with sparse_output=False, or sparse_threshold=0 of a ColumnTransformer."
+        )
+    elif isinstance(table, Mapping):
+        _refuse_of_no_shape(table, what)
+
+
+def _refuse_of_no_shape(table: Table, what: str) -> NoReturn:
+    raise InputError(
+        f"{what} is a {type(table).__name__}; give a DataFrame of pandas or polars, or an array (n, columns)."
+    )
 
 
 def rows_of(x: Table) -> Any:
@@ -82,7 +105,6 @@ def refuse_twice(names: Iterable[Any], what: str) -> None:
 
 
 def _of_frame(table: Table, what: str) -> Columns:
-    refuse_twice(table.columns if isinstance(table.columns, Iterable) else (), what)
     frame = nw.from_native(table, eager_only=True)
     by_name = {str(series.name): _of_series(series, f"Column {series.name!r}") for series in frame.iter_columns()}
     return Columns(by_name, len(frame), True)
@@ -91,7 +113,7 @@ def _of_frame(table: Table, what: str) -> Columns:
 def _of_series(series: nw.Series[Any], what: str) -> np.ndarray:
     kind = series.dtype
     if kind.is_temporal():
-        _refuse_dates(what)
+        refuse_dates(what)
     if kind.is_numeric() or kind == nw.Boolean:
         # A cast takes as long as a prediction, and floating-point numbers hardly ever need one.
         if kind.is_float() and (values := series.to_numpy()).dtype.kind == "f":
@@ -106,23 +128,22 @@ def _of_series(series: nw.Series[Any], what: str) -> np.ndarray:
 
 
 def _of_array(table: Table, what: str, name: str) -> Columns:
-    if hasattr(table, "toarray"):
-        raise InputError(f"{what} is a sparse {type(table).__name__}; give what its toarray() returns.")
     try:
         array = table if isinstance(table, np.ndarray) else np.asarray(table)
     except ValueError as error:
         raise InputError(f"{what} is no table: {error}; give rows that are all of one length.") from None
     if array.ndim == 0:
-        raise InputError(
-            f"{what} is a {type(table).__name__}; give a DataFrame of pandas or polars, or an array (n, columns)."
-        )
+        _refuse_of_no_shape(table, what)
     if array.dtype.kind in "Mm":
-        _refuse_dates(what)
+        refuse_dates(what)
     if array.ndim not in (1, 2) or array.dtype.kind not in "buifOUST":
         raise InputError(
             f"{what} is {array.dtype} of shape {array.shape}, but a table holds numbers or text, (n, columns)."
         )
     names = [name] if array.ndim == 1 else [f"{name}{number}" for number in range(array.shape[1])]
+    if array.dtype.kind in "US" and not isinstance(table, np.ndarray):
+        # Where one value is text NumPy makes text of the numbers beside it.
+        array = np.array(table, object)
     array = array[:, None] if array.ndim == 1 else array
     if array.dtype.kind in "buif":
         array = plain_numbers(array, what)
@@ -137,26 +158,40 @@ def _of_array(table: Table, what: str, name: str) -> Columns:
 def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.ndarray:
     missing = [_is_missing(value) for value in values]
     there = [value for value, absent in zip(values, missing, strict=True) if not absent]
-    if any(isinstance(value, _DATES) for value in there):
-        _refuse_dates(what)
+    if any(isinstance(value, _DATES) or type(value).__name__ == "Period" for value in there):
+        refuse_dates(what)
     if not as_text and all(isinstance(value, bool | np.bool_ | numbers.Number) for value in there):
         if there and not any(missing) and all(isinstance(value, bool | np.bool_) for value in there):
             return np.array(there, bool)
-        if there and not any(missing) and all(isinstance(value, numbers.Integral) for value in there):
-            return np.array(there, np.int64 if max(map(abs, there)) < 2**63 else np.float64)
-        if not any(isinstance(value, complex) for value in there):
-            return np.array(
-                [np.nan if absent else float(v) for v, absent in zip(values, missing, strict=True)], np.float64
-            )
+        whole = there and not any(missing) and all(isinstance(value, numbers.Integral) for value in there)
+        if whole and max(map(abs, there)) < 2**63:
+            return np.array(there, np.int64)
+        if all(isinstance(value, numbers.Real) or not isinstance(value, numbers.Complex) for value in there):
+            return np.array([np.nan if absent else _float(v) for v, absent in zip(values, missing, strict=True)])
     strange = next((value for value in there if not isinstance(value, str | bool | np.bool_ | numbers.Real)), None)
-    if strange is not None:
+    if strange is not None and not as_text:
         raise InputError(
             f"{what} holds objects such as {strange!r:.40}, but a column holds numbers or text; make columns of its "
             "parts."
         )
     texts = np.empty(len(values), object)
-    texts[:] = [None if absent else str(value) for value, absent in zip(values, missing, strict=True)]
+    texts[:] = [None if absent else name_of(value) for value, absent in zip(values, missing, strict=True)]
     return texts
+
+
+def _float(value: Any) -> float:
+    """A number in double precision, infinite where it is larger than any of that."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def name_of(value: object) -> str:
+    """A value as the name of a category. Whole numbers have no decimals: what was a column of categories 1, 2 is read
+    as 1.0, 2.0 where values are missing.
+    """
+    return str(int(value) if isinstance(value, float | np.floating) and value.is_integer() else value)
 
 
 def _is_missing(value: object) -> bool:
@@ -166,8 +201,10 @@ def _is_missing(value: object) -> bool:
     )
 
 
-def _refuse_dates(what: str) -> NoReturn:
+def refuse_dates(what: str, text: str | None = None) -> NoReturn:
+    """**Raises:** `InputError` for a column of dates or times, or of text that is written like them."""
+    written = "" if text is None else f" as text, such as {text!r:.40}"
     raise InputError(
-        f"{what} holds dates or times, which are no numbers of themselves; take the parts that matter as columns of "
-        "numbers, such as the year, the month, the day of the week or the days since a date, and leave it out."
+        f"{what} holds dates or times{written}, which are no numbers of themselves; take the parts that matter in its "
+        "place, as columns of numbers, such as the year, the month, the day of the week or the days since a date."
     )

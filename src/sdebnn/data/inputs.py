@@ -67,11 +67,7 @@ def plain_numbers(values: Any, what: str) -> np.ndarray:
 
     **Raises:** `InputError` when values are masked, or objects are no numbers.
     """
-    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
-        raise InputError(
-            f"{what} has {int(np.ma.count_masked(values))} masked values; leave those examples out, or write "
-            "x.filled(...) with what stands for them."
-        )
+    refuse_masked(values, what)
     array = np.asarray(values)
     if array.dtype.kind == "O":
         strange = next((value for value in array.flat if not isinstance(value, numbers.Number | np.bool_)), None)
@@ -80,6 +76,15 @@ def plain_numbers(values: Any, what: str) -> np.ndarray:
         inferred = np.array(array.tolist())
         array = array.astype(np.float64) if inferred.dtype.kind == "O" else inferred.reshape(array.shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def refuse_masked(values: Any, what: str) -> None:
+    """**Raises:** `InputError` for an array of which a mask hides values, which others would take for values."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise InputError(
+            f"{what} has {int(np.ma.count_masked(values))} masked values; leave those examples out, or write "
+            "x.filled(...) with what stands for them."
+        )
 
 
 def looks_channels_first(shape: tuple[int, ...]) -> bool:

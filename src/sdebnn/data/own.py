@@ -2,19 +2,18 @@
 no test set.
 """
 
-import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
-from sdebnn.data.columns import Scaling
+from sdebnn.data.columns import Scaling, refuse_mistakes
 from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns, rows_of
 from sdebnn.data.held_out import hold_out
 from sdebnn.data.inputs import LAYOUTS, as_inputs
 from sdebnn.data.table_encoding import TableEncoding
-from sdebnn.data.targets import Task, inputs_and_answers, label_names, numbered, settled_task
+from sdebnn.data.targets import Task, inputs_and_answers, label_names, numbered, settled_task, target_numbers
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -79,12 +78,10 @@ def unencoded(
     inputs, answers = as_inputs(x, of.format("x"), layout=layout, like=like), as_answers(y, of.format("y"), task)
     if task == "auto":
         ask_for_the_task(y, of.format("y"))
-    if layout == "auto" and like is None and x.ndim == 3 and x.dtype.kind == "f" and inputs.shape[1] != inputs.shape[2]:
-        warnings.warn(
-            f"{of.format('x')} has shape {x.shape}, which is taken as {len(x)} grey images of {x.shape[1]} x "
-            f"{x.shape[2]}; choose layout='images' (--layout) if they are, or layout='table' for rows of "
-            f"{x[0].size if len(x) else 0} inputs.",
-            stacklevel=3,
+    if layout == "auto" and like is None and x.ndim == 3 and x.dtype.kind == "f" and x.shape[1] != x.shape[2]:
+        raise InputError(
+            f"{of.format('x')} has shape {x.shape}: grey images of {x.shape[1]} x {x.shape[2]}, or rows of "
+            f"{x.shape[1] * x.shape[2]} inputs, such as sequences? Choose layout='images' or layout='table' (--layout)."
         )
     if test is not None:
         x_test = as_inputs(test[0], of.format("x_test"), layout=layout, like=str(inputs.dtype))
@@ -125,6 +122,11 @@ def _encoded(
     task = settled_task(answers, task)
     labels = label_names(answers) if task == "classification" else None
     if test is None:
+        # Of the whole table, whose rows are the user's.
+        for column, values in table.by_name.items():
+            refuse_mistakes(column, values)
+        if task == "regression":
+            target_numbers(answers)
         # A class of one example may be in the test set alone, and is a class all the same.
         keep, held = _held_out(table.rows, seed, None if labels is None else numbered(answers, labels))
         test = table.take(held), answers.take(held)

@@ -14,7 +14,7 @@ from sdebnn.data.images import IMAGE_SETS
 from sdebnn.data.mnist import load_mnist
 from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.svhn import load_svhn
-from sdebnn.data.tables import SUFFIXES, read_table
+from sdebnn.data.tables import SUFFIXES, is_table_file, read_table
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.data.uci import load_by_name
 from sdebnn.errors import InputError, naming_file
@@ -74,12 +74,12 @@ def load(
     truncated, altered or wrong.
     """
     name, path = str(name), Path(name)
-    if path.suffix in SUFFIXES:
+    if is_table_file(path):
         return _load_table(expand_user(path), target, task=task, layout=layout, scale=scale)
     if target:
         raise InputError(
-            f"target={target!r} does not fit {name}: it names a column of a table, {', '.join(SUFFIXES)}; choose "
-            "target=''."
+            f"target={target!r} does not fit {name}: it names a column of a table, a file that ends in "
+            f"{', '.join(SUFFIXES)}; save a table as one of these, or choose target='' for arrays and named data sets."
         )
     if (table := _published_table(name)) is not None:
         if task not in ("auto", "regression") or layout not in ("auto", "table"):
@@ -109,7 +109,7 @@ def read_inputs(path: Path) -> Any:
 
     **Raises:** `InputError` when it is no such file.
     """
-    return read_table(path) if path.suffix in SUFFIXES else read_array(path)
+    return read_table(path) if is_table_file(path) else read_array(path)
 
 
 def _load_table(path: Path, target: str, *, task: str, layout: str, scale: Scaling) -> Dataset:
@@ -137,7 +137,7 @@ def is_table(name: str, layout: str = "auto") -> bool:
     arrays whose x has two axes.
     """
     path = expand_user(Path(name))
-    if _published_table(name) is not None or path.suffix in SUFFIXES:
+    if _published_table(name) is not None or is_table_file(path):
         return True
     return path.suffix == ".npz" and (layout == "table" or (layout == "auto" and input_axes(path) == 2))
 

@@ -18,6 +18,7 @@ from sdebnn.data.columns import (
     Scale,
     Scaling,
     fit_column,
+    number_in,
     numbers_of,
     squeezed,
     texts_of,
@@ -166,10 +167,10 @@ class TableEncoding:
         np.copyto(numbers, fill, where=absent)
         if spread.any():
             numbers = squeezed(numbers, fill, spread)
-        # What is beyond the range of numbers is refused below.
         with np.errstate(over="ignore"):
             numbers -= mean
             numbers /= std
+        self._refuse_farthest(numbers, columns)
         parts = [numbers, absent[:, had_missing].astype(np.float64)]
         parts += [_one_hot(column, columns.by_name[column.name]) for column in self._categories]
         return to_float32(np.concatenate(parts, axis=1), "The table")
@@ -184,7 +185,7 @@ class TableEncoding:
         **Raises:** `InputError` for targets that are not there, missing or infinite, and for classes that training had
         not.
         """
-        columns = read_columns(answers, "The answers", name="y")
+        columns = read_columns(answers, "y", name="y")
         if columns.named and set(self.target_names) <= set(columns.names):
             columns = columns.only(self.target_names)
         if self.labels is not None:
@@ -268,6 +269,17 @@ class TableEncoding:
             )
         return table
 
+    def _refuse_farthest(self, numbers: Float64[np.ndarray, "n k"], columns: Columns) -> None:
+        far = np.abs(numbers) > np.finfo(np.float32).max
+        if far.any():
+            row, place = (int(index) for index in np.argwhere(far)[0])
+            name = self._numbers[place].name
+            raise InputError(
+                f"Column {name!r} is {float(columns.by_name[name][row]):g} in row {row}, counted from 0, which is so "
+                "far from the training examples that single precision has no number for it; correct it, or leave that "
+                "row out."
+            )
+
     def _warn_of_missing(self, absent: Bool[np.ndarray, "n k"]) -> None:
         for place in np.flatnonzero(absent.any(axis=0)):
             column = self._numbers[place]
@@ -284,12 +296,27 @@ def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, 
     width = len(place)
     rare = width if column.rare else None
     missing = width + bool(column.rare) if column.missing else None
+    if values.dtype.kind != "O":
+        place = _as_read(place, {text for text in texts if text is not None}, values.dtype.kind) | place
     places = [missing if text is None else place.get(text, rare) for text in texts]
     _warn_of_unseen(column, texts, places)
     made = np.zeros((len(texts), len(column.input_names)), np.float64)
     rows = [row for row, at in enumerate(places) if at is not None]
     made[rows, [at for at in places if at is not None]] = 1.0
     return made
+
+
+def _as_read(place: dict[str, int], texts: set[str], read_as: str) -> dict[str, int]:
+    """The places of texts that are written in another way than the categories that they are: a column of codes 01, 02,
+    or of true, false and maybe, may hold nothing but numbers or truth values elsewhere, and is read as such.
+    """
+
+    def common(text: str) -> str | float | None:
+        return text.lower() if read_as == "b" else number_in(text)
+
+    of_common: dict[str | float | None, int]
+    of_common = {shared: at for category, at in place.items() if (shared := common(category)) is not None}
+    return {text: of_common[shared] for text in texts if (shared := common(text)) in of_common}
 
 
 def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: list[int | None]) -> None:

@@ -32,6 +32,11 @@ OF_NUMBER, OF_TEXT, OF_INPUT = 44, 160, 16
 SAMPLE = 1000
 
 
+def is_table_file(path: Path) -> bool:
+    """Whether a file is a table by its name, in small letters or in capital ones."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def read_table(path: Path) -> "pl.DataFrame":
     """The table in a file that ends in .csv, .tsv or .parquet.
 
@@ -50,7 +55,7 @@ def read_table(path: Path) -> "pl.DataFrame":
         size = file.seek(0, io.SEEK_END)
     refuse_too_large(path, size, size)
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             rows = lazy.select(pl.len()).collect().item()
             refuse_too_large(path, size, rows * _bytes_of_row(lazy.head(SAMPLE).collect()))
@@ -99,7 +104,7 @@ def _separator(path: Path, start: bytes) -> str:
         text = line.decode()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None
-    separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=text.count)
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=text.count)
     if "\r" in text.rstrip("\r"):
         raise InputError(f"{path} has lines that end in a carriage return alone; save it again with a line feed.")
     refuse_twice(map(str.strip, next(csv.reader([text], delimiter=separator))), str(path))

@@ -1,12 +1,21 @@
 """What the answers of a table are: classes with the user's names, or targets in the user's units."""
 
+from collections import Counter
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int32
 
 from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
-from sdebnn.data.columns import Scale, are_infinite, scale_of
+from sdebnn.data.columns import (
+    Scale,
+    are_infinite,
+    refuse_coarse,
+    refuse_fractions,
+    refuse_written,
+    scale_of,
+    strange_among_numbers,
+)
 from sdebnn.data.frames import ColumnNames, Columns, read_columns
 from sdebnn.errors import InputError
 from sdebnn.spelling import nearest
@@ -29,7 +38,7 @@ def inputs_and_answers(table: Columns, target: ColumnNames | None, y: Any) -> tu
     if (target is None) == (y is None):
         raise InputError("The answers are a column of the table or an array: give either target or y.")
     if target is None:
-        answers = read_columns(y, "The answers", name="y")
+        answers = read_columns(y, "y", name="y")
         if answers.rows != table.rows:
             raise InputError(f"The table has {table.rows} rows but y has {answers.rows}; give one answer for each row.")
         return table, answers
@@ -62,6 +71,8 @@ def settled_task(answers: Columns, task: str) -> Task:
         raise InputError("The answers have no column; give (n,), or (n, k) with k at least 1.")
     for name, values in answers.by_name.items():
         _refuse_missing(name, values)
+        if values.dtype.kind == "O" and task != "classification":
+            _refuse_mistaken_numbers(name, values, task)
         if values.dtype.kind == "O" and (task == "regression" or len(answers.names) > 1):
             raise InputError(
                 f"The target {name!r} holds text, such as {values[0]!r:.40}, but targets of a regression are numbers; "
@@ -101,6 +112,20 @@ def settled_task(answers: Columns, task: str) -> Task:
     return "classification"
 
 
+def _refuse_mistaken_numbers(name: str, values: np.ndarray, task: str) -> None:
+    """**Raises:** `InputError` for text that is numbers or dates, unless it is said to be names of classes."""
+    what, counts = f"The target {name!r}", Counter(values.tolist())
+    if (strange := strange_among_numbers(counts)) is not None:
+        row = int((values == strange).argmax())
+        raise InputError(
+            f"{what} holds numbers, but {strange!r:.40} in row {row}, counted from 0; write a number there, or leave "
+            "that row out, or choose task='classification' (--task) if these are names of classes."
+        )
+    refuse_written(what, counts)
+    if task == "regression" or len(counts) > min(FEW, max(2, len(values) // 2)):
+        refuse_fractions(what, counts)
+
+
 def label_names(answers: Columns) -> tuple[Label, ...]:
     """The names of the classes in sorted order, which is that of their numbers.
 
@@ -133,8 +158,8 @@ def numbered(answers: Columns, names: tuple[Label, ...]) -> Int32[np.ndarray, " 
     if -1 in found:
         row = found.index(-1)
         raise InputError(
-            f"The target {name!r} is {values[row]!r:.40} in row {row}, counted from 0, but the classes of training are "
-            f"{_listed(names)}; give examples of these alone."
+            f"The target {name!r} is {values.tolist()[row]!r:.40} in row {row}, counted from 0, but the classes of "
+            f"training are {_listed(names)}; give examples of these alone."
         )
     return np.array(found, np.int32)
 
@@ -148,6 +173,7 @@ def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
         _refuse_missing(name, values)
         if values.dtype.kind == "O":
             raise InputError(f"The target {name!r} holds text, such as {values[0]!r:.40}; give numbers.")
+        refuse_coarse(f"The target {name!r}", values)
         infinite = are_infinite(values.astype(np.float64))
         if infinite.any():
             raise InputError(

@@ -1,5 +1,7 @@
 """The classifier."""
 
+import numbers
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, no_type_check
 
@@ -15,8 +17,9 @@ from sdebnn.data import TableEncoding
 from sdebnn.data.frames import Table
 from sdebnn.data.targets import settled_task
 from sdebnn.errors import InputError
-from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
+from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of, refuse_others
 from sdebnn.priors.by_name import PriorName
+from sdebnn.spelling import nearest
 from sdebnn.training import Posterior
 from sdebnn.training.history import History
 
@@ -124,12 +127,22 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         """
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        labels = column_or_1d(y, warn=True)
+        refuse_others(X, y, sample_weight)
+        # Of the nullable types of pandas it makes floating-point numbers.
+        labels = column_or_1d(y.to_numpy() if hasattr(y, "to_numpy") else y, warn=True)
         answers = answers_of(y, labels)
         settled_task(answers, self._task)
+        texts = [label for label in labels.tolist() if isinstance(label, str)]
+        if 0 < len(texts) < len(labels):
+            other = next(label for label in labels.tolist() if not isinstance(label, str))
+            raise InputError(
+                f"y has labels that are text, such as {texts[0]!r:.40}, and others that are not, such as "
+                f"{other!r:.40}; give all of one type."
+            )
         # Numbers among objects are numbers.
         check_classification_targets(next(iter(answers.by_name.values())))
         check_consistent_length(X, labels)
+        self._check_class_weight(labels)
         of_classes = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
         self._fit(X, answers, sample_weight, of_classes)
         self.classes_ = self.classes_.astype(labels.dtype)
@@ -146,6 +159,25 @@ class SDEBNNClassifier(ClassifierMixin, SDEBNNEstimator):
         """The most probable label of each row. **Raises:** as `predict_proba`."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
+
+    @no_type_check
+    def _check_class_weight(self, labels: np.ndarray) -> None:
+        weights = self.class_weight
+        if weights is None or (isinstance(weights, str) and weights == "balanced"):
+            return
+        if not isinstance(weights, Mapping) or not all(isinstance(each, numbers.Real) for each in weights.values()):
+            raise InputError(
+                f"class_weight={weights!r} is not allowed: it takes 'balanced', None, or a dict with a number for each "
+                "class."
+            )
+        classes = set(labels.tolist())
+        strange, without = [name for name in weights if name not in classes], classes - set(weights)
+        # Of a class that a fold lacks there may be a weight.
+        if strange and without:
+            raise InputError(
+                f"class_weight has a class {strange[0]!r}{nearest(str(strange[0]), map(str, classes))}, which y has "
+                f"not, and none of {', '.join(sorted(map(repr, without)))}; give the classes by their names in y."
+            )
 
     def _of_task(self) -> dict[str, Any]:
         return {"likelihood": "categorical"}

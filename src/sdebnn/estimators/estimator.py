@@ -18,7 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import doubts_of_scale, hint_of_counts
-from sdebnn.data.frames import Columns, Table, read_columns
+from sdebnn.data.frames import Columns, Table, read_columns, refuse_no_table
+from sdebnn.data.inputs import refuse_masked
 from sdebnn.errors import InputError
 from sdebnn.estimators.warm_start import (
     averages_of,
@@ -49,6 +50,11 @@ MAX_ITER: int = TABLE["max_steps"]
 # Of fewer examples none can be spared to be held out, and long training learns them by heart.
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
+
+OF_ONE_NETWORK = (
+    "n_members=1 with n_posterior_samples=1 is one network, which says nothing of ignorance: what tells of it is NaN; "
+    "take n_posterior_samples=2 or more."
+)
 
 # Parameters that are choices of a run, each with the name that these have.
 CHOICES = {
@@ -270,7 +276,8 @@ class SDEBNNEstimator(BaseEstimator):
         if not held_out and config.sigma == AUTO:
             config = dataclasses.replace(config, sigma=PriorChoices().sigma)
         calibrates(config, classes, held_out)
-        _warn([] if fitted else encoding.remarks, dataset, self.likelihood)
+        alone = self.n_members * self.n_posterior_samples == 1
+        _warn([] if fitted else encoding.remarks, dataset, self.likelihood, *[OF_ONE_NETWORK] * alone)
         before = self._history if fitted else None
         start = None
         if fitted is not None:
@@ -367,17 +374,30 @@ class SDEBNNEstimator(BaseEstimator):
             if not (np.isfinite(weights_of_classes) & (np.asarray(weights_of_classes) >= 0)).all():
                 raise InputError(f"class_weight={self.class_weight!r} has weights below 0 or none; give 0 or more.")
             weights = weights * weights_of_classes
-        if weights.sum() <= 0:
-            raise InputError("All sample weights are zero; give at least one example a weight above 0.")
-        return weights
+        largest = weights.max()
+        if not 0 < largest < np.inf:
+            what = "All sample weights are zero" if largest == 0 else "Sample weights and class_weight are infinite"
+            raise InputError(f"{what}; give at least one example a weight above 0, and none that is infinite.")
+        # Sums of large ones would be infinite.
+        return weights / largest
 
     @no_type_check
     def _table(self, X: Table, *, reset: bool) -> Any:
         """A table as it is, or numbers, with its columns' number and names checked, or remembered."""
+        refuse_no_table(X, "X")
         if _is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
-        return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        refuse_masked(X, "X")
+        try:
+            return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        except ValueError as error:
+            if "could not convert string to float" not in str(error):
+                raise
+            raise InputError(
+                f"X is an array with text in it ({error}), and arrays hold numbers; give a DataFrame of pandas or "
+                "polars, whose columns may be text."
+            ) from None
 
     @no_type_check
     def _table_again(self, X: Table) -> Any:
@@ -409,6 +429,15 @@ def parameters_of(config: TrainConfig) -> dict[str, Any]:
     return parameters | {"n_blocks": config.blocks[0], "max_iter": config.max_steps or 1}
 
 
+def refuse_others(X: Table, y: Any, sample_weight: Any) -> None:
+    """**Raises:** `InputError` for arguments of `fit` that scikit-learn has no sentence for, or takes for what they are
+    not.
+    """
+    refuse_no_table(X, "X")
+    for what, values in (("y", y), ("sample_weight", sample_weight)):
+        refuse_masked(values, what)
+
+
 def answers_of(y: Any, values: np.ndarray) -> Columns:
     """Answers as columns, by the names that a DataFrame or a Series has for them.
 
@@ -419,7 +448,7 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
 
     **Raises:** `InputError` for dates, and what is neither numbers nor text.
     """
-    answers = read_columns(values, "The answers", name="y")
+    answers = read_columns(values, "y", name="y")
     names = list(y.columns) if _is_frame(y) else [getattr(y, "name", None)]
     # A Series of polars without a name has an empty one.
     if names in ([None], [""]):
@@ -427,11 +456,11 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
     return Columns(dict(zip(map(str, names), answers.by_name.values(), strict=True)), answers.rows, True)
 
 
-def _warn(remarks: list[str], dataset: Dataset, likelihood: str) -> None:
-    """Of what became of columns, and of units that are no network's."""
+def _warn(remarks: list[str], dataset: Dataset, likelihood: str, *others: str) -> None:
+    """Of what became of columns, of units that are no network's, and of what else there is to say."""
     of_columns = [f"What became of the table's columns: {'; '.join(remarks)}."] if remarks else []
     hint = hint_of_counts(dataset) if likelihood == "auto" else None
-    for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint)):
+    for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint, *others)):
         # Of the call of `fit`.
         warnings.warn(sentence, stacklevel=5)
 

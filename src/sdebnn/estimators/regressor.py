@@ -14,7 +14,7 @@ from sdebnn.data import TableEncoding
 from sdebnn.data.frames import Table, refuse_twice
 from sdebnn.data.targets import target_numbers
 from sdebnn.errors import InputError
-from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of
+from sdebnn.estimators.estimator import MAX_ITER, SDEBNNEstimator, answers_of, refuse_others
 from sdebnn.metrics.noise_laws import TargetLaw
 from sdebnn.priors.by_name import PriorName
 from sdebnn.runs import TrainConfig
@@ -95,6 +95,7 @@ class SDEBNNRegressor(MultiOutputMixin, RegressorMixin, SDEBNNEstimator):
         """
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        refuse_others(X, y, sample_weight)
         refuse_twice(getattr(y, "columns", ()), "y")
         # What is missing or infinite is told with its row below.
         targets = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")

@@ -1,6 +1,7 @@
 """The scores that training, evaluation and the demo show: one list, so that they are the same everywhere."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,18 @@ def classification_report(labels: Labels, probs: Probabilities) -> dict[str, flo
         "macro_f1": macro_f1(labels, probs),
         **{f"recall_{label}": value for label, value in shown.items()},
     }
+
+
+def titles_of(scores: Iterable[str], labels: Sequence[object] | None) -> dict[str, str]:
+    """What a page or a terminal calls scores: the recall of a class by the user's name for it.
+
+    **Arguments:**
+
+    - `scores`: names that `classification_report` and the others give.
+    - `labels`: the user's names of the classes, in the order of their numbers; `None` where they have none.
+    """
+    recalls = {f"recall_{number}": f"recall of {label!r:.40}" for number, label in enumerate(labels or ())}
+    return {name: recalls.get(name, name) for name in scores}
 
 
 def ood_report(in_probs: Probabilities, out_probs: Probabilities) -> dict[str, float]:

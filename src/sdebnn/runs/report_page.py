@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from sdebnn import storage
+from sdebnn.metrics.report import titles_of
 from sdebnn.runs import checkpoint
 from sdebnn.runs.config import TrainConfig
 from sdebnn.runs.curves import curves
@@ -43,9 +44,14 @@ CAPTIONS = {
 LATEST = 253_370_764_800
 
 
-def write_report(run: RunFolder) -> None:
+def write_report(run: RunFolder, labels: Sequence[object] | None = None) -> None:
     """Writes `report.html` into the folder of a run that has ended, or anew: what was run, its scores and curves, its
     pictures where matplotlib has drawn them, and the commands that repeat it.
+
+    **Arguments:**
+
+    - `run`: its folder.
+    - `labels`: the names of the classes, of a table.
 
     **Raises:** `InputError` when what is in the folder cannot be read; `StorageError`.
     """
@@ -57,7 +63,7 @@ def write_report(run: RunFolder) -> None:
         title=f"{config.model} on {config.data}",
         facts=_facts(run, config, started, records),
         scores=scores,
-        score_names=list(dict.fromkeys(name for values in scores.values() for name in values if name not in _COLUMNS)),
+        score_names=titles_of((name for values in scores.values() for name in values if name not in _COLUMNS), labels),
         curves=_curves(records),
         pictures=_pictures(run),
         any_drawn=bool(_drawn(run)),

@@ -21,10 +21,16 @@ class Mixture(NamedTuple):
     shift: Float[np.ndarray, " d"]
     scale: Float[np.ndarray, " d"]
 
-    def moments(self) -> tuple[Float[np.ndarray, "samples n d"], Float[np.ndarray, "samples n d"]]:
-        """Mean and variance of each posterior sample's law."""
+    def moments(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+        """The mean, the standard deviation of all, and that of the means of the posterior samples, which is NaN of one
+        sample. Squares are taken in the units of the network: in the user's they may be too large or too small, and
+        deviations much smaller than what they are of.
+        """
         means, variances = target_moments(self.predictive, self.outputs)
-        return self.shift + self.scale * means, self.scale**2 * variances
+        epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)
+        # The law of total variance; without a square of the first part that could be too large.
+        std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
+        return self.shift + self.scale * means.mean(axis=0), self.scale * std, self.scale * epistemic
 
     def quantile(self, q: float) -> Float[np.ndarray, "n d"]:
         """The smallest values up to which the targets lie with probability `q` or more."""

@@ -8,9 +8,13 @@ from jaxtyping import Float, Float32
 
 from sdebnn.data import to_float
 from sdebnn.data.frames import Table
+from sdebnn.errors import InputError
 from sdebnn.training.learner import Exportable
 from sdebnn.training.predictions import doubles
 from sdebnn.training.task import Task
+
+# Standard deviations that targets are from their mean at most, and in which numbers of a file may be apart.
+FAR, FINE = 100.0, 1e-2
 
 
 class PlainNetwork:
@@ -50,9 +54,22 @@ class PlainNetwork:
         - `path`: in JAX it ends in `.jax`, for `jax.export.deserialize`; in PyTorch in `.pt2`, for `torch.export.load`,
           or in `.onnx`. Images are (n, channels, height, width) in PyTorch.
 
-        **Raises:** `InputError` for another suffix, and for a format whose packages are missing; `StorageError` when it
-        cannot be written.
+        **Raises:** `InputError` for another suffix, for a format whose packages are missing, and for targets whose
+        units single precision has no numbers for; `StorageError` when it cannot be written.
         """
+        self._refuse_units()
         example = to_float(self._task.placeholder().x_train[:1])
         with self._lock:
             self._network.export(Path(path), example, self._shift, self._scale)
+
+    def _refuse_units(self) -> None:
+        shift, scale = (np.abs(part).astype(np.float64) for part in (self._shift, self._scale))
+        numbers = np.finfo(np.float32)
+        strange = (scale < numbers.tiny) | (shift + FAR * scale > numbers.max) | (shift * numbers.eps > FINE * scale)
+        if strange.any():
+            place = int(strange.argmax())
+            raise InputError(
+                f"The file would give targets in single precision, which has too few numbers for target {place}, "
+                f"{self._shift[place]:g} on average with a standard deviation of {self._scale[place]:.3g}; train on "
+                "targets less their mean, or in another unit."
+            )

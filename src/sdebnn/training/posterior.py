@@ -265,11 +265,7 @@ class Posterior:
             )
         names = None if self.task.encoding is None else self.task.encoding.target_names
         mixture = Mixture(self, outputs, *self._units())
-        means, variances = mixture.moments()
-        epistemic = means.std(axis=0) if len(means) > 1 else np.full(means.shape[1:], np.nan)
-        # The law of total variance; without a square of the first part that could be too large.
-        std = np.hypot(epistemic, np.sqrt(variances.mean(axis=0)))
-        return TargetPrediction(means.mean(axis=0), std, epistemic, names, mixture)
+        return TargetPrediction(*mixture.moments(), names, mixture)
 
 
 def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, Any] | None = None) -> Posterior:
@@ -300,7 +296,7 @@ def load_posterior(build: Build, folder: str | Path, *, changes: Mapping[str, An
         )
     learner = built_again(build, run, started, prediction_choices(config), task.placeholder())
     checkpointing.load_average(run, read_start(run)[0], learner)
-    if config.test_samples == 1:
+    if config.members * config.test_samples == 1:
         warnings.warn(
             "One posterior sample (test_samples=1) says nothing of ignorance: what tells of it is NaN; take "
             "test_samples=2 or more.",

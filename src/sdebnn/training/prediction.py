@@ -125,7 +125,9 @@ class TargetPrediction(Prediction):
 
     def uncertainty(self) -> Uncertainty:
         with np.errstate(invalid="ignore"):
-            aleatoric = np.sqrt(np.maximum(self.std**2 - self.epistemic_std**2, 0.0))
+            # Squares may be too large, or too small.
+            less, more = np.maximum(self.std - self.epistemic_std, 0.0), self.std + self.epistemic_std
+            aleatoric = np.sqrt(less) * np.sqrt(more)
         return Uncertainty(self.epistemic_std, aleatoric, self.std)
 
     @no_type_check
@@ -139,8 +141,8 @@ class TargetPrediction(Prediction):
 
         **Raises:** `InputError` for others.
         """
-        wanted = np.asarray(q, np.float64)
-        if wanted.ndim > 1 or not ((wanted > 0) & (wanted < 1)).all():
+        wanted = _between_0_and_1(q)
+        if wanted is None or wanted.ndim > 1 or not wanted.size:
             raise InputError(f"quantile got q={q!r}; it takes numbers between 0 and 1, such as 0.5 for the median.")
         found = [self._mixture.quantile(float(one)) for one in wanted.ravel()]
         return np.stack(found) if wanted.ndim else found[0]
@@ -152,7 +154,7 @@ class TargetPrediction(Prediction):
 
         **Raises:** `InputError` for a level that is not between 0 and 1.
         """
-        if not np.ndim(level) == 0 or not 0 < level < 1:
+        if np.ndim(level) or _between_0_and_1(level) is None:
             raise InputError(f"interval got level={level!r}; it takes a number between 0 and 1, such as 0.95.")
         return self._mixture.quantile(0.5 - level / 2), self._mixture.quantile(0.5 + level / 2)
 
@@ -171,6 +173,12 @@ class TargetPrediction(Prediction):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"sample got n={n!r}; it takes how many draws, 1 or more.")
         return self._mixture.sample(np.random.default_rng(rng), int(n))
+
+
+def _between_0_and_1(values: object) -> np.ndarray | None:
+    """Numbers, `None` where they are none or not between."""
+    found = np.asarray(values)
+    return found.astype(np.float64) if found.dtype.kind in "buif" and ((found > 0) & (found < 1)).all() else None
 
 
 def columns_of(

@@ -450,7 +450,7 @@ def _train(
         say(task.made or "")
         for remark in dataset.encoding.remarks if dataset.encoding else ():
             say(remark)
-        if config.test_samples == 1:
+        if config.members * config.test_samples == 1:
             say("One posterior sample (test_samples=1) is scored: it says nothing of what the network does not know.")
         by_auto = config.likelihood in (AUTO, OF_FOLDS) and getattr(learner, "by_choices", False)
         hints = [hint_of_counts(dataset)] if by_auto and not data.is_published(config.data) else []
@@ -478,7 +478,7 @@ def _train(
             if learner.rank == 0:
                 if importlib.util.find_spec("matplotlib") is not None:
                     pictures.draw_run(folder, config, dataset, learner, fitted)
-                write_report(folder)
+                write_report(folder, dataset.label_names)
     except StorageError as error:
         raise StorageError(f"{error} Then {again} takes the run up again.") from None
     if config.sigma == AUTO:

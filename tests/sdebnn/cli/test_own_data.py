@@ -93,6 +93,17 @@ def test_labels_have_their_names_and_no_cell_is_a_formula(folder, tmp_path) -> N
     assert [row["label"].removeprefix("'") for row in rows] == np.array(["=Bonn", "Trier"])[sure].tolist()
 
 
+def test_the_recall_of_a_class_has_its_name(folder, capsys) -> None:
+    SALES.write_csv(folder / "sales.csv")
+    assert main(["evaluate", str(folder / "town")]) == 0
+    said = capsys.readouterr().out
+    assert "recall of '=Bonn'  recall of 'Trier'" in said
+    assert "recall_0" not in said
+    page = (folder / "town" / "report.html").read_text()
+    assert "recall of &#39;Trier&#39;" in page
+    assert "recall_1" not in page
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tb", "\rc", "d"])
 def test_text_is_never_written_as_a_formula(text: str, tmp_path: Path) -> None:
     prediction_file.write({"label": np.array([text]), "mean": np.array([-1.5])}, tmp_path / "out.csv")

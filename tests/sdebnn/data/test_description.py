@@ -49,6 +49,14 @@ def test_what_was_made_of_the_data_is_said_in_a_line() -> None:
         (classification(np.zeros((60, 3, 8, 8), np.float32)), r"8 channels of 3 x 8; .*transpose\(0, 2, 3, 1\)"),
         (classification(y=np.where(np.arange(60) == 3, 1, 0)), "imbalanced: class 1 has 1 of 40 .*class-weight"),
         (classification(y=LABELS * 2, classes=4), r"Of 4 classes 2 have no training examples \(1, 3\)"),
+        (
+            regression(y=np.exp(9 * Y)),
+            r"so far from the others \(column 0: half of them are from .*train on their logarithm",
+        ),
+        (
+            Dataset.from_arrays(X, np.concatenate([Y[:-1], [[1e6]]]), X, Y),
+            r"so far from the others \('y0': .* the largest is 1e\+06",
+        ),
         (classification(y=np.arange(60) % 40, classes=40), "up to 39 are taken as 40 classes; .*--task"),
     ],
 )
@@ -74,6 +82,11 @@ def test_counts_are_told_of_their_law() -> None:
 def test_targets_that_are_all_the_same_are_doubtful() -> None:
     (sentence,) = doubts(regression(y=np.full((60, 2), 3, np.float32)))
     assert "same target (2 of 2 targets, 3)" in sentence
+
+
+def test_targets_that_are_skewed_a_little_are_not_doubtful() -> None:
+    for y in (np.exp(Y), np.where(np.arange(60)[:, None] % 10, 0.0, Y)):
+        assert doubts(Dataset.from_arrays(X, y, X, y)) == []
 
 
 def test_nothing_is_said_of_data_as_the_network_wants_them() -> None:

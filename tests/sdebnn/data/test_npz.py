@@ -352,12 +352,13 @@ def test_channels_in_front_are_asked_for_and_moved(tmp_path: Path, shape: tuple[
     np.testing.assert_array_equal(load_npz(path, layout="table").x_test, x.reshape(9, -1))
 
 
-def test_sequences_are_not_taken_for_grey_images_in_silence(tmp_path: Path) -> None:
+def test_sequences_are_not_taken_for_grey_images(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((9, 7, 2))
     path = saved(tmp_path, x=x, y=LABELS)
-    with pytest.warns(UserWarning, match=r"9 grey images of 7 x 2; choose layout='images' .* rows of 14 inputs"):
+    with pytest.raises(InputError, match=r"grey images of 7 x 2, or rows of 14 inputs.*layout='table' \(--layout\)"):
         load_npz(path)
-    # A run that was started before has settled it, as the strict warnings of these tests show.
+    assert load_npz(path, layout="images").x_train.shape == (6, 7, 2, 1)
+    # A run that was started before has settled it.
     assert load_npz(path, like="float32").x_train.shape == (6, 7, 2, 1)
     assert load_npz(path, layout="table").x_train.shape == (6, 14)
     with pytest.raises(InputError, match="layout='channels_first' does not fit"):

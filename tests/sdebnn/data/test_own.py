@@ -65,6 +65,20 @@ def test_a_test_set_is_taken_as_given() -> None:
         Dataset.from_frame(table.filter(pl.col("town") != "Trier"), "town", test=table)
 
 
+@pytest.mark.parametrize("row", [0, 40, 89])
+def test_rows_are_those_of_the_whole_table(row: int) -> None:
+    sizes: list[Any] = SIZE.tolist()
+    sizes[row] = np.inf
+    with pytest.raises(InputError, match=f"'size' has 1 infinite values, the first in row {row},"):
+        Dataset.from_frame(pl.DataFrame({**TABLE, "size": sizes}), "price")
+    with pytest.raises(InputError, match=f"'size' has 1 infinite values, the first in row {row},"):
+        Dataset.from_frame(pl.DataFrame({**TABLE, "size": sizes})["town", "size"], "size")
+    sizes = [str(size) for size in SIZE]
+    sizes[row] = "large"
+    with pytest.raises(InputError, match=f"'size' holds numbers, but 'large' in row {row},"):
+        Dataset.from_frame(pl.DataFrame({**TABLE, "size": sizes}), "price")
+
+
 def test_arrays_are_standardised_and_labels_of_any_type_named() -> None:
     x = RNG.normal([0, 1e6], [1e-3, 1e5], size=(N, 2))
     dataset = Dataset.from_arrays(x, TOWN)

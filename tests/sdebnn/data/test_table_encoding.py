@@ -204,8 +204,38 @@ def test_categories_are_the_same_whatever_type_they_come_in() -> None:
     encoding = TableEncoding.fit(trained, y=np.arange(6) + 0.5)
     assert encoding.input_names[1:] == ("code=1", "code=2")
     expected = encoding.inputs(trained)
+    decimals = TableEncoding.fit(trained.assign(code=pd.Categorical(np.array(codes, float))), y=np.arange(6) + 0.5)
+    mixed = trained.assign(code=[1.0, "b", 1.0, "b", 1.0, "b"])
+    assert decimals == encoding
+    assert TableEncoding.fit(mixed, y=np.arange(6) + 0.5).input_names[1:] == ("code=1", "code=b")
     for values in (codes, [float(code) for code in codes], [str(code) for code in codes]):
         np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values, "x": np.arange(6.0)})), expected)
+
+
+@pytest.mark.parametrize(
+    ("categories", "values"),
+    [
+        (["01", "02", "1.0"], [1, 2]),
+        (["01067", "2.50", "x"], [1067.0, 2.5]),
+        (["true", "false", "maybe"], [True, False]),
+        (["01", "2", "1"], ["01", "2"]),
+    ],
+)
+@pytest.mark.parametrize("rare", [[], ["77"]])
+def test_categories_are_found_where_all_values_are_read_as_numbers(categories: Any, values: Any, rare: Any) -> None:
+    table = pd.DataFrame({"code": categories * 3 + rare})
+    encoding = TableEncoding.fit(table, y=np.arange(len(table)) + 0.5)
+    expected = encoding.inputs(table[:2])
+    if values == [1, 2]:
+        # 1.0 comes later, and is 1 as well.
+        expected = encoding.inputs(pd.DataFrame({"code": ["1.0", "02"]}))
+    np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values})), expected)
+
+
+def test_an_infinite_number_is_no_category() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"code": ["01", "x"] * 3}), y=np.arange(6) + 0.5)
+    with pytest.warns(UserWarning, match="a category such as 'inf', which training had not"):
+        np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": [np.inf]})), [[0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -234,6 +264,30 @@ def test_numbers_that_are_missing_in_prediction_alone_are_filled_and_said() -> N
     assert x[0] == x[1]
     with pytest.warns(UserWarning, match="2 missing values"):
         encoding.inputs(pl.DataFrame({"a": [None, None]}))
+
+
+def test_numbers_that_single_precision_has_none_for_are_told_with_their_column() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"a": [1.0, 2.0, 6.0], "b": [0.0, 1e-9, 2e-9]}), y=np.arange(3) + 0.5)
+    with pytest.raises(InputError, match="'b' is 1e\\+30 in row 1, counted from 0, which is so far from the training"):
+        encoding.inputs(pl.DataFrame({"a": [1.0, 1e30], "b": [0.0, 1e30]}))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(10**400, "'a' has 1 infinite values, the first in row 0"), (1j, "holds objects such as 1j")]
+)
+def test_objects_that_are_no_real_numbers_are_refused(value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        TableEncoding.fit(pd.DataFrame({"a": pd.Series([value, 1, 2], dtype=object)}), y=np.arange(3) + 0.5)
+
+
+def test_whole_numbers_that_double_precision_does_not_tell_apart_are_refused() -> None:
+    numbers = 2**62 + np.arange(20)
+    with pytest.raises(InputError, match=r"'a' has whole numbers from 4611686018427387904 to .*; subtract"):
+        TableEncoding.fit(pd.DataFrame({"a": numbers}), y=np.arange(20) + 0.5)
+    with pytest.raises(InputError, match="target 'y' has whole numbers"):
+        TableEncoding.fit(pd.DataFrame({"a": numbers % 7}), y=numbers, task="regression")
+    for fine in (numbers - 2**62, 2**62 - 2**40 * np.arange(20), np.full(20, 2**62)):
+        assert TableEncoding.fit(pd.DataFrame({"a": fine, "b": numbers % 7}), y=np.arange(20) + 0.5).columns
 
 
 def test_numbers_stay_as_they_are_where_that_is_chosen() -> None:
@@ -310,12 +364,59 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
             "dates or times, .*the day of the week",
         ),
         ({"rooms": list(pd.to_timedelta(range(60), "h").to_pytimedelta())}, "price", "dates or times"),
+        ({"rooms": ["2024-01-01", "2024-12-31"] * 30}, "price", "'rooms' holds dates or times as text, such as '2024"),
+        ({"rooms": ["1/31/24", None] * 30}, "price", "dates or times as text, such as '1/31/24'"),
+        ({"rooms": ["31.12.2024 23:59", "1.1.2025 0:01"] * 30}, "price", "dates or times as text"),
+        ({"rooms": ["31-Dec-2024", "1. Mai 2025", "May 1, 2025"] * 20}, "price", "dates or times as text"),
+        ({"rooms": ["9:30", "10:30 AM", "23:59:59.5Z"] * 20}, "price", "dates or times as text, such as '9:30'"),
+        ({"rooms": ["1.5", "2.5"] * 29 + ["3", "4.5"]}, "price", "'rooms' holds numbers as text, such as '1.5'"),
+        ({"rooms": [f"{row}.5" for row in range(60)]}, "price", r"numbers as text, .*make them numbers, as astype"),
+        ({"price": [*map(str, SALES["price"][1:]), "oops"]}, "price", "'price' holds numbers, but 'oops' in row 59"),
+        ({"price": [*map(str, SALES["price"])]}, "price", "target 'price' holds numbers as text, .*make them numbers"),
+        ({"price": ["$1,512", "$2,000"] * 30}, "price", "'price' holds text that is written like numbers"),
+        ({"price": ["2024-01-01", "2024-12-31"] * 30}, "price", "target 'price' holds dates or times as text"),
     ],
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(frame: Any, change: dict, target: Any, says: str) -> None:
     table = type(frame)(SALES | change, **({"strict": False} if isinstance(frame, pl.DataFrame) else {}))
     with pytest.raises(InputError, match=says):
         TableEncoding.fit(table, target, task="classification" if target == "town" else "regression")
+
+
+def test_a_number_with_a_mistake_is_no_class() -> None:
+    x, y = RNG.normal(size=(60, 1)), [*map(str, RNG.integers(0, 4, 59)), "oops"]
+    with pytest.raises(InputError, match=r"'y' holds numbers, but 'oops' in row 59.* or choose task='classification'"):
+        TableEncoding.fit(x, y=np.array(y))
+    labels = ("0", "1", "2", "3", "oops")
+    assert TableEncoding.fit(x, y=np.array(y), task="classification").labels == labels
+    assert TableEncoding.fit(x[:59], y=np.array(y[:59])).labels == labels[:4]
+    with pytest.raises(InputError, match="'y' holds numbers as text"):
+        TableEncoding.fit(x, y=np.char.add(np.arange(60).astype(str), ".5"))
+
+
+def test_text_of_numbers_that_are_names_is_categories(frame: Any) -> None:
+    for rooms in (["1", "2"] * 30, ["1.5", "2.5"] * 30, ["v1.2.10", "v1.2.9"] * 30, ["16:9", "4:3"] * 30):
+        encoding = TableEncoding.fit(type(frame)({**SALES, "rooms": rooms}), "price")
+        assert {f"rooms={room}" for room in rooms} < set(encoding.input_names)
+    codes = ["53111", "53112"] * 29 + ["53113", "53114"]
+    remarks = TableEncoding.fit(type(frame)({**SALES, "rooms": codes}), "price").remarks
+    assert [remark for remark in remarks if remark.endswith("make them numbers unless they are names")]
+
+
+def test_rows_of_a_list_keep_their_numbers() -> None:
+    encoding = TableEncoding.fit([[1, 2.5, "a"], [2, None, "b"], [3, 4.5, "a"], [5, 1.5, "b"]], y=np.arange(4) + 0.5)
+    assert encoding.input_names == ("x0", "x1", "x1 is missing", "x2=a", "x2=b")
+    np.testing.assert_array_equal(encoding.inputs([[2, 2.5, "a"]])[0, -2:], [1, 0])
+
+
+def test_intervals_are_categories_and_periods_are_dates() -> None:
+    size = RNG.normal(size=60)
+    table = pd.DataFrame({"size": pd.cut(size, [-9, 0, 9]), "x": size})
+    encoding = TableEncoding.fit(table, y=size)
+    assert encoding.input_names == ("x", "size=(-9, 0]", "size=(0, 9]")
+    np.testing.assert_array_equal(encoding.inputs(table)[:, 2], size > 0)
+    with pytest.raises(InputError, match="'size' holds dates or times"):
+        TableEncoding.fit(table.assign(size=pd.period_range("2024", periods=60)), y=size)
 
 
 def test_what_is_no_table_is_refused() -> None:
@@ -377,6 +478,8 @@ def test_answers_that_training_had_not_are_refused() -> None:
     targets = TableEncoding.fit(RNG.normal(size=(4, 1)), y=RNG.normal(size=4))
     with pytest.raises(InputError, match="2 targets, but training had 1"):
         targets.answers(np.zeros((4, 2)))
+    with pytest.raises(InputError, match="'y' is 0 in row 0"):
+        classes.answers(np.array([0, 1]))
     with pytest.raises(InputError, match="holds text"):
         targets.answers(np.array(["a", "b"]))
     with pytest.raises(InputError, match="infinite values"):

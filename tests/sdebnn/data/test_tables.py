@@ -33,10 +33,10 @@ def test_a_csv_is_a_data_set_by_its_target(sales: Path) -> None:
     assert several.y_train.shape == (20, 2)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".CSV", ".Parquet", ".csv", ".tsv", ".parquet"])
 def test_every_kind_of_table_gives_the_same_numbers(suffix: str, sales: Path) -> None:
     table, path = read_table(sales), sales.with_name(f"same{suffix}")
-    if suffix == ".parquet":
+    if suffix.lower() == ".parquet":
         table.write_parquet(path)
     else:
         table.write_csv(path, separator="\t" if suffix == ".tsv" else ";")
@@ -214,6 +214,7 @@ def test_what_does_not_fit_a_table_or_a_target_is_refused(tmp_path: Path, sales:
         (sales, {"target": "price", "layout": "images"}, "layout='images' does not fit"),
         (tmp_path / "mine.npz", {"target": "y"}, "target='y' does not fit"),
         ("digits", {"target": "label"}, "target='label' does not fit digits"),
+        (tmp_path / "sales.xlsx", {"target": "price"}, "a file that ends in .csv, .tsv, .parquet; save a table as one"),
     )
     for name, choices, says in wrong:
         with pytest.raises(InputError, match=says):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 
 from sdebnn.errors import InputError
 from sdebnn.estimators import SDEBNNClassifier, SDEBNNRegressor
@@ -60,6 +61,19 @@ def test_targets_that_are_all_the_same_are_said() -> None:
     assert "same target ('y', 7.5): nothing says what it depends on, nor of what size its noise is" in sentence
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_doubt_is_in_units_of_any_size(unit: float) -> None:
+    one, other = (SDEBNNRegressor(**QUICK).fit(X, size * Y).predict_uncertainty(X) for size in (1.0, unit))
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_allclose(second / unit, first, rtol=1e-5)
+
+
+def test_one_network_is_told_that_it_knows_no_ignorance() -> None:
+    alone = {"n_members": 1, "n_posterior_samples": 1}
+    (sentence,) = said(lambda: SDEBNNRegressor(**QUICK | alone).fit(X, Y))
+    assert "n_members=1 with n_posterior_samples=1 is one network" in sentence
+
+
 def test_counts_are_told_of_their_law() -> None:
     counts = RNG.poisson(2.0, 60)
     (sentence,) = said(lambda: SDEBNNRegressor(**QUICK).fit(X, counts))
@@ -100,6 +114,7 @@ def test_training_that_breaks_down_names_the_parameter(stopping: bool) -> None:
         (pd.Series(["a", None, *["b"] * 58], name="kind"), "'kind' has no value in 1 of 60 rows"),
         (np.where(np.arange(60) < 3, np.nan, 1.0), "'y' has no value in 3 of 60 rows"),
         (pd.Series([pd.NA, *range(59)], dtype="Int64"), "'y' has no value in 1 of 60 rows"),
+        (["a", 1] * 30, "labels that are text, such as 'a', and others that are not, such as 1; give all of one type"),
     ],
 )
 def test_labels_that_are_missing_are_refused(answers: Any, sentence: str) -> None:
@@ -120,6 +135,63 @@ def test_labels_that_are_missing_are_refused(answers: Any, sentence: str) -> Non
 def test_targets_that_are_none_are_refused(answers: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         SDEBNNRegressor(**QUICK).fit(X, answers)
+
+
+TWICE = pd.DataFrame(X, columns=["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (TWICE, "^X has two columns 'a'; rename"),
+        (np.ma.masked_array(X, X > 2), r"^X has \d masked values; leave those examples out, or write x.filled"),
+        ({"a": Y}, "^X is a dict; give a DataFrame"),
+        (pl.DataFrame(X).lazy(), r"^X is a lazy table, a LazyFrame; give what its collect\(\) returns"),
+        (scipy.sparse.csr_array(X), "^X is a sparse csr_array; give what .* sparse_output=False"),
+        (np.stack([Y, LABELS], axis=1), "^X is an array with text in it .* give a DataFrame"),
+    ],
+)
+def test_tables_that_are_none_are_refused(table: Any, sentence: str) -> None:
+    for estimator, answers in ((SDEBNNRegressor(**QUICK), Y), (SDEBNNClassifier(**QUICK), LABELS)):
+        with pytest.raises(InputError, match=sentence):
+            estimator.fit(table, answers)
+    fitted = SDEBNNRegressor(**QUICK).fit(X, Y)
+    with pytest.raises(InputError, match=sentence):
+        fitted.predict(table)
+
+
+def test_a_table_of_pyarrow_may_have_columns_that_are_alike() -> None:
+    table = pl.DataFrame({"a": Y, "b": Y}).to_arrow()
+    assert SDEBNNRegressor(**QUICK).fit(table, Y).predict(table).shape == (60,)
+
+
+def test_what_a_mask_hides_is_not_learned() -> None:
+    with pytest.raises(InputError, match="y has 1 masked values"):
+        SDEBNNRegressor(**QUICK).fit(X, np.ma.masked_array(Y, np.arange(60) == 3))
+    with pytest.raises(InputError, match="y has 1 masked values"):
+        SDEBNNClassifier(**QUICK).fit(X, np.ma.masked_array(np.arange(60) % 2, np.arange(60) == 3))
+    with pytest.raises(InputError, match="sample_weight has 1 masked values"):
+        SDEBNNRegressor(**QUICK).fit(X, Y, np.ma.masked_array(np.ones(60), np.arange(60) == 3))
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ("balance", "^class_weight='balance' is not allowed: it takes 'balanced', None, or a dict"),
+        ([1.0, 2.0], "is not allowed"),
+        ({"up": "heavy", "down": 1.0}, "a dict with a number for each class"),
+        ({"upp": 2.0, "down": 1.0}, r"a class 'upp' \(did you mean 'up'\?\), which y has not, and none of 'up'"),
+    ],
+)
+def test_weights_that_are_of_no_class_are_refused(weights: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SDEBNNClassifier(**QUICK, class_weight=weights).fit(X, LABELS)
+
+
+def test_weights_of_any_size_are_shares() -> None:
+    weights = np.where(np.arange(60) % 2, 1.0, 0.5)
+    first, second = (SDEBNNRegressor(**QUICK).fit(X, Y, size * weights).predict(X) for size in (1.0, 1e308))
+    np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
 @pytest.mark.parametrize("library", [pd, pl])
@@ -144,6 +216,12 @@ def test_classes_are_of_the_type_of_the_labels(labels: np.ndarray) -> None:
     fitted = SDEBNNClassifier(**QUICK).fit(X, labels)
     assert fitted.classes_.dtype == labels.dtype == fitted.predict(X).dtype
     np.testing.assert_array_equal(fitted.classes_, np.unique(labels))
+
+
+@pytest.mark.parametrize(("kind", "plain"), [("boolean", np.bool_), ("Int64", np.int64), ("UInt8", np.uint8)])
+def test_classes_of_nullable_labels_are_of_the_plain_type(kind: str, plain: type) -> None:
+    fitted = SDEBNNClassifier(**QUICK).fit(X, pd.Series(np.arange(60) % 2, dtype=kind))
+    assert fitted.classes_.dtype == fitted.predict(X).dtype == plain
 
 
 def test_answers_without_a_name_are_y() -> None:

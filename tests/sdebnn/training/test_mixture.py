@@ -62,6 +62,15 @@ def test_without_a_cdf_quantiles_are_those_of_draws() -> None:
     np.testing.assert_allclose(below(stats.norm, found), 0.3, atol=4 * np.sqrt(0.3 * 0.7 / 1000))
 
 
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1e-200), (-1e250, 1e200), (1e15, 1.0)])
+def test_deviations_are_those_of_any_unit(shift: float, scale: float) -> None:
+    outputs = OUTPUTS.astype(np.float64)
+    mean, std, epistemic = Mixture(Law(stats.norm), outputs, np.full(2, shift), np.full(2, scale)).moments()
+    np.testing.assert_allclose(mean, shift + scale * outputs.mean(axis=0))
+    np.testing.assert_allclose(epistemic / scale, outputs.std(axis=0))
+    np.testing.assert_allclose(std / scale, np.sqrt(outputs.var(axis=0) + 0.25))
+
+
 def test_draws_follow_the_mixture() -> None:
     mixture = Mixture(Law(stats.norm), OUTPUTS, *UNITS)
     drawn = mixture.sample(np.random.default_rng(1), 2000)

@@ -29,6 +29,7 @@ from sdebnn.training import (
     start_run,
 )
 from sdebnn.training.building import built
+from sdebnn.training.predictions import target_moments
 from sdebnn.training.task import Task
 
 FRAMEWORKS: tuple[Literal["jax", "torch"], ...] = ("jax", "torch")
@@ -197,8 +198,9 @@ def test_a_table_is_predicted_in_its_own_words_and_units(tmp_path: Path) -> None
     assert (np.abs(said.mean - y).mean(axis=0) < y.std(axis=0)).all()
     low, high = said.interval(0.5)
     assert ((low < said.mean) & (said.mean < high)).mean() > 0.9
-    means, variances = said._mixture.moments()
-    density = stats.norm.pdf(y, means, np.sqrt(variances)).prod(axis=-1).mean(axis=0)
+    means, variances = target_moments(posterior, posterior.outputs(x))
+    shift, scale = y.mean(axis=0), y.std(axis=0)
+    density = stats.norm.pdf(y, shift + scale * means, scale * np.sqrt(variances)).prod(axis=-1).mean(axis=0)
     np.testing.assert_allclose(posterior.log_prob(x, y), np.log(density), rtol=1e-3)
     posterior.save(tmp_path / "saved")
     again = pickle.loads(pickle.dumps(sdebnn.load(tmp_path / "saved")))
@@ -231,7 +233,7 @@ def test_parts_are_the_whole(framework: str, runs: Path, monkeypatch) -> None:
         np.testing.assert_allclose(joined, array, rtol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("bad", [0, 1, -0.1, [0.5, 2.0], [[0.5]], float("nan")])
+@pytest.mark.parametrize("bad", [0, 1, -0.1, [0.5, 2.0], [[0.5]], float("nan"), "0.5", [], None])
 def test_quantiles_and_levels_are_between_0_and_1(bad, runs: Path) -> None:
     said = sdebnn.load(runs / "jax-targets").predict(NEW)
     with pytest.raises(InputError, match="between 0 and 1"):
@@ -353,6 +355,12 @@ def test_one_sample_says_nothing_of_ignorance(runs: Path) -> None:
     assert np.isnan(posterior.predict(NEW).epistemic_std).all()
 
 
+def test_one_sample_of_each_of_several_members_says_something_of_it(tmp_path: Path) -> None:
+    # A warning is an error here.
+    trained_less(members=2, test_samples=1).save(tmp_path / "run")
+    assert (sdebnn.load(tmp_path / "run").predict(NEW).uncertainty().epistemic > 0).any()
+
+
 def test_outputs_that_are_not_finite_are_an_error(framework: str, runs: Path) -> None:
     posterior = sdebnn.load(runs / f"{framework}-targets")
     far = np.full((1, 2), 3e38, np.float32)
@@ -414,6 +422,15 @@ def test_a_network_is_exported_to_onnx(runs: Path, tmp_path: Path) -> None:
     for n in (1, 11):
         (found,) = session.run(None, {session.input_names[0]: network.inputs(NEW[:n])})
         np.testing.assert_allclose(found, network(NEW[:n]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1e-40), (0.0, 1e37), (1e9, 1.0)])
+def test_units_that_a_file_has_no_numbers_for_are_refused(shift: float, scale: float, tmp_path: Path) -> None:
+    drawn = trained_less().draw(0)
+    drawn._shift, drawn._scale = np.array([0.0, shift]), np.array([1.0, scale])
+    with pytest.raises(InputError, match="single precision, which has too few numbers for target 1"):
+        drawn.export(tmp_path / "network.jax")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("framework", "advice"), [("jax", "framework='torch'"), ("torch", "framework='jax'")])
