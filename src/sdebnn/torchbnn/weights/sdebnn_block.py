@@ -2,9 +2,6 @@
 
 import functools
 import itertools
-import math
-import warnings
-import zlib
 from typing import Any
 
 import torch
@@ -24,11 +21,9 @@ from sdebnn.torchbnn.solving.given_noise import GivenNoise, PathNoise, in_precis
 from sdebnn.torchbnn.solving.solver import Solver, as_solver, fixed_depths, grid
 from sdebnn.torchbnn.weights.drift_network import build_drift, depth, parameters_to_read
 from sdebnn.torchbnn.weights.flat_weights import FlatWeights
+from sdebnn.torchbnn.weights.saved_choices import saved_choices, warn_of_other_choices
 from sdebnn.torchbnn.weights.weight_path import WeightPath
 from sdebnn.torchbnn.weights.weight_process import ProcessParameters, WeightProcess
-
-# In a `state_dict`, by their names in the prior and the solver.
-CHOICES = ("sigma", "rate", "steps")
 
 
 class SDEBNN(BayesianModule):
@@ -162,31 +157,12 @@ class SDEBNN(BayesianModule):
         return x.to(dtype)
 
     def get_extra_state(self) -> torch.Tensor:
-        """What the parameters were learned with, in a `state_dict`: the numbers of `CHOICES`, and three more that tell
-        priors apart, float64, which any file of tensors takes.
-        """
-        prior = self.process.prior
-        rate = getattr(prior, "rate", 0.0)
-        values = prior.sigma, rate if isinstance(rate, float) else 0.0, self.solver.steps
-        digest = zlib.crc32(repr(prior).encode())
-        return torch.tensor([*values, *(digest >> bits & 0x7F for bits in (0, 7, 14))], dtype=torch.float64)
+        """What the parameters were learned with, in a `state_dict`; see `saved_choices`."""
+        return saved_choices(self.process.prior, self.solver.steps)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Warns where a `state_dict` was saved by a block with other choices."""
-        own, rounded = self.get_extra_state().tolist(), max(1e-6, torch.finfo(state.dtype).eps)
-        others = [
-            f"{name}={theirs:g}, and this block has {ours:g}"
-            for name, theirs, ours in zip(CHOICES, state.tolist(), own, strict=False)
-            if not math.isclose(theirs, ours, rel_tol=rounded)
-        ]
-        if not others and state.tolist()[len(CHOICES) :] != own[len(CHOICES) :]:
-            others = [f"another prior than {self.process.prior}, which this block has"]
-        if others:
-            warnings.warn(
-                f"These parameters were saved by a block with {'; '.join(others)}: make the block with the same, "
-                "unless another is meant.",
-                stacklevel=2,
-            )
+        warn_of_other_choices(state, self.process.prior, self.solver.steps)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *others)
