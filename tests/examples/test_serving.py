@@ -71,7 +71,7 @@ def test_rows_are_predicted_by_place_and_by_name(served) -> None:
         (b'{"rows": [{"width": 1.0, "place": "north"}, {"place": "north"}]}', "all objects with the same names"),
         (b'{"rows": [{"width": 1.0, "place": "north"}, [1.0, "north"]]}', "all lists, or all objects"),
         (b'{"rows": [[1.0, "north"], [1.0]]}', "objects"),
-        (b'{"rows": [1.0, "north"]}', "training had 2"),
+        (b'{"rows": [1.0, 2.0]}', "training had 2"),
     ],
 )
 def test_what_is_no_row_is_a_sentence(served, body: bytes, says: str) -> None:
