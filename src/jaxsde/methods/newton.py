@@ -34,7 +34,7 @@ from jaxsde.undifferentiated import forward_only
 # Of matrices.
 MOST = 30
 # With this many entries a new J costs more than the corrections that it saves.
-MANY = 8
+MANY = 12
 ROUNDINGS = 64
 NO_SECOND_GRADIENT = (
     "A gradient of a gradient would go backwards through Newton's loop of an implicit method, which has none: take "

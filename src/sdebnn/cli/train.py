@@ -80,15 +80,24 @@ def scored_for_a_trial(config: TrainConfig, given: Mapping[str, Any]) -> TrainCo
 
 def config_of(choices: Mapping[str, Any], brought: Mapping[str, Any] = MappingProxyType({})) -> TrainConfig:
     """These choices, and for the others what a preset or a file brings, and what suits the data. What a model has of
-    its own does not come with another one: a share of a Newton step is no step size of Adam.
+    its own does not come with another one: a share of a Newton step is no step size of Adam, and what suits one on
+    these data need not suit the other.
     """
     from sdebnn.data import is_table
 
-    before, model = (of.get("model", TrainConfig.model) for of in (brought, {**brought, **choices}))
-    own = {*of_model(before), *of_model(model)} if model != before else set()
-    choices = {name: value for name, value in brought.items() if name not in own} | dict(choices)
-    table = is_table(choices["data"], choices.get("layout", "auto"))
-    return TrainConfig.for_table(**choices) if table else TrainConfig.for_data(**choices)
+    merged = {**brought, **choices}
+    table = is_table(merged["data"], merged.get("layout", "auto"))
+    of_data = TrainConfig.for_table if table else TrainConfig.for_data
+    before, model = (of.get("model", TrainConfig.model) for of in (brought, merged))
+    if model != before:
+        own = {*of_model(before), *of_model(model)}
+        was, will = (of_data(data=merged["data"], model=of) for of in (before, model))
+        for name in brought:
+            default = getattr(was, name)
+            if default != getattr(will, name) and brought[name] == default:
+                own.add(name)
+        merged = {name: value for name, value in brought.items() if name not in own} | dict(choices)
+    return of_data(**merged)
 
 
 def _start(options: argparse.Namespace) -> Run:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sdebnn.data import mnist
 from sdebnn.data.cifar import load_cifar10, load_cifar100
 from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
@@ -98,7 +99,7 @@ def load(
     if name in IMAGE_SETS and name not in LOADERS:
         raise InputError(
             f"{name} has test images alone, to be told from those of another set: sdebnn evaluate RUN --ood {name} "
-            f"asks that of a run on {', '.join(of for of in IMAGE_SETS if of in LOADERS)}."
+            f"asks that of a run on {', '.join(of for of in mnist.SETS if of in LOADERS)}, whose images have its shape."
         )
     refuse_unknown(name, (*LOADERS, "uci/NAME:SPLIT", "a path that ends in .npz or .csv"), "a data set")
     return LOADERS[name](data_dir)

@@ -53,7 +53,7 @@ def shifted(
     if images.ndim != 4 or images.size == 0 or images.dtype not in (np.uint8, np.float32):
         raise InputError(
             f"The inputs are {images.dtype} of shape {images.shape}; shifts are of images (n, height, width, "
-            "channels), uint8 or float32."
+            "channels), one at least, uint8 or float32."
         )
     x = to_float(images).astype(np.float64)
     if not (x.min() >= 0 and x.max() <= 1):

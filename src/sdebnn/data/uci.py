@@ -201,7 +201,7 @@ def _table(path: Path) -> Float32[np.ndarray, "n d"]:
 def _content(path: Path, url: str) -> bytes:
     if not os.path.lexists(path):
         raise InputError(
-            f"{path} is missing: get the folder from {url}, or name the folder that holds uci/ with --data-dir or the "
+            f"{path} is missing: get it from {url}, or name the folder that holds uci/ with --data-dir or the "
             "environment variable SDEBNN_DATA."
         )
     return read(path, limit=LONGEST)

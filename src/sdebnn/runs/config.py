@@ -132,10 +132,10 @@ class TrainConfig(
         for what folds do not have, such as a length in epochs, no examples are held out by folds.
         """
         asked = {"epochs": {"max_steps": 0}} if "epochs" in choices else {}
-        # Of what knows that it does not know, and of answers that are standardised.
-        ignorant = choices.get("model", "sdebnn") == "sdebnn" and choices.get("scale", True)
-        ignorant = ignorant and choices.get("likelihood") not in COUNT_LAWS
-        choices = {"beyond_range": BEYOND_RANGE if ignorant else 0.0} | choices
+        beyond = beyond_range_of(
+            choices.get("model", cls.model), choices.get("scale", True), choices.get("likelihood", "")
+        )
+        choices = {"beyond_range": beyond} | choices
         without = any(choices.get(name, default) != default for name, default in cls.without_folds().items())
         model = choices.get("model", "sdebnn")
         # All of max_steps, however few rows there are, unless there is no such limit.
@@ -159,6 +159,13 @@ def of_model(model: str) -> dict[str, Any]:
     if model.startswith("swag_"):
         return {"schedule": "constant"}
     return {"schedule": "cosine", "learning_rate": 1.0} if model.startswith("ivon_") else {}
+
+
+def beyond_range_of(model: str, scale: bool, likelihood: str) -> float:
+    """The default of `beyond_range` on a table: of what knows that it does not know, and of answers that are
+    standardised.
+    """
+    return BEYOND_RANGE if model == "sdebnn" and scale and likelihood not in COUNT_LAWS else 0.0
 
 
 # A dataclass has the fields of its last base first.

@@ -14,7 +14,7 @@ import numpy as np
 from sdebnn.errors import InputError
 from sdebnn.runs import MetricsLog, RunFolder, TrainConfig, checkpoint
 from sdebnn.runs.choices import PriorChoices
-from sdebnn.runs.config import of_model
+from sdebnn.runs.config import beyond_range_of, of_model
 from sdebnn.runs.started import how_to_resume, read_start
 from sdebnn.spelling import refuse_unknown
 from sdebnn.training.checkpointing import average_of
@@ -236,7 +236,8 @@ def _tells(name: str, config: TrainConfig) -> bool:
     """Whether a choice says more of a run than its model does: that has it, and not as its own default."""
     if name in _OF_SDE and not config.model.endswith("sdebnn"):
         return False
-    return of_model(config.model).get(name) != getattr(config, name)
+    own = of_model(config.model) | {"beyond_range": beyond_range_of(config.model, config.scale, config.likelihood)}
+    return own.get(name) != getattr(config, name)
 
 
 def _text(value: object) -> str:

@@ -88,7 +88,7 @@ def test_it_is_that_of_backprop_in_constant_memory_or_it_is_said(method):
         backprop, own = (program(method, adjoint, steps)[1] for adjoint in ("backprop", None))
         for h_L in (LIPSCHITZ / steps, 0.05, 0.15, 0.25, 0.5, 1.0, 1.5):
             span = steps * h_L / LIPSCHITZ
-            runs = [[f(span, seed) for f in (reversible, backprop, own)] for seed in range(1, 5)]
+            runs = [[f(span, seed) for f in (reversible, backprop, own)] for seed in range(1, 9)]
             jax.effects_barrier()
             if not max(np.linalg.norm(flat(plain)) for *_, (plain, _) in runs) < 1e3:
                 # Reversible Heun blows up.
@@ -108,10 +108,12 @@ def test_it_is_that_of_backprop_in_constant_memory_or_it_is_said(method):
                 allowed = 1e-10 if method.inverse is None else np.exp(np.clip(steps * h_L - 34, -23, -4))
                 lost = np.isnan(flat(found)).all() and allowed > 1e-6
                 assert lost or distance(found, exact) < allowed * np.linalg.norm(flat(exact)), (steps, h_L)
-            # Euler's error in a step is (h L)^2 / 2, and it has decayed after 1 / (h L) steps or so. Where some paths
-            # have parted the others are near it: y is apart from z by up to a half at the ends of segments.
-            near = len(errors) < len(runs)
-            assert np.linalg.norm(errors) <= (1 if near else min(h_L, 0.5)) * np.linalg.norm(sizes), h_L
+            # Euler's error in a step is (h L)^2 / 2, and it has decayed after 1 / (h L) steps or so. Where most paths
+            # have parted one of the others may be further, apart from z by a half.
+            if len(errors) >= len(runs) / 2:
+                assert np.linalg.norm(errors) <= min(h_L, 0.5) * np.linalg.norm(sizes), h_L
+            else:
+                assert np.sum(np.asarray(errors) > 0.5 * np.asarray(sizes)) <= 1, h_L
         if method.inverse is None and steps == 1024:
             assert result == Result.PARTED
     assert memory[4096] <= 1.01 * memory[64], memory
