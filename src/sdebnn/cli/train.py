@@ -90,12 +90,9 @@ def config_of(choices: Mapping[str, Any], brought: Mapping[str, Any] = MappingPr
     of_data = TrainConfig.for_table if table else TrainConfig.for_data
     before, model = (of.get("model", TrainConfig.model) for of in (brought, merged))
     if model != before:
+        of_before = of_data(data=merged["data"], model=before)
         own = {*of_model(before), *of_model(model)}
-        was, will = (of_data(data=merged["data"], model=of) for of in (before, model))
-        for name in brought:
-            default = getattr(was, name)
-            if default != getattr(will, name) and brought[name] == default:
-                own.add(name)
+        own |= {name for name, value in brought.items() if name != "data" and value == getattr(of_before, name)}
         merged = {name: value for name, value in brought.items() if name not in own} | dict(choices)
     return of_data(**merged)
 

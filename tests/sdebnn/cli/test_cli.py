@@ -1,6 +1,7 @@
 """The command line as a person meets it: what it writes, what it refuses, and that it repeats itself."""
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import json
@@ -262,6 +263,16 @@ def test_what_a_model_has_of_its_own_does_not_come_with_another_one() -> None:
     adam = config_of({"model": "odenet"}, of_run)
     assert (adam.learning_rate, adam.schedule) == (TrainConfig.learning_rate, TrainConfig.schedule)
     assert config_of({"model": "odenet"}, preset).learning_rate == preset["learning_rate"]
+
+
+@pytest.mark.parametrize("before", ["sdebnn", "odenet", "ivon_odenet", "dropout_odenet"])
+@pytest.mark.parametrize("model", ["sdebnn", "odenet", "swag_odenet"])
+def test_what_suits_a_model_on_a_table_does_not_come_with_another_one(tmp_path, before, model) -> None:
+    """Such as training by folds, a sigma to be found, and doubt beyond the range; what was chosen does."""
+    (tmp_path / "own.csv").write_text("a,y\n" + "".join(f"{i},{i * i % 7}.5\n" for i in range(12)))
+    data = {"data": str(tmp_path / "own.csv"), "target": "y"}
+    brought = dataclasses.asdict(config_of(data | {"model": before, "width": 7, "max_steps": 70}))
+    assert config_of({"model": model}, brought) == config_of(data | {"model": model, "width": 7, "max_steps": 70})
 
 
 def test_a_preset_gives_its_choices_and_flags_override_them(tmp_path, capsys) -> None:

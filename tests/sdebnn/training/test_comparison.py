@@ -133,6 +133,9 @@ def test_a_kind_is_named_by_what_its_model_does_not_have_by_itself(tmp_path, tab
         "swag_odenet, learning_rate=0.004",
         "ivon_odenet, learning_rate=0.3",
     ]
+    doubts = {"model": "sdebnn", "beyond_range": 2.0}
+    assert named(doubts, wide | {"width": 4}) == ["sdebnn", "odenet"]
+    assert named(doubts, doubts | {"beyond_range": 0.0}) == ["sdebnn, beyond_range=2", "sdebnn, beyond_range=0"]
     # What makes no difference to a model is all that two kinds of it differ in.
     assert named(wide, wide | {"sigma": 0.1}) == ["odenet, sigma=0.2", "odenet, sigma=0.1"]
 
