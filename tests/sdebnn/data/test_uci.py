@@ -94,7 +94,7 @@ def test_an_airfoil_or_bike_that_is_not_the_published_one_is_refused(raw: Path) 
     with pytest.raises(InputError, match=r"hour\.csv does not begin with the line 'instant,dteday,"):
         load_uci("bike", 0, raw)
     bike.unlink()
-    with pytest.raises(InputError, match=r"hour\.csv is missing: get the folder from https.*dataset/275"):
+    with pytest.raises(InputError, match=r"hour\.csv is missing: get it from https.*dataset/275"):
         load_uci("bike", 0, raw)
 
 
