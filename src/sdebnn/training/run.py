@@ -243,11 +243,16 @@ def check_shown(
     data_dir: str | Path | None = None,
     *,
     resize: bool = False,
+    folder: str | Path | None = None,
 ) -> None:
     """**Raises:** `InputError` for scores that no run with these choices has, and where its `Restored.score_ood` would
-    raise it.
+    raise it. `folder` is that of such a run, which may have begun: its data are read as it did.
     """
-    dataset = _load(config, data_dir, None).dataset
+    if folder is not None and os.path.lexists(Path(folder) / "config.json"):
+        run = RunFolder.open(folder)
+        dataset = load_again(run, read_start(run)[1], config, data_dir).dataset
+    else:
+        dataset = _load(config, data_dir, None).dataset
     of_classes = dataset.num_classes is not None
     recalls = {f"recall_{label}" for label in range(dataset.num_classes or 0)}
     for name in scores:

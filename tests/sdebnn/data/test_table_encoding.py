@@ -423,6 +423,8 @@ def test_text_of_numbers_that_are_names_is_categories(frame: Any) -> None:
     for rooms in (["1", "2"] * 30, ["1.5", "2.5"] * 30, ["v1.2.10", "v1.2.9"] * 30, ["16:9", "4:3"] * 30):
         encoding = TableEncoding.fit(type(frame)({**SALES, "rooms": rooms}), "price")
         assert {f"rooms={room}" for room in rooms} < set(encoding.input_names)
+    digits = [f"{row % 40 + 10}{'9' * 400}" for row in range(60)]
+    assert "rooms is another" in TableEncoding.fit(type(frame)({**SALES, "rooms": digits}), "price").input_names
     codes = ["53111", "53112"] * 29 + ["53113", "53114"]
     remarks = TableEncoding.fit(type(frame)({**SALES, "rooms": codes}), "price").remarks
     assert [remark for remark in remarks if remark.endswith("make them numbers unless they are names")]

@@ -10,7 +10,7 @@ from sdebnn.data import Dataset, TableEncoding, load
 from sdebnn.errors import InputError
 from sdebnn.runs import RunFolder, TrainConfig, strict_json
 from sdebnn.runs.started import STANDARD, Started, read_start
-from sdebnn.training.run import load_again
+from sdebnn.training.run import check_shown, load_again
 from sdebnn.training.task import Task
 
 
@@ -71,3 +71,7 @@ def test_the_table_of_an_older_run_is_read_as_it_was(kind: str, run: RunFolder, 
     Task.of(dataclasses.replace(taken, encoding=encoding)).write(run)
     config, started = read_start(run)
     load_again(run, started, config).task.confirm(run)
+    # Also where others are trained beside it.
+    check_shown(config, ["rmse"], [], folder=run.path)
+    with pytest.raises(InputError, match="holds dates or times as text"):
+        check_shown(config, ["rmse"], [], folder=tmp_path / "new")
