@@ -182,7 +182,8 @@ def _trained(
         firsts.append(f"{model}-{config.seed}")
         configs |= _of_seeds(model, config, seeds)
 
-    check_shown(configs[firsts[0]], scores, data_dir=options.data_dir, **strange)
+    folder = options.output / firsts[0]
+    check_shown(configs[firsts[0]], scores, data_dir=options.data_dir, folder=folder, **strange)
 
     def train(configs: dict[str, TrainConfig]) -> dict[str, RunFolder]:
         runs = train_side_by_side(

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from sdebnn.data.frames import name_of, refuse_dates
+from sdebnn.data.frames import Name, name_of, refuse_dates
 from sdebnn.errors import InputError
 
 # Categories that get an input of their own: the most frequent, each of which comes twice at least.
@@ -18,11 +18,27 @@ NUMBERS = 0.8
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 # With commas in it, a currency or a sign of per cent.
 _WRITTEN = re.compile(r"\s*[-+]?(\d[\d.]*(,\d+)+(\.\d+)?|[$€£]\s*\d[\d.,]*|\d[\d.,]*\s*[%$€£])\s*")
-_DAY, _MONTH = r"(0?[1-9]|[12]\d|3[01])", r"[A-Za-zäéû]{3,9}\.?"
-_DATE = rf"(\d{{4}}[-/.]{_DAY}[-/.]{_DAY}|{_DAY}[-/.]{_DAY}([-/.]\d{{4}}|[-/]\d\d)"
-_DATE += rf"|{_DAY}[-/. ]{{1,2}}{_MONTH}[-/. ](\d{{4}}|\d\d)|{_MONTH} {_DAY},? \d{{4}})"
-_TIME = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[+-]\d\d:?\d\d))?"
-_DATED = re.compile(rf"\s*({_DATE}([ T]{_TIME})?|{_TIME})\s*")
+# Months by number, and by name in English and German.
+_DAY, _MONTH, _YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[89]\d\d|2[01]\d\d|2200)"
+_NAME = r"(?i:jan(uary|uar)?|feb(ruary|ruar)?|mar(ch)?|märz?|mrz|apr(il)?|may|mai|june?|juni|july?|juli|aug(ust)?"
+_NAME += r"|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)\.?"
+_DATE = rf"({_YEAR}[-/]{_MONTH}[-/]{_DAY}|({_DAY}[-/.]{_MONTH}|{_MONTH}[-/.]{_DAY})[-/.]{_YEAR}"
+_DATE += rf"|{_DAY}[-/. ]{{1,2}}{_NAME}[-/. ]{_YEAR}|{_NAME} {_DAY},? {_YEAR})"
+# Versions, sort codes and sizes are written so as well.
+_SHORT = rf"({_YEAR}\.{_MONTH}\.{_DAY}|({_DAY}[-/]{_MONTH}|{_MONTH}[-/]{_DAY})[-/]\d\d"
+_SHORT += rf"|{_DAY}[-/. ]{{1,2}}{_NAME}[-/. ]\d\d)"
+# And ratios.
+_HOUR, _SECOND = r"([01]?\d|2[0-3]):[0-5]\d", r":[0-5]\d([.,]\d+)?"
+_OF_DAY, _ZONE = r" ?[AaPp][Mm]", r" ?(Z|UTC|[+-]\d\d:?\d\d)"
+_TIME = rf"{_HOUR}({_SECOND})?({_OF_DAY})?({_ZONE})?"
+# An offset without seconds may be the end of a span.
+_SURE_TIME = rf"({_HOUR}{_SECOND}({_OF_DAY})?({_ZONE})?|{_HOUR}({_OF_DAY}({_ZONE})?| ?(Z|UTC)))"
+_DATED = re.compile(rf"\s*({_DATE}([ T]{_TIME})?|{_SHORT}[ T]{_TIME}|{_SURE_TIME})\s*")
+_PERHAPS_DATED = re.compile(rf"\s*(({_DATE}|{_SHORT})([ T]{_TIME})?|{_TIME})\s*")
+# Where it is none of these its month or its day is none.
+_LIKE_DATED = re.compile(rf"\s*({_YEAR}[-/.]\d+[-/.]\d+|\d+[-/.]\d+[-/.]{_YEAR})\s*")
+_WRITTEN_SO = "it is written like numbers, dates or times: make them numbers unless they are names"
+_LETTER = "put a letter before each if they are names"
 LARGEST = 1e300
 # Whole numbers lie so many times further apart than those of double precision.
 COARSE = 1000
@@ -114,8 +130,10 @@ class CategoryColumn:
         """What of it a user should know."""
         said = [f"{self.rare} examples of rare categories share an input"] * bool(self.rare)
         said += [f"{self.missing} examples without a category share an input"] * bool(self.missing)
-        if self.rare and all(map(_NUMBER.fullmatch, self.categories)):
+        if all(map(_NUMBER.fullmatch, self.categories)) and (self.rare or not all(map(_is_whole, self.categories))):
             said.append("they are numbers as text: make them numbers unless they are names")
+        if all(map(_PERHAPS_DATED.fullmatch, self.categories)):
+            said.append("they are written like dates or times: make them numbers unless they are names")
         return f"column {self.name!r}: {' and '.join(said)}" if said else None
 
 
@@ -124,7 +142,7 @@ class DroppedColumn:
     """A column that no input is made of, and why."""
 
     name: str
-    reason: Literal["all missing", "constant", "all different"]
+    reason: Literal["all missing", "constant", "all different", "all different numbers"]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -138,6 +156,7 @@ class DroppedColumn:
             "all missing": "it has no values",
             "constant": "it has one value alone",
             "all different": "its text is another in every row, as that of an identifier",
+            "all different numbers": f"its text is another in every row; {_WRITTEN_SO}",
         }[self.reason]
         return f"column {self.name!r} is left out: {why}"
 
@@ -154,29 +173,34 @@ def fit_column(name: str, values: np.ndarray, *, scale: bool) -> Column:
     - `values`: (n,), as those of `Columns`.
     - `scale`: whether numbers are to be standardised.
 
-    **Raises:** as `refuse_mistakes`.
+    **Raises:** `InputError` for infinite numbers.
     """
-    refuse_mistakes(name, values)
     return _of_text(name, values) if values.dtype.kind == "O" else _of_numbers(name, values, scale=scale)
 
 
 def refuse_mistakes(name: str, values: np.ndarray) -> None:
-    """**Raises:** `InputError` for infinite numbers, and for text that is numbers or dates, in most rows or in all."""
+    """**Raises:** `InputError` for infinite numbers, and for text that is certainly numbers or dates, in most rows or
+    in all, unless the column is one that is left out, of one value or hardly any.
+    """
     if values.dtype.kind != "O":
         numbers_of(name, values)
         refuse_coarse(f"Column {name!r}", values)
         return
     counts = Counter(value for value in values.tolist() if value is not None)
+    missing = len(values) - counts.total()
+    if (len(counts) == 1 and not missing) or len(counts) == counts.total() < min(MANY, missing):
+        return
     if (strange := strange_among_numbers(counts)) is not None:
         row = int((values == strange).argmax())
         raise InputError(
             f"Column {name!r} holds numbers, but {strange!r:.40} in row {row}, counted from 0; write a number "
-            "there, or leave it empty where the value is missing."
+            f"there, or leave it empty where the value is missing, or {_LETTER}."
         )
-    refuse_written(f"Column {name!r}", counts)
-    # Of categories that all have an input of their own nothing is lost.
-    if len(counts) > MOST_CATEGORIES or 1 in counts.values():
-        refuse_fractions(f"Column {name!r}", counts)
+    refuse_written(f"Column {name!r}", counts, _LETTER)
+    # Fewer all have an input of their own, so that nothing is lost, or are rare; that is said. Of a part of the rows
+    # there are no more.
+    if len(counts) > MOST_CATEGORIES:
+        refuse_fractions(f"Column {name!r}", counts, _LETTER)
 
 
 def refuse_coarse(what: str, values: np.ndarray) -> None:
@@ -216,29 +240,42 @@ def _are_most(pattern: re.Pattern[str], counts: Counter[str]) -> bool:
     return bool(counts)
 
 
-def refuse_written(what: str, counts: Counter[str]) -> None:
-    """**Raises:** `InputError` for texts that are numbers or dates as people write them."""
-    for pattern in (_WRITTEN, _DATED):
-        if not _are_most(pattern, counts):
-            continue
-        text = next(text for text in counts if pattern.fullmatch(text))
-        if pattern is _DATED:
-            refuse_dates(what, text)
+def refuse_written(what: str, counts: Counter[str], names: str) -> None:
+    """**Raises:** `InputError` for texts that are numbers or dates as people write them; `names` says what to do if
+    they are names. What may be dates is refused where it is too many categories.
+    """
+    if _are_dates(counts):
+        refuse_dates(what, next(text for text in counts if _PERHAPS_DATED.fullmatch(text)), names)
+    if _are_most(_WRITTEN, counts):
+        text = next(text for text in counts if _WRITTEN.fullmatch(text))
         raise InputError(
             f"{what} holds text that is written like numbers, such as {text!r:.40}; write numbers with a point for "
-            "their decimals, without commas, currencies and signs of per cent."
+            f"their decimals, without commas, currencies and signs of per cent, or {names}."
         )
 
 
-def refuse_fractions(what: str, counts: Counter[str]) -> None:
-    """**Raises:** `InputError` for texts that are all numbers, and not whole, which no name is."""
+def _are_dates(counts: Counter[str]) -> bool:
+    if _are_most(_DATED, counts):
+        return not any(_LIKE_DATED.fullmatch(text) and not _PERHAPS_DATED.fullmatch(text) for text in counts)
+    return len(counts) > MOST_CATEGORIES and all(map(_PERHAPS_DATED.fullmatch, counts))
+
+
+def refuse_fractions(what: str, counts: Counter[str], names: str) -> None:
+    """**Raises:** `InputError` for texts that are all numbers, and not whole, which no name is; `names` as for
+    `refuse_written`.
+    """
     if counts and all(map(_NUMBER.fullmatch, counts)):
-        text = next((text for text in counts if not float(text).is_integer()), None)
+        text = next((text for text in counts if not _is_whole(text)), None)
         if text is not None:
             raise InputError(
-                f"{what} holds numbers as text, such as {text!r:.40}; make them numbers, as astype(float) does, or put "
-                "a letter before each if they are names."
+                f"{what} holds numbers as text, such as {text!r:.40}; make them numbers, as astype(float) does, or "
+                f"{names}."
             )
+
+
+def _is_whole(number: str) -> bool:
+    # Of an infinite one, for its many digits, the rest is NaN.
+    return not float(number) % 1 > 0
 
 
 def numbers_of(name: str, values: np.ndarray) -> Float64[np.ndarray, " n"]:
@@ -270,10 +307,10 @@ def are_infinite(numbers: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 
 
 def texts_of(values: np.ndarray) -> list[str | None]:
-    """A column as text, `None` where missing."""
+    """A column as text, names of what is none, `None` where missing."""
     if values.dtype.kind == "O":
         return list(values)
-    return [None if value != value else name_of(value) for value in values.tolist()]
+    return [None if value != value else Name(name_of(value)) for value in values.tolist()]
 
 
 def scale_of(values: Float64[np.ndarray, " n"]) -> Scale:
@@ -327,8 +364,9 @@ def _of_text(name: str, values: np.ndarray) -> Column:
     if len(counts) == 1 and not missing:
         return DroppedColumn(name, "constant")
     frequent = sorted(counts, key=lambda category: (-counts[category], category))[:MOST_CATEGORIES]
-    categories = sorted(category for category in frequent if counts[category] > 1)
+    categories = sorted(str(category) for category in frequent if counts[category] > 1)
     if not categories:
-        return DroppedColumn(name, "all different")
+        numbers = any(all(map(form.fullmatch, counts)) for form in (_NUMBER, _WRITTEN, _PERHAPS_DATED))
+        return DroppedColumn(name, "all different numbers" if numbers else "all different")
     rare = counts.total() - sum(counts[category] for category in categories)
     return CategoryColumn(name, tuple(categories), rare, missing)

@@ -57,6 +57,7 @@ class Dataset:
         name: str = "table",
         scale: Scaling = True,
         seed: int = 0,
+        encoding: TableEncoding | None = None,
     ) -> "Dataset":
         """That of a DataFrame: encoded by the training examples, with the encoding beside it.
 
@@ -70,10 +71,15 @@ class Dataset:
         - `scale`: whether numbers are standardised; with `"inputs"` targets stay as they are, such as counts for a
           likelihood of one's own. See `TableEncoding`.
         - `seed`: the same one holds out the same rows.
+        - `encoding`: that of a run that was started before, `load(run).task.encoding`, in place of one of these
+          examples: the table is read as it was then, also where a new run would refuse it.
 
         **Raises:** `InputError` as `TableEncoding.fit` does, and for test examples that are other than those.
         """
-        return Dataset(*parts_of_frame(frame, target, test=test, task=task, name=name, scale=scale, seed=seed))
+        parts = parts_of_frame(
+            frame, target, test=test, task=task, name=name, scale=scale, seed=seed, encoding=encoding
+        )
+        return Dataset(*parts)
 
     @classmethod
     def from_arrays(
@@ -88,6 +94,7 @@ class Dataset:
         name: str = "arrays",
         scale: Scaling = True,
         seed: int = 0,
+        encoding: TableEncoding | None = None,
     ) -> "Dataset":
         """That of arrays: a table is encoded as by `from_frame`, images stay as they are.
 
@@ -97,11 +104,13 @@ class Dataset:
         - `y`: labels (n,), for rows of any type, for images whole numbers from 0; or targets (n,) or (n, k).
         - `x_test`, `y_test`: the same for the examples to be judged by; without them a third is held out.
         - `layout`: `"table"`, `"images"` or `"channels_first"`, where the shape leaves it open; see `as_inputs`.
-        - `task`, `name`, `scale`, `seed`: as for `from_frame`.
+        - `task`, `name`, `scale`, `seed`, `encoding`: as for `from_frame`.
 
         **Raises:** `InputError` as `from_frame` does, and for images as `as_inputs` and `as_answers` do.
         """
-        parts = parts_of_arrays(x, y, x_test, y_test, task=task, layout=layout, name=name, scale=scale, seed=seed)
+        parts = parts_of_arrays(
+            x, y, x_test, y_test, task=task, layout=layout, name=name, scale=scale, seed=seed, encoding=encoding
+        )
         return Dataset(*parts)
 
     def __post_init__(self) -> None:

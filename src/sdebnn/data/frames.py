@@ -21,11 +21,27 @@ ColumnNames: TypeAlias = str | int | Sequence[str | int]
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
+class Name(str):
+    """The name, as a category, of a value that is no text; `plain` is another one that it may have: the value as Python
+    writes it, which was its name in older encodings.
+    """
+
+    __slots__ = ("plain",)
+    plain: str
+
+    def __new__(cls, name: str, plain: str | None = None) -> "Name":
+        """Without `plain` it is the name."""
+        made = super().__new__(cls, name)
+        made.plain = name if plain is None else plain
+        return made
+
+
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """The columns of a table by name, in order.
 
-    Each is (n,): numbers of NumPy, in which NaN is a missing value; or objects that are text, or `None` where missing.
+    Each is (n,): numbers of NumPy, in which NaN is a missing value; or objects that are text, `Name` of what was none,
+    or `None` where missing.
     `named` tells whether the names are the user's, or those that the columns of an array got here.
     """
 
@@ -175,7 +191,10 @@ def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.nd
             "parts."
         )
     texts = np.empty(len(values), object)
-    texts[:] = [None if absent else name_of(value) for value, absent in zip(values, missing, strict=True)]
+    texts[:] = [
+        None if absent else value if isinstance(value, str) else Name(name_of(value), str(value))
+        for value, absent in zip(values, missing, strict=True)
+    ]
     return texts
 
 
@@ -201,10 +220,13 @@ def _is_missing(value: object) -> bool:
     )
 
 
-def refuse_dates(what: str, text: str | None = None) -> NoReturn:
-    """**Raises:** `InputError` for a column of dates or times, or of text that is written like them."""
+def refuse_dates(what: str, text: str | None = None, names: str | None = None) -> NoReturn:
+    """**Raises:** `InputError` for a column of dates or times, or of text that is written like them; `names` says what
+    to do with text if they are names.
+    """
     written = "" if text is None else f" as text, such as {text!r:.40}"
     raise InputError(
         f"{what} holds dates or times{written}, which are no numbers of themselves; take the parts that matter in its "
-        "place, as columns of numbers, such as the year, the month, the day of the week or the days since a date."
+        "place, as columns of numbers, such as the year, the month, the day of the week or the days since a date"
+        f"{f', or {names}' if names else ''}."
     )

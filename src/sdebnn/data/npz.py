@@ -16,6 +16,7 @@ from sdebnn.data.columns import Scaling
 from sdebnn.data.dataset import Dataset
 from sdebnn.data.inputs import as_inputs
 from sdebnn.data.own import are_rows, unencoded
+from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.errors import InputError, naming_file
 from sdebnn.machine import refuse_too_large
 from sdebnn.spelling import refuse_unknown
@@ -37,6 +38,7 @@ def load_npz(
     scale: Scaling = False,
     like: str | None = None,
     in_order: bool = False,
+    encoding: TableEncoding | None = None,
 ) -> Dataset:
     """The data set in a .npz file, named after the file. Pickled objects in it are never read.
 
@@ -56,6 +58,7 @@ def load_npz(
     - `like`: the dtype of the images of a run that was started before, which says whether 0 and 1 are pixels;
       that they are images is not asked again.
     - `in_order`: whether examples that are held out stay in the order of the file, as version 0.1 had them.
+    - `encoding`: of a table, as for `Dataset.from_frame`.
 
     **Raises:** `InputError` when the file is not such a file, where it is open which task or layout is meant, and for
     all that `Dataset` refuses.
@@ -74,7 +77,9 @@ def load_npz(
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     if scale and are_rows(x, layout):
         with naming_file(path):
-            return Dataset.from_arrays(x, y, *(test or ()), task=task, layout=layout, name=path.stem, scale=scale)
+            return Dataset.from_arrays(
+                x, y, *(test or ()), task=task, layout=layout, name=path.stem, scale=scale, encoding=encoding
+            )
     parts = unencoded(
         path.stem, x, y, test, of=f"{{}} in {path}", task=task, layout=layout, like=like, in_order=in_order
     )

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from sdebnn.data.answers import TASKS, as_answers, ask_for_the_task, count_classes
-from sdebnn.data.columns import Scaling, refuse_mistakes
+from sdebnn.data.columns import Scaling
 from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns, rows_of
 from sdebnn.data.held_out import hold_out
 from sdebnn.data.inputs import LAYOUTS, as_inputs
-from sdebnn.data.table_encoding import TableEncoding
-from sdebnn.data.targets import Task, inputs_and_answers, label_names, numbered, settled_task, target_numbers
+from sdebnn.data.table_encoding import TableEncoding, checked_task
+from sdebnn.data.targets import Task, inputs_and_answers, label_names, numbered
 from sdebnn.errors import InputError
 from sdebnn.spelling import refuse_unknown
 
@@ -24,17 +24,35 @@ Parts: TypeAlias = tuple[str, Task, np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def parts_of_frame(
-    frame: Table, target: ColumnNames, *, test: Table, task: str, name: str, scale: Scaling, seed: int
+    frame: Table,
+    target: ColumnNames,
+    *,
+    test: Table,
+    task: str,
+    name: str,
+    scale: Scaling,
+    seed: int,
+    encoding: TableEncoding | None,
 ) -> Parts:
     """See `Dataset.from_frame`."""
     refuse_unknown(task, TASKS, "a task")
     table, answers = inputs_and_answers(read_columns(frame, "The table"), target, None)
     tested = None if test is None else inputs_and_answers(read_columns(test, "The test table"), target, None)
-    return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
+    return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed, encoding=encoding)
 
 
 def parts_of_arrays(
-    x: Table, y: Any, x_test: Table, y_test: Any, *, task: str, layout: str, name: str, scale: Scaling, seed: int
+    x: Table,
+    y: Any,
+    x_test: Table,
+    y_test: Any,
+    *,
+    task: str,
+    layout: str,
+    name: str,
+    scale: Scaling,
+    seed: int,
+    encoding: TableEncoding | None,
 ) -> Parts:
     """See `Dataset.from_arrays`."""
     refuse_unknown(task, TASKS, "a task")
@@ -47,7 +65,7 @@ def parts_of_arrays(
         return unencoded(name, np.asarray(x), np.asarray(y), test, of=of, task=task, layout=layout, seed=seed)
     table, answers = inputs_and_answers(read_columns(rows_of(x), "x"), None, y)
     tested = None if x_test is None else inputs_and_answers(read_columns(rows_of(x_test), "x_test"), None, y_test)
-    return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed)
+    return _encoded(name, table, answers, tested, task=task, scale=scale, seed=seed, encoding=encoding)
 
 
 def are_rows(x: Table, layout: str) -> bool:
@@ -113,28 +131,28 @@ def _encoded(
     task: str,
     scale: Scaling,
     seed: int,
+    encoding: TableEncoding | None,
 ) -> Parts:
     if test is None and table.rows < 3:
         raise InputError(
             f"The table has {table.rows} row{'' if table.rows == 1 else 's'}, of which a third is to be held out; give "
             "at least 3, or a test set."
         )
-    task = settled_task(answers, task)
-    labels = label_names(answers) if task == "classification" else None
+    if encoding is None:
+        settled = checked_task(table, answers, task)
+        labels = label_names(answers) if settled == "classification" else None
+    else:
+        settled, labels = encoding.task, encoding.labels
     if test is None:
-        # Of the whole table, whose rows are the user's.
-        for column, values in table.by_name.items():
-            refuse_mistakes(column, values)
-        if task == "regression":
-            target_numbers(answers)
         # A class of one example may be in the test set alone, and is a class all the same.
         keep, held = _held_out(table.rows, seed, None if labels is None else numbered(answers, labels))
         test = table.take(held), answers.take(held)
         table, answers = table.take(keep), answers.take(keep)
-    encoding = TableEncoding.fit(table, y=answers, task=task, scale=scale, labels=labels)
+    if encoding is None:
+        encoding = TableEncoding.of_checked(table, answers, scale=scale, labels=labels)
     x, x_test = encoding.inputs(table), encoding.inputs(test[0])
     y, y_test = encoding.answers(answers), encoding.answers(test[1])
-    return name, task, x, y, x_test, y_test, None if labels is None else len(labels), encoding
+    return name, settled, x, y, x_test, y_test, None if labels is None else len(labels), encoding
 
 
 def _held_out(

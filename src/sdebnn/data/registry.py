@@ -15,6 +15,7 @@ from sdebnn.data.images import IMAGE_SETS
 from sdebnn.data.mnist import load_mnist
 from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.svhn import load_svhn
+from sdebnn.data.table_encoding import TableEncoding
 from sdebnn.data.tables import SUFFIXES, is_table_file, read_table
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.data.uci import load_by_name
@@ -56,6 +57,7 @@ def load(
     scale: Scaling = False,
     like: str | None = None,
     in_order: bool = False,
+    encoding: TableEncoding | None = None,
 ) -> Dataset:
     """A data set by its name.
 
@@ -70,13 +72,14 @@ def load(
     - `scale`: whether a table of one's own is standardised, by its training examples, or `"inputs"` alone; see
       `TableEncoding`.
     - `in_order`: whether what is held out of a .npz file stays in its order, as version 0.1 had it.
+    - `encoding`: of a table of one's own, as for `Dataset.from_frame`.
 
     **Raises:** `InputError` for an unknown name, a task or layout that does not fit, and for files that are missing,
     truncated, altered or wrong.
     """
     name, path = str(name), Path(name)
     if is_table_file(path):
-        return _load_table(expand_user(path), target, task=task, layout=layout, scale=scale)
+        return _load_table(expand_user(path), target, task=task, layout=layout, scale=scale, encoding=encoding)
     if target:
         raise InputError(
             f"target={target!r} does not fit {name}: it names a column of a table, a file that ends in "
@@ -90,7 +93,9 @@ def load(
             )
         return table[0](table[1], data_dir, scale)
     if path.suffix == ".npz":
-        return load_npz(expand_user(path), task=task, layout=layout, scale=scale, like=like, in_order=in_order)
+        return load_npz(
+            expand_user(path), task=task, layout=layout, scale=scale, like=like, in_order=in_order, encoding=encoding
+        )
     if path.suffix:
         raise InputError(
             f"{name} is not a file of data: give a path that ends in {', '.join(FILES)}, such as arrays x and y that "
@@ -113,7 +118,9 @@ def read_inputs(path: Path) -> Any:
     return read_table(path) if is_table_file(path) else read_array(path)
 
 
-def _load_table(path: Path, target: str, *, task: str, layout: str, scale: Scaling) -> Dataset:
+def _load_table(
+    path: Path, target: str, *, task: str, layout: str, scale: Scaling, encoding: TableEncoding | None
+) -> Dataset:
     if layout not in ("auto", "table"):
         raise InputError(f"layout={layout!r} does not fit {path}, which is a table; choose layout='auto'.")
     table = read_table(path)
@@ -125,7 +132,7 @@ def _load_table(path: Path, target: str, *, task: str, layout: str, scale: Scali
         )
     targets = target if target in table.columns else [name.strip() for name in target.split(",")]
     with naming_file(path):
-        return Dataset.from_frame(table, targets, task=task, name=path.stem, scale=scale)
+        return Dataset.from_frame(table, targets, task=task, name=path.stem, scale=scale, encoding=encoding)
 
 
 def is_published(name: str) -> bool:

@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, no_type_check
+from typing import Any, TypeGuard, get_args, get_type_hints, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32
@@ -20,16 +21,19 @@ from sdebnn.data.columns import (
     fit_column,
     number_in,
     numbers_of,
+    refuse_mistakes,
     squeezed,
     texts_of,
 )
-from sdebnn.data.frames import ColumnNames, Columns, Table, read_columns
+from sdebnn.data.frames import ColumnNames, Columns, Name, Table, read_columns
 from sdebnn.data.inputs import to_float32
 from sdebnn.data.targets import (
     Label,
+    Task,
     inputs_and_answers,
     label_names,
     numbered,
+    refuse_mistaken_targets,
     settled_task,
     target_numbers,
     target_scales,
@@ -96,24 +100,34 @@ class TableEncoding:
             raise InputError(f"scale={scale!r} is not allowed: it takes True, False, or 'inputs' for the inputs alone.")
         table = read_columns(frame, "The table")
         table, answers = inputs_and_answers(table, target, y)
-        if table.rows < 2:
-            raise InputError(f"The table has {table.rows} row{'' if table.rows == 1 else 's'}; give at least 2.")
-        if len(table.names) > MOST_COLUMNS:
-            raise InputError(
-                f"The table has {len(table.names)} columns, and at most {MOST_COLUMNS} are encoded; leave some out, or "
-                "give numbers that are standardised already in an .npz file with scale=False (--scale 0)."
-            )
-        classes, scales = None, None
-        if settled_task(answers, task) == "classification":
-            classes = label_names(answers) if labels is None else tuple(labels)
-        else:
-            scales = target_scales(answers, scale=scale is True)
+        settled = checked_task(table, answers, task)
+        if settled == "classification" and labels is None:
+            labels = label_names(answers)
+        return cls.of_checked(table, answers, scale=scale, labels=labels if settled == "classification" else None)
+
+    @classmethod
+    def of_checked(
+        cls, table: Columns, answers: Columns, *, scale: Scaling, labels: Sequence[Label] | None
+    ) -> "TableEncoding":
+        """That of columns, or of some of their rows, that `checked_task` has not refused.
+
+        **Arguments:** as for `fit`; without `labels` the answers are targets.
+
+        **Raises:** `InputError` where no column is left.
+        """
+        classes = None if labels is None else tuple(labels)
+        scales = target_scales(answers, scale=scale is True) if labels is None else None
         columns = tuple(fit_column(name, values, scale=bool(scale)) for name, values in table.by_name.items())
         encoding = cls(columns, table.named, answers.names, classes, scales)
         if not encoding.input_names:
             why = "; ".join(encoding.remarks)
             raise InputError(f"No column of the table is left to learn from{': ' if why else ''}{why}; give others.")
         return encoding
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return "regression" if self.labels is None else "classification"
 
     @functools.cached_property
     def input_names(self) -> tuple[str, ...]:
@@ -290,15 +304,34 @@ class TableEncoding:
             )
 
 
+def checked_task(table: Columns, answers: Columns, task: str) -> Task:
+    """What a new training on these columns learns. It is asked once, of all rows: a part of them may look otherwise.
+
+    **Raises:** as `settled_task`, and `InputError` for fewer than 2 rows, too many columns, and mistakes in them.
+    """
+    if table.rows < 2:
+        raise InputError(f"The table has {table.rows} row{'' if table.rows == 1 else 's'}; give at least 2.")
+    if len(table.names) > MOST_COLUMNS:
+        raise InputError(
+            f"The table has {len(table.names)} columns, and at most {MOST_COLUMNS} are encoded; leave some out, or "
+            "give numbers that are standardised already in an .npz file with scale=False (--scale 0)."
+        )
+    settled = settled_task(answers, task)
+    if settled == "regression":
+        refuse_mistaken_targets(answers)
+    for name, values in table.by_name.items():
+        refuse_mistakes(name, values)
+    return settled
+
+
 def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, "n inputs"]:
     texts = texts_of(values)
     place = {category: place for place, category in enumerate(column.categories)}
     width = len(place)
     rare = width if column.rare else None
     missing = width + bool(column.rare) if column.missing else None
-    if values.dtype.kind != "O":
-        place = _as_read(place, {text for text in texts if text is not None}, values.dtype.kind) | place
-    places = [missing if text is None else place.get(text, rare) for text in texts]
+    as_read = _as_read(place)
+    places = [missing if text is None else _place(text, place, as_read, rare) for text in texts]
     _warn_of_unseen(column, texts, places)
     made = np.zeros((len(texts), len(column.input_names)), np.float64)
     rows = [row for row, at in enumerate(places) if at is not None]
@@ -306,17 +339,37 @@ def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, 
     return made
 
 
-def _as_read(place: dict[str, int], texts: set[str], read_as: str) -> dict[str, int]:
-    """The places of texts that are written in another way than the categories that they are: a column of codes 01, 02,
-    or of true, false and maybe, may hold nothing but numbers or truth values elsewhere, and is read as such.
+def _place(text: str, place: dict[str, int], as_read: dict[str | float, int], otherwise: int | None) -> int | None:
+    if not isinstance(text, Name):
+        return place.get(text, otherwise)
+    # Older encodings have numbers as Python writes them.
+    for name in (text.plain, text):
+        if name in place:
+            return place[name]
+    value = _value_in(text)
+    same = _TRUTH.get(value) if value is not None else None
+    return next((as_read[key] for key in (value, same) if key is not None and key in as_read), otherwise)
+
+
+# Truth values are read as numbers where some are missing.
+_TRUTH: dict[str | float, str | float] = {"true": 1.0, "false": 0.0, 1.0: "true", 0.0: "false"}
+
+
+def _as_read(place: dict[str, int]) -> dict[str | float, int]:
+    """The places of categories by the value that each is, where no other is the same one: a column of codes 01, 02, or
+    of true, false and maybe, may hold nothing but numbers or truth values elsewhere, and is read as such.
     """
+    of_value = [(value, at) for category, at in place.items() if (value := _value_in(category)) is not None]
+    times = Counter(value for value, _ in of_value)
+    return {value: at for value, at in of_value if times[value] == 1}
 
-    def common(text: str) -> str | float | None:
-        return text.lower() if read_as == "b" else number_in(text)
 
-    of_common: dict[str | float | None, int]
-    of_common = {shared: at for category, at in place.items() if (shared := common(category)) is not None}
-    return {text: of_common[shared] for text in texts if (shared := common(text)) in of_common}
+def _value_in(text: str) -> str | float | None:
+    """The truth value or the number that a text is; `None` for others, and for a number of too many digits."""
+    if (truth := text.lower()) in ("true", "false"):
+        return truth
+    number = number_in(text)
+    return number if number is not None and abs(number) < 2**53 else None
 
 
 def _warn_of_unseen(column: CategoryColumn, texts: list[str | None], places: list[int | None]) -> None:
@@ -373,7 +426,7 @@ def _is_column(record: object) -> TypeGuard[dict[str, Any]]:
     if record.keys() != fields | {"kind"} or not isinstance(record["name"], str):
         return False
     if record["kind"] == "dropped":
-        return record["reason"] in ("all missing", "constant", "all different")
+        return record["reason"] in get_args(get_type_hints(DroppedColumn)["reason"])
     if not _is_count(record["missing"]):
         return False
     if record["kind"] == "number":

@@ -70,7 +70,6 @@ def read_table(path: Path) -> "pl.DataFrame":
                     decimal_comma=separator == ";" and _has_decimal_commas(start),
                     null_values=MISSING,
                     infer_schema_length=None,
-                    try_parse_dates=True,
                     glob=False,
                 ).rename(str.strip)
                 return table.with_columns(_without_spaces(series) for series in table.iter_columns())

@@ -22,6 +22,7 @@ from sdebnn.spelling import nearest
 
 Label: TypeAlias = str | int | float | bool
 Task: TypeAlias = Literal["classification", "regression"]
+_CLASSES = "choose task='classification' (--task) if these are names of classes"
 
 
 def inputs_and_answers(table: Columns, target: ColumnNames | None, y: Any) -> tuple[Columns, Columns]:
@@ -119,11 +120,11 @@ def _refuse_mistaken_numbers(name: str, values: np.ndarray, task: str) -> None:
         row = int((values == strange).argmax())
         raise InputError(
             f"{what} holds numbers, but {strange!r:.40} in row {row}, counted from 0; write a number there, or leave "
-            "that row out, or choose task='classification' (--task) if these are names of classes."
+            f"that row out, or {_CLASSES}."
         )
-    refuse_written(what, counts)
+    refuse_written(what, counts, _CLASSES)
     if task == "regression" or len(counts) > min(FEW, max(2, len(values) // 2)):
-        refuse_fractions(what, counts)
+        refuse_fractions(what, counts, _CLASSES)
 
 
 def label_names(answers: Columns) -> tuple[Label, ...]:
@@ -138,7 +139,7 @@ def label_names(answers: Columns) -> tuple[Label, ...]:
             f"The target {name!r} has numbers that are not whole, such as {strange[0]:g}, but a number that names a "
             "class is whole; choose task='regression' (--task), or give names of classes."
         )
-    names = tuple(sorted(set(values.tolist())))
+    names = tuple(sorted(str(value) if isinstance(value, str) else value for value in set(values.tolist())))
     if len(names) < 2:
         raise InputError(
             f"The target {name!r} has one class alone, {', '.join(map(repr, names))}, which leaves nothing to tell "
@@ -155,6 +156,11 @@ def numbered(answers: Columns, names: tuple[Label, ...]) -> Int32[np.ndarray, " 
     name, values = _classes(answers)
     number = {label: number for number, label in enumerate(names)}
     found = [number.get(label, -1) for label in values.tolist()]
+    if -1 in found:
+        # Older encodings have numbers among text as Python writes them.
+        found = [
+            number.get(getattr(label, "plain", label), at) for label, at in zip(values.tolist(), found, strict=True)
+        ]
     if -1 in found:
         row = found.index(-1)
         raise InputError(
@@ -173,7 +179,6 @@ def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
         _refuse_missing(name, values)
         if values.dtype.kind == "O":
             raise InputError(f"The target {name!r} holds text, such as {values[0]!r:.40}; give numbers.")
-        refuse_coarse(f"The target {name!r}", values)
         infinite = are_infinite(values.astype(np.float64))
         if infinite.any():
             raise InputError(
@@ -181,6 +186,13 @@ def target_numbers(answers: Columns) -> Float64[np.ndarray, "n k"]:
                 f"{int(infinite.argmax())}, counted from 0; replace them, or leave those rows out."
             )
     return np.stack([values.astype(np.float64) for values in answers.by_name.values()], axis=1)
+
+
+def refuse_mistaken_targets(answers: Columns) -> None:
+    """**Raises:** as `target_numbers`, and `InputError` for whole numbers that double precision does not tell apart."""
+    target_numbers(answers)
+    for name, values in answers.by_name.items():
+        refuse_coarse(f"The target {name!r}", values)
 
 
 def target_scales(answers: Columns, *, scale: bool) -> tuple[Scale, ...]:

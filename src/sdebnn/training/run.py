@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sdebnn import data, metrics
-from sdebnn.data import Dataset
+from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
 from sdebnn.data.shifts import SEVERITIES, refuse_unknown_shifts, shifts_of
@@ -243,11 +243,16 @@ def check_shown(
     data_dir: str | Path | None = None,
     *,
     resize: bool = False,
+    folder: str | Path | None = None,
 ) -> None:
     """**Raises:** `InputError` for scores that no run with these choices has, and where its `Restored.score_ood` would
-    raise it.
+    raise it. `folder` is that of such a run, which may have begun: its data are read as it did.
     """
-    dataset = _load(config, data_dir, None).dataset
+    if folder is not None and os.path.lexists(Path(folder) / "config.json"):
+        run = RunFolder.open(folder)
+        dataset = load_again(run, read_start(run)[1], config, data_dir).dataset
+    else:
+        dataset = _load(config, data_dir, None).dataset
     of_classes = dataset.num_classes is not None
     recalls = {f"recall_{label}" for label in range(dataset.num_classes or 0)}
     for name in scores:
@@ -365,7 +370,8 @@ def load_again(
         )
     try:
         settled = _settled(run, started, config, dataset)
-        return _load(settled, data_dir, dataset, _kind_of_images(run), in_order=_is_of_version_0_1(run))
+        kept = Task.read(run).encoding if os.path.lexists(Task.file(run)) else None
+        return _load(settled, data_dir, dataset, _kind_of_images(run), kept, in_order=_is_of_version_0_1(run))
     except InputError as error:
         if dataset is None and file and not os.path.exists(config.data):
             raise InputError(f"{error} Where the run's data have moved, name them: {MOVED}.") from None
@@ -377,6 +383,7 @@ def _load(
     data_dir: str | Path | None,
     dataset: Dataset | None,
     like: str | None = None,
+    encoding: TableEncoding | None = None,
     *,
     in_order: bool = False,
 ) -> Examples:
@@ -390,6 +397,7 @@ def _load(
         scale=config.scaling,
         like=like,
         in_order=in_order,
+        encoding=encoding,
     )
     _refuse_unfitting(config, dataset)
     validation = None

@@ -1,5 +1,6 @@
 """Data sets of tables and arrays of one's own, in memory."""
 
+import json
 import re
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sdebnn.data import Dataset, describe, doubts
+from sdebnn.data import Dataset, TableEncoding, describe, doubts
 from sdebnn.errors import InputError
 
 N = 90
@@ -63,6 +64,28 @@ def test_a_test_set_is_taken_as_given() -> None:
         Dataset.from_frame(table, "price", test=table.drop("size"))
     with pytest.raises(InputError, match=r"'Trier' in row .*classes of training are 'Bonn', 'Köln'"):
         Dataset.from_frame(table.filter(pl.col("town") != "Trier"), "town", test=table)
+
+
+def test_what_is_taken_as_a_whole_is_taken_whatever_is_held_out() -> None:
+    # Four fifths of these are not numbers, but of some parts of them are.
+    mostly = ["1", "2", "3"] * 23 + ["a", "b", "c"] * 7
+    for seed in range(6):
+        assert Dataset.from_frame(pl.DataFrame({**TABLE, "code": mostly}), "price", seed=seed).encoding is not None
+
+
+def test_a_table_is_read_as_a_run_of_before_read_it() -> None:
+    days = [f"2024-{row % 2 + 1:02}-01" for row in range(N)]
+    table = pl.DataFrame({**TABLE, "day": days})
+    with pytest.raises(InputError, match="'day' holds dates"):
+        Dataset.from_frame(table, "price")
+    as_names = Dataset.from_frame(table.with_columns(day="d" + pl.col("day")), "price")
+    assert as_names.encoding is not None
+    record = json.loads(json.dumps(as_names.encoding.to_json()).replace("d2024", "2024"))
+    before = TableEncoding.from_json(record)
+    again = Dataset.from_frame(table, "price", encoding=before)
+    assert again.encoding is before
+    for part in ("x_train", "y_train", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(again, part), getattr(as_names, part))
 
 
 @pytest.mark.parametrize("row", [0, 40, 89])

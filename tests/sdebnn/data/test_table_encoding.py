@@ -1,4 +1,5 @@
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from sdebnn.data import Dataset, TableEncoding
+from sdebnn.data.columns import CategoryColumn
 from sdebnn.errors import InputError
 
 N = 60
@@ -215,7 +217,6 @@ def test_categories_are_the_same_whatever_type_they_come_in() -> None:
 @pytest.mark.parametrize(
     ("categories", "values"),
     [
-        (["01", "02", "1.0"], [1, 2]),
         (["01067", "2.50", "x"], [1067.0, 2.5]),
         (["true", "false", "maybe"], [True, False]),
         (["01", "2", "1"], ["01", "2"]),
@@ -226,10 +227,30 @@ def test_categories_are_found_where_all_values_are_read_as_numbers(categories: A
     table = pd.DataFrame({"code": categories * 3 + rare})
     encoding = TableEncoding.fit(table, y=np.arange(len(table)) + 0.5)
     expected = encoding.inputs(table[:2])
-    if values == [1, 2]:
-        # 1.0 comes later, and is 1 as well.
-        expected = encoding.inputs(pd.DataFrame({"code": ["1.0", "02"]}))
     np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": values})), expected)
+    # Missing ones make floating-point numbers of truth values, and text objects of all.
+    for more in (None, "new"):
+        objects = np.array([*values, more], object)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(encoding.inputs(pd.DataFrame({"code": objects}))[:2], expected)
+
+
+def test_what_is_two_categories_by_its_number_is_none_of_them() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"code": ["001", "01", "02", "a"] * 3}), y=np.arange(12) + 0.5)
+    with pytest.warns(UserWarning, match="a category such as '1', which training had not, in 1 rows"):
+        np.testing.assert_array_equal(encoding.inputs(pl.DataFrame({"code": [1, 2]})), [[0] * 4, [0, 0, 1, 0]])
+    with pytest.warns(UserWarning, match="a category such as '2'"):
+        # Text is another name.
+        assert not encoding.inputs(pl.DataFrame({"code": ["2"]})).any()
+
+
+@pytest.mark.parametrize("values", [pd.Categorical([2.0, 1.5]), np.array([2.0, 1.5, "x"], object)[[0, 1, 2]]])
+def test_older_encodings_have_whole_numbers_with_decimals(values: Any) -> None:
+    table = pd.DataFrame({"code": values})
+    old = TableEncoding((CategoryColumn("code", ("1.5", "2", "2.0", "x"), 0, 0),), True, ("y",), ("1.0", "a"), None)
+    np.testing.assert_array_equal(old.inputs(table)[:2], [[0, 0, 1, 0], [1, 0, 0, 0]])
+    np.testing.assert_array_equal(old.answers(pd.Series([1.0, "a"], dtype=object)), [0, 1])
 
 
 def test_an_infinite_number_is_no_category() -> None:
@@ -286,6 +307,8 @@ def test_whole_numbers_that_double_precision_does_not_tell_apart_are_refused() -
         TableEncoding.fit(pd.DataFrame({"a": numbers}), y=np.arange(20) + 0.5)
     with pytest.raises(InputError, match="target 'y' has whole numbers"):
         TableEncoding.fit(pd.DataFrame({"a": numbers % 7}), y=numbers, task="regression")
+    near = TableEncoding.fit(pd.DataFrame({"a": numbers % 7}), y=2**62 - 2**40 * np.arange(20), task="regression")
+    assert near.answers(numbers).shape == (20, 1)
     for fine in (numbers - 2**62, 2**62 - 2**40 * np.arange(20), np.full(20, 2**62)):
         assert TableEncoding.fit(pd.DataFrame({"a": fine, "b": numbers % 7}), y=np.arange(20) + 0.5).columns
 
@@ -365,11 +388,13 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
         ),
         ({"rooms": list(pd.to_timedelta(range(60), "h").to_pytimedelta())}, "price", "dates or times"),
         ({"rooms": ["2024-01-01", "2024-12-31"] * 30}, "price", "'rooms' holds dates or times as text, such as '2024"),
-        ({"rooms": ["1/31/24", None] * 30}, "price", "dates or times as text, such as '1/31/24'"),
+        ({"rooms": [f"{row % 12 + 1}/{row % 28 + 1}/24" for row in range(60)]}, "price", "times as text, .*'1/1/24'"),
+        ({"rooms": [f"{row % 24:02}:{row:02}" for row in range(60)]}, "price", "times as text, .*put a letter before"),
+        ({"rooms": ["2024-01-01", "2025-12-31"] * 26 + ["9999-12-31", "?"] * 4}, "price", "'rooms' holds dates"),
         ({"rooms": ["31.12.2024 23:59", "1.1.2025 0:01"] * 30}, "price", "dates or times as text"),
         ({"rooms": ["31-Dec-2024", "1. Mai 2025", "May 1, 2025"] * 20}, "price", "dates or times as text"),
-        ({"rooms": ["9:30", "10:30 AM", "23:59:59.5Z"] * 20}, "price", "dates or times as text, such as '9:30'"),
-        ({"rooms": ["1.5", "2.5"] * 29 + ["3", "4.5"]}, "price", "'rooms' holds numbers as text, such as '1.5'"),
+        ({"rooms": ["9:30 AM", "10:30 Z", "23:59:59.5Z"] * 20}, "price", "dates or times as text, such as '9:30 AM'"),
+        ({"rooms": [f"{row % 40}.5" for row in range(60)]}, "price", "'rooms' holds numbers as text, such as '0.5'"),
         ({"rooms": [f"{row}.5" for row in range(60)]}, "price", r"numbers as text, .*make them numbers, as astype"),
         ({"price": [*map(str, SALES["price"][1:]), "oops"]}, "price", "'price' holds numbers, but 'oops' in row 59"),
         ({"price": [*map(str, SALES["price"])]}, "price", "target 'price' holds numbers as text, .*make them numbers"),
@@ -398,9 +423,61 @@ def test_text_of_numbers_that_are_names_is_categories(frame: Any) -> None:
     for rooms in (["1", "2"] * 30, ["1.5", "2.5"] * 30, ["v1.2.10", "v1.2.9"] * 30, ["16:9", "4:3"] * 30):
         encoding = TableEncoding.fit(type(frame)({**SALES, "rooms": rooms}), "price")
         assert {f"rooms={room}" for room in rooms} < set(encoding.input_names)
+    digits = [f"{row % 40 + 10}{'9' * 400}" for row in range(60)]
+    assert "rooms is another" in TableEncoding.fit(type(frame)({**SALES, "rooms": digits}), "price").input_names
     codes = ["53111", "53112"] * 29 + ["53113", "53114"]
     remarks = TableEncoding.fit(type(frame)({**SALES, "rooms": codes}), "price").remarks
     assert [remark for remark in remarks if remark.endswith("make them numbers unless they are names")]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["Model 3 2019", "Room 12 2020", "week 12 2020"],
+        ["10-RED-42", "12 Main 34", "5 pack 12"],
+        ["2021.1.3", "2021.2.1"],
+        ["2021-1-3", "2021-13-1", "2021-2-1", "2021-3-1", "2021-4-1", "2021-5-1"],
+        ["20-10-53", "20-11-12", "20-12-99"],
+        ["10/12/14", "8/10/12"],
+        ["1:10", "1:50", "3:16"],
+        ["09:00", "13:00"],
+        ["10:30-12:30", "14:00-16:00"],
+        ["9" * 400, "8" * 400],
+    ],
+)
+def test_names_that_dates_and_numbers_are_written_like_are_categories(texts: list[str]) -> None:
+    table = pd.DataFrame({"name": texts * 5})
+    assert TableEncoding.fit(table, y=RNG.normal(size=len(table))).input_names == tuple(
+        f"name={t}" for t in sorted(texts)
+    )
+    # And classes.
+    assert TableEncoding.fit(RNG.normal(size=(len(table), 1)), y=table["name"]).labels == tuple(sorted(texts))
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["09:00", "13:00"] * 5, "they are written like dates or times: make them numbers unless they are names"),
+        (["1.2"] * 50 + ["1.3"] * 49 + ["1.4"], "they are numbers as text: make them numbers unless they are names"),
+        ([f"{row}.5" for row in range(20)], "written like numbers, dates or times: make them numbers unless"),
+        (["2021-01-01"] * 20, "it has one value alone"),
+        (["$5"] * 20, "it has one value alone"),
+        ([None] * 18 + ["2021-01-01", "2022-01-01"], "written like numbers, dates or times: make them numbers unless"),
+    ],
+)
+def test_what_may_be_a_mistake_or_is_left_out_is_said(texts: list[str | None], says: str) -> None:
+    table = pd.DataFrame({"name": texts, "x": np.arange(len(texts)) % 7})
+    encoding = TableEncoding.fit(table, y=RNG.normal(size=len(texts)))
+    assert [remark for remark in encoding.remarks if says in remark]
+    assert TableEncoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
+
+
+@pytest.mark.parametrize("labels", [["2021-01-01", "2022-01-01"], ["$1", "$2"], ["9:00 AM", "1:00 PM"]])
+def test_labels_that_are_written_like_numbers_are_names_where_that_is_said(labels: list[str]) -> None:
+    x, y = RNG.normal(size=(20, 1)), np.array(labels * 10)
+    with pytest.raises(InputError, match=r"or choose task='classification' \(--task\) if these are names of classes"):
+        TableEncoding.fit(x, y=y)
+    assert TableEncoding.fit(x, y=y, task="classification").labels == tuple(sorted(labels))
 
 
 def test_rows_of_a_list_keep_their_numbers() -> None:

@@ -46,6 +46,17 @@ def test_every_kind_of_table_gives_the_same_numbers(suffix: str, sales: Path) ->
     assert read_inputs(path).equals(table)
 
 
+def test_names_that_are_written_like_dates_are_categories_in_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("version,ratio,y\n" + "2021.1.3,1:10,0.5\n2021.2.1,1:50,1.5\n" * 6)
+    encoding = load(path, target="y", scale=True).encoding
+    assert encoding is not None
+    assert encoding.input_names == ("version=2021.1.3", "version=2021.2.1", "ratio=1:10", "ratio=1:50")
+    path.write_text("day,y\n" + "2021-01-03,0.5\n2021-02-01,1.5\n" * 6)
+    with pytest.raises(InputError, match="'day' holds dates or times"):
+        load(path, target="y", scale=True)
+
+
 def test_what_other_programs_write_for_missing_values_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "gaps.csv"
     path.write_text("a,b\n1.5,x\nNA,y\nNaN,?\n,\nnull,#N/A\n2,N/A\n")

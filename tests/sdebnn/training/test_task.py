@@ -1,9 +1,16 @@
 import dataclasses
+import json
+from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
+from sdebnn.data import Dataset, TableEncoding, load
 from sdebnn.errors import InputError
-from sdebnn.runs import RunFolder, strict_json
+from sdebnn.runs import RunFolder, TrainConfig, strict_json
+from sdebnn.runs.started import STANDARD, Started, read_start
+from sdebnn.training.run import check_shown, load_again
 from sdebnn.training.task import Task
 
 
@@ -39,3 +46,32 @@ def test_an_older_run_answers_for_the_examples_that_it_was_trained_on(table, run
     Task.of(other_test).confirm(run)
     with pytest.raises(InputError, match="other examples"):
         Task.of(dataclasses.replace(table, x_train=2 * table.x_train)).confirm(run)
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_the_table_of_an_older_run_is_read_as_it_was(kind: str, run: RunFolder, tmp_path: Path) -> None:
+    """A new run refuses dates; to an older one they were categories."""
+    table = pl.DataFrame(
+        {"day": ["2024-01-01", "2024-02-01", "2024-03-01"] * 10, "y": [row + 0.5 for row in range(30)]}
+    )
+    file = tmp_path / f"table.{kind}"
+    names = table.with_columns(day="d" + pl.col("day"))
+    if kind == "csv":
+        table.write_csv(file)
+        taken = Dataset.from_frame(names, "y")
+    else:
+        np.savez(file, x=table["day"].to_numpy().astype(str)[:, None], y=table["y"].to_numpy())
+        taken = Dataset.from_arrays(names["day"].to_numpy()[:, None], names["y"].to_numpy())
+    assert taken.encoding is not None
+    encoding = TableEncoding.from_json(json.loads(json.dumps(taken.encoding.to_json()).replace('"d20', '"20')))
+    config = TrainConfig.for_table(data=str(file), target="y" if kind == "csv" else "")
+    run.write_config(Started(STANDARD, False).record(config))
+    with pytest.raises(InputError, match="holds dates or times as text"):
+        load(file, target=config.target, scale=True)
+    Task.of(dataclasses.replace(taken, encoding=encoding)).write(run)
+    config, started = read_start(run)
+    load_again(run, started, config).task.confirm(run)
+    # Also where others are trained beside it.
+    check_shown(config, ["rmse"], [], folder=run.path)
+    with pytest.raises(InputError, match="holds dates or times as text"):
+        check_shown(config, ["rmse"], [], folder=tmp_path / "new")
