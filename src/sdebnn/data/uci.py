@@ -173,8 +173,11 @@ def _examples(name: str, home: Path) -> tuple[Float32[np.ndarray, "n d"], Float3
         return table[:, :-1], table[:, -1:]
     folder = home / FOLDERS[name] / "data"
     table = _table(folder / "data.txt")
-    x, y = (table[:, _columns(folder / f"index_{part}.txt", table.shape[1])] for part in ("features", "target"))
-    return x, y
+    of = {part: folder / f"index_{part}.txt" for part in ("features", "target")}
+    inputs, target = (_columns(path, table.shape[1]) for path in of.values())
+    if len(target) != 1:
+        raise InputError(f"{of['target']} names {len(target)} columns, and the target is one; get it again from {URL}.")
+    return table[:, inputs], table[:, target]
 
 
 def _raw(raw: Raw, home: Path) -> Float32[np.ndarray, "n d"]:

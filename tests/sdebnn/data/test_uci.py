@@ -151,6 +151,12 @@ def test_columns_that_are_not_there_are_refused(home: Path, column: str) -> None
         load_uci("yacht", 0, home)
 
 
+def test_a_target_of_two_columns_is_refused(home: Path) -> None:
+    (home / "uci" / "yacht" / "data" / "index_target.txt").write_text("0 1")
+    with pytest.raises(InputError, match=r"index_target\.txt names 2 columns, and the target is one"):
+        load_uci("yacht", 0, home)
+
+
 def test_a_table_that_is_cut_short_is_refused(home: Path) -> None:
     """Its splits would be others, of the rows that are left."""
     data = home / "uci" / "yacht" / "data" / "data.txt"
