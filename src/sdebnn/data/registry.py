@@ -12,7 +12,6 @@ from sdebnn.data.dataset import Dataset
 from sdebnn.data.digits import load_digits
 from sdebnn.data.files import data_home, expand_user
 from sdebnn.data.images import IMAGE_SETS
-from sdebnn.data.mnist import load_mnist
 from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.svhn import load_svhn
 from sdebnn.data.table_encoding import TableEncoding
@@ -29,8 +28,8 @@ def _load_toy(name: str, data_dir: str | Path | None) -> Dataset:
 
 LOADERS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
-    "mnist": lambda data_dir: load_mnist("mnist", data_home(data_dir)),
-    "fashion_mnist": lambda data_dir: load_mnist("fashion_mnist", data_home(data_dir)),
+    "mnist": lambda data_dir: mnist.load_mnist("mnist", data_home(data_dir)),
+    "fashion_mnist": lambda data_dir: mnist.load_mnist("fashion_mnist", data_home(data_dir)),
     "cifar10": lambda data_dir: load_cifar10(data_home(data_dir)),
     "cifar100": lambda data_dir: load_cifar100(data_home(data_dir)),
     "svhn": lambda data_dir: load_svhn(data_home(data_dir)),
