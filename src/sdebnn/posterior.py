@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, no_type_check
+from typing import Any
 
 from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
@@ -11,8 +11,6 @@ from sdebnn.training import Posterior, load_posterior
 from sdebnn.training.building import Build
 
 
-# A path comes from a user's own code: the check answers for its type.
-@no_type_check
 def load(
     folder: str | Path,
     *,

@@ -319,10 +319,10 @@ def refuse_written(what: str, counts: Counter[str], names: str) -> None:
             f"their decimals, without commas, spaces, currencies and signs of per cent, or {names}."
         )
     if len(counts) > MOST_CATEGORIES and are_measured(counts):
-        text = next((text for text in counts if _is_fraction(text)), None)
-        if text is not None:
+        fraction = next((text for text in counts if _is_fraction(text)), None)
+        if fraction is not None:
             raise InputError(
-                f"{what} holds numbers with their unit, such as {text!r:.40}; leave the unit out and make them "
+                f"{what} holds numbers with their unit, such as {fraction!r:.40}; leave the unit out and make them "
                 f"numbers, or {names}."
             )
 
