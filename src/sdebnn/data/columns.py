@@ -178,7 +178,7 @@ class DroppedColumn:
     """A column that no input is made of, and why."""
 
     name: str
-    reason: Literal["all missing", "constant", "all different", "all different numbers"]
+    reason: Literal["all missing", "constant", "all different", "all different numbers", "index"]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -191,6 +191,7 @@ class DroppedColumn:
         why = {
             "all missing": "it has no values",
             "constant": "it has one value alone",
+            "index": "it has no name and numbers the rows, as an index that pandas wrote; give it a name if it is none",
             "all different": "its text is another in every row, as that of an identifier",
             "all different numbers": f"its text is another in every row; {_WRITTEN_SO}",
         }[self.reason]
@@ -425,6 +426,9 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
         return DroppedColumn(name, "all missing")
     if not missing and there.min() == there.max():
         return DroppedColumn(name, "constant")
+    # Of rows that are drawn with replacement more than half are different.
+    if name in _UNNAMED and values.dtype.kind in "ui" and MANY < len(values) < 2 * len(np.unique(values)):
+        return DroppedColumn(name, "index")
     fill = float(np.median(there))
     spread = spread_of_skewed(there) if scale else 0.0
     mean, std = scale_of(squeezed(there, fill, spread)) if scale else Scale(0.0, 1.0)
@@ -458,6 +462,8 @@ def spread_of_skewed(values: Float64[np.ndarray, " n"]) -> float:
     return between if 0 < SKEWED * between < scale_of(values).std else 0.0
 
 
+# The name of an index in a csv that pandas wrote, and in one that it read.
+_UNNAMED = ("", "Unnamed: 0")
 # Fewer numbers look like dates by chance: one of eight is a month.
 FEW_DATES = 5
 # Fewer rows are all different by chance.

@@ -391,7 +391,7 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
         ({"rooms": [f"{2000 + row // 12}-{row % 12 + 1:02}" for row in range(60)]}, "price", "as text, such as '2000-"),
         ({"rooms": [f"Mon, {row % 28 + 1} Jan 2024" for row in range(60)]}, "price", "dates or times as text"),
         ({"rooms": [[1]] * 60}, "price", "numbers or text; make columns of its parts"),
-        ({"rooms": [b"a"] * 60}, "price", "numbers or text; make columns of its parts|Binary"),
+        ({"rooms": [b"a"] * 60}, "price", "numbers or text; decode it, as"),
         (
             {"rooms": list(pd.date_range("2024-01-01", periods=60).date)},
             "price",
@@ -638,6 +638,23 @@ def test_older_encodings_read_text_with_its_spaces() -> None:
         {**record, "columns": [text | {"categories": ["", " u", "u"], "missing": 0}, numbers]}
     )
     np.testing.assert_array_equal(older.inputs(table)[:3, 1:], [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+
+
+def test_an_index_without_a_name_is_left_out(frame: Any) -> None:
+    x, rows = RNG.normal(size=40), np.random.default_rng(0).integers(0, 90, 40)
+    for name, index, kept in (
+        ("", np.arange(40), False),
+        ("Unnamed: 0", rows, False),
+        ("row", np.arange(40), True),
+        ("", rows % 5, True),
+        ("", rows + 0.5, True),
+    ):
+        encoding = TableEncoding.fit(type(frame)({name: index, "x": x}), y=x)
+        assert (name in encoding.input_names) == kept
+        assert kept or "has no name and numbers the rows" in encoding.remarks[0]
+        assert TableEncoding.from_json(encoding.to_json()) == encoding
+        without = [] if not kept else [name]
+        assert encoding.inputs(type(frame)({name: index, "x": x})[["x", *without]]).shape == (40, 1 + kept)
 
 
 def test_many_columns_that_are_left_out_are_said_once() -> None:
