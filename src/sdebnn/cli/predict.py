@@ -23,7 +23,11 @@ def add_to(subcommands: Any) -> None:
         help="file of inputs: .npz with an array x, or a table as in training: .csv, .tsv, .parquet",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="OUT", help="file to write: .npz for arrays, .csv for a table"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="file to write: .npz for arrays, .csv or .parquet for a table",
     )
     add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)

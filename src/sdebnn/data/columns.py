@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,28 +14,46 @@ from sdebnn.errors import InputError
 
 # Categories that get an input of their own: the most frequent, each of which comes twice at least.
 MOST_CATEGORIES = 32
-# Text of which so large a share are numbers is a column of numbers with mistakes in it.
+# Different texts of which so large a share are numbers are a column of numbers with mistakes in it. How often each
+# comes is no matter: a part of the rows would be read otherwise.
 NUMBERS = 0.8
+# Of what nothing else is written like, half are enough.
+DATES = 0.5
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-# With commas in it, a currency or a sign of per cent.
-_WRITTEN = re.compile(r"\s*[-+]?(\d[\d.]*(,\d+)+(\.\d+)?|[$€£]\s*\d[\d.,]*|\d[\d.,]*\s*[%$€£])\s*")
+# With commas in it, thousands apart, a currency or a sign of per cent, in brackets or with the longer minus.
+_SIGN, _GROUPS = "[-+\u2212]?", r"[1-9]\d{0,2}([\s'\u2019]\d{3})+([.,]\d+)?"
+_AMOUNT = rf"({_GROUPS}|\d[\d.,]*)"
+_CURRENCY = r"([A-Z]{0,2}\$|[€£¥₹₽₩₺₪]|USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN)"
+_WRITTEN = re.compile(
+    rf"\s*({_SIGN}\d[\d.]*(,\d+)+(\.\d+)?|{_SIGN}{_GROUPS}|{_SIGN}{_CURRENCY}\s*{_SIGN}{_AMOUNT}"
+    rf"|{_SIGN}{_AMOUNT}\s*([%‰]|{_CURRENCY})|\({_CURRENCY}?\s*{_AMOUNT}\s*({_CURRENCY}|%)?\)"
+    r"|\u2212(\d+\.?\d*|\.\d+)([eE][-+\u2212]?\d+)?)\s*"
+)
+_LIKE_NUMBERS = re.compile(f"{_NUMBER.pattern}|{_WRITTEN.pattern}")
+# A number and its unit.
+_MEASURED = re.compile(rf"\s*{_SIGN}(?P<amount>\d([\d.,]*\d)?)\s*(?P<unit>[^\W\d]\D*|[°µ\"']\D*)\s*")
 # Months by number, and by name in English and German.
 _DAY, _MONTH, _YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[89]\d\d|2[01]\d\d|2200)"
 _NAME = r"(?i:jan(uary|uar)?|feb(ruary|ruar)?|mar(ch)?|märz?|mrz|apr(il)?|may|mai|june?|juni|july?|juli|aug(ust)?"
 _NAME += r"|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)\.?"
-_DATE = rf"({_YEAR}[-/]{_MONTH}[-/]{_DAY}|({_DAY}[-/.]{_MONTH}|{_MONTH}[-/.]{_DAY})[-/.]{_YEAR}"
+_WEEKDAY = r"(?i:((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?|mo|di|mi|do|fr|sa|so)\.?,? )?"
+_DATE = rf"{_WEEKDAY}({_YEAR}[-/]{_MONTH}[-/]{_DAY}|({_DAY}[-/.]{_MONTH}|{_MONTH}[-/.]{_DAY})[-/.]{_YEAR}"
 _DATE += rf"|{_DAY}[-/. ]{{1,2}}{_NAME}[-/. ]{_YEAR}|{_NAME} {_DAY},? {_YEAR})"
 # Versions, sort codes and sizes are written so as well.
 _SHORT = rf"({_YEAR}\.{_MONTH}\.{_DAY}|({_DAY}[-/]{_MONTH}|{_MONTH}[-/]{_DAY})[-/]\d\d"
 _SHORT += rf"|{_DAY}[-/. ]{{1,2}}{_NAME}[-/. ]\d\d)"
+# Without a day: months, quarters and weeks.
+_DAYLESS = rf"({_YEAR}[-/]{_MONTH}|{_MONTH}[-/]{_YEAR}|{_NAME}[-/. ]{{1,2}}({_YEAR}|\d\d)"
+_DAYLESS += rf"|{_YEAR}[-/ ]?Q[1-4]|Q[1-4][-/ ]?{_YEAR}|{_YEAR}[-/ ]?W\d\d)"
 # And ratios.
 _HOUR, _SECOND = r"([01]?\d|2[0-3]):[0-5]\d", r":[0-5]\d([.,]\d+)?"
-_OF_DAY, _ZONE = r" ?[AaPp][Mm]", r" ?(Z|UTC|[+-]\d\d:?\d\d)"
+_OF_DAY, _ZONE = r" ?[AaPp][Mm]", r" ?(Z|UTC|GMT|[+-]\d\d:?\d\d)"
 _TIME = rf"{_HOUR}({_SECOND})?({_OF_DAY})?({_ZONE})?"
 # An offset without seconds may be the end of a span.
-_SURE_TIME = rf"({_HOUR}{_SECOND}({_OF_DAY})?({_ZONE})?|{_HOUR}({_OF_DAY}({_ZONE})?| ?(Z|UTC)))"
+_SURE_TIME = rf"({_HOUR}{_SECOND}({_OF_DAY})?({_ZONE})?|{_HOUR}({_OF_DAY}({_ZONE})?| ?(Z|UTC|GMT)))"
+_SPAN = r"-?\d+:[0-5]\d(:[0-5]\d([.,]\d+)?)?"
 _DATED = re.compile(rf"\s*({_DATE}([ T]{_TIME})?|{_SHORT}[ T]{_TIME}|{_SURE_TIME})\s*")
-_PERHAPS_DATED = re.compile(rf"\s*(({_DATE}|{_SHORT})([ T]{_TIME})?|{_TIME})\s*")
+_PERHAPS_DATED = re.compile(rf"\s*(({_DATE}|{_SHORT})([ T]{_TIME})?|{_TIME}|{_DAYLESS}|{_SPAN})\s*")
 # Where it is none of these its month or its day is none.
 _LIKE_DATED = re.compile(rf"\s*({_YEAR}[-/.]\d+[-/.]\d+|\d+[-/.]\d+[-/.]{_YEAR})\s*")
 _WRITTEN_SO = "it is written like numbers, dates or times: make them numbers unless they are names"
@@ -71,6 +90,7 @@ class NumberColumn:
     - `missing`: how many values were missing in training.
     - `spread`: between the quartiles, of a column with values far from the others; else 0, and arcsinh is not taken.
     - `counts_rows`: whether it looks like a number of the row: whole numbers, all different and hardly with gaps.
+    - `dated`: whether its whole numbers are all written like dates, such as 20240131. Older encodings do not say.
     """
 
     name: str
@@ -80,6 +100,7 @@ class NumberColumn:
     missing: int
     spread: float
     counts_rows: bool
+    dated: bool = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -98,6 +119,11 @@ class NumberColumn:
             said.append("some values are far from the others, so arcsinh((value - median) / spread) is taken")
         if self.counts_rows:
             said.append("it looks like a number of the row; leave it out if it says nothing of the target")
+        if self.dated:
+            said.append(
+                "its numbers are written like dates, 20240131, and jump where a month or a year ends; take the days "
+                "since a date in their place"
+            )
         return f"column {self.name!r}: {'; '.join(said)}" if said else None
 
 
@@ -111,12 +137,15 @@ class CategoryColumn:
     - `categories`: those that have an input of their own, in sorted order.
     - `rare`: how many training examples have another; if any, these share an input.
     - `missing`: how many training examples have none; if any, these share an input.
+    - `without_spaces`: whether texts are taken without the spaces around them, and what is nothing else is missing, as
+      in a csv. In older encodings it is not.
     """
 
     name: str
     categories: tuple[str, ...]
     rare: int
     missing: int
+    without_spaces: bool = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -130,10 +159,17 @@ class CategoryColumn:
         """What of it a user should know."""
         said = [f"{self.rare} examples of rare categories share an input"] * bool(self.rare)
         said += [f"{self.missing} examples without a category share an input"] * bool(self.missing)
-        if all(map(_NUMBER.fullmatch, self.categories)) and (self.rare or not all(map(_is_whole, self.categories))):
+        numbers = sum(_NUMBER.fullmatch(category) is not None for category in self.categories)
+        if numbers == len(self.categories) and (self.rare or not all(map(_is_whole, self.categories))):
             said.append("they are numbers as text: make them numbers unless they are names")
+        elif len(self.categories) > numbers > len(self.categories) // 2:
+            said.append("most of them are numbers as text: make them numbers, and the others missing, if they are none")
+        if are_measured(self.categories) and (self.rare or any(map(_is_fraction, self.categories))):
+            said.append("they are numbers with their unit: make them numbers unless they are names")
         if all(map(_PERHAPS_DATED.fullmatch, self.categories)):
             said.append("they are written like dates or times: make them numbers unless they are names")
+        if alike := alike_but_for_capitals(self.categories):
+            said.append(f"{alike}: write them alike if they are one")
         return f"column {self.name!r}: {' and '.join(said)}" if said else None
 
 
@@ -142,7 +178,7 @@ class DroppedColumn:
     """A column that no input is made of, and why."""
 
     name: str
-    reason: Literal["all missing", "constant", "all different", "all different numbers"]
+    reason: Literal["all missing", "constant", "all different", "all different numbers", "index"]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -155,6 +191,7 @@ class DroppedColumn:
         why = {
             "all missing": "it has no values",
             "constant": "it has one value alone",
+            "index": "it has no name and numbers the rows, as an index that pandas wrote; give it a name if it is none",
             "all different": "its text is another in every row, as that of an identifier",
             "all different numbers": f"its text is another in every row; {_WRITTEN_SO}",
         }[self.reason]
@@ -179,22 +216,22 @@ def fit_column(name: str, values: np.ndarray, *, scale: bool) -> Column:
 
 
 def refuse_mistakes(name: str, values: np.ndarray) -> None:
-    """**Raises:** `InputError` for infinite numbers, and for text that is certainly numbers or dates, in most rows or
-    in all, unless the column is one that is left out, of one value or hardly any.
+    """**Raises:** `InputError` for infinite numbers, and for text that is certainly numbers or dates, in most of its
+    kinds or in all, unless the column is one that is left out, of one value or hardly any.
     """
     if values.dtype.kind != "O":
         numbers_of(name, values)
         refuse_coarse(f"Column {name!r}", values)
         return
-    counts = Counter(value for value in values.tolist() if value is not None)
-    missing = len(values) - counts.total()
+    texts = stripped(values)
+    counts = Counter(text for text in texts if text is not None)
+    missing = len(texts) - counts.total()
     if (len(counts) == 1 and not missing) or len(counts) == counts.total() < min(MANY, missing):
         return
     if (strange := strange_among_numbers(counts)) is not None:
-        row = int((values == strange).argmax())
         raise InputError(
-            f"Column {name!r} holds numbers, but {strange!r:.40} in row {row}, counted from 0; write a number "
-            f"there, or leave it empty where the value is missing, or {_LETTER}."
+            f"Column {name!r} holds numbers, but {strange!r:.40} in row {texts.index(strange)}, counted from 0; write "
+            f"a number there, or leave it empty where the value is missing, or {_LETTER}."
         )
     refuse_written(f"Column {name!r}", counts, _LETTER)
     # Fewer all have an input of their own, so that nothing is lost, or are rare; that is said. Of a part of the rows
@@ -216,48 +253,103 @@ def refuse_coarse(what: str, values: np.ndarray) -> None:
         )
 
 
+def stripped(values: np.ndarray) -> list[str | None]:
+    """Text without the spaces around it, `None` where it is missing or nothing else."""
+    return [without_spaces(text) for text in values.tolist()]
+
+
+def without_spaces(text: str | None) -> str | None:
+    """A text without the spaces around it; `None` where it is nothing else."""
+    # `Name`, which has none, stays what it is.
+    return text if text and not (text[0].isspace() or text[-1].isspace()) else (text or "").strip() or None
+
+
+def alike_but_for_capitals(texts: Iterable[str]) -> str | None:
+    """Says which texts are alike but for capitals and spaces around them, if any are."""
+    seen: dict[str, str] = {}
+    for text in texts:
+        other = seen.setdefault(text.strip().casefold(), text)
+        if other != text:
+            return f"{other!r:.40} and {text!r:.40} differ in capitals or spaces alone"
+    return None
+
+
 def number_in(text: str) -> float | None:
     """The number that a text is; `None` where it is none."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def strange_among_numbers(counts: Counter[str]) -> str | None:
-    """A text that is no number where most are, by how often each comes."""
-    if not _are_most(_NUMBER, counts):
-        return None
-    return next((text for text in counts if not _NUMBER.fullmatch(text)), None)
-
-
-def _are_most(pattern: re.Pattern[str], counts: Counter[str]) -> bool:
-    """Whether texts of a share of `NUMBERS` are of this form, by how often each comes."""
-    others, most = 0, counts.total() - NUMBERS * counts.total()
-    for text, count in counts.items():
-        if not pattern.fullmatch(text):
-            others += count
+    """A text that is no number where the others are, by how often each comes: where few different ones are none, or
+    few rows, each with a text of its own.
+    """
+    few, others = counts.total() - NUMBERS * counts.total(), []
+    for text in counts:
+        if not _NUMBER.fullmatch(text):
+            others.append(text)
             # Identifiers are many, and a few of them tell.
+            if len(others) > few:
+                return None
+    of_few_kinds = len(others) <= len(counts) - NUMBERS * len(counts)
+    if others and (of_few_kinds or all(counts[text] == 1 for text in others)):
+        return others[0]
+    return None
+
+
+def _are_most(form: re.Pattern[str], texts: Collection[str], share: float = NUMBERS) -> bool:
+    """Whether so large a share of different texts are of this form."""
+    others, most = 0, len(texts) - share * len(texts)
+    for text in texts:
+        if not form.fullmatch(text):
+            others += 1
             if others > most:
                 return False
-    return bool(counts)
+    return bool(texts)
 
 
 def refuse_written(what: str, counts: Counter[str], names: str) -> None:
     """**Raises:** `InputError` for texts that are numbers or dates as people write them; `names` says what to do if
-    they are names. What may be dates is refused where it is too many categories.
+    they are names. What may be dates, or be measured, is refused where it is too many categories.
     """
     if _are_dates(counts):
         refuse_dates(what, next(text for text in counts if _PERHAPS_DATED.fullmatch(text)), names)
-    if _are_most(_WRITTEN, counts):
+    if _are_most(_LIKE_NUMBERS, counts) and not _are_most(_NUMBER, counts):
         text = next(text for text in counts if _WRITTEN.fullmatch(text))
         raise InputError(
             f"{what} holds text that is written like numbers, such as {text!r:.40}; write numbers with a point for "
-            f"their decimals, without commas, currencies and signs of per cent, or {names}."
+            f"their decimals, without commas, spaces, currencies and signs of per cent, or {names}."
         )
+    if len(counts) > MOST_CATEGORIES and are_measured(counts):
+        fraction = next((text for text in counts if _is_fraction(text)), None)
+        if fraction is not None:
+            raise InputError(
+                f"{what} holds numbers with their unit, such as {fraction!r:.40}; leave the unit out and make them "
+                f"numbers, or {names}."
+            )
 
 
-def _are_dates(counts: Counter[str]) -> bool:
-    if _are_most(_DATED, counts):
-        return not any(_LIKE_DATED.fullmatch(text) and not _PERHAPS_DATED.fullmatch(text) for text in counts)
-    return len(counts) > MOST_CATEGORIES and all(map(_PERHAPS_DATED.fullmatch, counts))
+def are_measured(texts: Collection[str]) -> bool:
+    """Whether most of different texts are a number and a unit, which all have in common."""
+    units: Counter[str] = Counter()
+    others, most = 0, len(texts) - NUMBERS * len(texts)
+    for text in texts:
+        if found := _MEASURED.fullmatch(text):
+            units[found["unit"].rstrip()] += 1
+        elif (others := others + 1) > most:
+            return False
+    return len(texts) - max(units.values(), default=0) <= most
+
+
+def _is_fraction(measured: str) -> bool:
+    found = _MEASURED.fullmatch(measured)
+    return found is not None and not found["amount"].isdigit()
+
+
+def _are_dates(texts: Collection[str]) -> bool:
+    perhaps = len(texts) > MOST_CATEGORIES and _are_most(_PERHAPS_DATED, texts)
+    if not perhaps and not _are_most(_DATED, texts, DATES):
+        return False
+    return not any(_LIKE_DATED.fullmatch(text) and not _PERHAPS_DATED.fullmatch(text) for text in texts)
 
 
 def refuse_fractions(what: str, counts: Counter[str], names: str) -> None:
@@ -334,6 +426,9 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
         return DroppedColumn(name, "all missing")
     if not missing and there.min() == there.max():
         return DroppedColumn(name, "constant")
+    # Of rows that are drawn with replacement more than half are different.
+    if name in _UNNAMED and values.dtype.kind in "ui" and MANY < len(values) < 2 * len(np.unique(values)):
+        return DroppedColumn(name, "index")
     fill = float(np.median(there))
     spread = spread_of_skewed(there) if scale else 0.0
     mean, std = scale_of(squeezed(there, fill, spread)) if scale else Scale(0.0, 1.0)
@@ -342,7 +437,22 @@ def _of_numbers(name: str, values: np.ndarray, *, scale: bool) -> Column:
         and len(np.unique(values)) == len(values)
         and np.ptp(there) < 2 * len(values) > 2 * MANY
     )
-    return NumberColumn(name, mean, std, fill, missing, spread, bool(counts_rows))
+    return NumberColumn(name, mean, std, fill, missing, spread, bool(counts_rows), are_dated(there))
+
+
+def are_dated(values: Float64[np.ndarray, " n"]) -> bool:
+    """Whether numbers, of which there are a few different ones, are all written like months, days or moments of days:
+    202401, 20240131, 202401311530 or 20240131153000.
+    """
+    low, high = values.min(), values.max()
+    for digits, month, day in ((6, 1.0, 0.0), (8, 1e2, 1.0), (12, 1e6, 1e4), (14, 1e8, 1e6)):
+        if 1800 * 10.0 ** (digits - 4) < low and high < 2201 * 10.0 ** (digits - 4):
+            months = np.floor(values / month) % 100
+            days = np.floor(values / day) % 100 if day else np.ones(len(values))
+            whole = values == np.floor(values)
+            dates = whole & (months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)
+            return bool(dates.all()) and len(np.unique(values)) >= FEW_DATES
+    return False
 
 
 def spread_of_skewed(values: Float64[np.ndarray, " n"]) -> float:
@@ -352,12 +462,16 @@ def spread_of_skewed(values: Float64[np.ndarray, " n"]) -> float:
     return between if 0 < SKEWED * between < scale_of(values).std else 0.0
 
 
+# The name of an index in a csv that pandas wrote, and in one that it read.
+_UNNAMED = ("", "Unnamed: 0")
+# Fewer numbers look like dates by chance: one of eight is a month.
+FEW_DATES = 5
 # Fewer rows are all different by chance.
 MANY = 10
 
 
 def _of_text(name: str, values: np.ndarray) -> Column:
-    counts = Counter(value for value in values if value is not None)
+    counts = Counter(text for text in stripped(values) if text is not None)
     missing = len(values) - counts.total()
     if not counts:
         return DroppedColumn(name, "all missing")
@@ -366,7 +480,7 @@ def _of_text(name: str, values: np.ndarray) -> Column:
     frequent = sorted(counts, key=lambda category: (-counts[category], category))[:MOST_CATEGORIES]
     categories = sorted(str(category) for category in frequent if counts[category] > 1)
     if not categories:
-        numbers = any(all(map(form.fullmatch, counts)) for form in (_NUMBER, _WRITTEN, _PERHAPS_DATED))
+        numbers = any(_are_most(form, counts, 1.0) for form in (_LIKE_NUMBERS, _PERHAPS_DATED)) or are_measured(counts)
         return DroppedColumn(name, "all different numbers" if numbers else "all different")
     rare = counts.total() - sum(counts[category] for category in categories)
-    return CategoryColumn(name, tuple(categories), rare, missing)
+    return CategoryColumn(name, tuple(categories), rare, missing, True)

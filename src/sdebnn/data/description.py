@@ -18,6 +18,8 @@ IMBALANCED = 10
 RARE = 30
 # Of standardised whole numbers, in single precision.
 ROUNDED = 1e-3
+# Of real targets one value has so large a share, and so many times that of any other.
+HEAPED, OFTENER = 0.1, 10
 # Pixels of eight bits reach higher.
 DARK = 64
 
@@ -87,6 +89,7 @@ def doubts_of_scale(dataset: Dataset, likelihood: str = "auto") -> list[str]:
         if likelihood not in _count_laws():
             found.append(_of_scale("targets", dataset.y_train, remedy, names))
             found.append(_of_far_targets(dataset))
+            found.append(_of_heaped_targets(dataset))
         found.append(_of_constants(dataset))
     return [sentence for sentence in found if sentence]
 
@@ -167,6 +170,27 @@ def _of_far_targets(dataset: Dataset) -> str | None:
         f"{np.abs(y[:, far[0]]).max():.3g}) that they alone decide what is learned; train on their logarithm if they "
         "are above 0, as scikit-learn's TransformedTargetRegressor does, or leave out what is a mistake."
     )
+
+
+def _of_heaped_targets(dataset: Dataset) -> str | None:
+    if dataset.task != "regression" or hint_of_counts(dataset) is not None:
+        return None
+    names = dataset.encoding.target_names if dataset.encoding else None
+    for place, column in enumerate(_in_user_units(dataset).T):
+        values, counts = np.unique(column, return_counts=True)
+        often = np.sort(counts)[::-1]
+        if len(values) < 2 or often[0] < max(HEAPED * len(column), OFTENER * often[1]):
+            continue
+        name = f"number {place}" if names is None else repr(names[place])
+        value = values[counts.argmax()]
+        # In the user's units 0 is what single precision leaves of it.
+        value = value if abs(value) > ROUNDED * column.std() else 0.0
+        return (
+            f"{often[0]} of {len(column)} training examples have one value of the target {name}, {value:.4g}, as where "
+            "it is cut off there, or mostly nothing: the law of the noise is continuous and spreads them. Learn if it "
+            "is that value, as a class, and of the other rows how much."
+        )
+    return None
 
 
 def _of_constants(dataset: Dataset) -> str | None:

@@ -82,8 +82,8 @@ def read_columns(table: Table, what: str, *, name: str = "x") -> Columns:
 
 
 def refuse_no_table(table: Table, what: str) -> None:
-    """**Raises:** `InputError` for what has the values of a table, but not as a table: a lazy or a sparse one, or a
-    mapping; and for one that has two columns of one name.
+    """**Raises:** `InputError` for what has the values of a table, but not as a table: a lazy or a sparse one, a
+    mapping, or records; and for one that has two columns of one name.
     """
     if nw.dependencies.is_into_dataframe(table):
         # The columns of a table of pyarrow are arrays.
@@ -98,6 +98,12 @@ def refuse_no_table(table: Table, what: str) -> None:
         )
     elif isinstance(table, Mapping):
         _refuse_of_no_shape(table, what)
+    elif getattr(getattr(table, "dtype", None), "names", None) or (
+        isinstance(table, list) and table and isinstance(table[0], Mapping)
+    ):
+        raise InputError(
+            f"{what} has rows whose values have names; give the DataFrame that pandas.DataFrame makes of it."
+        )
 
 
 def _refuse_of_no_shape(table: Table, what: str) -> NoReturn:
@@ -186,10 +192,8 @@ def _of_objects(values: list[Any], what: str, *, as_text: bool = False) -> np.nd
             return np.array([np.nan if absent else _float(v) for v, absent in zip(values, missing, strict=True)])
     strange = next((value for value in there if not isinstance(value, str | bool | np.bool_ | numbers.Real)), None)
     if strange is not None and not as_text:
-        raise InputError(
-            f"{what} holds objects such as {strange!r:.40}, but a column holds numbers or text; make columns of its "
-            "parts."
-        )
+        remedy = "decode it, as .decode() does" if isinstance(strange, bytes) else "make columns of its parts"
+        raise InputError(f"{what} holds objects such as {strange!r:.40}, but a column holds numbers or text; {remedy}.")
     texts = np.empty(len(values), object)
     texts[:] = [
         None if absent else value if isinstance(value, str) else Name(name_of(value), str(value))

@@ -15,7 +15,7 @@ from sdebnn.data.images import IMAGE_SETS
 from sdebnn.data.npz import input_axes, load_npz, read_array
 from sdebnn.data.svhn import load_svhn
 from sdebnn.data.table_encoding import TableEncoding
-from sdebnn.data.tables import SUFFIXES, is_table_file, read_table
+from sdebnn.data.tables import SUFFIXES, is_table_file, read_table, without_empty_end
 from sdebnn.data.toy import TOYS, load_toy
 from sdebnn.data.uci import load_by_name
 from sdebnn.errors import InputError, naming_file
@@ -122,7 +122,7 @@ def _load_table(
 ) -> Dataset:
     if layout not in ("auto", "table"):
         raise InputError(f"layout={layout!r} does not fit {path}, which is a table; choose layout='auto'.")
-    table = read_table(path)
+    table = without_empty_end(read_table(path))
     if not target:
         raise InputError(
             f"{path} has the columns "

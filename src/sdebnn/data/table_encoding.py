@@ -24,6 +24,7 @@ from sdebnn.data.columns import (
     refuse_mistakes,
     squeezed,
     texts_of,
+    without_spaces,
 )
 from sdebnn.data.frames import ColumnNames, Columns, Name, Table, read_columns
 from sdebnn.data.inputs import to_float32
@@ -34,6 +35,7 @@ from sdebnn.data.targets import (
     label_names,
     numbered,
     refuse_mistaken_targets,
+    remarks_of_labels,
     settled_task,
     target_numbers,
     target_scales,
@@ -43,6 +45,8 @@ from sdebnn.spelling import nearest
 
 # What is kept of so many is read in a moment.
 MOST_COLUMNS = 50_000
+# Of more columns that are left out for one reason these are named.
+SEVERAL = 5
 
 
 # Tables come from a user's own code: the checks answer for their types, in sentences.
@@ -155,8 +159,20 @@ class TableEncoding:
 
     @property
     def remarks(self) -> list[str]:
-        """What a user should know of the columns, a sentence each."""
-        return [column.remark for column in self.columns if column.remark]
+        """What a user should know of the columns and the names of the classes, a sentence each."""
+        dropped: dict[str, list[str]] = {}
+        for column in self.columns:
+            if isinstance(column, DroppedColumn):
+                dropped.setdefault(column.reason, []).append(column.name)
+        said = []
+        for column in self.columns:
+            alike = dropped[column.reason] if isinstance(column, DroppedColumn) else []
+            if len(alike) <= SEVERAL:
+                said += [column.remark] if column.remark else []
+            elif column.name == alike[0]:
+                more = f"and {len(alike) - SEVERAL} more are left out as this is"
+                said.append(f"{column.remark}; {', '.join(map(repr, alike[1:SEVERAL]))} {more}")
+        return said + ([] if self.labels is None else remarks_of_labels(self.labels))
 
     def inputs(self, table: Table) -> Float32[np.ndarray, "n d"]:
         """A table as the network takes it. A category that training has not seen is none of those that it has, and
@@ -326,6 +342,8 @@ def checked_task(table: Columns, answers: Columns, task: str) -> Task:
 
 def _one_hot(column: CategoryColumn, values: np.ndarray) -> Float64[np.ndarray, "n inputs"]:
     texts = texts_of(values)
+    if column.without_spaces:
+        texts = [without_spaces(text) for text in texts]
     place = {category: place for place, category in enumerate(column.categories)}
     width = len(place)
     rare = width if column.rare else None
@@ -422,8 +440,12 @@ def _is_record(record: Mapping[str, Any]) -> bool:
 def _is_column(record: object) -> TypeGuard[dict[str, Any]]:
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in _KINDS:
         return False
-    fields = {field.name for field in dataclasses.fields(_KINDS[record["kind"]])}
-    if record.keys() != fields | {"kind"} or not isinstance(record["name"], str):
+    fields = {field.name: field.default for field in dataclasses.fields(_KINDS[record["kind"]])}
+    # What older encodings do not say is false.
+    added = {name for name, default in fields.items() if default is False}
+    if not fields.keys() - added <= record.keys() - {"kind"} <= fields.keys() or not isinstance(record["name"], str):
+        return False
+    if not all(isinstance(record.get(name, False), bool) for name in added):
         return False
     if record["kind"] == "dropped":
         return record["reason"] in get_args(get_type_hints(DroppedColumn)["reason"])

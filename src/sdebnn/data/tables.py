@@ -4,6 +4,7 @@ They are read by polars, which is one library for all three, takes the type of a
 no other one for parquet.
 """
 
+import codecs
 import contextlib
 import csv
 import io
@@ -40,9 +41,9 @@ def is_table_file(path: Path) -> bool:
 def read_table(path: Path) -> "pl.DataFrame":
     """The table in a file that ends in .csv, .tsv or .parquet.
 
-    In a csv values are separated by commas, semicolons or tabs, whichever its first line has most; between semicolons
-    numbers may have a comma for their decimals. Empty fields and
-    `NA`, `NaN`, `NULL`, `None`, `?` and their like are missing values.
+    In a csv values are separated by commas, semicolons or tabs, whichever its first line has most, or by `|` if it has
+    none of them; between semicolons numbers may have a comma for their decimals. Empty fields and `NA`, `NaN`, `NULL`,
+    `None`, `?` and their like are missing values. Columns that have neither a name nor values are left out.
 
     **Raises:** `InputError` when polars is not installed; when the file is missing or no such table, has two columns of
     one name, or takes more memory to be used than is at hand, of which its first rows tell how much.
@@ -61,18 +62,27 @@ def read_table(path: Path) -> "pl.DataFrame":
             refuse_too_large(path, size, rows * _bytes_of_row(lazy.head(SAMPLE).collect()))
             table = pl.read_parquet(path, glob=False, hive_partitioning=False)
         else:
-            separator = _separator(path, start)
+            separator, header = _header(path, start)
 
             def read(source: Path | io.BytesIO) -> pl.DataFrame:
-                table = pl.read_csv(
+                found = pl.read_csv(
                     source,
                     separator=separator,
                     decimal_comma=separator == ";" and _has_decimal_commas(start),
                     null_values=MISSING,
                     infer_schema_length=None,
                     glob=False,
-                ).rename(str.strip)
-                return table.with_columns(_without_spaces(series) for series in table.iter_columns())
+                )
+                # Of several columns without a name all but the first have one of the reader's.
+                names = header if len(header) == found.width else found.columns
+                columns = [
+                    (series.name.strip() if name else "", _without_spaces(series))
+                    for series, name in zip(found.iter_columns(), names, strict=True)
+                    # Programs of tables write such for cells that were used once.
+                    if name or series.null_count() < len(series)
+                ]
+                refuse_twice((name for name, _ in columns), str(path))
+                return pl.DataFrame(dict(columns))
 
             if size > len(start):
                 # Where they are no table by themselves, the whole may be one.
@@ -82,6 +92,8 @@ def read_table(path: Path) -> "pl.DataFrame":
                     refuse_too_large(path, size, size * needed // len(first))
             table = read(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        if path.suffix.lower() != ".parquet":
+            _refuse_odd_line(path, separator, len(header))
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
             f"{path} cannot be read as a table of type {path.suffix} ({reason}); write it again, with the names of the "
@@ -92,22 +104,52 @@ def read_table(path: Path) -> "pl.DataFrame":
     return table
 
 
-def _separator(path: Path, start: bytes) -> str:
-    """What separates the values of a csv. **Raises:** `InputError` where its first line names no columns."""
-    line = start.lstrip(b"\xef\xbb\xbf").partition(b"\n")[0]
+def without_empty_end(table: "pl.DataFrame") -> "pl.DataFrame":
+    """A table without the rows at its end that have no values, which programs of tables write."""
+    import polars as pl
+
+    there = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return table.head(there[-1] + 1 if len(there) else 0)
+
+
+def _header(path: Path, start: bytes) -> tuple[str, list[str]]:
+    """What separates the values of a csv, and the names of its columns. **Raises:** `InputError` where its first line
+    names none.
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is text in UTF-16; save it again in UTF-8.")
+    line = start.lstrip(codecs.BOM_UTF8).partition(b"\n")[0]
     if not line.strip() or b"\0" in start:
-        raise InputError(
-            f"{path} is {'not text' if line.strip() else 'empty'}; give a csv that begins with a line of names."
-        )
+        what = "is not text" if line.strip() else "begins with an empty line" if start.strip() else "is empty"
+        raise InputError(f"{path} {what}; give a csv that begins with a line of names.")
     try:
         text = line.decode()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=text.count)
+    separators = ",;\t" if any(sign in text for sign in ",;\t") else ",|"
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(separators, key=text.count)
     if "\r" in text.rstrip("\r"):
         raise InputError(f"{path} has lines that end in a carriage return alone; save it again with a line feed.")
-    refuse_twice(map(str.strip, next(csv.reader([text], delimiter=separator))), str(path))
-    return separator
+    names = [name.strip() for name in next(csv.reader([text], delimiter=separator))]
+    refuse_twice(filter(None, names), str(path))
+    return separator, names
+
+
+def _refuse_odd_line(path: Path, separator: str, columns: int) -> None:
+    """**Raises:** `InputError` where a line of a csv has too many values, or is not UTF-8."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file, delimiter=separator)
+            odd = next((len(line) for line in lines if len(line) > columns), None)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None
+    except csv.Error:
+        return
+    if odd is not None:
+        raise InputError(
+            f"{path} cannot be read as a table: line {lines.line_num} has {odd} values, and the first line names "
+            f"{columns} columns; write as many values in each line, in quotes where they have a {separator!r} in them."
+        )
 
 
 def _without_spaces(series: "pl.Series") -> "pl.Series":

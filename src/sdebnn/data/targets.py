@@ -9,12 +9,15 @@ from jaxtyping import Float64, Int32
 from sdebnn.data.answers import CHOOSE, FEW, ask_for_the_task, is_one_hot
 from sdebnn.data.columns import (
     Scale,
+    alike_but_for_capitals,
     are_infinite,
+    number_in,
     refuse_coarse,
     refuse_fractions,
     refuse_written,
     scale_of,
     strange_among_numbers,
+    stripped,
 )
 from sdebnn.data.frames import ColumnNames, Columns, read_columns
 from sdebnn.errors import InputError
@@ -148,6 +151,18 @@ def label_names(answers: Columns) -> tuple[Label, ...]:
     return names
 
 
+def remarks_of_labels(names: tuple[Label, ...]) -> list[str]:
+    """What a user should know of the names of classes that are text, a sentence each."""
+    texts = [name for name in names if isinstance(name, str)]
+    said = [f"classes: {alike}: write them alike if they are one"] if (alike := alike_but_for_capitals(texts)) else []
+    others = [text for text in texts if number_in(text) is None]
+    if 0 < 2 * len(others) < len(texts):
+        said.append(
+            f"classes: most are numbers as text, and {others[0]!r:.40} is none: leave its rows out if it is none"
+        )
+    return said
+
+
 def numbered(answers: Columns, names: tuple[Label, ...]) -> Int32[np.ndarray, " n"]:
     """The numbers of the classes.
 
@@ -216,7 +231,7 @@ def _classes(answers: Columns) -> tuple[str, np.ndarray]:
 
 
 def _refuse_missing(name: str, values: np.ndarray) -> None:
-    missing = np.array([value is None for value in values]) if values.dtype.kind == "O" else values != values
+    missing = np.array([text is None for text in stripped(values)]) if values.dtype.kind == "O" else values != values
     if missing.any():
         raise InputError(
             f"The target {name!r} has no value in {int(missing.sum())} of {len(values)} rows, the first is row "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, no_type_check
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -51,6 +51,9 @@ MAX_ITER: int = TABLE["max_steps"]
 FEWEST_TO_HOLD_OUT = 10
 STEPS_WITHOUT = 300
 
+# Of a table of many columns so many sentences are said.
+SAID = 20
+
 OF_ONE_NETWORK = (
     "n_members=1 with n_posterior_samples=1 is one network, which says nothing of ignorance: what tells of it is NaN; "
     "take n_posterior_samples=2 or more."
@@ -68,6 +71,7 @@ CHOICES = {
 OF_PARAMETERS = ("width", "n_blocks", "prior", "n_members", "scale")
 _PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
 # Where a sentence says what a choice is, and not where it uses the word.
+_ROW = re.compile(r"\brow (\d+)(?: of the training examples)?(?=, counted from 0)")
 _NAMED = re.compile(rf"\b({'|'.join(_PARAMETERS)})(?==| \(now)")
 
 
@@ -81,6 +85,23 @@ def by_parameters() -> Iterator[None]:
         if text == str(error):
             raise
         raise type(error)(text) from error
+
+
+@contextmanager
+def rows_of_the_table(counted: Int[np.ndarray, " m"]) -> Iterator[None]:
+    """What its block refuses in a row of those that count is told with the row of the table.
+
+    **Arguments:**
+
+    - `counted`: the rows that count.
+    """
+    try:
+        yield
+    except InputError as error:
+        text = _ROW.sub(lambda row: f"row {counted[int(row[1])]}", str(error))
+        if text == str(error):
+            raise
+        raise InputError(text) from error
 
 
 class SDEBNNEstimator(BaseEstimator):
@@ -249,21 +270,22 @@ class SDEBNNEstimator(BaseEstimator):
         if rows < 2:
             raise InputError(f"{type(self).__name__} got n_samples={rows}, one sample; it takes 2 or more.")
         weights = self._weights(sample_weight, table, weights_of_classes)
-        if not (weights > 0).all():
+        counted = np.flatnonzero(weights > 0)
+        if len(counted) < rows:
             # What has no weight says nothing: not of the columns' units, and not of how many examples there are.
-            counted = np.flatnonzero(weights > 0)
             table, answers, weights = _safe_indexing(table, counted), answers.take(counted), weights[counted]
         weights = (weights / weights.mean()).astype(np.float32)
         config = self._config(fitted)
-        if fitted is None:
-            encoding = TableEncoding.fit(table, y=answers, task=self._task, scale=config.scaling)
-        else:
-            encoding = fitted.task.encoding
-            refuse_other_classes(encoding, answers)
-        x, y = encoding.inputs(table), encoding.answers(answers)
-        classes = None if encoding.labels is None else len(encoding.labels)
-        dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
-        likelihood = likelihood_of(config, dataset)
+        with rows_of_the_table(counted):
+            if fitted is None:
+                encoding = TableEncoding.fit(table, y=answers, task=self._task, scale=config.scaling)
+            else:
+                encoding = fitted.task.encoding
+                refuse_other_classes(encoding, answers)
+            x, y = encoding.inputs(table), encoding.answers(answers)
+            classes = None if encoding.labels is None else len(encoding.labels)
+            dataset = Dataset(type(self).__name__, self._task, x, y, x[:1], y[:1], classes, encoding)
+            likelihood = likelihood_of(config, dataset)
         if fitted is not None:
             refuse_changes({"likelihood": likelihood_of(fitted.config, dataset)}, {"likelihood": likelihood})
         refuse_more_than_memory(
@@ -458,7 +480,8 @@ def answers_of(y: Any, values: np.ndarray) -> Columns:
 
 def _warn(remarks: list[str], dataset: Dataset, likelihood: str, *others: str) -> None:
     """Of what became of columns, of units that are no network's, and of what else there is to say."""
-    of_columns = [f"What became of the table's columns: {'; '.join(remarks)}."] if remarks else []
+    more = [f"and {len(remarks) - SAID} more, all in posterior_.task.encoding.remarks"] if len(remarks) > SAID else []
+    of_columns = [f"What became of the table's columns: {'; '.join(remarks[:SAID] + more)}."] if remarks else []
     hint = hint_of_counts(dataset) if likelihood == "auto" else None
     for sentence in filter(None, (*of_columns, *doubts_of_scale(dataset, likelihood), hint, *others)):
         # Of the call of `fit`.

@@ -146,11 +146,15 @@ class Posterior:
 
         - `rng`: a generator of NumPy, or the seed of one.
 
-        **Raises:** `InputError` for a network that draws only when it sees its inputs.
+        **Raises:** `InputError` for what is no seed, and for a network that draws only when it sees its inputs.
         """
+        try:
+            generator = np.random.default_rng(rng)
+        except (TypeError, ValueError):
+            raise InputError(f"rng={rng!r} is no seed; give a whole number from 0, or a generator of NumPy.") from None
         draw = getattr(self.learner, "draw_network", None)
         with self._lock:
-            network = None if draw is None else draw(int(np.random.default_rng(rng).integers(2**32)))
+            network = None if draw is None else draw(int(generator.integers(2**32)))
         if network is None:
             raise InputError(
                 "The networks of this run draw their weights only when they see their inputs, so none can be drawn "

@@ -16,11 +16,12 @@ import numpy as np
 from sdebnn import storage
 from sdebnn.data.frames import Table
 from sdebnn.errors import InputError
+from sdebnn.extras import require
 from sdebnn.training.building import Build
 from sdebnn.training.posterior import load_posterior
 from sdebnn.training.prediction import Prediction, columns_of
 
-SUFFIXES = (".npz", ".csv")
+SUFFIXES = (".npz", ".csv", ".parquet")
 # How what a spreadsheet computes begins.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -62,19 +63,24 @@ def predict_in_parts(
 
 
 def write(predictions: Prediction | Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes predictions, whole or not at all: as arrays to .npz, as a table with a header to .csv. Text that a program
-    of tables would take for a formula has a `'` before it there.
+    """Writes predictions, whole or not at all: as arrays to .npz, as a table to .csv, with a header, or to .parquet.
+    Text that a program of tables would take for a formula has a `'` before it in a .csv.
 
-    **Raises:** `InputError` for another suffix and for a path that cannot be written; `StorageError` for a full disk.
+    **Raises:** `InputError` for another suffix, for a path that cannot be written, and for .parquet without polars;
+    `StorageError` for a full disk.
     """
     write_in_parts([predictions], path)
 
 
 def write_in_parts(parts: Iterable[Prediction | Mapping[str, np.ndarray]], path: Path) -> list[str]:
-    """Writes predictions as `write` does, each part as it comes, and returns their names."""
+    """Writes predictions as `write` does, each part as it comes, and returns their names. A .parquet is written when
+    all are there, which has them in memory.
+    """
     check_output(path)
     with storage.writing(path.parent.resolve() / path.name) as file:
-        return _write_arrays(parts, file, path.parent) if path.suffix == ".npz" else _write_table(parts, file)
+        if path.suffix == ".npz":
+            return _write_arrays(parts, file, path.parent)
+        return _write_parquet(parts, file) if path.suffix == ".parquet" else _write_table(parts, file)
 
 
 def _write_table(parts: Iterable[Prediction | Mapping[str, np.ndarray]], file: BinaryIO) -> list[str]:
@@ -89,6 +95,20 @@ def _write_table(parts: Iterable[Prediction | Mapping[str, np.ndarray]], file: B
         cells = ([_no_formula(cell) for cell in column.tolist()] for column in columns.values())
         writer.writerows(zip(*cells, strict=True))
     text.detach()
+    return names
+
+
+def _write_parquet(parts: Iterable[Prediction | Mapping[str, np.ndarray]], file: BinaryIO) -> list[str]:
+    import polars as pl
+
+    names: list[str] = []
+    tables = []
+    for part in parts:
+        names = names or list(_arrays(part))
+        columns = part.columns() if isinstance(part, Prediction) else columns_of(part)
+        # Arrays of objects that are text are none of polars'.
+        tables.append(pl.DataFrame({name: c if c.dtype.kind in "buif" else c.tolist() for name, c in columns.items()}))
+    pl.concat(tables).write_parquet(file)
     return names
 
 
@@ -128,6 +148,8 @@ def check_output(path: Path) -> None:
     """**Raises:** `InputError` for a path that predictions cannot be written to, before any are made."""
     if path.suffix not in SUFFIXES:
         raise InputError(f"The output {path} ends in {path.suffix or 'nothing'!r}; it takes {' or '.join(SUFFIXES)}.")
+    if path.suffix == ".parquet":
+        require("Writing .parquet files", "tables")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output is not there; make it first.")
     if os.path.lexists(path) and not path.is_file():

@@ -66,8 +66,8 @@ def _refuse_no_counts(likelihood: str, dataset: Dataset) -> None:
             )
         raise InputError(
             f"likelihood={likelihood!r} takes counts, whole numbers from 0 to {MOST_COUNT}, and the target {name} of "
-            f"{dataset.name} is {y[row, target]:g} in row {row} of the {part} examples, counted from 0; choose another "
-            "likelihood."
+            f"{dataset.name} is {y[row, target]:g} in row {row} of the {part} examples, counted from 0, one of "
+            f"{len(strange)} that are none; correct them, leave those rows out, or choose another likelihood."
         )
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sdebnn import extras
 from sdebnn.cli import main
 from sdebnn.data import Dataset, TableEncoding
+from sdebnn.errors import InputError
 from sdebnn.frameworks import build_learner
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.started import read_start
@@ -110,6 +112,21 @@ def test_text_is_never_written_as_a_formula(text: str, tmp_path: Path) -> None:
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1] == [text if text == "d" else "'" + text, "-1.5"]
+
+
+def test_predictions_are_a_parquet_too(folder, tmp_path, monkeypatch) -> None:
+    new, out = tmp_path / "new.parquet", tmp_path / "out.parquet"
+    SALES.drop("town").write_parquet(new)
+    assert main(["predict", str(folder / "town"), str(new), "--output", str(out)]) == 0
+    table, found = pl.read_parquet(out), prediction_file.predict(build_learner, folder / "town", SALES)
+    assert table["label"].to_list() == found["label"].tolist()
+    np.testing.assert_allclose(table["probabilities_Trier"], found["probabilities"][:, 1], rtol=1e-5)
+    parts = [{"mean": np.arange(2.0)}, {"mean": np.arange(1.0)}]
+    assert prediction_file.write_in_parts(parts, out) == ["mean"]
+    assert pl.read_parquet(out)["mean"].to_list() == [0, 1, 0]
+    monkeypatch.setattr(extras, "_found", lambda name: name != "polars")
+    with pytest.raises(InputError, match=r"Writing \.parquet files needs polars"):
+        prediction_file.check_output(out)
 
 
 def test_a_run_says_what_it_made_of_the_columns(folder, tmp_path, capsys) -> None:

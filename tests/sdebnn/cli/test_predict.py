@@ -115,7 +115,7 @@ def test_how_a_run_was_trained_is_no_matter_to_the_other_framework(
         (np.zeros((2, 8, 8), int), "out.npz", "uint8 of shape (8, 8, 1)"),
         (np.full((4, 3), np.nan), "out.npz", "NaN"),
         (np.zeros((0, 3)), "out.npz", "no inputs"),
-        (np.zeros((4, 3)), "out.txt", "it takes .npz or .csv"),
+        (np.zeros((4, 3)), "out.txt", "it takes .npz or .csv or .parquet"),
         (np.zeros((4, 3)), "missing/out.npz", "make it first"),
     ],
 )

@@ -379,8 +379,19 @@ def test_an_altered_record_is_refused(change: dict[str, Any]) -> None:
         ({"rooms": [1.0, -np.inf] * 30}, "price", "'rooms' has 30 infinite values, the first in row 1"),
         ({"rooms": ["1"] * 57 + ["2"] * 2 + ["two"]}, "price", "'rooms' holds numbers, but 'two' in row 59"),
         ({"rooms": ["1,5", "2,5 €", "10%"] * 20}, "price", "'rooms' holds text that is written like numbers"),
+        (
+            {"rooms": [f"{1000 + 37 * row:,}".replace(",", " ") for row in range(60)]},
+            "price",
+            "numbers, such as '1 000'",
+        ),
+        ({"rooms": [f"{800 + 10 * row:,}" for row in range(60)]}, "price", "written like numbers, such as '1,000'"),
+        ({"rooms": ["(1'200)", "USD 5.50", "R$ 7", "\u22123.5"] * 15}, "price", "written like numbers, such as"),
+        ({"rooms": [f"{row / 4} kg" for row in range(60)]}, "price", "numbers with their unit, such as '0.0 kg'"),
+        ({"rooms": [*map(str, range(40)), *["error"] * 20]}, "price", "'rooms' holds numbers, but 'error' in row 40"),
+        ({"rooms": [f"{2000 + row // 12}-{row % 12 + 1:02}" for row in range(60)]}, "price", "as text, such as '2000-"),
+        ({"rooms": [f"Mon, {row % 28 + 1} Jan 2024" for row in range(60)]}, "price", "dates or times as text"),
         ({"rooms": [[1]] * 60}, "price", "numbers or text; make columns of its parts"),
-        ({"rooms": [b"a"] * 60}, "price", "numbers or text; make columns of its parts|Binary"),
+        ({"rooms": [b"a"] * 60}, "price", "numbers or text; decode it, as"),
         (
             {"rooms": list(pd.date_range("2024-01-01", periods=60).date)},
             "price",
@@ -457,6 +468,12 @@ def test_names_that_dates_and_numbers_are_written_like_are_categories(texts: lis
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
+        (["2024-01", "2024-02"] * 5, "they are written like dates or times: make them numbers unless"),
+        (["2024Q1", "2024Q4"] * 5, "they are written like dates or times: make them numbers unless"),
+        (["1.5 kg", "2.5 kg"] * 5, "they are numbers with their unit: make them numbers unless"),
+        ([f"{row} kg" for row in range(20)], "written like numbers, dates or times: make them numbers unless"),
+        (["4"] * 20 + ["6"] * 20 + ["rotary"] * 2, "most of them are numbers as text"),
+        (["Yes", "yes ", "no"] * 5, "'Yes' and 'yes' differ in capitals or spaces alone"),
         (["09:00", "13:00"] * 5, "they are written like dates or times: make them numbers unless they are names"),
         (["1.2"] * 50 + ["1.3"] * 49 + ["1.4"], "they are numbers as text: make them numbers unless they are names"),
         ([f"{row}.5" for row in range(20)], "written like numbers, dates or times: make them numbers unless"),
@@ -572,3 +589,83 @@ def test_a_data_set_takes_no_encoding_of_other_arrays() -> None:
         Dataset("sales", "regression", x[:, 1:], y, x[:, 1:], y, None, encoding)
     with pytest.raises(InputError, match="encoding of sales is of 8 inputs and 1 targets"):
         Dataset("sales", "classification", x, labels, x, labels, 2, encoding)
+
+
+def test_numbers_that_are_written_like_dates_are_said() -> None:
+    days = pd.date_range("2023-11-01", periods=90)
+    forms = ("%Y%m%d", "%Y%m", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
+    dated = pd.DataFrame({form: days.strftime(form).astype(np.int64) for form in forms})
+    plain = pd.DataFrame({"day": days.strftime("%Y%m%d").astype(np.int64) % 10**4, "x": 20240101 + np.arange(90) * 7})
+    for table, count in ((dated.iloc[::3], 3), (dated, 3), (plain, 0)):
+        remarks = TableEncoding.fit(table, y=RNG.normal(size=len(table))).remarks
+        assert len([remark for remark in remarks if "written like dates, 20240131" in remark]) == count
+
+
+def test_a_part_of_the_rows_reads_a_column_as_all_of_them_do() -> None:
+    # Of some parts four fifths of the rows are numbers, dates or amounts of money, and of others they are not.
+    columns = {
+        "size": (["34", "36", "38", "40", "42", "S", "M", "L"], [9, 9, 9, 8, 8, 4, 4, 3]),
+        "code": (["12", "13", "A1", "A2", "A3"], [22, 21, 4, 4, 3]),
+        "day": (["1/2/2024", "1/3/2024", "soon", "later", "never"], [22, 21, 4, 4, 3]),
+        "fee": (["$5", "$7", "free", "paid", "none"], [22, 21, 4, 4, 3]),
+    }
+    for name, (texts, counts) in columns.items():
+        values = np.repeat(np.array(texts, object), counts)
+        for seed in range(20):
+            part = np.random.default_rng(seed).permutation(len(values))[:40]
+            (column,) = TableEncoding.fit(pd.DataFrame({name: values[part]}), y=RNG.normal(size=40)).columns
+            assert isinstance(column, CategoryColumn)
+
+
+def test_text_that_is_nothing_but_spaces_is_missing(frame: Any) -> None:
+    texts = (["", "u", " u", "v "] * 15, [None, "u", "u", "v"] * 15)
+    encodings = [TableEncoding.fit(type(frame)({"a": text}), y=RNG.normal(size=60)) for text in texts]
+    assert encodings[0].input_names == encodings[1].input_names == ("a=u", "a=v", "a is missing")
+    tables = [type(frame)({"a": text}) for text in (["", " v"], [None, "v"])]
+    for encoding in encodings:
+        for table in tables:
+            np.testing.assert_array_equal(encoding.inputs(table), [[0, 0, 1], [0, 1, 0]])
+    with pytest.raises(InputError, match="target 'y' has no value in 15 of 60 rows, the first is row 0"):
+        TableEncoding.fit(RNG.normal(size=(60, 1)), y=pd.Series(texts[0], name="a"))
+
+
+def test_older_encodings_read_text_with_its_spaces() -> None:
+    table = pd.DataFrame({"a": ["", "u", " u"] * 5, "b": np.arange(15) % 4})
+    record = TableEncoding.fit(table, y=RNG.normal(size=15)).to_json()
+    text, numbers = record["columns"]
+    del text["without_spaces"], numbers["dated"]
+    older = TableEncoding.from_json(
+        {**record, "columns": [text | {"categories": ["", " u", "u"], "missing": 0}, numbers]}
+    )
+    np.testing.assert_array_equal(older.inputs(table)[:3, 1:], [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+
+
+def test_an_index_without_a_name_is_left_out(frame: Any) -> None:
+    x, rows = RNG.normal(size=40), np.random.default_rng(0).integers(0, 90, 40)
+    for name, index, kept in (
+        ("", np.arange(40), False),
+        ("Unnamed: 0", rows, False),
+        ("row", np.arange(40), True),
+        ("", rows % 5, True),
+        ("", rows + 0.5, True),
+    ):
+        encoding = TableEncoding.fit(type(frame)({name: index, "x": x}), y=x)
+        assert (name in encoding.input_names) == kept
+        assert kept or "has no name and numbers the rows" in encoding.remarks[0]
+        assert TableEncoding.from_json(encoding.to_json()) == encoding
+        without = [] if not kept else [name]
+        assert encoding.inputs(type(frame)({name: index, "x": x})[["x", *without]]).shape == (40, 1 + kept)
+
+
+def test_many_columns_that_are_left_out_are_said_once() -> None:
+    table = pd.DataFrame({f"c{column}": np.full(20, column) for column in range(9)} | {"x": RNG.normal(size=20)})
+    (remark,) = TableEncoding.fit(table, y=RNG.normal(size=20)).remarks
+    assert remark.startswith("column 'c0' is left out: it has one value alone; 'c1', 'c2', 'c3', 'c4' and 4 more")
+
+
+def test_classes_that_may_be_one_are_said() -> None:
+    x = RNG.normal(size=(40, 1))
+    (remark,) = TableEncoding.fit(x, y=np.array(["yes", "Yes", "no", "maybe"] * 10)).remarks
+    assert "'Yes' and 'yes' differ in capitals or spaces alone" in remark
+    (remark,) = TableEncoding.fit(x, y=np.array(["0"] * 19 + ["1"] * 19 + ["oops"] * 2)).remarks
+    assert "most are numbers as text, and 'oops' is none" in remark

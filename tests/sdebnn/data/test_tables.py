@@ -77,6 +77,20 @@ def test_spaces_and_commas_of_other_programs_are_no_matter(tmp_path: Path) -> No
     assert read_table(path)["a"].to_list() == [1.5, -2.25]
 
 
+def test_cells_that_were_used_once_are_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    rows = "".join(f"{row / 7},{row / 3},,\n" for row in range(9))
+    path.write_text(f'a,"price",,\n{rows},,,\n,,,\n\n')
+    assert read_table(path).columns == ["a", "price"]
+    dataset = load(path, target="price", scale=True)
+    assert len(dataset.x_train) + len(dataset.x_test) == 9
+    # An index that pandas wrote.
+    path.write_text(",a,,price\n0,1.5,,2.5\n")
+    assert read_table(path).columns == ["", "a", "price"]
+    path.write_text("a|price\n1.5|2,5\n")
+    assert read_table(path).columns == ["a", "price"]
+
+
 def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "late.csv"
     path.write_text("a\n" + "1\n" * 5000 + "2.5\n")
@@ -88,10 +102,14 @@ def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
     [
         (b"", "is empty; give a csv"),
         (b"\n\n", "is empty; give a csv"),
+        (b"\na,price\n1,2\n", "begins with an empty line; give a csv"),
+        ("a,price\n1,2\n".encode("utf-16"), "is text in UTF-16; save it again in UTF-8"),
+        (b"a,,price,\n1,2,3,4\n", "two columns ''"),
+        (b"Sales of 2024\na,price\n1,2\n", "line 2 has 2 values, and the first line names 1 columns"),
         (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'", "is not text"),
         ("größe,b\n1,2\n".encode("latin-1"), "not text in UTF-8"),
-        (b"a,b\n1,\xe9\n", "cannot be read as a table of type .csv .*utf-8"),
-        (b"a,b\n1,2,3\n", "cannot be read as a table"),
+        (b"a,b\n1,\xe9\n", "not text in UTF-8; save it again"),
+        (b"a,b\n1,2,3\n", "cannot be read as a table: line 2 has 3 values, and the first line names 2 columns"),
         (b"price,price\n1,2\n", "two columns 'price'"),
         (b"price, price \n1,2\n", "two columns 'price'"),
         (b"a,price\r1,2\r", "end in a carriage return alone"),

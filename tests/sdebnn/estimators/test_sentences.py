@@ -3,6 +3,7 @@
 import functools
 import math
 import pathlib
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,26 @@ def test_one_network_is_told_that_it_knows_no_ignorance() -> None:
     alone = {"n_members": 1, "n_posterior_samples": 1}
     (sentence,) = said(lambda: SDEBNNRegressor(**QUICK | alone).fit(X, Y))
     assert "n_members=1 with n_posterior_samples=1 is one network" in sentence
+
+
+@pytest.mark.parametrize("targets", [np.minimum(Y, np.median(Y)), np.where(np.arange(60) % 20, 0, Y)])
+def test_targets_of_which_many_are_one_value_are_said(targets: np.ndarray) -> None:
+    (sentence,) = said(lambda: SDEBNNRegressor(**QUICK).fit(X, targets))
+    value = 0 if (targets == 0).any() else targets.max()
+    assert re.search(rf"(30|31|57) of 60 training examples have one value of the target 'y', {value:.4g}, ", sentence)
+    assert said(lambda: SDEBNNRegressor(**QUICK).fit(X, np.round(Y))) == []
+
+
+def test_rows_without_weight_are_counted() -> None:
+    """A refused row is that of the table."""
+    weights, far = np.r_[np.zeros(10), np.ones(50)], X.copy()
+    far[:10] = np.nan
+    far[40, 1] = np.inf
+    with pytest.raises(InputError, match="'x1' has 1 infinite values, the first in row 40, counted from 0"):
+        SDEBNNRegressor(**QUICK).fit(pd.DataFrame(far, columns=["x0", "x1"]), Y, weights)
+    counts = np.where(np.arange(60) == 40, -1, RNG.poisson(2.0, 60))
+    with pytest.raises(InputError, match="the target 'y' of SDEBNNRegressor is -1 in row 40, counted from 0"):
+        SDEBNNRegressor(**QUICK, likelihood="poisson").fit(X, counts, weights)
 
 
 def test_counts_are_told_of_their_law() -> None:
@@ -148,6 +169,8 @@ TWICE = pd.DataFrame(X, columns=["a", "a"])
         ({"a": Y}, "^X is a dict; give a DataFrame"),
         (pl.DataFrame(X).lazy(), r"^X is a lazy table, a LazyFrame; give what its collect\(\) returns"),
         (scipy.sparse.csr_array(X), "^X is a sparse csr_array; give what .* sparse_output=False"),
+        ([{"a": y} for y in Y], "^X has rows whose values have names; give the DataFrame"),
+        (np.array([(y,) for y in Y], [("a", float)]), "^X has rows whose values have names"),
         (np.stack([Y, LABELS], axis=1), "^X is an array with text in it .* give a DataFrame"),
     ],
 )

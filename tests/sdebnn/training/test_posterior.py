@@ -1,5 +1,6 @@
 """A loaded posterior, in both frameworks: its predictions, its copies in files and processes, single networks of it."""
 
+import inspect
 import multiprocessing
 import pickle
 import threading
@@ -376,6 +377,9 @@ def test_a_network_is_drawn(framework: str, runs: Path) -> None:
     network = posterior.draw(3)
     np.testing.assert_array_equal(network(NEW), network(NEW))
     np.testing.assert_array_equal(network(NEW), posterior.draw(np.random.default_rng(3))(NEW))
+    for seed in ("a", -1, 1.5):
+        with pytest.raises(InputError, match=f"rng={seed!r} is no seed; give a whole number from 0"):
+            posterior.draw(seed)
     said = posterior.predict(NEW)
     drawn = np.stack([posterior.draw(seed)(NEW) for seed in range(50)])
     error = 5 * said.epistemic_std * np.sqrt(1 / 50 + 1 / 200)
@@ -479,6 +483,10 @@ def test_text_is_not_written_as_a_formula(tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the folder of a run"):
         sdebnn.load(tmp_path)
+    for none in (None, 3, b"run"):
+        with pytest.raises(InputError, match="The folder of a run is a path, but it is"):
+            # Users have no checks of types at run time.
+            inspect.unwrap(sdebnn.load)(none)
     RunFolder.create(tmp_path / "run").write_config(TrainConfig().to_json())
     with pytest.raises(InputError, match="framework='tensorflow' is not allowed"):
         sdebnn.load(tmp_path / "run", framework="tensorflow")

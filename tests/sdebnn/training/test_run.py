@@ -165,7 +165,7 @@ def test_parts_that_break_off_leave_no_file(tmp_path, saved) -> None:
         yield {"label": np.zeros(3)}
         raise FloatingPointError
 
-    for name in ("new.npz", "new.csv"):
+    for name in ("new.npz", "new.csv", "new.parquet"):
         with pytest.raises(FloatingPointError):
             prediction_file.write_in_parts(parts(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
