@@ -63,7 +63,7 @@ from jaxtyping import Array, PyTree
 from jaxsde.brownian.increment import Increment
 from jaxsde.flat_sde import FlatSDE, add, derivative, precision, real_dtype, scale
 from jaxsde.methods.euler_maruyama import EULER_MARUYAMA
-from jaxsde.methods.method import Kept, Method
+from jaxsde.methods.method import Half, Kept, Method, back, forth
 from jaxsde.types import Args, Leaves, State, Time
 
 # Before the name of a method, the name of its reversible form.
@@ -204,25 +204,30 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         z = _minus(scale(2, y), first.step(sde, y, t, h, increment, args))
         return _minus(method.step(sde, z, t, h, increment, args), z)
 
-    def after(sde: FlatSDE, carry: Carry, end: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
-        """The next carry, from the end of the step from z."""
-        y, z, segment, step, *_ = carry
-        y = add(end, scale(factor, _minus(y, z)))
-        last = step == each - 1
-        segment, step = jnp.where(last, segment + 1, segment), jnp.where(last, 0, step + 1)
-        return carry._replace(y=y, z=add(z, moved(sde, y, t, h, increment, args)), segment=segment, step=step)
+    def begun(carry: Carry, nothing: tuple[()]) -> Carry:
+        return _watched(carry, needed)
 
-    def step(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
-        carry = _watched(carry, needed)
-        return after(sde, carry, method.step(sde, carry.z, t, h, increment, args), t, h, increment, args)
+    def put_y(carry: Carry, end: Leaves) -> Carry:
+        return carry._replace(y=add(end, scale(factor, _minus(carry.y, carry.z))))
 
-    def inverse(sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args) -> Carry:
-        y, z, segment, step, *_ = carry
-        z = _minus(z, moved(sde, y, t, h, increment, args))
-        y = add(z, scale(1 / factor, _minus(y, method.step(sde, z, t, h, increment, args))))
-        first = step == 0
-        segment, step = jnp.where(first, segment - 1, segment), jnp.where(first, each - 1, step - 1)
-        return carry._replace(y=y, z=z, segment=segment, step=step)
+    def take_y(carry: Carry, end: Leaves) -> Carry:
+        return carry._replace(y=add(carry.z, scale(1 / factor, _minus(carry.y, end))))
+
+    def put_z(carry: Carry, change: Leaves) -> Carry:
+        last = carry.step == each - 1
+        segment, step = jnp.where(last, carry.segment + 1, carry.segment), jnp.where(last, 0, carry.step + 1)
+        return carry._replace(z=add(carry.z, change), segment=segment, step=step)
+
+    def take_z(carry: Carry, change: Leaves) -> Carry:
+        first = carry.step == 0
+        segment, step = jnp.where(first, carry.segment - 1, carry.segment), jnp.where(first, each - 1, carry.step - 1)
+        return carry._replace(z=_minus(carry.z, change), segment=segment, step=step)
+
+    halves = (
+        Half(lambda *_: (), begun, lambda carry, nothing: carry),
+        Half(lambda carry, sde, *rest: method.step(sde, carry.z, *rest), put_y, take_y),
+        Half(lambda carry, sde, *rest: moved(sde, carry.y, *rest), put_z, take_z),
+    )
 
     def embedded(
         sde: FlatSDE, carry: Carry, t: Time, h: Time, increment: Increment, args: Args
@@ -230,19 +235,20 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         assert method.embedded is not None
         carry = _watched(carry, needed)
         end, error = method.embedded(sde, carry.z, t, h, increment, args)
-        return after(sde, carry, end, t, h, increment, args), error
+        return forth(halves[2:], put_y(carry, end), sde, t, h, increment, args), error
 
-    back = in_reverse or corrected
+    reverses = in_reverse or corrected
     return dataclasses.replace(
         method,
-        weak_order=method.weak_order if back else min(method.weak_order, 1.0),
-        evaluations=method.evaluations + (method.evaluations if back else 1),
-        nodes=tuple(sorted({*method.nodes, *(1 - node for node in method.nodes if back)})),
-        step=step,
+        weak_order=method.weak_order if reverses else min(method.weak_order, 1.0),
+        evaluations=method.evaluations + (method.evaluations if reverses else 1),
+        nodes=tuple(sorted({*method.nodes, *(1 - node for node in method.nodes if reverses)})),
+        step=lambda sde, carry, *rest: forth(halves, carry, sde, *rest),
         embedded=method.embedded and embedded,
         init=_init,
         state=_state,
-        inverse=inverse,
+        inverse=lambda sde, carry, *rest: back(halves, carry, sde, *rest),
+        halves=halves,
         recovered=_state,
         kept=Kept(SEGMENTS, lambda carry: (carry.segment, carry.step == 0)),
         parted=lambda carry: carry.parted,
