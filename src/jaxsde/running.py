@@ -51,9 +51,9 @@ def add_running(
     def added(carry: Carry, found: PyTree) -> Any:
         return carry[0], jax.tree.map(jnp.add, carry[1], found)
 
-    def step(carry: Carry, args: Args, *where: Time | Increment) -> Any:
-        inner, sums = added(carry, addend(carry[0], args, *where))
-        return scheme.step(inner, args, *where), sums
+    def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
+        inner, sums = added(carry, addend(carry[0], args, t, h, increment))
+        return scheme.step(inner, args, t, h, increment), sums
 
     def beside_sums(half: Half) -> Half:
         return Half(
