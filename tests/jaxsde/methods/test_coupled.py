@@ -106,6 +106,7 @@ def test_where_a_step_of_weak_order_2_began_is_known_up_to_order_3_2(x64):
         def of_path(normals):
             increment = Increment((normals[0] * h**0.5,), (normals[1] * (h / 12) ** 0.5,))
             (end,) = method.step(sde, (y,), jnp.asarray(0.3), h, increment, 1.0)
+            assert method.began is not None
             (found,) = method.began(sde, (end,), jnp.asarray(0.3), h, increment, 1.0)
             return jnp.sum((found - y) ** 2)
 
