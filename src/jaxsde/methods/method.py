@@ -81,9 +81,6 @@ class Method:
     - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
       fails.
     - `halves`: what step and inverse are made of, one after the other, if they are.
-    - `began`: about where a step began that ends at y, up to terms of order 3/2, with the drift there, of
-      `(sde, y, t, h, increment, args)`. A coupled form in Ito's calculus has it for the first round of a step back, or
-      else a step forwards.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `kept`: the carries that `inverse` does not find, if there are any.
     - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, and the state is NaN, or else 0.
@@ -111,7 +108,6 @@ class Method:
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
     halves: tuple[Half, ...] | None = None
-    began: Step | None = None
     recovered: Callable[[Carry], Any] = _state
     kept: Kept | None = None
     parted: Callable[[Carry], Any] | None = None

@@ -56,30 +56,6 @@ def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: 
     return add(y, scale(h / 2, add(f, end)), scale(0.25, _sum(each)))
 
 
-def began(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
-    """Milstein's step in the direction of -h, in which I_rj is the same less dW_r dW_j and with -h for h; differences
-    of columns stand in for derivatives here too, between m + 1 states.
-    """
-    moved = add(y, scale(-h, sde.drift(y, t, args)))
-    if sde.g is None:
-        return moved
-    assert increment.H is not None
-    (dW,), (H,) = increment.dW, increment.H
-    assert dW is not None
-    assert H is not None
-    g, w = sde.diffusion(y, t, args), dW.ravel()
-    units, areas = jnp.eye(w.size, dtype=w.dtype), 12 * jnp.outer(H, H)
-    length = jnp.asarray(jnp.abs(h), w.dtype)
-    integrals = (jnp.triu(areas) - jnp.tril(areas) - jnp.outer(w, w) - length * units) / 2
-
-    def along(weights: Float[Array, "..."], unit: Float[Array, "..."]) -> Leaves:
-        return sde.noise_term(add(y, sde.product(g, (weights,))), t, args, (unit,))
-
-    each = jax.vmap(along)(*(x.reshape(-1, *dW.shape) for x in (integrals.T, units)))
-    # Of all differences the columns at y, at once.
-    return add(moved, sde.product(g, (1 - dW,)), scale(-1, _sum(each)))
-
-
 def _sum(leaves: Leaves) -> Leaves:
     """Over the first axis."""
     return tuple(None if x is None else x.sum(0) for x in leaves)
@@ -93,6 +69,5 @@ PLATEN_WEAK2 = Method(
     evaluations=2,
     nodes=(0.0, 1.0),
     step=step,
-    began=began,
     space_time=True,
 )

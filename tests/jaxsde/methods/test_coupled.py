@@ -89,33 +89,6 @@ def test_a_gradient_computes_each_half_once_on_its_way_back():
     assert str(jax.make_jaxpr(jax.grad(end))(jnp.asarray(1.0))).count(" sin ") == 4
 
 
-def test_where_a_step_of_weak_order_2_began_is_known_up_to_order_3_2(x64):
-    """A step forwards from its end leaves terms of order 1, areas of the method among them."""
-    method = METHODS["platen_weak2"]
-
-    def columns(y, t, args):
-        return jnp.stack([jnp.sin(y[::-1] + t), 0.5 * y], -1)
-
-    y = jnp.asarray(Y0, float)
-    sde = FlatSDE(f, columns, "ito", "general", y, (y,))
-    sizes, normals = 2.0 ** -np.arange(6, 13, 2), np.random.default_rng(0).normal(size=(200, 2, 2))
-
-    @jax.jit
-    @jax.vmap
-    def error(h):
-        def of_path(normals):
-            increment = Increment((normals[0] * h**0.5,), (normals[1] * (h / 12) ** 0.5,))
-            (end,) = method.step(sde, (y,), jnp.asarray(0.3), h, increment, 1.0)
-            assert method.began is not None
-            (found,) = method.began(sde, (end,), jnp.asarray(0.3), h, increment, 1.0)
-            return jnp.sum((found - y) ** 2)
-
-        return jnp.sqrt(jnp.mean(jax.vmap(of_path)(jnp.asarray(normals))))
-
-    order = np.polyfit(np.log(sizes), np.log(error(jnp.asarray(sizes))), 1)[0]
-    assert abs(order - 1.5) < 0.1, order
-
-
 def test_what_cannot_be_coupled_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="'reversible_heun' carries more than the state"):
         sdeint_strat(f, g, Y0, ENDS, KEY, 1.0, "coupled_reversible_heun")
