@@ -81,6 +81,8 @@ class Method:
     - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
       fails.
     - `halves`: what step and inverse are made of, one after the other, if they are.
+    - `first_round`: a step that costs less, near enough to `step` for the first of the two rounds in which a coupled
+      form in Ito's calculus finds where a step began, if the method has one.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `kept`: the carries that `inverse` does not find, if there are any.
     - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, and the state is NaN, or else 0.
@@ -108,6 +110,7 @@ class Method:
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
     halves: tuple[Half, ...] | None = None
+    first_round: Step | None = None
     recovered: Callable[[Carry], Any] = _state
     kept: Kept | None = None
     parted: Callable[[Carry], Any] | None = None
