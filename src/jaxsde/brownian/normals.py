@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +11,10 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, UInt32
 
 from jaxsde.brownian import threefry
-from jaxsde.types import Key, Leaves, Shapes
+from jaxsde.types import Key, Leaves, Shapes, Size
 
+# What a batch is drawn by gives: the draws, and that they are of the batch.
+Drawn = tuple[Float[Array, "..."], bool]
 # XLA's compiler for CPUs vectorises no loop of fewer turns, but those of eight.
 SHORT, VECTOR = 16, 8
 # Draws that are worth the start of a program of their own: of short rows, and of others.
@@ -28,7 +29,7 @@ def normals(key: Key, like: Shapes) -> Leaves:
     return tuple(None if x is None else _draws(x.shape, np.dtype(x.dtype))(next(keys)) for x in like)
 
 
-def _draws(shape: tuple[Any, ...], dtype: np.dtype) -> Callable[[UInt32[Array, "2"]], Float[Array, "..."]]:
+def _draws(shape: tuple[Size, ...], dtype: np.dtype) -> Callable[[UInt32[Array, "2"]], Float[Array, "..."]]:
     """A draw of one leaf from the words of a key, which knows what to do with many keys."""
     size, axes = math.prod(shape), [n for n in shape if n != 1]
     apart = FEW if axes and _is_short(axes[-1]) else MANY
@@ -54,21 +55,21 @@ def _draws(shape: tuple[Any, ...], dtype: np.dtype) -> Callable[[UInt32[Array, "
         return (_apart(rows, words) if many else rows(words)).reshape(batch, *shape)
 
     @draw.def_vmap
-    def _(axis_size: Any, in_batched: list[bool], keys: UInt32[Array, "batch 2"]) -> Any:
+    def _(axis_size: Size, in_batched: list[bool], keys: UInt32[Array, "batch 2"]) -> Drawn:
         return draw_each(keys), True
 
     @draw_each.def_vmap
-    def _(axis_size: Any, in_batched: list[bool], keys: UInt32[Array, "outer batch 2"]) -> Any:
+    def _(axis_size: Size, in_batched: list[bool], keys: UInt32[Array, "outer batch 2"]) -> Drawn:
         return draw_each(keys.reshape(-1, 2)).reshape(*keys.shape[:2], *shape), True
 
     return draw
 
 
-def _is_short(axis: Any) -> bool:
+def _is_short(axis: Size) -> bool:
     return 1 < _least(axis) < SHORT and axis != VECTOR
 
 
-def _least(axis: Any) -> int:
+def _least(axis: Size) -> int:
     """An axis whose size an exported program is given later counts as one."""
     return 1 if export.is_symbolic_dim(axis) else int(axis)
 
