@@ -14,7 +14,7 @@ from jaxsde.brownian import BrownianPath, Increment, ReplayedPath, VirtualTree, 
 from jaxsde.brownian.virtual_tree import Point
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
-from jaxsde.methods.method import Kept
+from jaxsde.methods.method import Half, Kept
 from jaxsde.times import Rows
 from jaxsde.types import Args, Carry, Index, Time
 
@@ -44,6 +44,7 @@ class Scheme(NamedTuple):
     """A method on an equation: what the loop, and every gradient through it, consists of.
 
     - `step`: `(carry, args, t, h, increment) -> carry`; `inverse` undoes it, where the method has an inverse.
+    - `halves`: what both are made of, if they are, with `find` of a carry and `(args, t, h, increment)`.
     - `recovered`: of a carry, what `inverse` finds by itself; `kept`: the carries that it does not find.
     - `output`: `(carry, args)` to what is kept at an output time; `restart`: back again, where that loses nothing.
     - `locate`: `(path, interval, j)` to time, length and Brownian increment of step j of an interval; `path` is `None`
@@ -65,6 +66,7 @@ class Scheme(NamedTuple):
     kept: Kept | None = None
     tick: Callable[[Index], None] | None = None
     ended: Callable[[Any], Bool[Array, ""]] | None = None
+    halves: tuple[Half, ...] | None = None
 
 
 def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], Any] | None) -> Scheme:
@@ -74,6 +76,9 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
     def inverse(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         assert method.inverse is not None
         return method.inverse(sde, carry, t, h, increment, args)
+
+    def of_sde(half: Half) -> Half:
+        return half._replace(find=lambda carry, args, *where: half.find(carry, sde, *where, args))
 
     def output(carry: Carry, args: Args) -> Any:
         y = sde.unflatten(method.state(carry))
@@ -112,6 +117,7 @@ def scheme(sde: FlatSDE, method: Method, substeps: int, save: Callable[[Any], An
         substeps,
         method.implicit,
         method.kept,
+        halves=method.halves and tuple(map(of_sde, method.halves)),
     )
 
 
@@ -129,7 +135,7 @@ def without_padding(scheme: Scheme) -> Scheme:
 
         return moved
 
-    return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse))
+    return scheme._replace(step=skip(scheme.step), inverse=scheme.inverse and skip(scheme.inverse), halves=None)
 
 
 def intervals(steps: Rows, path: BrownianPath, dtype: np.dtype[Any]) -> tuple[Interval, Any]:

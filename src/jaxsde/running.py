@@ -11,6 +11,7 @@ from jaxsde.brownian import Increment, no_increment
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE
 from jaxsde.methods import Method
+from jaxsde.methods.method import Half
 from jaxsde.types import Args, Carry, Time
 
 
@@ -41,20 +42,33 @@ def add_running(
         noise = noise_of_user(sde, dW)
         return running(sde.unflatten(method.state(carry)), t, h, noise, args)
 
-    def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
-        inner, sums = carry
+    def addend(inner: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
         nothing = h == 0
         # What divides by the length is to have a derivative where there is none.
         found = value(inner, args, t, jnp.where(nothing, 1, h) if padded else h, increment)
-        found = jax.tree.map(lambda x: jnp.where(nothing, 0, x).astype(x.dtype), found) if padded else found
-        sums = jax.tree.map(jnp.add, sums, found)
+        return jax.tree.map(lambda x: jnp.where(nothing, 0, x).astype(x.dtype), found) if padded else found
+
+    def added(carry: Carry, found: PyTree) -> Any:
+        return carry[0], jax.tree.map(jnp.add, carry[1], found)
+
+    def step(carry: Carry, args: Args, t: Time, h: Time, increment: Increment) -> Any:
+        inner, sums = added(carry, addend(carry[0], args, t, h, increment))
         return scheme.step(inner, args, t, h, increment), sums
+
+    def beside_sums(half: Half) -> Half:
+        return Half(
+            lambda carry, *rest: half.find(carry[0], *rest),
+            lambda carry, found: (half.put(carry[0], found), carry[1]),
+            lambda carry, found: (half.take(carry[0], found), carry[1]),
+        )
 
     inverse, recovered, kept = scheme.inverse, scheme.recovered, scheme.kept
     restart = scheme.restart
+    first = Half(lambda carry, *rest: addend(carry[0], *rest), added, lambda carry, found: carry)
     extended = scheme._replace(
         step=step,
         inverse=inverse and (lambda carry, *where: (inverse(carry[0], *where), carry[1])),
+        halves=scheme.halves and (first, *map(beside_sums, scheme.halves)),
         recovered=lambda carry: recovered(carry[0]),
         kept=kept and kept._replace(place=lambda carry: kept.place(carry[0])),
         output=lambda carry, args: (scheme.output(carry[0], args), carry[1]),

@@ -5,7 +5,7 @@ speak first, those of a key, of times and of choices are for static checkers alo
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Never, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias
 
 import jax
 import numpy as np
@@ -46,5 +46,7 @@ Shapes = tuple[Array | jax.ShapeDtypeStruct | None, ...]
 Weights = tuple[float, ...]
 # What a method hands from a step to the next: the leaves of y, and whatever else it needs.
 Carry: TypeAlias = PyTree
+# A number, or a symbol of a program that is exported for any.
+Size: TypeAlias = Any
 # The number of a step.
 Index = int | np.integer | Int[Array | np.ndarray, ""]

@@ -70,18 +70,22 @@ def test_the_running_path_kl_is_that_of_the_kept_path(adjoint: str, estimator: s
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_reversible_adjoint_of_a_running_sum_is_exact() -> None:
+@pytest.mark.parametrize(
+    ("method", "same"), [("reversible_heun", "reversible_heun"), ("euler_heun", "coupled_euler_heun")]
+)
+def test_the_reversible_adjoint_of_a_running_sum_is_exact(method: str, same: str) -> None:
+    """Of a method that has an inverse, and of a coupled form, whose halves have the sum beside them."""
     y0, args = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (Y0, ARGS))
 
-    def objective(args: Any, adjoint: str) -> Any:
+    def objective(args: Any, adjoint: str, method: str) -> Any:
         ys, kl = sdeint_strat(
-            drift, diffusion, y0, TS[[0, 8, -1]], KEY, args, "reversible_heun", dt=1 / 32, noise="additive",
+            drift, diffusion, y0, TS[[0, 8, -1]], KEY, args, method, dt=1 / 32, noise="additive",
             adjoint=adjoint, running=running_path_kl(u, "stl"),
         )  # fmt: skip
         return kl[1] - 2 * kl[2] + ys["x"][1, 0]
 
-    exact = jax.grad(objective)(args, "backprop")
-    np.testing.assert_allclose(jax.grad(objective)(args, "reversible"), exact, rtol=1e-11)
+    exact = jax.grad(objective)(args, "backprop", same)
+    np.testing.assert_allclose(jax.grad(objective)(args, "reversible", method), exact, rtol=1e-11)
 
 
 # Of the implicit ones, which compile for longer, one.

@@ -7,6 +7,7 @@ adjoint from the stochastic one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from jaxtyping import Array, PyTree
 from jaxsde import loops
 from jaxsde.brownian import BrownianPath, Increment
 from jaxsde.engine import Interval, Scheme, Where, solve
+from jaxsde.methods.method import Half, forth
 from jaxsde.types import Args, Carry, Index, Time
 from jaxsde.undifferentiated import reverse_only
 
@@ -34,12 +36,16 @@ class States(NamedTuple):
       of that scheme.
     - `before`: `(scheme, carry, memory, theta, path, xs, k, (t, h, increment))` to the carry at the start of step k, of
       all steps, and the memory for step k - 1; `carry` is that at the end.
+    - `known`: of a walk that undoes steps, `(scheme, found, carry, memory)`, the carry that it found at the start of a
+      step, that at its end and the memory, to what `before` gives. With it steps that are made of halves are undone
+      here, and each half is computed once for that and for its derivative.
     - `trusted`: `(memory, first, found, last)`, what the walk remembers at its end, the true first carry, the one that
       it came back to and the last one, to whether the states on the way are right. The gradient is NaN if not.
     """
 
     forward: Callable[..., tuple[Any, Any, Any]]
     before: Callable[..., tuple[Any, Any]]
+    known: Callable[..., tuple[Any, Any]] | None = None
     trusted: Callable[..., Any] | None = None
 
 
@@ -74,25 +80,20 @@ def _convert(
     scheme: Scheme, carry: Carry, args: Args, arrays: list[Array], with_arrays: Callable[[Any], Any], where: Where
 ) -> tuple[Scheme, Any]:
     """The scheme as functions of all that they differentiate: what f, g and save close over becomes an argument."""
-    step, for_step = _hoist(lambda c, a, *where: scheme.step(c, with_arrays(a), *where), carry, arrays, *where)
-    output, for_output = _hoist(lambda c: scheme.output(c, args), carry)
-    inverse: Callable[..., Any] | None = None
-    for_inverse: list[Any] = []
-    if scheme.inverse is not None:
-        algebraic = scheme.inverse
-        converted, for_inverse = _hoist(
-            lambda c, a, *where: algebraic(c, with_arrays(a), *where), carry, arrays, *where
-        )
+    hoisted: list[list[Any]] = []
 
-        def inverse(c: Carry, theta: PyTree, *where: Time | Increment) -> Any:
-            return converted(c, theta[0], *where, theta[1][2])
+    def explicit(function: Callable[..., Any], *where: Time | Increment) -> Callable[..., Any]:
+        converted, values = _hoist(lambda c, a, *where: function(c, with_arrays(a), *where), carry, arrays, *where)
+        number = len(hoisted)
+        hoisted.append(values)
+        return lambda c, theta, *where: converted(c, theta[0], *where, theta[1][number])
 
-    explicit = scheme._replace(
-        step=lambda c, theta, *where: step(c, theta[0], *where, theta[1][0]),
-        inverse=inverse,
-        output=lambda c, theta: output(c, theta[1][1]),
-    )
-    return explicit, (for_step, for_output, for_inverse)
+    scheme = scheme._replace(output=explicit(scheme.output))
+    if scheme.halves is None:
+        inverse = scheme.inverse and explicit(scheme.inverse, *where)
+        return scheme._replace(step=explicit(scheme.step, *where), inverse=inverse), hoisted
+    halves = tuple(half._replace(find=explicit(half.find, *where)) for half in scheme.halves)
+    return scheme._replace(step=partial(forth, halves), inverse=None, halves=halves), hoisted
 
 
 def _hoist(function: Callable[..., Any], *example: PyTree) -> tuple[Callable[..., Any], list[Any]]:
@@ -131,8 +132,16 @@ def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyT
             x.h,
             x.path,
         )
-        start, memory = states.before(scheme, carry, memory, theta, path, xs, k, where)
-        _, pull = jax.vjp(lambda c, p, where: scheme.step(c, with_parameters(p)[0], *where), start, parameters, where)
+
+        def vjp(function: Callable[..., Any], carry: Carry) -> tuple[Any, Any]:
+            return jax.vjp(lambda c, p, where: function(c, with_parameters(p)[0], *where), carry, parameters, where)
+
+        if scheme.halves is None or states.known is None:
+            start, memory = states.before(scheme, carry, memory, theta, path, xs, k, where)
+            _, pull = vjp(scheme.step, start)
+        else:
+            found, pull = _undone(scheme.halves, carry, vjp)
+            start, memory = states.known(scheme, found, carry, memory)
         a, from_step, a_where = pull(a)
         from_where, a_t, a_h, a_path = pull_where(a_where)
         return (start, memory, a, _add(a_parameters, from_step, from_where)), (a_t, a_h, a_path)
@@ -170,6 +179,27 @@ def _backward(states: States, scheme: Scheme, residuals: PyTree, cotangents: PyT
     # Integers and keys have no cotangent: None.
     a_theta, a_path_ = with_parameters(_add(a_parameters, a_from_output), others=None)
     return _add(a, from_output), a_theta, a_path_, Interval(None, a_t, a_h, a_path, None)
+
+
+def _undone(halves: tuple[Half, ...], carry: Carry, vjp: Callable[..., tuple[Any, Any]]) -> tuple[Any, Any]:
+    """The carry at the start of a step, from that at its end, and what pulls a cotangent back through the step."""
+    pulls = []
+    for half in reversed(halves):
+        found, pull_found = vjp(half.find, carry)
+        carry = half.take(carry, found)
+        _, pull_put = jax.vjp(half.put, carry, found)
+        pulls.append((pull_put, pull_found))
+
+    def pull(a: PyTree) -> Any:
+        others = []
+        for pull_put, pull_found in pulls:
+            a, a_found = pull_put(a)
+            from_found, *rest = pull_found(a_found)
+            a = _add(a, from_found)
+            others.append(tuple(rest))
+        return a, *_add(*others)
+
+    return carry, pull
 
 
 def _is_floating(x: Array | np.ndarray) -> bool:

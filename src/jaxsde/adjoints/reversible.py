@@ -27,7 +27,7 @@ ALLOWED = 1e-3
 
 
 def reversible(scheme: Scheme, carry: PyTree, args: Args, path: BrownianPath | None, xs: Interval) -> Any:
-    return walk_back(States(_forward, _before, partial(_trusted, scheme)), scheme, carry, args, path, xs)
+    return walk_back(States(_forward, _before, _known, partial(_trusted, scheme)), scheme, carry, args, path, xs)
 
 
 def _forward(
@@ -61,7 +61,11 @@ def _before(
     where: Where,
 ) -> tuple[Any, Any]:
     assert scheme.inverse is not None
-    found = scheme.inverse(carry1, theta, *where)
+    return _known(scheme, scheme.inverse(carry1, theta, *where), carry1, memory)
+
+
+def _known(scheme: Scheme, found: PyTree, carry1: PyTree, memory: PyTree) -> tuple[Any, Any]:
+    """The carry at the start of a step and the memory, from what was found there: what was kept in place of it."""
     if scheme.kept is None:
         return found, None
     slots, trusted = memory

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxsde.brownian.increment import Increment
@@ -35,6 +35,33 @@ class Kept(NamedTuple):
     place: Callable[[Carry], tuple[Any, Any]]
 
 
+class Half(NamedTuple):
+    """Of a step that is made of several: it moves a part of the carry by what it finds from the rest alone. So that is
+    found again from the carry after it, to undo it, and once for that and for its derivative.
+
+    - `find`: of the carry before or after, and of `(sde, t, h, increment, args)`, to a pytree.
+    - `put`: `(carry, found)` to the carry after; `take`: back again.
+    """
+
+    find: Callable[..., Any]
+    put: Callable[[Carry, Any], Carry]
+    take: Callable[[Carry, Any], Carry]
+
+
+def forth(halves: Sequence[Half], carry: Carry, *rest: Any) -> Any:
+    """The carry after all of them; `rest` is what `find` takes beside the carry."""
+    for half in halves:
+        carry = half.put(carry, half.find(carry, *rest))
+    return carry
+
+
+def back(halves: Sequence[Half], carry: Carry, *rest: Any) -> Any:
+    """The carry before."""
+    for half in reversed(halves):
+        carry = half.take(carry, half.find(carry, *rest))
+    return carry
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Method:
     """A solver for one step of an SDE.
@@ -53,6 +80,9 @@ class Method:
     - `init`, `state`: from y0 to the carry of the first step, and from a carry to y.
     - `inverse`: of the step, from the carry at t + h to that at t, exact to rounding, if it has one; NaN where it
       fails.
+    - `halves`: what step and inverse are made of, one after the other, if they are.
+    - `first_round`: a step that costs less, near enough to `step` for the first of the two rounds in which a coupled
+      form in Ito's calculus finds where a step began, if the method has one.
     - `recovered`: of a carry, what `inverse` finds by itself; the rest follows from it.
     - `kept`: the carries that `inverse` does not find, if there are any.
     - `parted`: of a carry, 1 where the two solutions of a coupled form have parted, and the state is NaN, or else 0.
@@ -79,6 +109,8 @@ class Method:
     init: Callable[[FlatSDE, Leaves, Time, Args], Carry] = _y_alone
     state: Callable[[Carry], Leaves] = _state
     inverse: Step | None = None
+    halves: tuple[Half, ...] | None = None
+    first_round: Step | None = None
     recovered: Callable[[Carry], Any] = _state
     kept: Kept | None = None
     parted: Callable[[Carry], Any] | None = None
@@ -111,6 +143,7 @@ class Method:
             step=step,
             state=lambda carry: self.state(carry[0]),
             inverse=None,
+            halves=None,
             embedded=None,
             parted=parted and (lambda carry: parted(carry[0])),
         )

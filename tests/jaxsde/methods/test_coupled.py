@@ -80,6 +80,15 @@ def test_what_it_costs():
         assert solution.stats.evaluations == 8 * each
 
 
+def test_a_gradient_computes_each_half_once_on_its_way_back():
+    """The drift of Milstein's form twice a step forth, and twice back: for the step undone and its derivative alike."""
+
+    def end(args):
+        return jnp.sum(solve(SDE(f, g), Y0, ENDS, KEY, args, method="milstein", adjoint="reversible").end)
+
+    assert str(jax.make_jaxpr(jax.grad(end))(jnp.asarray(1.0))).count(" sin ") == 4
+
+
 def test_what_cannot_be_coupled_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="'reversible_heun' carries more than the state"):
         sdeint_strat(f, g, Y0, ENDS, KEY, 1.0, "coupled_reversible_heun")
