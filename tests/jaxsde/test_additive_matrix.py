@@ -1,5 +1,7 @@
 """Additive noise by a matrix: a few Brownian motions that move all of y."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,9 @@ def test_a_diagonal_matrix_is_one_motion_for_each_entry():
             return jnp.diag(sizes) if by_columns else sizes
 
         sde = FlatSDE(damped, g, "ito", "additive", like, (like,), by_columns)
-        return METHODS["sra1"].embedded(sde, (jnp.ones(3),), t, h, increment, None)
+        embedded = METHODS["sra1"].embedded
+        assert embedded is not None
+        return embedded(sde, (jnp.ones(3),), t, h, increment, None)
 
     for matrix, entries in zip(step(True), step(False), strict=True):
         np.testing.assert_allclose(matrix[0], entries[0], rtol=1e-5)
@@ -52,8 +56,8 @@ def test_a_diagonal_matrix_is_one_motion_for_each_entry():
 def test_it_is_the_commutative_noise_of_that_matrix():
     def end(y0, noise):
         sde = SDE(lambda y, t, args: jnp.sin(y), lambda y, t, args: jnp.asarray(S, y.dtype), noise=noise)
-        choices = {"steps": FixedSteps(4), "adjoint": "stochastic", "running": lambda y, t, h, dW, args: dW}
-        solution = solve(sde, y0, [0.0, 1.0], KEY, method="euler_maruyama", **choices)
+        choices: dict[str, Any] = {"steps": FixedSteps(4), "running": lambda y, t, h, dW, args: dW}
+        solution = solve(sde, y0, [0.0, 1.0], KEY, method="euler_maruyama", adjoint="stochastic", **choices)
         return solution.ys[-1].sum() + solution.sums[-1] @ jnp.arange(2.0)
 
     found, expected = (jax.value_and_grad(end)(jnp.ones(3), noise) for noise in ("additive", "commutative"))
