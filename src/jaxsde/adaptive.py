@@ -74,6 +74,7 @@ class _State(NamedTuple):
     accepted: Any
     tried: Any
     coarse: Any
+    stuck: Any
 
 
 class _Clock(NamedTuple):
@@ -278,6 +279,8 @@ def _search(
         tried = (p1.cell - start.cell).astype(dtype) + (p1.part - start.part)
         accept = (error <= 1) | ((length < 2 * shortest) & jnp.isfinite(error))
         coarse = accept & (error > 1)
+        # Another try would be this one again.
+        stuck = ~jnp.isfinite(error) & ((length <= shortest) | (left < 2 * shortest))
         last, before = s.errors
         factor = SAFETY * (
             error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / estimate.order)
@@ -314,6 +317,7 @@ def _search(
             s.accepted + accept.astype(jnp.int32),
             s.tried + 1,
             s.coarse + coarse.astype(jnp.int32),
+            stuck,
         )
 
     one, zero = jnp.ones((), dtype), jnp.zeros((), jnp.int32)
@@ -329,8 +333,9 @@ def _search(
         zero,
         zero,
         zero,
+        jnp.zeros((), bool),
     )
-    return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps), body, start)
+    return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps) & ~s.stuck, body, start)
 
 
 def _error(y: State, end: State, difference: State, chosen: AdaptiveSteps) -> Any:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import SDE, AdaptiveSteps, ReplayedPath, VirtualTree, sdeint_ito, sdeint_strat
+from jaxsde import SDE, AdaptiveSteps, ReplayedPath, Result, VirtualTree, sdeint_ito, sdeint_strat
 from jaxsde import solve as solve_sde
 
 TS = np.asarray([0.0, 0.3, 1.0])
@@ -60,6 +60,18 @@ def test_steps_no_longer_than_dt_max_see_what_longer_ones_miss():
     area, taken = end(0.05)
     assert abs(area - 1) < 0.05
     assert taken >= 20
+
+
+def test_a_step_that_is_not_finite_however_short_is_not_tried_again_and_again():
+    def ends(y, t, args):
+        return jnp.where(t < 0.5, 1.0, jnp.nan) * jnp.ones_like(y)
+
+    steps = AdaptiveSteps(1e-2, 1e-2, max_steps=1000)
+    with pytest.warns(RuntimeWarning, match="no further than the output time 0.25: .* is not finite"):
+        found = solve_sde(SDE(ends, None), jnp.zeros(()), [0.0, 0.25, 1.0], method="euler_maruyama", steps=steps)
+    assert found.result == Result.MAX_STEPS_REACHED
+    assert found.stats.tried_steps < 100
+    np.testing.assert_allclose(found.ys, [0.0, 0.25, np.nan])
 
 
 def test_a_dt_max_that_the_tree_has_no_step_for_is_refused():

@@ -1,5 +1,7 @@
 """What is refused, before any integration, in a sentence."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,6 +180,8 @@ def test_a_traced_longest_step_is_refused(unchecked):
         (SDE(f, f), {"noise": "scalar"}, TypeError, r"'noise'; it is said by SDE\(f, g, sde_type, noise"),
         (SDE(f, f), {"metod": "heun"}, TypeError, r"solve has no argument 'metod'\."),
         (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
+        (SimpleNamespace(f=f, g=f), {}, TypeError, r"as f lambda y, t, args: sde.f\(t, y\), and g alike"),
+        (SDE(f, f), {"t0": 0.0}, TypeError, "solve has no argument 't0'; it is said by ts"),
     ],
 )
 def test_refusals_of_solve(unchecked, sde, choices, error, says):
