@@ -141,10 +141,8 @@ def solve(
     langevin = sde if isinstance(sde, Langevin) else None
     sde = sde.sde if isinstance(sde, Langevin) else sde
     if not isinstance(sde, SDE):
-        made = " Make one of the functions of an object: as f lambda y, t, args: sde.f(t, y), and g alike."
         raise TypeError(
-            f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin."
-            f"{made if hasattr(sde, 'f') and hasattr(sde, 'g') else ''}"
+            f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.{_of_methods(sde)}"
         )
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
         raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde{_such(steps)}.")
@@ -229,6 +227,13 @@ def _such(steps: object) -> str:
     names = {"int": "", "float": "dt="}
     kind = type(steps).__name__
     return f", as FixedSteps({names[kind]}{steps})" if kind in names else ""
+
+
+def _of_methods(sde: object) -> str:
+    """How an object of torchsde's is said here."""
+    if not (hasattr(sde, "f") and hasattr(sde, "g")):
+        return ""
+    return " Make one of the functions of an object: as f lambda y, t, args: sde.f(t, y), and g alike."
 
 
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
