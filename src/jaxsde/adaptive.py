@@ -74,6 +74,7 @@ class _State(NamedTuple):
     accepted: Any
     tried: Any
     coarse: Any
+    stuck: Any
 
 
 class _Clock(NamedTuple):
@@ -143,6 +144,12 @@ def find_grid(
     tick = (tree.t1 - tree.t0) / cells
     # Both halves of a step as long as the tree's tolerance at least.
     shortest = 2 * int(np.ceil(max(apart / 2, tree.tol) / tick - 1e-6))
+    longest = None if chosen.dt_max is None else chosen.dt_max / tick
+    if longest is not None and longest * (1 + 1e-6) < shortest:
+        raise ValueError(
+            f"dt_max is {chosen.dt_max}, and no step is shorter than {shortest * tick:.2g}, by the tol of the "
+            "VirtualTree and the precision of times; take a larger dt_max, or a VirtualTree of smaller tol."
+        )
     places = tree.places(ts) if forward else cells - tree.places(ts)
     targets = Point(jnp.asarray(np.floor(places), jnp.int32), jnp.asarray(places - np.floor(places), dtype))
     clock = _Clock(
@@ -160,14 +167,27 @@ def find_grid(
         def search(y0: Leaves, targets: Point, path: BrownianPath, clock: _Clock) -> _State:
             sde = kind.of(functions)
             return _search(
-                sde, method, estimate, y0, targets, args, path, clock, forward, first_step, shortest, chosen, meter
+                sde,
+                method,
+                estimate,
+                y0,
+                targets,
+                args,
+                path,
+                clock,
+                forward,
+                first_step,
+                shortest,
+                longest,
+                chosen,
+                meter,
             )
 
         # What f and g close over, args among it, becomes an input too, so that no derivative enters the loop.
         search_, closed_over = jax.closure_convert(search, *inputs)
         return search_(*jax.lax.stop_gradient((*inputs, *closed_over)))
 
-    static = ("find_grid", sde.kind, Same(method), chosen, forward, first_step, shortest, progress)
+    static = ("find_grid", sde.kind, Same(method), chosen, forward, first_step, shortest, longest, progress)
     end = once(run, static, sde.traceable(jax.ShapeDtypeStruct((), dtype)), args, y0, targets, path, clock)
     report_coarse(end.coarse, jnp.asarray(shortest * tick, dtype))
 
@@ -219,11 +239,17 @@ def _search(
     forward: bool,
     dt: float,
     shortest: int,
+    longest: float | None,
     chosen: AdaptiveSteps,
     meter: Meter | None,
 ) -> _State:
     dtype = targets.part.dtype
     tree = path if isinstance(path, VirtualTree) else None
+
+    def at_most(level: Int[Array, ""]) -> Any:
+        return (
+            level if longest is None else jnp.minimum(level, _level(jnp.asarray(longest * (1 + 1e-6), dtype), shortest))
+        )
 
     def stop(p: Point) -> _Stop:
         return _Stop(p, None if tree is None else tree.place(clock.on_tree(p, forward), sde.noise_like))
@@ -253,6 +279,8 @@ def _search(
         tried = (p1.cell - start.cell).astype(dtype) + (p1.part - start.part)
         accept = (error <= 1) | ((length < 2 * shortest) & jnp.isfinite(error))
         coarse = accept & (error > 1)
+        # Another try would be this one again.
+        stuck = ~jnp.isfinite(error) & ((length <= shortest) | (left < 2 * shortest))
         last, before = s.errors
         factor = SAFETY * (
             error ** (-(PROPORTIONAL + INTEGRAL + DERIVATIVE) / estimate.order)
@@ -261,7 +289,7 @@ def _search(
         )
         factor = jnp.clip(jnp.where(jnp.isfinite(factor), factor, SHRINK_MOST), SHRINK_MOST, GROW_MOST)
         # What is lost where lengths are rounded down is given back by what safety would leave.
-        level = _level(tried * jnp.where(accept, factor / SAFETY, jnp.minimum(factor / SAFETY, 0.9)), shortest)
+        level = at_most(_level(tried * jnp.where(accept, factor / SAFETY, jnp.minimum(factor / SAFETY, 0.9)), shortest))
         # A step that was cut short to arrive says nothing against the longer one.
         level = jnp.where(accept & arrives, jnp.maximum(level, s.level), level)
         at = estimate.parts * s.accepted
@@ -289,6 +317,7 @@ def _search(
             s.accepted + accept.astype(jnp.int32),
             s.tried + 1,
             s.coarse + coarse.astype(jnp.int32),
+            stuck,
         )
 
     one, zero = jnp.ones((), dtype), jnp.zeros((), jnp.int32)
@@ -296,7 +325,7 @@ def _search(
     start = _State(
         method.init(sde, y0, clock.start, args),
         stop(clock.origin),
-        _level(jnp.asarray(dt * (1 + 1e-6), dtype), shortest),
+        at_most(_level(jnp.asarray(dt * (1 + 1e-6), dtype), shortest)),
         (one, one),
         jax.tree.map(lambda x: jnp.full((estimate.parts * chosen.max_steps + 2,), x), clock.origin),
         jnp.full(n, -1, jnp.int32).at[0].set(0),
@@ -304,8 +333,9 @@ def _search(
         zero,
         zero,
         zero,
+        jnp.zeros((), bool),
     )
-    return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps), body, start)
+    return loops.while_loop(lambda s: (s.target < n) & (s.tried < chosen.max_steps) & ~s.stuck, body, start)
 
 
 def _error(y: State, end: State, difference: State, chosen: AdaptiveSteps) -> Any:

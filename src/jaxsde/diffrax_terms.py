@@ -18,7 +18,7 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
 
     - `f`, `g`: as the solvers here take them, y being one array where noise is diagonal or additive.
     - `path`: a diffrax Brownian path: `shape` like y with diagonal and additive noise, `()` with scalar noise, `(m,)`
-      with commutative and general noise.
+      with commutative and general noise, and with additive noise by a matrix.
     - `noise`: the noise type; commutative and general noise by matrices.
 
     **Returns:** a `diffrax.MultiTerm`. Which calculus it means, diffrax leaves to its solver.
@@ -36,6 +36,7 @@ def to_diffrax(f: Callable[..., Any], g: Callable[..., Any], path: Any, noise: s
 
     def control(t: Any, y: Any, args: Args) -> Any:
         value = g(y, t, args)
-        return lineax.DiagonalLinearOperator(value) if noise in ("diagonal", "additive") else jnp.asarray(value)
+        entrywise = noise == "diagonal" or (noise == "additive" and jnp.ndim(value) == jnp.ndim(y))
+        return lineax.DiagonalLinearOperator(value) if entrywise else jnp.asarray(value)
 
     return diffrax.MultiTerm(diffrax.ODETerm(lambda t, y, args: f(y, t, args)), diffrax.ControlTerm(control, path))

@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 
 from jaxsde.types import Args, Leaves, Noise, SDEType, Shapes, State, Time
 
-# Of which g gives a matrix, with a column for each Brownian motion, or the function v -> g v.
+# Of which g always gives a matrix, with a column for each Brownian motion, or the function v -> g v.
 BY_COLUMNS = ("commutative", "general")
 
 
@@ -92,10 +92,12 @@ class FlatSDE:
 
     - `f`, `g`: the user's functions; `g` is `None` for an ODE.
     - `like`: a pytree with the structure and dtypes of y.
-    - `noise_like`: shape and dtype, a real one, of every Brownian increment: one for each leaf of y with diagonal and
-      additive noise, a single one with scalar, commutative and general noise.
+    - `noise_like`: shape and dtype, a real one, of every Brownian increment: a single one with scalar noise and noise
+      by columns, else one for each leaf of y.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
+    - `by_columns`: whether `g` has a column for each Brownian motion: with commutative and general noise, and with
+      additive noise that is a matrix.
     - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.
     """
 
@@ -105,6 +107,7 @@ class FlatSDE:
     noise: Noise
     like: Any
     noise_like: Shapes
+    by_columns: bool = False
     matrix_free: bool = False
     damping: Callable[[Time, Args], Any] | None = None
 
@@ -112,7 +115,7 @@ class FlatSDE:
     def kind(self) -> Any:
         """Hashable: all of it but f and g."""
         leaves, tree = jax.tree.flatten(self.like)
-        return self.sde_type, self.noise, tuple(leaves), tree, self.noise_like, self.matrix_free
+        return self.sde_type, self.noise, tuple(leaves), tree, self.noise_like, self.by_columns, self.matrix_free
 
     def traceable(self, t: jax.ShapeDtypeStruct) -> dict[str, Any]:
         """f and g as functions that give arrays, each with an example of its arguments but args."""
@@ -153,7 +156,7 @@ class FlatSDE:
         if self.noise == "scalar":
             assert dW[0] is not None
             return scale(dW[0], g)
-        if self.noise in BY_COLUMNS:
+        if self.by_columns:
             return tuple(None if x is None else jnp.tensordot(x, jnp.asarray(dW[0], x.dtype), 1) for x in g)
         return tuple(None if x is None else x * jnp.asarray(w, x.dtype) for x, w in zip(g, dW, strict=True))
 

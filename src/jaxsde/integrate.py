@@ -59,6 +59,7 @@ ELSEWHERE = (
     | dict.fromkeys(("adaptive", "rtol", "atol", "max_steps", "stepsize_controller"), "steps=AdaptiveSteps(rtol, atol)")
     | dict.fromkeys(("noise", "noise_type", "noise_shape", "sde_type"), "SDE(f, g, sde_type, noise, noise_shape)")
     | {"bm": "brownian=", "key": "rng=", "saveat": "ts", "solver": "method=", "terms": "SDE(f, g)"}
+    | {"t0": "ts", "t1": "ts", "names": "SDE(f, g)", "dt_min": "the tol of brownian=VirtualTree(rng, t0, t1, tol)"}
     | {"event": "first_exit=", "progress_meter": "progress=", "logqp": "jaxsde.running_path_kl, as running="}
 )
 
@@ -140,7 +141,9 @@ def solve(
     langevin = sde if isinstance(sde, Langevin) else None
     sde = sde.sde if isinstance(sde, Langevin) else sde
     if not isinstance(sde, SDE):
-        raise TypeError(f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.")
+        raise TypeError(
+            f"sde is {type(sde).__name__}; it is an SDE of jaxsde, such as SDE(f, g), or a Langevin.{_of_methods(sde)}"
+        )
     if not isinstance(steps, FixedSteps | AdaptiveSteps):
         raise TypeError(f"steps is {type(steps).__name__}; it is FixedSteps or AdaptiveSteps of jaxsde{_such(steps)}.")
     one_of("sde_type", sde.sde_type, USUAL_METHOD)
@@ -226,6 +229,13 @@ def _such(steps: object) -> str:
     return f", as FixedSteps({names[kind]}{steps})" if kind in names else ""
 
 
+def _of_methods(sde: object) -> str:
+    """How an object of torchsde's is said here."""
+    if not (hasattr(sde, "f") and hasattr(sde, "g")):
+        return ""
+    return " Make one of the functions of an object: as f lambda y, t, args: sde.f(t, y), and g alike."
+
+
 def _usual_method(sde: SDE, steps: FixedSteps | AdaptiveSteps, path: BrownianPath | None) -> str:
     """The one of `USUAL_METHOD`; with adaptive steps and Ito's calculus, of the methods that they converge with, the
     first that says its own error on this path, or else the first.
@@ -279,7 +289,7 @@ def _adapt(
     path = check_path(path, sde, method, ts, 0, times.dtype)
     apart = check_adaptive_clock(ts, sde, args, times.dtype, running)
     grid = find_grid(sde, method, y0, ts, args, path, first, steps, apart, progress)
-    report_unfinished(grid.reached, times, steps.max_steps)
+    report_unfinished(grid.reached, times, grid.tried, steps.max_steps)
     finished = jnp.where(grid.coarse > 0, int(Result.TOLERANCE_NOT_MET), int(Result.SUCCESSFUL))
     result = jnp.where(grid.reached < ts.size - 1, int(Result.MAX_STEPS_REACHED), finished)
     return path, grid.rows, Stats(grid.steps, grid.tried, grid.evaluations), result, grid.reached

@@ -47,7 +47,10 @@ class Langevin:
         for name in ("friction", "temperature"):
             value = getattr(self, name)
             if not (isinstance(value, int | float | np.number | np.ndarray | jax.Array) and _is_real_number(value)):
-                raise TypeError(f"{name} is {value!r}; it is one real number, or an array of shape () of one.")
+                raise TypeError(
+                    f"{name} is {value!r}; it is one real number, or an array of shape () of one. "
+                    "Where it differs from entry to entry take an SDE of (q, p) with additive noise and None for q."
+                )
             if is_known(value) and not 0 < float(value) < np.inf:
                 raise ValueError(f"{name} is {value}; it is a positive, finite number.")
 

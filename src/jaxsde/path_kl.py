@@ -21,6 +21,10 @@ from jaxsde.types import Args, State, Time, Times
 
 Estimator = Literal["analytic", "full_mc", "stl"]
 ESTIMATORS = get_args(Estimator)
+BY_HAND = (
+    "With scalar noise and noise by columns write u, the solution of g u = f_q - f_p, as "
+    "jnp.linalg.solve(g(y, t, args), f_q(y, t, args) - f_p(y, t, args)) of a square matrix."
+)
 
 
 def path_kl(
@@ -93,6 +97,9 @@ def running_path_kl(u: Callable[[Any, Any, Any], Any], estimator: str = "analyti
 
     def of_step(y: State, t: Time, h: Time, dW: PyTree, args: Args) -> Float[Array, ""]:
         drift = u(y, t, args)
+        of_u, of_noise = ([jnp.shape(x) for x in jax.tree.leaves(tree)] for tree in (drift, dW))
+        if dW is not None and of_u != of_noise:
+            raise ValueError(f"u gives shapes {of_u}, and the noise has {of_noise}; they are alike. {BY_HAND}")
         if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(drift)):
             raise TypeError("u gives complex numbers; the KL between two SDEs is of real drifts and real noise.")
         kl = 0.5 * jnp.abs(h) * _dot(drift, drift, h.dtype)
@@ -117,6 +124,8 @@ def relative_drift(
 
     Where g is zero the drifts have to agree: u is zero there if they do, and infinite if they do not. Where g gives
     `None` the state has no noise and u is `None`.
+
+    **Raises:** `ValueError`, where u is called, for a g that is not like y.
     """
 
     for name, function in (("f_q", f_q), ("f_p", f_p), ("g", g)):
@@ -126,6 +135,11 @@ def relative_drift(
         if sigma is None:
             return None
         difference = q - p
+        if np.broadcast_shapes(np.shape(sigma), difference.shape) != difference.shape:
+            raise ValueError(
+                f"g has shape {np.shape(sigma)}, and the drifts {difference.shape}; relative_drift is for diagonal and "
+                f"additive noise, with g like y. {BY_HAND}"
+            )
         # Infinity comes of the division alone, so that where all is well jax_debug_infs finds none on the way.
         agree = (sigma == 0) & (difference == 0)
         return jnp.where(agree, jnp.zeros_like(difference), difference / jnp.where(agree, jnp.ones_like(sigma), sigma))

@@ -206,18 +206,20 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
                 "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
             )
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
-        return FlatSDE(f, g, sde_type, noise, like, (dW,), matrix_free=True)
+        return FlatSDE(f, g, sde_type, noise, like, (dW,), by_columns=True, matrix_free=True)
     of_g = _Called("g", lambda y, t: _arrays(g(y, t, args)), (like, t))
     diffusion = of_g.shapes()
-    if noise in BY_COLUMNS:
+    if noise in BY_COLUMNS or (noise == "additive" and _columns(diffusion, like)):
         if not jax.tree.leaves(diffusion):
             raise ValueError(f"g gives None for all of y; an equation without noise has g=None and no {noise} noise.")
         columns = {leaf.shape[-1:] for leaf in jax.tree.leaves(diffusion)}
         m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
         how = ", with a last axis for the m Brownian motions, the same in all leaves"
         _fits("g", diffusion, like, how + _of_other_noise(noise, diffusion, like), extra=m, called=of_g)
-        return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),))
+        return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),), by_columns=True)
     how = _of_other_noise(noise, diffusion, like) or " (a leaf without noise of its own is None)"
+    if noise == "additive":
+        how += ", or in all leaves one more axis, last, for the m Brownian motions"
     _fits("g", diffusion, like, how, called=of_g)
     if noise == "scalar":
         return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct((), dtype),))
@@ -381,21 +383,30 @@ def _of_other_noise(noise: str, got: PyTree, like: PyTree) -> str:
         alike = all(a.shape == b.shape for a, b in pairs)
         of_all = "one Brownian motion for all of y 'scalar'"
         return f"; g like y is for noise='diagonal', or for {of_all}" if alike else ""
-    last = {a.shape[-1] if a.ndim == b.ndim + 1 and a.shape[:-1] == b.shape else None for a, b in pairs}
-    if len(last) != 1 or None in last:
+    m = _columns(got, like)
+    if m is None:
         return ""
     batch = (
         ""
         if max(b.ndim for _, b in pairs) < 2
         else (". If y0 is a batch take jax.vmap over y0 and keys, or all of it is driven by the same Brownian motions")
     )
-    if last == {1}:
+    if m == 1:
         return f". One Brownian motion for all of y is noise='scalar', and g is like y: leave out its last axis{batch}"
-    commute = ", as they do where g does not depend on y" if noise == "additive" else ""
     return (
-        f". A last axis for {last.pop()} Brownian motions is for noise='general', or 'commutative' where the columns "
-        f"commute{commute}{batch}"
+        f". A last axis for {m} Brownian motions is for noise='general', or 'commutative' where the columns commute, "
+        f"or 'additive' where g does not depend on y{batch}"
     )
+
+
+def _columns(diffusion: PyTree, like: PyTree) -> int | None:
+    """How many columns g has, of which each is like y; `None` where there are none."""
+    try:
+        pairs = [(a, b) for a, b in zip(aligned(diffusion, like), jax.tree.leaves(like), strict=True) if a is not None]
+    except ValueError:
+        return None
+    m = {a.shape[-1] if a.ndim == b.ndim + 1 and a.shape[:-1] == b.shape else None for a, b in pairs}
+    return m.pop() if len(m) == 1 else None
 
 
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:
@@ -528,7 +539,7 @@ def _given(increments: PyTree, sde: FlatSDE, steps: int) -> Leaves:
     like = sde.noise_like
     needed = tuple(None if x is None else (steps, *x.shape) for x in like)
     try:
-        single = sde.noise in ("scalar", *BY_COLUMNS)
+        single = sde.by_columns or sde.noise == "scalar"
         leaves = (increments,) if single else aligned(increments, sde.like)
         found = tuple(None if x is None else jnp.shape(x) for x in leaves)
     except (TypeError, ValueError):

@@ -78,12 +78,22 @@ def _warn_parted(method: str, which: str, first: np.number, t: np.number) -> Non
     )
 
 
-def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], max_steps: int) -> None:
-    """Warns when adaptive steps came no further than `ts[reached]`, not the last output time."""
-    _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached])
+def report_unfinished(reached: Int[Array, ""], ts: Float[Array, " n"], tried: Int[Array, ""], max_steps: int) -> None:
+    """Warns when adaptive steps came no further than `ts[reached]`, not the last output time: there were too few, or
+    one was not finite however short.
+    """
+    _report(functools.partial(_warn_unfinished, max_steps), reached < ts.size - 1, reached, ts[reached], tried)
 
 
-def _warn_unfinished(max_steps: int, which: str, reached: np.number, t: np.number) -> None:
+def _warn_unfinished(max_steps: int, which: str, reached: np.number, t: np.number, tried: np.number) -> None:
+    if tried < max_steps:
+        _warn(
+            f"Adaptive steps came no further than the output time {t}{which}: after it a step of the shortest length "
+            "that the Brownian path (twice its tol) and the precision of times allow is not finite. The solution is "
+            "NaN, and so are gradients. Where f and g are finite there, also a little beyond what the solution itself "
+            "takes, as below zero of a square root, take a VirtualTree of smaller tol.",
+        )
+        return
     _warn(
         f"max_steps={max_steps} adaptive steps came no further than the output time {t}{which}; the solution after it "
         "is NaN, and so are gradients. Where the solution is finite there, raise max_steps, or rtol and atol.",

@@ -17,7 +17,7 @@ from jaxsde.types import Args, Carry, Time
 
 def noise_of_user(sde: FlatSDE, dW: PyTree) -> Any:
     """A Brownian increment as `running` gets it."""
-    return sde.unflatten(dW) if sde.noise in ("diagonal", "additive") else dW[0]
+    return dW[0] if sde.by_columns or sde.noise == "scalar" else sde.unflatten(dW)
 
 
 def add_running(

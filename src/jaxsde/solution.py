@@ -18,7 +18,8 @@ class Result(enum.IntEnum):
     # The steps came down to the shortest that there are, and had a larger error than asked for. Of an expectation: its
     # error is larger than asked for.
     TOLERANCE_NOT_MET = 1
-    # The solution is NaN after the last output time that was reached.
+    # The solution is NaN after the last output time that was reached: there were no steps left, or one was not finite
+    # however short.
     MAX_STEPS_REACHED = 2
     # The solution is NaN since a rate of jumps was out of its bound, or there were more than there is room for.
     JUMPS_UNKNOWN = 3

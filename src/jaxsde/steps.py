@@ -92,6 +92,8 @@ class AdaptiveSteps:
     - `max_steps`: the most steps tried, rejected ones among them. Memory is that of so many states, twice as many where
       a method has no error estimate of its own. If they do not suffice, a warning says so and the solution is NaN after
       the last output time that was reached, and so are all gradients.
+    - `dt_max`: the longest step; as long as errors allow unless given. An error is known from f and g at a few times of
+      a step, so that what is shorter than steps are long may be missed.
 
     **Raises:** `TypeError` or `ValueError` for one that is not as above.
     """
@@ -100,6 +102,7 @@ class AdaptiveSteps:
     atol: float = 1e-5
     dt: float | None = None
     max_steps: int = 4096
+    dt_max: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol", "max_steps"):
@@ -111,8 +114,9 @@ class AdaptiveSteps:
                 f"rtol={self.rtol}, atol={self.atol}, max_steps={self.max_steps:g}; adaptive steps take rtol of zero "
                 "or more, a positive atol and a whole number of one step or more."
             )
-        _check_dt(self.dt)
-        _concrete(self, "dt", float)
+        for name in ("dt", "dt_max"):
+            _check_dt(getattr(self, name), name)
+            _concrete(self, name, float)
         _concrete(self, "max_steps", int)
 
     def first(self, ts: TimeVector) -> float:
@@ -138,12 +142,12 @@ def _check_real(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value}; steps are of real numbers, of a complex state too.")
 
 
-def _check_dt(dt: float | None) -> None:
-    _check_real("dt", dt)
+def _check_dt(dt: float | None, name: str = "dt") -> None:
+    _check_real(name, dt)
     if not is_known(dt):
         raise TypeError(
-            "dt is traced, so the number of steps is not known; pass a concrete number, or a "
+            f"{name} is traced, so the number of steps is not known; pass a concrete number, or a "
             "number of steps: steps=100, say, or FixedSteps(100) of `solve`."
         )
     if dt is not None and not 0 < float(dt) < np.inf:
-        raise ValueError(f"dt is {dt}; it is a length of time, a positive, finite number, also where ts decreases.")
+        raise ValueError(f"{name} is {dt}; it is a length of time, a positive, finite number, also where ts decreases.")

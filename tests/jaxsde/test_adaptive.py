@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import ReplayedPath, VirtualTree, sdeint_ito, sdeint_strat
+from jaxsde import SDE, AdaptiveSteps, ReplayedPath, Result, VirtualTree, sdeint_ito, sdeint_strat
+from jaxsde import solve as solve_sde
 
 TS = np.asarray([0.0, 0.3, 1.0])
 KEY = jax.random.key(0)
@@ -44,6 +45,41 @@ def test_tighter_tolerance_less_error_more_evaluations(x64):
     assert errors[2] < 0.1 * errors[0]
     assert errors[2] < 0.005
     assert evaluations[0] < evaluations[1] < evaluations[2]
+
+
+def test_steps_no_longer_than_dt_max_see_what_longer_ones_miss():
+    def pulse(y, t, args):
+        return jnp.where(abs(t - 0.7) < 0.05, 10.0, 0.0) * jnp.ones_like(y)
+
+    def end(dt_max):
+        steps = AdaptiveSteps(1e-2, 1e-2, dt=0.02, dt_max=dt_max, max_steps=256)
+        found = solve_sde(SDE(pulse, None, "stratonovich"), jnp.zeros(()), [0.0, 1.0], method="midpoint", steps=steps)
+        return float(found.ys[-1]), int(found.stats.steps)
+
+    assert abs(end(None)[0] - 1) > 0.3
+    area, taken = end(0.05)
+    assert abs(area - 1) < 0.05
+    assert taken >= 20
+
+
+def test_a_step_that_is_not_finite_however_short_is_not_tried_again_and_again():
+    def ends(y, t, args):
+        return jnp.where(t < 0.5, 1.0, jnp.nan) * jnp.ones_like(y)
+
+    steps = AdaptiveSteps(1e-2, 1e-2, max_steps=1000)
+    with pytest.warns(RuntimeWarning, match="no further than the output time 0.25: .* is not finite"):
+        found = solve_sde(SDE(ends, None), jnp.zeros(()), [0.0, 0.25, 1.0], method="euler_maruyama", steps=steps)
+    assert found.result == Result.MAX_STEPS_REACHED
+    assert found.stats.tried_steps < 100
+    np.testing.assert_allclose(found.ys, [0.0, 0.25, np.nan])
+
+
+def test_a_dt_max_that_the_tree_has_no_step_for_is_refused():
+    steps, tree = AdaptiveSteps(dt_max=1e-3), VirtualTree(KEY, 0.0, 1.0, 2.0**-8)
+    with pytest.raises(ValueError, match=r"dt_max is 0.001, and no step is shorter than 0.0078.* smaller tol"):
+        solve_sde(SDE(f, g), jnp.ones(2), [0.0, 1.0], None, 0.5, steps=steps, method="milstein", brownian=tree)
+    with pytest.raises(ValueError, match=r"dt_max is -1.0; it is a length of time"):
+        AdaptiveSteps(dt_max=-1.0)
 
 
 def test_an_ode_in_either_direction(x64):

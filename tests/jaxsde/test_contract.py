@@ -1,5 +1,7 @@
 """What is refused, before any integration, in a sentence."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,6 +180,8 @@ def test_a_traced_longest_step_is_refused(unchecked):
         (SDE(f, f), {"noise": "scalar"}, TypeError, r"'noise'; it is said by SDE\(f, g, sde_type, noise"),
         (SDE(f, f), {"metod": "heun"}, TypeError, r"solve has no argument 'metod'\."),
         (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
+        (SimpleNamespace(f=f, g=f), {}, TypeError, r"as f lambda y, t, args: sde.f\(t, y\), and g alike"),
+        (SDE(f, f), {"t0": 0.0}, TypeError, "solve has no argument 't0'; it is said by ts"),
     ],
 )
 def test_refusals_of_solve(unchecked, sde, choices, error, says):
@@ -192,7 +196,8 @@ def test_refusals_of_solve(unchecked, sde, choices, error, says):
         ("diagonal", (3,), (3, 1), "is noise='scalar', and g is like y: leave out its last axis"),
         ("diagonal", (3,), (3, 2), "A last axis for 2 Brownian motions is for noise='general', or 'commutative'"),
         ("scalar", (3,), (3, 4), "A last axis for 4 Brownian motions is for noise='general'"),
-        ("additive", (3,), (3, 2), "'commutative' where the columns commute, as they do where g does not depend on y"),
+        ("diagonal", (3,), (3, 2), "or 'additive' where g does not depend on y"),
+        ("additive", (3,), (2, 3), "or in all leaves one more axis, last, for the m Brownian motions"),
         ("scalar", (5, 3), (5, 3, 1), "leave out its last axis. If y0 is a batch take jax.vmap over y0 and keys"),
         ("diagonal", (3,), (2, 3), r"has to give \(3,\) \(a leaf without noise of its own is None\)\.$"),
         ("general", (3,), (2, 3), r"give \(3, m\), with a last axis for the m Brownian motions, .* all leaves\.$"),

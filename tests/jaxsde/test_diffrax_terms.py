@@ -13,7 +13,14 @@ from jaxsde import ReplayedPath, sdeint_ito_fixed_grid, to_diffrax
 
 @pytest.mark.parametrize(
     ("noise", "shape"),
-    [("diagonal", (3,)), ("additive", (3,)), ("scalar", ()), ("commutative", (2,)), ("general", (2,))],
+    [
+        ("diagonal", (3,)),
+        ("additive", (3,)),
+        ("additive", (2,)),
+        ("scalar", ()),
+        ("commutative", (2,)),
+        ("general", (2,)),
+    ],
 )
 def test_diffrax_solves_the_same_equation(noise, shape):
     def f(y, t, args):
@@ -21,7 +28,7 @@ def test_diffrax_solves_the_same_equation(noise, shape):
 
     def g(y, t, args):
         if noise == "additive":
-            return jnp.full_like(y, 0.3)
+            return jnp.full_like(y, 0.3) if shape == y.shape else 0.3 * jnp.arange(6.0).reshape(3, 2)
         if noise == "commutative":
             return 0.3 * jnp.outer(y, jnp.asarray([1.0, 2.0]))
         return jnp.stack([0.3 * y, jnp.cos(y)], -1) if noise == "general" else 0.3 * y

@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsde import ReplayedPath, brownian_increments, path_kl, relative_drift, sdeint_ito_fixed_grid
+from jaxsde import (
+    SDE,
+    ReplayedPath,
+    brownian_increments,
+    path_kl,
+    relative_drift,
+    running_path_kl,
+    sdeint_ito_fixed_grid,
+    solve,
+)
 
 TS = np.linspace(0, 1, 101)
 STANDARD_ERRORS = 4.0
@@ -151,6 +160,22 @@ def test_refusals(change, says):
     call = {"u": U, "ys": ys, "ts": TS, "increments": dB, "args": ARGS} | change
     with pytest.raises(ValueError, match=says):
         path_kl(**call)
+
+
+def test_a_matrix_is_not_divided_by():
+    u = relative_drift(lambda y, t, args: y, lambda y, t, args: 0 * y, lambda y, t, args: jnp.eye(2))
+    with pytest.raises(ValueError, match=r"g has shape \(2, 2\), and the drifts \(2,\).*jnp.linalg.solve"):
+        path_kl(u, jnp.ones((3, 2)), [0.0, 0.5, 1.0])
+
+
+def test_a_relative_drift_that_is_not_like_the_noise_is_refused():
+    def rate(y, t, args):
+        return y
+
+    u = relative_drift(rate, lambda y, t, args: 0 * y, rate)
+    one_motion = SDE(rate, rate, noise="scalar")
+    with pytest.raises(ValueError, match=r"u gives shapes \[\(2,\)\], and the noise has \[\(\)\]"):
+        solve(one_motion, jnp.ones(2), [0.0, 1.0], jax.random.key(0), running=running_path_kl(u))
 
 
 @pytest.mark.parametrize("estimator", ["analytic", "full_mc", "stl"])

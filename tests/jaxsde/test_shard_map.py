@@ -104,3 +104,21 @@ def test_the_state_or_the_parameters_alone_vary():
     shared = jax.jit(jax.shard_map(both, mesh=mesh, in_specs=P("paths"), out_specs=P("paths")))(rates, starts)
     for a, b in zip(shared, jax.jit(both)(rates, starts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("adjoint", ["stochastic", "reversible"])
+def test_a_state_that_is_shared_out_has_the_gradient_of_one_that_is_not(adjoint):
+    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    y0 = jnp.ones((2, 3))
+
+    def end(y0):
+        ys = sdeint_ito(
+            f, g, y0, np.array([0.0, 1.0]), jax.random.key(0), 0.5, "euler_maruyama", dt=1 / 16, adjoint=adjoint
+        )
+        return jnp.sum(ys[-1] ** 2)
+
+    alone = jax.grad(end)(y0)
+    with jax.set_mesh(mesh):
+        shared = jax.grad(end)(jax.device_put(y0, jax.sharding.NamedSharding(mesh, P("rows"))))
+        assert jax.typeof(shared).sharding.spec == P("rows", None)
+    np.testing.assert_allclose(shared, alone, rtol=1e-5)

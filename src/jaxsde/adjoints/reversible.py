@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxsde.adjoints.backward_walk import States, walk_back
+from jaxsde.adjoints.slots import empty, get, put
 from jaxsde.brownian import BrownianPath, Increment
 from jaxsde.engine import Interval, Scheme, Where, solve
 from jaxsde.reports import report_unrecovered
@@ -42,10 +43,10 @@ def _forward(
         number, is_kept = kept.place(carry)
         # The last slot is for what is not needed.
         slot = jnp.where(is_kept, number.astype(jnp.int32), kept.most)
-        return scheme.step(carry, theta, *where), jax.tree.map(lambda s, x: s.at[slot].set(x), slots, carry)
+        return scheme.step(carry, theta, *where), put(slots, slot, carry)
 
     keeping = scheme._replace(step=step, output=lambda state, theta: scheme.output(state[0], theta))
-    slots = jax.tree.map(lambda x: jnp.zeros((kept.most + 1, *x.shape), x.dtype), carry)
+    slots = empty(kept.most + 1, carry)
     (last, slots), outputs = solve(keeping, (carry, slots), theta, path, xs)
     return last, outputs, (slots, jnp.ones((), bool))
 
@@ -70,7 +71,7 @@ def _known(scheme: Scheme, found: PyTree, carry1: PyTree, memory: PyTree) -> tup
         return found, None
     slots, trusted = memory
     number, is_kept = scheme.kept.place(found)
-    known = jax.tree.map(lambda s: s[number.astype(jnp.int32)], slots)
+    known = get(slots, number.astype(jnp.int32))
     trusted &= ~is_kept | _near(*map(scheme.recovered, (known, found, carry1)))
     return jax.tree.map(lambda a, b: jnp.where(is_kept, a, b), known, found), (slots, trusted)
 

@@ -36,6 +36,7 @@ from jaxtyping import Int, PyTree
 
 from jaxsde import loops
 from jaxsde.adjoints.backward_walk import States, walk_back
+from jaxsde.adjoints.slots import empty, get, put
 from jaxsde.brownian import BrownianPath, Increment
 from jaxsde.engine import Interval, Scheme, Where, solve
 from jaxsde.types import Args, Carry, Index, Time
@@ -108,11 +109,11 @@ def _from_slots(plan: Plan) -> States:
 
         def step(state: PyTree, theta: PyTree, *where: Time | Increment) -> Any:
             k, carry, slots = state
-            return k + 1, scheme.step(carry, theta, *where), _put(slots, slot[k], carry)
+            return k + 1, scheme.step(carry, theta, *where), put(slots, slot[k], carry)
 
         # Every step fills its slot.
         keeping = scheme._replace(step=step, output=lambda state, theta: scheme.output(state[1], theta), ended=None)
-        start = jnp.zeros((), jnp.int32), carry, _empty(plan, carry)
+        start = jnp.zeros((), jnp.int32), carry, empty(int(plan.slot.max()) + 1, carry)
         (_, last, slots), outputs = solve(keeping, start, theta, path, xs)
         return last, outputs, slots
 
@@ -136,7 +137,7 @@ def _from_outputs(plan: Plan) -> States:
 
     def forward(scheme: Scheme, carry: Carry, theta: PyTree, path: BrownianPath | None, xs: Interval) -> Any:
         last, outputs = solve(scheme, carry, theta, path, xs)
-        return last, outputs, (outputs, _empty(plan, carry))
+        return last, outputs, (outputs, empty(int(plan.slot.max()) + 1, carry))
 
     def before(
         scheme: Scheme,
@@ -153,7 +154,7 @@ def _from_outputs(plan: Plan) -> States:
         first = scheme.restart(jax.tree.map(lambda y: y[k // scheme.substeps], outputs))
         if not plan.recomputed:
             return first, memory
-        start, slots = _recompute(plan, scheme, _put(slots, 0, first), theta, path, xs, k)
+        start, slots = _recompute(plan, scheme, put(slots, 0, first), theta, path, xs, k)
         return start, (outputs, slots)
 
     return States(forward, before)
@@ -170,21 +171,9 @@ def _recompute(
         x = jax.tree.map(lambda leaf: jnp.asarray(leaf)[interval], xs)
         if scheme.substeps > 1:
             x = x._replace(path=jax.tree.map(lambda leaf: leaf[j], x.path))
-        return _put(slots, slot[i + 1], scheme.step(_get(slots, slot[i]), theta, *scheme.locate(path, x, j)))
+        return put(slots, slot[i + 1], scheme.step(get(slots, slot[i]), theta, *scheme.locate(path, x, j)))
 
     if plan.recomputed:
         slots = loops.fori_loop(jnp.asarray(plan.source, jnp.int32)[k], k, advance, slots)
         slots = forward_only(slots, NO_SECOND_GRADIENT)
-    return _get(slots, slot[k]), slots
-
-
-def _empty(plan: Plan, carry: Carry) -> Any:
-    return jax.tree.map(lambda y: jnp.zeros((plan.slot.max() + 1, *y.shape), y.dtype), carry)
-
-
-def _put(slots: PyTree, slot: Index, carry: Carry) -> Any:
-    return jax.tree.map(lambda kept, y: kept.at[slot].set(y), slots, carry)
-
-
-def _get(slots: PyTree, slot: Index) -> Any:
-    return jax.tree.map(lambda kept: kept[slot], slots)
+    return get(slots, slot[k]), slots

@@ -58,7 +58,7 @@ def sra(name: str, tableau: SRATableau, aliases: tuple[str, ...] = ()) -> Method
         by_dW, by_average = (combine(beta[1:], changes) for beta in (beta1, beta2))
         of_g = add(sde.product(by_dW, increment.dW), sde.product(by_average, average))
         end = add(y, scale(h, f[0]), sde.product(g[0], increment.dW), of_f, of_g)
-        spread = scale(jnp.sqrt(jnp.abs(h)), _deviation(by_dW, by_average))
+        spread = scale(jnp.sqrt(jnp.abs(h)), _deviation(by_dW, by_average, sde.by_columns))
         return end, add(size(of_f), _larger(size(of_g), spread))
 
     def step(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:
@@ -78,12 +78,15 @@ def sra(name: str, tableau: SRATableau, aliases: tuple[str, ...] = ()) -> Method
     )
 
 
-def _deviation(by_dW: Leaves, by_average: Leaves) -> Leaves:
-    """That of what multiplies dW and the average, over a step of length 1: these have covariances 1, 1/2 and 1/3."""
+def _deviation(by_dW: Leaves, by_average: Leaves, by_columns: bool) -> Leaves:
+    """That of what multiplies dW and the average, over a step of length 1: these have covariances 1, 1/2 and 1/3. Of
+    several Brownian motions the variances add up.
+    """
 
     def of(w: jax.Array, a: jax.Array) -> jax.Array:
         # A root has no derivative at 0; grids are not differentiated.
-        return jax.lax.stop_gradient(jnp.sqrt(jnp.abs(w + a / 2) ** 2 + jnp.abs(a) ** 2 / 12))
+        variance = jnp.abs(w + a / 2) ** 2 + jnp.abs(a) ** 2 / 12
+        return jax.lax.stop_gradient(jnp.sqrt(variance.sum(-1) if by_columns else variance))
 
     return tuple(None if w is None or a is None else of(w, a) for w, a in zip(by_dW, by_average, strict=True))
 
