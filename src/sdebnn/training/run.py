@@ -18,6 +18,7 @@ from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
 from sdebnn.data.shifts import SEVERITIES, refuse_no_images, refuse_unknown_shifts, shifts_of
 from sdebnn.errors import InputError, Stopped, StorageError
+from sdebnn.extras import require
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
@@ -301,6 +302,8 @@ def _posed(
         if config.likelihood == AUTO and examples.dataset.num_classes is None:
             # By its name, for the folder: what it stands for has changed.
             config = dataclasses.replace(config, likelihood=OF_FOLDS)
+    if config.samples_posterior:
+        require(f"model={config.model!r}", "evidence")
     learner = _checked(built(build, config.candidates()[0], examples.dataset), examples.dataset)
     if config.calibrate == "temperature" and config.tuning != "folds":
         raise InputError(

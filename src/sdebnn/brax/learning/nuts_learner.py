@@ -2,7 +2,8 @@
 
 The prior is that of mean field: N(0, prior_std^2) for every weight. The logarithm of the scale of the noise of targets
 has the prior N(-2, 1), in the units that the network learns in; those of a standardised table are standard deviations.
-The chains begin at draws of the prior, and every draw of theirs is kept.
+The chains begin at initialisations of the network, as draws of the prior are too far from any posterior, and every draw
+of theirs is kept.
 """
 
 import functools
@@ -26,16 +27,17 @@ from sdebnn.brax.learning.model import Model, shapes_of
 from sdebnn.brax.learning.nuts import Chain, Nuts, mixing
 from sdebnn.data import Dataset, to_float
 from sdebnn.errors import InputError
-from sdebnn.extras import require
 from sdebnn.runs import TrainConfig
 from sdebnn.runs.progress import say
 from sdebnn.training.drawn_parameters import refuse_validation
+from sdebnn.training.predictions import doubles
 
 # Weights, all of which are in a checkpoint as often as there are draws.
 MOST = 10_000
-# The acceptance rate, and the mean and standard deviation of the logarithm of the scale of noise under the prior.
-DOUBLINGS = 7
-TARGET, NOISE = 0.9, (-2.0, 1.0)
+# The acceptance rate to which steps are adapted, and the doublings of a way: longer ways would take hours.
+TARGET, DOUBLINGS = 0.9, 7
+# Mean and standard deviation of the logarithm of the scale of noise under the prior.
+NOISE = (-2.0, 1.0)
 # Split R-hat up to which chains have agreed, and the training examples whose expected answers it is of.
 AGREED, ROWS = 1.05, 100
 # Of each chain: halves of which a variance can be told.
@@ -54,13 +56,11 @@ class NutsLearner(JaxLearner):
     - `dataset`: the training examples.
     - `mesh`: of one device.
 
-    **Raises:** `InputError` where blackjax is not installed; for other examples than those of a table in memory, for
-    batches of a part of them, a validation split, several devices or processes, fewer than `FEWEST` draws and more than
-    `MOST` weights.
+    **Raises:** `InputError` for other examples than those of a table in memory, for batches of a part of them, a
+    validation split, several devices or processes, fewer than `FEWEST` draws and more than `MOST` weights.
     """
 
     def __init__(self, config: TrainConfig, model: Model, dataset: Dataset, mesh: Mesh) -> None:
-        require(f"model={config.model!r}", "evidence")
         _refuse_unfitting(config, dataset, mesh)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes_of(model))
         flat, self._unravel = ravel_pytree(zeros)
@@ -120,13 +120,10 @@ class NutsLearner(JaxLearner):
             )
             return {}
         rows = np.unique(np.linspace(0, len(x) - 1, ROWS).astype(int))
-        every = self._of(self._draws[:, :number].reshape(-1, self._draws.shape[2]))
-        said = every.of_likelihood("mean", every.outputs(x[rows]))
-        assert said is not None
-        values = np.concatenate(
-            [said.reshape(*self._told.log_density[:, :number].shape, -1), self._told.log_density[:, :number, None]],
-            axis=2,
-        )
+        chains = [self._of(draws) for draws in self._draws[:, :number]]
+        answers = [doubles(chain.of_likelihood("mean", chain.outputs(x[rows]))) for chain in chains]
+        densities = self._told.log_density[:, :number, None]
+        values = np.concatenate([np.reshape(answers, (len(chains), number, -1)), densities], axis=2)
         # Probabilities of classes may be 1 to all digits.
         values = values[..., np.ptp(values, axis=(0, 1)) > 0]
         found = mixing(values, self._told.divergent[:, :number], self._told.leapfrog[:, :number])
@@ -141,7 +138,7 @@ class NutsLearner(JaxLearner):
             warnings.warn(
                 f"The {draws} have not agreed: split R-hat of the expected answers and of the posterior's density is "
                 f"up to {found['r_hat']:.3g}, and with agreement it is 1, {AGREED} at most. What they predict is no "
-                "truth to measure by; take more draws (max_steps), a smaller width, or another prior_std.",
+                "truth to measure by; take more draws (max_steps), or a smaller width or prior_std.",
                 stacklevel=2,
             )
         return found
@@ -165,10 +162,8 @@ class NutsLearner(JaxLearner):
         found = from_named_arrays(chains, like=like)["chains"]
         self.load_average({name: array for name, array in state.items() if name not in chains})
         self._chains = Chain(**found["now"])
-        self._told, self._judged = (
-            _Told(**{k: np.array(v) for k, v in found["told"].items()}),
-            np.array(found["judged"]),
-        )
+        self._told = _Told(**{name: np.array(array) for name, array in found["told"].items()})
+        self._judged[...] = found["judged"]
 
     def load_average(self, average: Mapping[str, np.ndarray]) -> None:
         like = {"average": {**self._shapes, "nuts": self._own()}}

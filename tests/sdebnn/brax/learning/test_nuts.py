@@ -104,16 +104,16 @@ def test_a_run_keeps_its_draws_and_is_read_back(tmp_path: Path, capsys) -> None:
 
 
 def test_samples_are_spread_evenly_over_the_chains() -> None:
-    pytest.importorskip("blackjax")
     learner = built(build_learner, TrainConfig(**SMALL | {"test_samples": 4}, epochs=99), DATA)
-    state = learner.state()
-    draws = state["average/nuts/draws"]
-    draws[...] = np.random.default_rng(1).normal(size=draws.shape)
-    average = {name: array for name, array in state.items() if name.startswith("average/")}
-    learner.load_average(average | {"average/nuts/number": np.array(6, np.int32)})
-    more = built(build_learner, TrainConfig(**SMALL | {"test_samples": 12}, epochs=99), DATA)
-    more.load_average(average | {"average/nuts/number": np.array(6, np.int32)})
-    np.testing.assert_allclose(learner.outputs(X), more.outputs(X)[[1, 4, 7, 10]], rtol=1e-5)
+    average = {name: array for name, array in learner.state().items() if name.startswith("average/")}
+    shape = average["average/nuts/draws"].shape
+    of_draws = 10 * np.arange(shape[0])[:, None] + np.arange(shape[1])
+    # The noise is the first parameter by name.
+    draws = np.broadcast_to(0.01 * of_draws[..., None], shape).astype(np.float32)
+    learner.load_average(average | {"average/nuts/draws": draws, "average/nuts/number": np.array(6, np.int32)})
+    variances = learner.of_likelihood("variance", learner.outputs(X))
+    assert variances is not None
+    np.testing.assert_allclose(50 * np.log(variances[:, 0, 0]), [1, 4, 11, 14], rtol=1e-4)
 
 
 def test_a_state_goes_on_to_the_bit() -> None:
@@ -186,10 +186,13 @@ def _not_by_choices(learner):
     return learner
 
 
-def test_a_missing_blackjax_is_named_with_its_extra(monkeypatch) -> None:
+def test_a_missing_blackjax_is_named_with_its_extra(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(extras, "_found", lambda name: name != "blackjax")
     with pytest.raises(InputError, match=r"model='nuts_odenet' needs blackjax, .* pip install 'sdebnn\[evidence"):
-        built(build_learner, TrainConfig(**SMALL), DATA)
+        start_run(build_learner, TrainConfig(**SMALL), tmp_path / "run", dataset=DATA)
+    assert not (tmp_path / "run").exists()
+    # Predictions have no need of it.
+    assert built(build_learner, TrainConfig(**SMALL), DATA).by_choices
 
 
 def test_the_defaults_of_a_table_are_its_own() -> None:
