@@ -39,7 +39,7 @@ def standard_promotion():
 def test_a_linear_model_has_the_posterior_of_its_integrals() -> None:
     """Of weights in closed form given the noise, whose logarithm is integrated over on a grid."""
     pytest.importorskip("blackjax")
-    draws, prior_std = 250, 0.7
+    draws, prior_std = 250, 0.2
     choices = {"max_steps": draws, "chains": 4, "test_samples": 4 * draws, "prior_std": prior_std, "epochs": draws}
     network = bnn_serial(diffeq_layers.dense("ignore", 1))
     model = Model(network, network, Gaussian(1), (2,))
@@ -47,6 +47,7 @@ def test_a_linear_model_has_the_posterior_of_its_integrals() -> None:
     for step in range(draws):
         learner.gradient_step(X[None], Y[None], step)
     effective = learner.after_training()["effective"]
+    assert effective > 200
 
     features, y, logs = np.c_[np.ones(12), X], Y[:, 0], np.linspace(-6, 2, 800)
     density, means, seconds = [], [], []
