@@ -23,12 +23,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from blackjax.diagnostics import effective_sample_size, potential_scale_reduction
 from jax.flatten_util import ravel_pytree
 from results_file import RESULTS, ResultsFile
 from scipy import special, stats
@@ -37,6 +35,7 @@ from timing import print_conditions, print_rows
 import sdebnn
 from sdebnn.brax.layers.bayesian import draw_first
 from sdebnn.brax.learning.networks import weight_process
+from sdebnn.brax.learning.nuts import Chain, Nuts, mixing
 from sdebnn.brax.weights.sdebnn_block import step_depths
 from sdebnn.data import Dataset, load_uci
 from sdebnn.data.table_encoding import TableEncoding
@@ -95,9 +94,7 @@ class Functions(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """`functions`, and how the chains mixed: the largest split R-hat and the smallest effective sample size of the
-    functions' values at test inputs, the share of draws that diverged, and the mean number of leapfrog steps.
-    """
+    """`functions`, and how the chains mixed, by the functions' values at test inputs: see `mixing`."""
 
     functions: Functions
     mixing: dict[str, float]
@@ -116,35 +113,22 @@ def nuts(
     - `target`: acceptance rate to which the step size is adapted.
     """
 
-    def log_density(z: Any) -> Any:
-        return log_likelihood(z) - 0.5 * jnp.vdot(z, z)
-
-    warm_up = blackjax.window_adaptation(
-        blackjax.nuts, log_density, target_acceptance_rate=target, adaptation_info_fn=lambda *_: None
-    )
+    sampler = Nuts(log_likelihood, target)
 
     def of_chain(key: Any) -> Any:
         start, warm_key, draw_key = jax.random.split(key, 3)
-        (state, parameters), _ = warm_up.run(warm_key, jax.random.normal(start, (size,)), num_steps=draws)
-        kernel = blackjax.nuts(log_density, **parameters)
+        chain = sampler.begin(jax.random.normal(start, (size,)), warm_key, draws)
 
-        def step(state: Any, key: Any) -> Any:
-            state, info = kernel.step(key, state)
-            return state, (said(state.position), info.is_divergent, info.num_integration_steps)
+        def step(chain: Chain, key: Any) -> Any:
+            chain, info = sampler.draw(chain, key)
+            return chain, (said(chain.state.position), info.is_divergent, info.num_integration_steps)
 
-        return jax.lax.scan(step, state, jax.random.split(draw_key, draws))[1]
+        return jax.lax.scan(step, chain, jax.random.split(draw_key, draws))[1]
 
     keys = jax.random.split(jax.random.key(seed), CHAINS)
     (means, stds), divergent, steps = jax.tree.map(np.asarray, jax.jit(jax.vmap(of_chain))(keys))
-    halves = means.reshape(2 * CHAINS, draws // 2, -1)
-    r_hat = np.asarray(potential_scale_reduction(halves))
-    effective = np.asarray(effective_sample_size(means))
-    mixing = {
-        "r_hat": float(r_hat.max()), "r_hat_median": float(np.median(r_hat)),
-        "effective": float(effective.min()), "effective_median": float(np.median(effective)),
-        "divergent": float(divergent.mean()), "leapfrog": float(steps.mean()),
-    }  # fmt: skip
-    return Drawn(Functions(*(of.reshape(CHAINS * draws, -1) for of in (means, stds))), mixing)
+    functions = Functions(*(of.reshape(CHAINS * draws, -1) for of in (means, stds)))
+    return Drawn(functions, mixing(means, divergent, steps))
 
 
 # Of hidden weights and of output weights, for so many inputs and for two latent variables.

@@ -10,6 +10,7 @@ LIBRARIES = {
     "plots": ("matplotlib",),
     "tables": ("polars",),
     "tensorboard": ("tensorboardX",),
+    "evidence": ("blackjax",),
 }
 OPTIONAL = ("plots", "tensorboard")
 """Extras that a run goes on without, but that most people want."""

@@ -12,10 +12,12 @@ from sdebnn.cli.flags import (
     add_data_dir,
     add_ood,
     add_preset,
+    add_shift,
     choices_given,
     listed,
     ood_given,
     preset_given,
+    shifts_given,
 )
 from sdebnn.cli.train import config_of
 from sdebnn.errors import InputError
@@ -55,6 +57,7 @@ def add_to(subcommands: Any) -> None:
         help=f"of HTML: the table, calibration and errors (default: {TABLE}.html in --output; none of finished runs)",
     )
     add_ood(table)
+    add_shift(table)
     add_data_dir(table)
     training = parser.add_argument_group("training them here, in place of runs that there are")
     training.add_argument(
@@ -93,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
     """Trains what is to be trained, and prints the table; of runs trained here it is in their folder too."""
     refuse_unknown(options.format, FORMATS, "a format of tables")
     names, choices = _listed("--scores", options.scores), choices_given(options)
-    strange = ood_given(options)
+    strange = ood_given(options) | {"shift": shifts_given(options)}
     if options.page is not None:
         check_page(options.page)
     if options.folders:
@@ -105,10 +108,10 @@ def run(options: argparse.Namespace) -> None:
                 f"Finished runs are compared as they are, so --{given.replace('_', '-')} does not go with them; leave "
                 "it out, or name --data and no runs to train anew."
             )
-        if options.page is None and (strange["ood"] or options.data_dir is not None):
+        if options.page is None and (strange["ood"] or strange["shift"] or options.data_dir is not None):
             raise InputError(
-                "Finished runs are compared by the scores that they have; their predictions, which --ood and "
-                "--data-dir are for, are made anew for a page alone: name one by --page FILE."
+                "Finished runs are compared by the scores that they have; their predictions, which --ood, --shift "
+                "and --data-dir are for, are made anew for a page alone: name one by --page FILE."
             )
         kinds = compare(list(_runs_in(options.folders)), names)
         if options.page is not None:

@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, choices_given, listed, ood_given
+from sdebnn.cli.flags import add_choices, add_data_dir, add_ood, add_shift, choices_given, ood_given, shifts_given
 from sdebnn.cli.table import print_scores
-from sdebnn.data import SHIFTS
-from sdebnn.errors import InputError
 
 CHANGEABLE = (
     "test_samples", "test_steps", "test_method", "test_examples", "framework", "rtol", "atol", "data"
@@ -22,13 +20,7 @@ def add_to(subcommands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="run folder that `sdebnn train` wrote")
     add_ood(parser)
-    parser.add_argument(
-        "--shift",
-        default=None,
-        metavar="NAME,NAME",
-        help="shifts of the test images: scores at five severities; corruptions and mnist_c are means of all of them "
-        f"[{', '.join(SHIFTS)}, corruptions, mnist_c]",
-    )
+    add_shift(parser)
     add_data_dir(parser)
     add_choices(parser, names=CHANGEABLE, defaults=dict.fromkeys(CHANGEABLE, "that of the run"))
     parser.set_defaults(run=run)
@@ -36,16 +28,10 @@ def add_to(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the scores of the run's checkpoint, and of telling strange images from those of its test set."""
-    from sdebnn.data.shifts import refuse_unknown_shifts
     from sdebnn.frameworks import build_learner
     from sdebnn.training import restore
 
-    asked, shifts = ood_given(options), listed(options.shift)
-    if not shifts and options.shift is not None:
-        raise InputError(
-            f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions, mnist_c."
-        )
-    refuse_unknown_shifts(shifts)
+    asked, shifts = ood_given(options), shifts_given(options)
     restored = restore(build_learner, options.folder, data_dir=options.data_dir, changes=choices_given(options))
     strange = restored.score_ood(asked["ood"], options.data_dir, resize=asked["resize"]) if asked["ood"] else {}
     shifted = restored.score_shifts(shifts) if shifts else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sdebnn.data import OOD_SETS
+from sdebnn.data import OOD_SETS, SHIFTS
 from sdebnn.errors import InputError
 from sdebnn.runs.choices import AUTO, NumberOrAuto, allowed
 from sdebnn.runs.config import PRESETS, SECTIONS, TrainConfig
@@ -109,6 +109,30 @@ def ood_given(options: argparse.Namespace) -> dict[str, Any]:
     if not names and (options.ood is not None or resize):
         raise InputError(f"--ood names no set of images; name one or more: {', '.join(OOD_SETS)}.")
     return {"ood": names, "resize": resize}
+
+
+def add_shift(parser: argparse._ActionsContainer) -> None:
+    """Adds `--shift`."""
+    parser.add_argument(
+        "--shift",
+        default=None,
+        metavar="NAME,NAME",
+        help="shifts of the test images: scores at five severities; corruptions and mnist_c are means of all of them "
+        f"[{', '.join(SHIFTS)}, corruptions, mnist_c]",
+    )
+
+
+def shifts_given(options: argparse.Namespace) -> list[str]:
+    """The names that `--shift` says, if any. **Raises:** `InputError` where it names none, or no shift."""
+    from sdebnn.data.shifts import refuse_unknown_shifts
+
+    names = listed(options.shift)
+    if not names and options.shift is not None:
+        raise InputError(
+            f"--shift names no shift of images; name one or more: {', '.join(SHIFTS)}, corruptions, mnist_c."
+        )
+    refuse_unknown_shifts(names)
+    return names
 
 
 def listed(text: str | None) -> list[str]:

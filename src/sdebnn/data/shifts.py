@@ -50,16 +50,8 @@ def shifted(
     refuse_unknown(shift, SHIFTS, "a shift of images")
     if isinstance(severity, bool) or not isinstance(severity, int | np.integer) or severity not in SEVERITIES:
         raise InputError(f"severity={severity!r} is not allowed: it takes a whole number from 1 to 5.")
-    if images.ndim != 4 or images.size == 0 or images.dtype not in (np.uint8, np.float32):
-        raise InputError(
-            f"The inputs are {images.dtype} of shape {images.shape}; shifts are of images (n, height, width, "
-            "channels), one at least, uint8 or float32."
-        )
+    refuse_no_images(images)
     x = to_float(images).astype(np.float64)
-    if not (x.min() >= 0 and x.max() <= 1):
-        raise InputError(
-            f"The images go from {x.min():.4g} to {x.max():.4g}; shifts are of numbers from 0 to 1, or of pixels."
-        )
     _refuse_no_mnist(shift, images.shape[1:])
     apply, constants = SHIFTS[shift]
     rng = np.random.default_rng([seed, list(SHIFTS).index(shift), severity])
@@ -200,6 +192,20 @@ def _elastic(x: Images, elastic: tuple[float, float, float], rng: np.random.Gene
         for channel in range(x.shape[3]):
             moved[number, ..., channel] = ndimage.map_coordinates(image[..., channel], places, order=1, mode="mirror")
     return moved
+
+
+def refuse_no_images(images: Shaped[np.ndarray, "n ..."]) -> None:
+    """**Raises:** `InputError` for what are no images of pixels or of numbers from 0 to 1."""
+    if images.ndim != 4 or images.size == 0 or images.dtype not in (np.uint8, np.float32):
+        raise InputError(
+            f"The inputs are {images.dtype} of shape {images.shape}; shifts are of images (n, height, width, "
+            "channels), one at least, uint8 or float32."
+        )
+    low, high = to_float(images).min(), to_float(images).max()
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"The images go from {low:.4g} to {high:.4g}; shifts are of numbers from 0 to 1, or of pixels."
+        )
 
 
 def refuse_unknown_shifts(names: Sequence[str]) -> None:

@@ -64,6 +64,24 @@ class TrainConfig(
             )
         if self.model.endswith("sdebnn"):
             self.candidates()[0].weight_prior()
+        if self.samples_posterior:
+            self._refuse_no_posterior()
+
+    @property
+    def samples_posterior(self) -> bool:
+        """Whether the posterior is sampled by chains of NUTS."""
+        return self.model.startswith("nuts_")
+
+    def _refuse_no_posterior(self) -> None:
+        """**Raises:** `InputError` for choices by which chains do not sample, or another law than the posterior."""
+        for name, only, why in (
+            ("framework", "jax", "is sampled by blackjax, in JAX"),
+            ("members", 1, "has chains in place of members"),
+            ("kl_coef", 1.0, "samples the posterior of Bayes' rule"),
+            ("class_weight", "none", "samples the posterior of Bayes' rule, where every example counts alike"),
+        ):
+            if (value := getattr(self, name)) != only:
+                raise InputError(f"model={self.model!r} {why}, and {name}={value!r}; take {name}={only!r}.")
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
@@ -158,6 +176,8 @@ def of_model(model: str) -> dict[str, Any]:
     """Defaults that a model has of its own."""
     if model.startswith("swag_"):
         return {"schedule": "constant"}
+    if model.startswith("nuts_"):
+        return {"members": 1, "max_steps": 250, "batch_size": LONGEST, "test_samples": 200}
     return {"schedule": "cosine", "learning_rate": 1.0} if model.startswith("ivon_") else {}
 
 

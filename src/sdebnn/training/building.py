@@ -44,6 +44,8 @@ def built(build: Build, config: TrainConfig, dataset: Dataset, seen: Seen | None
             f"The network has more weights than fit into memory ({' '.join(str(error).split())}); take a smaller width "
             f"(now {config.width}), augment (now {config.augment}) or drift_widths (now {config.drift_widths})."
         ) from error
+    if config.samples_posterior and not getattr(learner, "by_choices", False):
+        raise InputError(f"model={config.model!r} samples sdebnn's own networks alone; take build_learner.")
     return BeyondRange(learner, config, seen, numbers) if config.beyond_range and seen else learner
 
 

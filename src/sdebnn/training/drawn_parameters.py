@@ -14,7 +14,7 @@ from sdebnn.training.learner import Learner
 
 PARAMS, AVERAGE = "params/", "average/"
 # Parts of the names under which the Gaussians are kept.
-KINDS = ("swag", "laplace")
+KINDS = ("swag", "laplace", "nuts")
 
 
 class DrawnParameters(abc.ABC):

@@ -19,6 +19,11 @@ def refuse_no_equal_time(config: TrainConfig) -> None:
             "With tuning='folds' the examples held out decide how long a model trains, so there is no equal time; "
             "leave it out, or compare at equal steps."
         )
+    if config.samples_posterior:
+        raise InputError(
+            f"The pace of model={config.model!r} is that of its draws, without the steps that adapt its chains, so "
+            "there is no equal time; leave it out, or compare at equal steps."
+        )
 
 
 def longer(runs: Sequence[RunFolder]) -> list[TrainConfig]:

@@ -16,8 +16,9 @@ from sdebnn import data, metrics
 from sdebnn.data import Dataset, TableEncoding
 from sdebnn.data.description import hint_of_counts
 from sdebnn.data.files import expand_user
-from sdebnn.data.shifts import SEVERITIES, refuse_unknown_shifts, shifts_of
+from sdebnn.data.shifts import SEVERITIES, refuse_no_images, refuse_unknown_shifts, shifts_of
 from sdebnn.errors import InputError, Stopped, StorageError
+from sdebnn.extras import require
 from sdebnn.runs import RunFolder, TrainConfig
 from sdebnn.runs.choices import AUTO
 from sdebnn.runs.progress import say
@@ -104,9 +105,7 @@ class Restored(NamedTuple):
         shift that changes none of them.
         """
         dataset = self.dataset
-        refuse_unknown_shifts(names)
-        if dataset.num_classes is None:
-            raise InputError(f"The answers of {dataset.name} are real targets; shifts are scored for classes.")
+        shifts_of_names = _shifts_of(dataset, names)
 
         def scores(shift: str, severity: int) -> dict[str, float]:
             outputs = self.learner.outputs(data.shifted(dataset.x_test, shift, severity))
@@ -114,7 +113,7 @@ class Restored(NamedTuple):
             return {score: found[score] for score in SHIFT_SCORES}
 
         found = {}
-        for name, shifts in {name: shifts_of(name, dataset.x_test.shape[1:]) for name in names}.items():
+        for name, shifts in shifts_of_names.items():
             for severity in SEVERITIES:
                 of_each = [scores(shift, severity) for shift in shifts]
                 means = {score: float(np.mean([one[score] for one in of_each])) for score in SHIFT_SCORES}
@@ -243,10 +242,12 @@ def check_shown(
     data_dir: str | Path | None = None,
     *,
     resize: bool = False,
+    shift: Sequence[str] = (),
     folder: str | Path | None = None,
 ) -> None:
-    """**Raises:** `InputError` for scores that no run with these choices has, and where its `Restored.score_ood` would
-    raise it. `folder` is that of such a run, which may have begun: its data are read as it did.
+    """**Raises:** `InputError` for scores that no run with these choices has, and where its `Restored.score_ood` or
+    `Restored.score_shifts` would raise it. `folder` is that of such a run, which may have begun: its data are read as
+    it did.
     """
     if folder is not None and os.path.lexists(Path(folder) / "config.json"):
         run = RunFolder.open(folder)
@@ -261,6 +262,16 @@ def check_shown(
             refuse_unknown(name, known, f"a score of {'classes' if of_classes else 'targets'}")
     if ood:
         _strange_sets(config, dataset, ood, data_dir, resize)
+    if shift:
+        _shifts_of(dataset, shift)
+
+
+def _shifts_of(dataset: Dataset, names: Sequence[str]) -> dict[str, list[str]]:
+    refuse_unknown_shifts(names)
+    if dataset.num_classes is None:
+        raise InputError(f"The answers of {dataset.name} are real targets; shifts are scored for classes.")
+    refuse_no_images(dataset.x_test)
+    return {name: shifts_of(name, dataset.x_test.shape[1:]) for name in names}
 
 
 def _strange_sets(
@@ -291,6 +302,8 @@ def _posed(
         if config.likelihood == AUTO and examples.dataset.num_classes is None:
             # By its name, for the folder: what it stands for has changed.
             config = dataclasses.replace(config, likelihood=OF_FOLDS)
+    if config.samples_posterior:
+        require(f"model={config.model!r}", "evidence")
     learner = _checked(built(build, config.candidates()[0], examples.dataset), examples.dataset)
     if config.calibrate == "temperature" and config.tuning != "folds":
         raise InputError(

@@ -10,7 +10,8 @@ import pytest
 
 from sdebnn.cli import compare, main
 from sdebnn.errors import InputError
-from sdebnn.training import equal_time
+from sdebnn.frameworks import build_learner
+from sdebnn.training import equal_time, restore
 
 QUICK = [
     "--data", "digits", "--max-steps", "3", "--batch-size", "8", "--width", "4", "--steps", "2", "--augment", "1",
@@ -64,13 +65,31 @@ def test_the_quicker_model_is_trained_for_the_time_of_the_slower_too(output: Pat
         return found._replace(pace=paces[found.config.model])
 
     monkeypatch.setattr(equal_time, "read_ended", ended)
-    equal = ("--models", "odenet,sdebnn", "--seeds", "1", "--equal", "time", "--ood", "smooth_textures")
+    equal = (
+        "--models",
+        "odenet,sdebnn",
+        "--seeds",
+        "1",
+        "--equal",
+        "time",
+        "--ood",
+        "smooth_textures",
+        "--shift",
+        "rotate",
+    )
     assert train(copy, *equal) == 0
     names = [row.split("|")[1].strip() for row in (copy / "comparison.md").read_text().splitlines()[2:]]
     assert names == ["odenet, 3 steps", "sdebnn, 3 steps", "odenet, 4 steps"]
     page = (copy / "comparison.html").read_text()
     assert page.count("<h3>smooth_textures</h3>") == 1
     assert "auroc_mutual_information" in page
+    # As `evaluate` has it of a run alone, by severity.
+    found = restore(build_learner, copy / "sdebnn-0").score_shifts(["rotate"])
+    for score in ("accuracy", "nll", "ece"):
+        rows = page.split(f"<h3>rotate, {score}</h3>")[1].split("</table>")[0]
+        assert rows.count("<tr>") == 4
+        cells = [f"<td>{found[f'rotate {severity}'][score]:.4g}</td>" for severity in range(1, 6)]
+        assert "".join(cells) in rows
 
 
 def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
@@ -90,6 +109,9 @@ def test_finished_runs_are_compared_as_they_are(output: Path, capsys) -> None:
         (["--models", "odenet", "--scores", "nlll"], "'nlll' is not a score of classes (did you mean 'nll'?)"),
         (["--models", "odenet", "--ood", "digit"], "'digit' is not a set of images out of distribution"),
         (["--models", "odenet", "--ood", ","], "--ood names no set of images"),
+        (["--models", "odenet", "--shift", ","], "--shift names no shift of images"),
+        (["--models", "odenet", "--shift", "rotat"], "'rotat' is not a shift of images (did you mean 'rotate'"),
+        (["--models", "odenet", "--shift", "saturate"], "saturate changes colours, and these images are grey"),
         (
             ["--models", "odenet", "--equal", "times"],
             "'times' is not what models side by side have equal (did you mean",
@@ -114,6 +136,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
     assert train(output, *arguments) == 2
     assert sentence in capsys.readouterr().err
     assert sorted(output.rglob("*")) == entries
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [("price", "are real targets; shifts are scored for classes"), ("kind", "shifts are of images (n, height, width")],
+)
+def test_shifts_of_a_table_are_refused_before_anything_is_trained(tmp_path, capsys, target, sentence) -> None:
+    rows = [f"{i},{i % 7 + 0.5},{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["size,price,kind", *rows]))
+    asked = ["--target", target, "--shift", "rotate", "--output", str(tmp_path / "both")]
+    assert main(["compare", "--data", str(tmp_path / "a.csv"), *asked]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
 
 
 @pytest.mark.parametrize(

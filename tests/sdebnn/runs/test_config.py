@@ -25,7 +25,7 @@ def test_a_configuration_survives_json() -> None:
     [
         (
             {"model": "sdebn"},
-            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*laplace_resnet32 .did you mean 'sdebnn'",
+            "model='sdebn' is not allowed: it takes sdebnn, odenet, .*nuts_odenet .did you mean 'sdebnn'",
         ),
         ({"model": "ivon_sdebnn"}, "model='ivon_sdebnn' is not allowed: it takes .*ivon_odenet.* .did you mean"),
         ({"clip_radius": 0.0}, "clip_radius=0.0 is not allowed: it takes a number above 0"),

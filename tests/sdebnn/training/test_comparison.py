@@ -86,8 +86,9 @@ def test_the_command_prints_it(runs, capsys) -> None:
     assert printed == comparison.written(comparison.compare(paths(runs)))
     assert main(["compare", *folders, "--format", "csv", "--scores", "nll"]) == 0
     assert capsys.readouterr().out.startswith("name,nll,nll_error,runs,")
-    assert main(["compare", *folders, "--ood", "kmnist"]) == 2
-    assert "made anew for a page alone: name one by --page FILE" in capsys.readouterr().err
+    for asked in (["--ood", "kmnist"], ["--shift", "rotate"]):
+        assert main(["compare", *folders, *asked]) == 2
+        assert "made anew for a page alone: name one by --page FILE" in capsys.readouterr().err
 
 
 def test_of_equal_scores_there_is_no_rounding_left() -> None:
@@ -155,10 +156,13 @@ def test_a_page_has_the_scores_the_pictures_and_what_is_said_of_strange_images(t
     assert text.count("data:image/png;base64,") == 2
     assert f"<dd>{runs[3].path.name}</dd>" in text
     assert "Strange images" not in text
+    assert "Shifted images" not in text
     write_comparison(build, [kinds[1]._replace(runs=kinds[1].runs[:1])], page, dataset=table)
     assert "whether a lead is luck cannot be said" in page.read_text()
     with pytest.raises(InputError, match="Images of two pixels or more are needed"):
         write_comparison(build, kinds, page, ood=["smooth_textures"], dataset=table)
+    with pytest.raises(InputError, match="shifts are of images"):
+        write_comparison(build, kinds, page, shift=["rotate"], dataset=table)
     with pytest.raises(InputError, match="A page is of kinds of runs that have names of their own"):
         write_comparison(build, [kinds[1], kinds[1]], page, dataset=table)
 

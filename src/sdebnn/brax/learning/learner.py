@@ -49,7 +49,7 @@ from sdebnn.training.memory import process_memory
 from sdebnn.training.predictions import check_class_weights, class_weights
 
 # Keys are folded from the run's seed under these numbers, so that no two uses of randomness meet.
-INIT, STEP, EVALUATE, DRAW, OBSERVE, PLAIN = range(6)
+INIT, STEP, EVALUATE, DRAW, OBSERVE, PLAIN, CHAINS = range(7)
 
 
 class TrainState(NamedTuple):
@@ -277,6 +277,10 @@ def build_learner(config: TrainConfig, dataset: Dataset, *, devices: int | None 
             f"batch_paths={config.batch_paths} gives parts of the batch weight paths of their own, which several "
             "devices do not; take batch_paths=1, with train_samples for more weight paths."
         )
+    if config.samples_posterior:
+        from sdebnn.brax.learning.nuts_learner import NutsLearner
+
+        return NutsLearner(config, model, dataset, mesh)
     weights = class_weights(config, dataset)
     return JaxLearner(config, model, dataset.train_size, mesh, scoring=scoring, by_choices=True, class_weights=weights)
 

@@ -35,6 +35,12 @@ class OptimiserChoices(Choices):
         0.01, "of models ivon_...: longest Newton step of a weight; a longer one is cut, then learning_rate scales it",
         above=0, high=1,
     )  # fmt: skip
+    chains: int = choice(
+        4,
+        "of model nuts_odenet: chains, each of which takes as many steps that adapt it as draws follow, one a gradient "
+        "step",
+        low=2,
+    )
     ema: float = choice(
         0.99,
         "decay of the parameter average that predictions use, lower in the first steps; 0 takes the last parameters",

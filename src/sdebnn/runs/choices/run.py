@@ -37,6 +37,7 @@ class RunChoices(Choices):
         "laplace_odenet",
         "laplace_hyperodenet",
         "laplace_resnet32",
+        "nuts_odenet",
     ] = choice(
         "sdebnn",
         "sdebnn: weights follow an SDE through depth; odenet: the same network with weights that stand still; "
@@ -45,7 +46,8 @@ class RunChoices(Choices):
         "learned by the Newton steps of IVON; dropout_...: that network with inputs of its weights left out at random, "
         "in prediction too; swag_...: that network with weights drawn from a Gaussian that is fitted to the second "
         "half of training; laplace_...: that network with weights of its last layer drawn from the Gaussian of their "
-        "curvature",
+        "curvature; nuts_odenet: that network, small and of a table, with weights drawn from their posterior by chains "
+        "of NUTS, in JAX",
     )
     members: int = choice(
         1, "networks, each with a seed of its own, that are trained and predict together as one mixture", low=1
