@@ -347,7 +347,8 @@ def _is_fraction(measured: str) -> bool:
 
 def _are_dates(texts: Collection[str]) -> bool:
     perhaps = len(texts) > MOST_CATEGORIES and _are_most(_PERHAPS_DATED, texts)
-    if not perhaps and not _are_most(_DATED, texts, DATES):
+    # One date beside one other text, such as 2099-12-31 and open, says no more than which of the two it is.
+    if not perhaps and not _are_most(_DATED, texts, 1.0 if len(texts) == 2 else DATES):
         return False
     return not any(_LIKE_DATED.fullmatch(text) and not _PERHAPS_DATED.fullmatch(text) for text in texts)
 

@@ -93,7 +93,7 @@ def read_table(path: Path) -> "pl.DataFrame":
             table = read(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if path.suffix.lower() != ".parquet":
-            _refuse_odd_line(path, separator, len(header))
+            _refuse_odd_line(path, separator)
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
             f"{path} cannot be read as a table of type {path.suffix} ({reason}); write it again, with the names of the "
@@ -135,11 +135,13 @@ def _header(path: Path, start: bytes) -> tuple[str, list[str]]:
     return separator, names
 
 
-def _refuse_odd_line(path: Path, separator: str, columns: int) -> None:
+def _refuse_odd_line(path: Path, separator: str) -> None:
     """**Raises:** `InputError` where a line of a csv has too many values, or is not UTF-8."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, delimiter=separator)
+            # Names in quotes may have lines of their own.
+            columns = len(next(lines))
             odd = next((len(line) for line in lines if len(line) > columns), None)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it again in that encoding.") from None

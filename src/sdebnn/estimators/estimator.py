@@ -70,8 +70,8 @@ CHOICES = {
 # Of these are the parameters of the networks.
 OF_PARAMETERS = ("width", "n_blocks", "prior", "n_members", "scale")
 _PARAMETERS = {choice: parameter for parameter, choice in CHOICES.items()}
-# Where a sentence says what a choice is, and not where it uses the word.
 _ROW = re.compile(r"\brow (\d+)(?: of the training examples)?(?=, counted from 0)")
+# Where a sentence says what a choice is, and not where it uses the word.
 _NAMED = re.compile(rf"\b({'|'.join(_PARAMETERS)})(?==| \(now)")
 
 

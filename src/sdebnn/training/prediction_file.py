@@ -108,7 +108,10 @@ def _write_parquet(parts: Iterable[Prediction | Mapping[str, np.ndarray]], file:
         columns = part.columns() if isinstance(part, Prediction) else columns_of(part)
         # Arrays of objects that are text are none of polars'.
         tables.append(pl.DataFrame({name: c if c.dtype.kind in "buif" else c.tolist() for name, c in columns.items()}))
-    pl.concat(tables).write_parquet(file)
+    # What polars writes to a file that has no room is no error of the operating system.
+    written = io.BytesIO()
+    pl.concat(tables).write_parquet(written)
+    file.write(written.getbuffer())
     return names
 
 

@@ -110,6 +110,7 @@ def test_the_type_of_a_column_is_that_of_all_its_rows(tmp_path: Path) -> None:
         ("größe,b\n1,2\n".encode("latin-1"), "not text in UTF-8"),
         (b"a,b\n1,\xe9\n", "not text in UTF-8; save it again"),
         (b"a,b\n1,2,3\n", "cannot be read as a table: line 2 has 3 values, and the first line names 2 columns"),
+        (b'\xef\xbb\xbf"a,\nb",c\n1,2\n3,4,5\n', "line 4 has 3 values, and the first line names 2 columns"),
         (b"price,price\n1,2\n", "two columns 'price'"),
         (b"price, price \n1,2\n", "two columns 'price'"),
         (b"a,price\r1,2\r", "end in a carriage return alone"),

@@ -1,4 +1,6 @@
 import dataclasses
+import errno
+import io
 import json
 import os
 import signal
@@ -7,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdebnn import storage
 from sdebnn.data import load
-from sdebnn.errors import InputError
+from sdebnn.errors import InputError, StorageError
 from sdebnn.runs import strict_json
 from sdebnn.training import Stopped, pictures, prediction_file, restore, resume_run, start_run
 from sdebnn.training.task import Task
@@ -169,6 +172,18 @@ def test_parts_that_break_off_leave_no_file(tmp_path, saved) -> None:
         with pytest.raises(FloatingPointError):
             prediction_file.write_in_parts(parts(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+def test_predictions_that_find_no_room_are_a_sentence(tmp_path, monkeypatch) -> None:
+    class Full(io.BufferedWriter):
+        def write(self, _) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "BufferedWriter", Full)
+    for name in ("new.npz", "new.csv", "new.parquet"):
+        with pytest.raises(StorageError, match="No space left on device"):
+            prediction_file.write({"label": np.zeros(3)}, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_made_of_the_data_is_the_first_line_and_kept(tmp_path, saved, build, capsys) -> None:
