@@ -59,7 +59,8 @@ ELSEWHERE = (
     | dict.fromkeys(("adaptive", "rtol", "atol", "max_steps", "stepsize_controller"), "steps=AdaptiveSteps(rtol, atol)")
     | dict.fromkeys(("noise", "noise_type", "noise_shape", "sde_type"), "SDE(f, g, sde_type, noise, noise_shape)")
     | {"bm": "brownian=", "key": "rng=", "saveat": "ts", "solver": "method=", "terms": "SDE(f, g)"}
-    | {"t0": "ts", "t1": "ts", "names": "SDE(f, g)", "dt_min": "the tol of brownian=VirtualTree(rng, t0, t1, tol)"}
+    | {"t0": "ts", "t1": "ts", "names": "SDE(f, g)", "dt_max": "steps=AdaptiveSteps(dt_max=...)"}
+    | {"dt_min": "the tol of brownian=VirtualTree(rng, t0, t1, tol)"}
     | {"event": "first_exit=", "progress_meter": "progress=", "logqp": "jaxsde.running_path_kl, as running="}
 )
 

@@ -135,9 +135,12 @@ def relative_drift(
         if sigma is None:
             return None
         difference = q - p
-        if np.broadcast_shapes(np.shape(sigma), difference.shape) != difference.shape:
+        of_g, of_drifts = np.shape(sigma), np.shape(difference)
+        if len(of_g) > len(of_drifts) or any(
+            a not in (1, b) for a, b in zip(of_g[::-1], of_drifts[::-1], strict=False)
+        ):
             raise ValueError(
-                f"g has shape {np.shape(sigma)}, and the drifts {difference.shape}; relative_drift is for diagonal and "
+                f"g has shape {of_g}, and the drifts {of_drifts}; relative_drift is for diagonal and "
                 f"additive noise, with g like y. {BY_HAND}"
             )
         # Infinity comes of the division alone, so that where all is well jax_debug_infs finds none on the way.

@@ -375,11 +375,8 @@ def _starts_as(like: PyTree, function: Callable[..., Any], *inputs: PyTree) -> b
 
 def _of_other_noise(noise: str, got: PyTree, like: PyTree) -> str:
     """What g is right for, if that is another noise than it is said to be of."""
-    try:
-        pairs = [(a, b) for a, b in zip(aligned(got, like), jax.tree.leaves(like), strict=True) if a is not None]
-    except ValueError:
-        return ""
-    if noise in BY_COLUMNS:
+    pairs = _pairs(got, like)
+    if pairs and noise in BY_COLUMNS:
         alike = all(a.shape == b.shape for a, b in pairs)
         of_all = "one Brownian motion for all of y 'scalar'"
         return f"; g like y is for noise='diagonal', or for {of_all}" if alike else ""
@@ -401,12 +398,17 @@ def _of_other_noise(noise: str, got: PyTree, like: PyTree) -> str:
 
 def _columns(diffusion: PyTree, like: PyTree) -> int | None:
     """How many columns g has, of which each is like y; `None` where there are none."""
-    try:
-        pairs = [(a, b) for a, b in zip(aligned(diffusion, like), jax.tree.leaves(like), strict=True) if a is not None]
-    except ValueError:
-        return None
+    pairs = _pairs(diffusion, like)
     m = {a.shape[-1] if a.ndim == b.ndim + 1 and a.shape[:-1] == b.shape else None for a, b in pairs}
     return m.pop() if len(m) == 1 else None
+
+
+def _pairs(diffusion: PyTree, like: PyTree) -> list[tuple[Any, Any]]:
+    """The leaves of g beside those of y; none where these are other trees."""
+    try:
+        return [(a, b) for a, b in zip(aligned(diffusion, like), jax.tree.leaves(like), strict=True) if a is not None]
+    except ValueError:
+        return []
 
 
 def _gives_function(g: Callable[..., Any], like: PyTree, t: jax.ShapeDtypeStruct, args: Args) -> bool:

@@ -182,6 +182,7 @@ def test_a_traced_longest_step_is_refused(unchecked):
         (f, {}, TypeError, "sde is function; it is an SDE of jaxsde"),
         (SimpleNamespace(f=f, g=f), {}, TypeError, r"as f lambda y, t, args: sde.f\(t, y\), and g alike"),
         (SDE(f, f), {"t0": 0.0}, TypeError, "solve has no argument 't0'; it is said by ts"),
+        (SDE(f, f), {"dt_max": 0.1}, TypeError, r"it is said by steps=AdaptiveSteps\(dt_max=\.\.\.\)"),
     ],
 )
 def test_refusals_of_solve(unchecked, sde, choices, error, says):

@@ -162,9 +162,10 @@ def test_refusals(change, says):
         path_kl(**call)
 
 
-def test_a_matrix_is_not_divided_by():
-    u = relative_drift(lambda y, t, args: y, lambda y, t, args: 0 * y, lambda y, t, args: jnp.eye(2))
-    with pytest.raises(ValueError, match=r"g has shape \(2, 2\), and the drifts \(2,\).*jnp.linalg.solve"):
+@pytest.mark.parametrize("motions", [2, 3])
+def test_a_matrix_is_not_divided_by(motions):
+    u = relative_drift(lambda y, t, args: y, lambda y, t, args: 0 * y, lambda y, t, args: jnp.eye(2, motions))
+    with pytest.raises(ValueError, match=rf"g has shape \(2, {motions}\), and the drifts \(2,\).*jnp.linalg.solve"):
         path_kl(u, jnp.ones((3, 2)), [0.0, 0.5, 1.0])
 
 

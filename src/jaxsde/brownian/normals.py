@@ -1,5 +1,6 @@
 """Standard normals for the leaves of the noise."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from jax import export
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, UInt32
 
+from jaxsde import loops
 from jaxsde.brownian import threefry
 from jaxsde.types import Key, Leaves, Shapes, Size
 
@@ -26,7 +28,19 @@ def normals(key: Key, like: Shapes) -> Leaves:
     words = jax.random.key_data(key)
     noisy = [x for x in like if x is not None]
     keys = iter([words] if len(noisy) == 1 else threefry.split(words, max(len(noisy), 1)))
-    return tuple(None if x is None else _draws(x.shape, np.dtype(x.dtype))(next(keys)) for x in like)
+    return tuple(None if x is None else _leaf(next(keys), x.shape, np.dtype(x.dtype)) for x in like)
+
+
+def _leaf(words: UInt32[Array, "2"], shape: tuple[Size, ...], dtype: np.dtype) -> Float[Array, "..."]:
+    # Symbols of two exported programs may not be compared, as what a compiled function is looked up by is.
+    known = not any(map(export.is_symbolic_dim, shape))
+    return _compiled(words, shape, dtype) if known else _draws(shape, dtype)(words)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _compiled(words: UInt32[Array, "2"], shape: tuple[Size, ...], dtype: np.dtype) -> Float[Array, "..."]:
+    """Of draws outside of any program, so that the second is not compiled anew."""
+    return _draws(shape, dtype)(words)
 
 
 def _draws(shape: tuple[Size, ...], dtype: np.dtype) -> Callable[[UInt32[Array, "2"]], Float[Array, "..."]]:
@@ -51,7 +65,7 @@ def _draws(shape: tuple[Size, ...], dtype: np.dtype) -> Callable[[UInt32[Array, 
     @custom_vmap
     def draw_each(keys: UInt32[Array, "batch 2"]) -> Float[Array, "..."]:
         words, batch = (keys[:, 0], keys[:, 1]), keys.shape[0]
-        many = _least(batch) * _least(size) >= apart
+        many = _least(batch) * _least(size) >= apart and not _is_shared_out(keys)
         return (_apart(rows, words) if many else rows(words)).reshape(batch, *shape)
 
     @draw.def_vmap
@@ -60,6 +74,8 @@ def _draws(shape: tuple[Size, ...], dtype: np.dtype) -> Callable[[UInt32[Array, 
 
     @draw_each.def_vmap
     def _(axis_size: Size, in_batched: list[bool], keys: UInt32[Array, "outer batch 2"]) -> Drawn:
+        if _is_shared_out(keys):
+            return jax.vmap(jax.vmap(lambda key: row((key[0], key[1])).reshape(shape)))(keys), True
         return draw_each(keys.reshape(-1, 2)).reshape(*keys.shape[:2], *shape), True
 
     return draw
@@ -67,6 +83,11 @@ def _draws(shape: tuple[Size, ...], dtype: np.dtype) -> Callable[[UInt32[Array, 
 
 def _is_short(axis: Size) -> bool:
     return 1 < _least(axis) < SHORT and axis != VECTOR
+
+
+def _is_shared_out(keys: UInt32[Array, "..."]) -> bool:
+    """Over the devices of an explicit mesh, where a batch is neither sliced nor made one with another."""
+    return any(axis is not None for axis in jax.typeof(keys).sharding.spec)
 
 
 def _least(axis: Size) -> int:
@@ -84,4 +105,4 @@ def _apart(draw: Callable[[threefry.Words], Array], keys: threefry.Words) -> Arr
     if jax.default_backend() != "cpu":
         return draw(keys)
     out = jax.eval_shape(draw, keys)
-    return jax.lax.cond((keys[0].ravel()[0] | 1) != 0, draw, lambda _: jnp.zeros(out.shape, out.dtype), keys)
+    return loops.cond((keys[0].ravel()[0] | 1) != 0, draw, lambda _: jnp.zeros(out.shape, out.dtype), keys)

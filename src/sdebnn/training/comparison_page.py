@@ -84,7 +84,7 @@ def write_comparison(
                 calibrations[kind.name] = calibration_of(examples, run.learner, outputs)
         for name, rows in strange.items():
             _add_row(rows, kind, {score: [of_run[name][score] for of_run in found] for score in found[0][name]})
-        for name, score in itertools.product(shift, SHIFT_SCORES):
+        for name, score in itertools.product(dict.fromkeys(shift), SHIFT_SCORES):
             of_severities = {s: [of_run[f"{name} {s}"][score] for of_run in under_shifts] for s in SEVERITIES}
             _add_row(shifted[f"{name}, {score}"], kind, of_severities)
     drawn = {name: values for name, values in calibrations.items() if values is not None}

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from jax.sharding import AxisType
 from jax.test_util import check_grads
 
-from jaxsde import SDE, CounterPath, FixedSteps, solve
+from jaxsde import SDE, CounterPath, FixedSteps, brownian_increments, solve
 from jaxsde.brownian import threefry
 from jaxsde.brownian.normals import FEW, MANY, SHORT, VECTOR, normals
 
@@ -36,6 +37,35 @@ def test_draws_of_many_keys_are_those_of_each(paths):
         expected = jax.vmap(jax.vmap(lambda key, shape=shape: jax.random.normal(key, shape)))(keys)
         np.testing.assert_array_equal(each(keys), expected)
         np.testing.assert_array_equal(each(keys[:1])[0], expected[0])
+
+
+def test_keys_may_be_shared_out_over_devices():
+    """By `shard_map` with its checks, and over an explicit mesh, along either axis of a batch of batches."""
+    keys, spec = jax.random.split(jax.random.key(0), (2, MANY)), jax.sharding.PartitionSpec
+    draw = jax.vmap(jax.vmap(lambda key: ours(key, (3,), jnp.float32)))
+    expected = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (3,))))(keys)
+
+    def mesh(kind):
+        return jax.make_mesh((2,), ("paths",), devices=jax.devices()[:2], axis_types=(kind,))
+
+    mapped = jax.shard_map(draw, mesh=mesh(AxisType.Auto), in_specs=spec("paths"), out_specs=spec("paths"))
+    np.testing.assert_array_equal(jax.jit(mapped)(keys), expected)
+    with jax.set_mesh(mesh(AxisType.Explicit)):
+        for axes in (("paths",), (None, "paths")):
+            found = jax.jit(draw)(jax.device_put(keys, spec(*axes)))
+            assert found.sharding.spec == spec(*axes, *(None,) * (3 - len(axes)))
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_second_draw_outside_of_a_program_is_not_compiled_anew(caplog):
+    def draw(seed):
+        like = jax.ShapeDtypeStruct((3,), jnp.float32)
+        return brownian_increments(jax.random.key(seed), np.linspace(0, 1, MANY + 1), like)
+
+    draw(0)
+    with jax.log_compiles():
+        draw(1)
+    assert not [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
 
 
 def test_folded_and_split_keys_are_those_of_jax_random():

@@ -75,7 +75,7 @@ def test_the_quicker_model_is_trained_for_the_time_of_the_slower_too(output: Pat
         "--ood",
         "smooth_textures",
         "--shift",
-        "rotate",
+        "rotate,rotate",
     )
     assert train(copy, *equal) == 0
     names = [row.split("|")[1].strip() for row in (copy / "comparison.md").read_text().splitlines()[2:]]

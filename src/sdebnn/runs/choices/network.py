@@ -37,8 +37,8 @@ class NetworkChoices(Choices):
     )
     prior_std: float = choice(
         1.0,
-        "standard deviation under the prior of every weight of models meanfield_..., ivon_... and dropout_...; not of "
-        "those that follow an SDE",
+        "standard deviation under the prior of every weight of models meanfield_..., ivon_..., dropout_... and "
+        "nuts_...; not of those that follow an SDE",
         above=0,
     )
     initial_std: float = choice(
