@@ -96,8 +96,7 @@ class FlatSDE:
       by columns, else one for each leaf of y.
     - `damping`: of a Langevin equation, whose leaves are those of the position and after them those of the momentum, a
       function of a length of time and args: friction times that. `None` for any other equation.
-    - `by_columns`: whether `g` has a column for each Brownian motion: with commutative and general noise, and with
-      additive noise that is a matrix.
+    - `additive_matrix`: whether `g` has a column for each Brownian motion with additive noise too.
     - `matrix_free`: with noise by columns, whether `g` gives the function v -> g v instead of the matrix.
     """
 
@@ -107,9 +106,14 @@ class FlatSDE:
     noise: Noise
     like: Any
     noise_like: Shapes
-    by_columns: bool = False
+    additive_matrix: bool = False
     matrix_free: bool = False
     damping: Callable[[Time, Args], Any] | None = None
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether `g` has a column for each Brownian motion."""
+        return self.noise in BY_COLUMNS or self.additive_matrix
 
     @property
     def kind(self) -> Any:

@@ -206,7 +206,7 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
                 "noise_shape is given, so g(y, t, args) has to return a function v -> g v; it returned arrays."
             )
         _fits("the function that g returns", jax.eval_shape(lambda y, t, v: g(y, t, args)(v), like, t, dW), like, "")
-        return FlatSDE(f, g, sde_type, noise, like, (dW,), by_columns=True, matrix_free=True)
+        return FlatSDE(f, g, sde_type, noise, like, (dW,), matrix_free=True, additive_matrix=noise == "additive")
     of_g = _Called("g", lambda y, t: _arrays(g(y, t, args)), (like, t))
     diffusion = of_g.shapes()
     if noise in BY_COLUMNS or (noise == "additive" and _columns(diffusion, like)):
@@ -216,7 +216,8 @@ def check_equation(sde: SDE, y0: State, t0: Float[Array, " n"], args: Args) -> F
         m = columns.pop() if len(columns) == 1 and columns != {()} else ("m",)
         how = ", with a last axis for the m Brownian motions, the same in all leaves"
         _fits("g", diffusion, like, how + _of_other_noise(noise, diffusion, like), extra=m, called=of_g)
-        return FlatSDE(f, g, sde_type, noise, like, (jax.ShapeDtypeStruct(m, dtype),), by_columns=True)
+        by_motion = (jax.ShapeDtypeStruct(m, dtype),)
+        return FlatSDE(f, g, sde_type, noise, like, by_motion, additive_matrix=noise == "additive")
     how = _of_other_noise(noise, diffusion, like) or " (a leaf without noise of its own is None)"
     if noise == "additive":
         how += ", or in all leaves one more axis, last, for the m Brownian motions"
