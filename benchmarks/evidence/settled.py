@@ -6,8 +6,8 @@ from typing import Any
 
 from sdebnn.runs import TrainConfig
 
-# What the rows have columns for, and what changes no score.
-_LEFT_OUT = ("data", "seed", "checkpoint_steps", "snr")
+# What the rows have columns for, what changes no score, and what is of a model that no table has.
+_LEFT_OUT = ("data", "seed", "checkpoint_steps", "snr", "chains")
 
 
 def digest(config: TrainConfig, **constants: Any) -> str:

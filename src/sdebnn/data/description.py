@@ -173,21 +173,21 @@ def _of_far_targets(dataset: Dataset) -> str | None:
 
 
 def _of_heaped_targets(dataset: Dataset) -> str | None:
-    if dataset.task != "regression" or hint_of_counts(dataset) is not None:
+    # What is no table may have a likelihood of its own, for which that is right.
+    if dataset.task != "regression" or dataset.encoding is None or hint_of_counts(dataset) is not None:
         return None
-    names = dataset.encoding.target_names if dataset.encoding else None
+    names = dataset.encoding.target_names
     for place, column in enumerate(_in_user_units(dataset).T):
         values, counts = np.unique(column, return_counts=True)
         often = np.sort(counts)[::-1]
         if len(values) < 2 or often[0] < max(HEAPED * len(column), OFTENER * often[1]):
             continue
-        name = f"number {place}" if names is None else repr(names[place])
         value = values[counts.argmax()]
         # In the user's units 0 is what single precision leaves of it.
         value = value if abs(value) > ROUNDED * column.std() else 0.0
         return (
-            f"{often[0]} of {len(column)} training examples have one value of the target {name}, {value:.4g}, as where "
-            "it is cut off there, or mostly nothing: the law of the noise is continuous and spreads them. Learn if it "
+            f"{often[0]} of {len(column)} training examples have one value of the target {names[place]!r}, {value:.4g}, "
+            "as where it is cut off there, or mostly nothing: the law of the noise is continuous and spreads them. Learn if it "
             "is that value, as a class, and of the other rows how much."
         )
     return None
