@@ -186,9 +186,9 @@ def _of_heaped_targets(dataset: Dataset) -> str | None:
         # In the user's units 0 is what single precision leaves of it.
         value = value if abs(value) > ROUNDED * column.std() else 0.0
         return (
-            f"{often[0]} of {len(column)} training examples have one value of the target {names[place]!r}, {value:.4g}, "
-            "as where it is cut off there, or mostly nothing: the law of the noise is continuous and spreads them. Learn if it "
-            "is that value, as a class, and of the other rows how much."
+            f"{often[0]} of {len(column)} training examples have one value of the target {names[place]!r}, "
+            f"{value:.4g}, as where it is cut off there, or mostly nothing: the law of the noise is continuous and "
+            "spreads them. Learn if it is that value, as a class, and of the other rows how much."
         )
     return None
 
