@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.solution import Result, Solution, Stats
 from jaxsde.times import is_known
 from jaxsde.types import Key, State
@@ -43,7 +43,7 @@ class Behind(NamedTuple):
         if rng is None or self.is_nothing:
             return rng
         check_key(rng)
-        return jax.random.fold_in(derive_key(rng, "jaxsde.Solution"), self.stats.steps)
+        return fold_in(derive_key(rng, "jaxsde.Solution"), self.stats.steps)
 
     def counted(self, first: Int[Array, " rows"]) -> Any:
         """The numbers of steps, with those behind."""

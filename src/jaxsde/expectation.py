@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Num, PyTree
 
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.choices import one_of
 from jaxsde.compiled import inside_jit
 from jaxsde.counts import check_count
@@ -436,7 +436,7 @@ class _Search:
         return rows
 
     def _level(self, number: int, rows: Rows, coupled: bool, mirrored: bool) -> Level:
-        key = jax.random.fold_in(self._key, number)
+        key = fold_in(self._key, number)
         return Level(self._problem, rows, key, coupled, mirrored, self._tolerances)
 
     def _add(self, number: int, coupled: bool) -> bool:

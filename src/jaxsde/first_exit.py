@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
+from jaxsde.brownian.keys import fold_in
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE, add, scale
 from jaxsde.methods import Method
@@ -111,7 +112,7 @@ def ending(
         if key is None:
             left, part = d1 <= 0, d0 / (d0 - jnp.minimum(d1, 0))
         else:
-            crossing, *law = jax.random.split(jax.random.fold_in(key, steps.astype(jnp.int32)), 3)
+            crossing, *law = jax.random.split(fold_in(key, steps.astype(jnp.int32)), 3)
             noisy = jnp.where(variance > 0, variance, 1)
             between = jnp.where(variance > 0, jnp.exp(-2 * d0 * d1 / noisy), 0)
             left = (d1 <= 0) | (jax.random.uniform(crossing, dtype=t.dtype) < between)

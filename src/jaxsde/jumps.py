@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
-from jaxsde.brownian.keys import derive_key
+from jaxsde.brownian.keys import derive_key, fold_in
 from jaxsde.counts import check_count
 from jaxsde.engine import Scheme
 from jaxsde.flat_sde import FlatSDE
@@ -229,7 +229,7 @@ def jumping(method: Method, rate: Callable[..., Any] | None, change: Callable[..
         return jax.tree.map(lambda x: jnp.where(wrong > 0, jnp.nan, x).astype(x.dtype), inner), steps + 1, wrong
 
     def jump(sde: FlatSDE, inner: Carry, t: Time, number: Any, args: Args) -> Any:
-        chance, size = jax.random.split(jax.random.fold_in(at.key, number))
+        chance, size = jax.random.split(fold_in(at.key, number))
         y = sde.unflatten(method.state(inner))
         accepted, wrong = jnp.array(True), jnp.where(number == at.last, float(Wrong.TOO_MANY), 0.0).astype(jnp.float32)
         if rate is not None:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxsde import loops
 from jaxsde.brownian import CounterPath, Increment
+from jaxsde.brownian.keys import fold_in
 from jaxsde.brownian.stretch import Stretch
 from jaxsde.compiled import Same, compiled_once
 from jaxsde.flat_sde import FlatSDE, add, scale
@@ -95,7 +96,7 @@ class Level:
     ) -> None:
         self.steps, self.coupled, self.mirrored = rows.total, coupled, mirrored
         self.steps_of_path = (1 + mirrored) * (rows.total + coupled * (rows.total // 2))
-        self._key = jax.random.fold_in(key, 2 * coupled + mirrored)
+        self._key = fold_in(key, 2 * coupled + mirrored)
         self.batch = problem.batch(rows.total, (1 + mirrored) * (1 + coupled))
         self._tolerances = tolerances
         self._values = _sampler(problem, rows, coupled, mirrored, self.batch)
@@ -207,7 +208,7 @@ def _sampler(problem: Problem, rows: Rows, coupled: bool, mirrored: bool, batch:
             moved = (ends[0], *([a - b for a, b in zip(ends[0], end, strict=True)] for end in ends[1:]))
             return jnp.stack([jnp.append(value(leaves), size(end)) for leaves, end in zip(ys, moved, strict=True)])
 
-        keys = jax.random.split(jax.random.fold_in(key, number), batch)
+        keys = jax.random.split(fold_in(key, number), batch)
         return jax.vmap(jax.vmap(values, (None, 0)), (0, None))(keys, jnp.asarray(signs))
 
     functions = problem.functions()

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxsde.brownian import threefry
 from jaxsde.brownian.increment import Increment, no_increment
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.brownian.normals import normals
 from jaxsde.flat_sde import precision, scale
 from jaxsde.times import known_times, lengths
@@ -64,8 +63,7 @@ class CounterPath:
         return half - half.T
 
     def _draw(self, purpose: str, k: Index, deviation: Float[Array, ""], like: Shapes) -> Leaves:
-        key = threefry.fold_in(jax.random.key_data(derive_key(self.rng, purpose)), k)
-        z = normals(jax.random.wrap_key_data(key, impl="threefry2x32"), like)
+        z = normals(fold_in(derive_key(self.rng, purpose), k), like)
         return scale(deviation, tuple(None if x is None else self._correlated(x) for x in z))
 
     def _correlated(self, x: Any) -> Any:

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsde.brownian import threefry
 from jaxsde.forks import refuse_fork
-from jaxsde.types import Key
+from jaxsde.types import Index, Key
 
 RAW_SIZES = (2, 4)
 
@@ -52,8 +53,13 @@ def threefry_key(rng: Key | None) -> Any:
     words = jnp.asarray(jax.random.key_data(rng) if typed else rng).reshape(-1)
     key = jax.random.wrap_key_data(words[:2], impl="threefry2x32")
     for word in range(2, words.size):
-        key = jax.random.fold_in(key, words[word])
+        key = fold_in(key, words[word])
     return key
+
+
+def fold_in(key: Key, number: Index) -> Any:
+    """As `jax.random.fold_in` of a threefry key, without its loop of small programs."""
+    return jax.random.wrap_key_data(threefry.fold_in(jax.random.key_data(key), number), impl="threefry2x32")
 
 
 def derive_key(rng: Key | None, purpose: str) -> Any:
@@ -62,4 +68,4 @@ def derive_key(rng: Key | None, purpose: str) -> Any:
     It is neither the key of another purpose, nor any of `jax.random.split(rng, n)` or `jax.random.fold_in(rng, k)` for
     numbers below 2^31.
     """
-    return jax.random.fold_in(threefry_key(rng), np.uint32(2**31 | zlib.crc32(purpose.encode())))
+    return fold_in(threefry_key(rng), np.uint32(2**31 | zlib.crc32(purpose.encode())))

@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from jaxsde import loops
 from jaxsde.brownian.increment import Increment
-from jaxsde.brownian.keys import derive_key
+from jaxsde.brownian.keys import derive_key, fold_in
 from jaxsde.brownian.normals import normals
 from jaxsde.brownian.stretch import Stretch, no_stretch
 from jaxsde.flat_sde import add, scale
@@ -219,7 +219,7 @@ class VirtualTree:
             node: UInt32[Array, ""], a: Float[Array, ""], length: Float[Array, ""], left: Leaves, right: Leaves
         ) -> Leaves:
             deviation = jnp.sqrt(a * (1 - a) * length)
-            z = normals(jax.random.fold_in(key, node), like)
+            z = normals(fold_in(key, node), like)
             return add(scale(1 - a, left), scale(a, right), scale(deviation, z))
 
         def halve(level: Index, inner: PyTree) -> Any:
@@ -231,7 +231,7 @@ class VirtualTree:
             return 2 * node + second.astype(node.dtype), length / 2, left, right
 
         span = self.t1 - self.t0
-        end = scale(math.sqrt(span), normals(jax.random.fold_in(key, 0), like))
+        end = scale(math.sqrt(span), normals(fold_in(key, 0), like))
         root = (jnp.ones((), jnp.uint32), jnp.full_like(part, span), scale(0, end), end)
         node, length, left, right = loops.fori_loop(0, self.depth, halve, root)
         return bridge(node, part, length, left, right)
@@ -248,7 +248,7 @@ class VirtualTree:
             node, cell, between = inner
             last = level == self.depth
             a = jnp.where(last, point.part, jnp.asarray(0.5, point.part.dtype))
-            left, right = cell.divided(a, normals(jax.random.fold_in(key, node), pairs))
+            left, right = cell.divided(a, normals(fold_in(key, node), pairs))
             second = jnp.where(last, of_end, self._is_second(point.cell, level))
             # On the way to the start what is right of it is between the two, on the way to the end what is left.
             joined = between.followed_by(left) if of_end else right.followed_by(between)
@@ -261,7 +261,7 @@ class VirtualTree:
             return descend(False, start, to_start, level, parted), descend(True, end, to_end, level, parted)
 
         span = jnp.full_like(start.part, self.t1 - self.t0)
-        z = normals(jax.random.fold_in(key, 0), pairs)
+        z = normals(fold_in(key, 0), pairs)
         dW, H = (tuple(None if x is None else x[k] for x in z) for k in (0, 1))
         whole = Stretch(span, scale(jnp.sqrt(span), dW), scale(jnp.sqrt(span / 12), H))
         none = no_stretch(like, jnp.zeros_like(span))

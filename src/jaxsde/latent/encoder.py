@@ -30,6 +30,22 @@ class Context(NamedTuple):
     seen: Bool[Array, " n"]
 
 
+class Faded(NamedTuple):
+    """Of one series in each interval between its times, of which the first is before all and the last after them:
+
+    - `begin` and `end`: (n + 1,), of the interval; that of the first is its end, and that of the last its begin.
+    - `rates`: (rates,), at which sums fade, in turns.
+    - `before`: (n + 1, features), sums of what was seen before the interval, as it begins.
+    - `after`: (n + 1, features), sums of what was seen after the interval, as it ends.
+    """
+
+    begin: Float[Array, " intervals"]
+    end: Float[Array, " intervals"]
+    rates: Float[Array, " rates"]
+    before: Float[Array, "intervals features"]
+    after: Float[Array, "intervals features"]
+
+
 def encoder_params(rng: Key, width: int, size: int, both_ways: bool) -> dict[str, Any]:
     """Parameters of `encode`, for values of that width and a context of that size.
 
@@ -76,18 +92,47 @@ def at_first(context: Context) -> Float[Array, " size"]:
     return context.hidden[0]
 
 
-def around(log_rates: Float[Array, " rates"], context: Context, t: Time) -> Float[Array, " features"]:
-    """What was seen near t: sums over the observations, which fade with the distance to t at a few rates.
+def faded(log_rates: Float[Array, " rates"], context: Context) -> Faded:
+    """What was seen by each of the times and from each of them on, faded at a few rates. Entries take turns at them."""
+    rates, times, seen = jnp.exp(log_rates), context.times, context.seen[:, None]
+    padded = jnp.pad(context.hidden, ((0, 0), (0, -context.hidden.shape[1] % rates.size)))
+    entries = jnp.concatenate([padded, jnp.ones((times.size, rates.size), padded.dtype)], 1)
+    entries = jnp.where(seen, entries, jnp.zeros_like(entries))
+    fading = _fading(jnp.diff(times), rates, entries.shape[1])
 
-    They are continuous in t, with kinks where something was observed, as a posterior's moments are. Entries take turns
-    at the rates.
+    def step(sums: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        fading, entry = row
+        sums = fading * sums + entry
+        return sums, sums
+
+    first, none = jnp.ones_like(entries[:1]), jnp.zeros_like(entries[:1])
+    before = loops.scan(step, none[0], (jnp.concatenate([first, fading]), entries))[1]
+    after = loops.scan(step, none[0], (jnp.concatenate([fading, first]), entries), reverse=True)[1]
+    begin, end = jnp.append(times[:1], times), jnp.append(times, times[-1:])
+    return Faded(begin, end, rates, jnp.concatenate([none, before]), jnp.concatenate([after, none]))
+
+
+def around(sums: Faded, t: Time) -> Float[Array, " features"]:
+    """What was seen near t: sums over the observations, which fade with the distance to t.
+
+    They are continuous in t, with kinks where something was observed, as a posterior's moments are. At a kink the slope
+    is that of the step which begins there.
     """
-    distance = jnp.abs(t - context.times)
-    fading = jnp.exp(-distance[:, None] * jnp.exp(log_rates)[None, :])
-    weights = jnp.where(context.seen[:, None], fading, jnp.zeros_like(fading))
-    entries = jnp.pad(context.hidden, ((0, 0), (0, -context.hidden.shape[1] % log_rates.size)))
-    of_rates = entries.reshape(entries.shape[0], -1, log_rates.size)
-    return jnp.concatenate([jnp.einsum("nr,ner->er", weights, of_rates).ravel(), jnp.sum(weights, 0)])
+    interval = jnp.sum(sums.begin[1:] <= t)
+    since = jnp.where(interval > 0, t - sums.begin[interval], jnp.zeros_like(t))
+    until = jnp.where(interval < sums.begin.size - 1, sums.end[interval] - t, jnp.zeros_like(t))
+    before, after = sums.before[interval], sums.after[interval]
+    of_before, of_after = _fading(jnp.stack([since, until]), sums.rates, before.size)
+    return before * of_before + after * of_after
+
+
+def _fading(distance: Float[Array, " n"], rates: Float[Array, " rates"], features: int) -> Float[Array, "n features"]:
+    """How far the features have faded, which take turns at the rates.
+
+    By products of matrices: gradients of rates are sums along an axis so short that XLA takes ten times as long.
+    """
+    turns = jnp.tile(jnp.eye(rates.size, dtype=rates.dtype), (1, features // rates.size))
+    return jnp.exp(-(distance[:, None] @ rates[None, :])) @ turns
 
 
 def _sweep(params: PyTree, inputs: Float[Array, "n features"], anchor: Bool[Array, " n"], reverse: bool) -> Any:

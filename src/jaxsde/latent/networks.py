@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxsde.choices import one_of
 from jaxsde.counts import check_count
-from jaxsde.latent.encoder import ahead, around, at_first, encode, encoder_params
+from jaxsde.latent.encoder import ahead, around, at_first, encode, encoder_params, faded
 from jaxsde.latent.gaussian import Gaussian
 from jaxsde.latent.likelihoods import Likelihood, gaussian
 from jaxsde.latent.model import DriftPosterior, LatentSDE, MarginalPosterior
@@ -81,7 +81,7 @@ def neural(
     if decoder is None:
         params["decoder"] = mlp_params(keys[1], (latent, width))
     h, g = drift or _drift, diffusion or _diffusion
-    family: DriftPosterior | MarginalPosterior = MarginalPosterior(_encode, _marginal)
+    family: DriftPosterior | MarginalPosterior = MarginalPosterior(_encode_around, _marginal)
     if of_marginals:
         params["log_rates"] = jnp.linspace(-1.0, 2.0, RATES)
         params["marginal"] = jnp.zeros((features, 2 * latent))
@@ -135,6 +135,10 @@ def _encode(times: Array, values: Array, mask: Array, params: PyTree) -> Any:
     return encode(params["encoder"], times, values, mask)
 
 
+def _encode_around(times: Array, values: Array, mask: Array, params: PyTree) -> Any:
+    return faded(params["log_rates"], _encode(times, values, mask, params))
+
+
 def _posterior_initial(context: Any, params: PyTree) -> Any:
     return _gaussian(mlp(params["posterior_initial"], at_first(context)))
 
@@ -153,5 +157,5 @@ def _pulled(prior: Callable[..., Any], diffusion: Callable[..., Any]) -> Callabl
 
 def _marginal(t: Time, context: Any, params: PyTree) -> Any:
     """A linear map and a network: the mean of a linear equation is linear in what was observed."""
-    features = around(params["log_rates"], context, t)
+    features = around(context, t)
     return _gaussian(features @ params["marginal"] + mlp(params["posterior"], features))

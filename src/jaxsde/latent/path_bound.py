@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.counts import check_count
 from jaxsde.integrate import solve
 from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
@@ -61,7 +61,7 @@ def pathwise(
         p, q = model.initial(params), model.posterior_initial(one.times, context, params)
 
         def of_path(path: Array) -> Any:
-            key = jax.random.fold_in(jax.random.fold_in(derive_key(rng, "jaxsde.latent"), number), path)
+            key = fold_in(fold_in(derive_key(rng, "jaxsde.latent"), number), path)
             first, zs, kl = solve_posterior(model, params, one, context, key, method, adjoint, estimator)
             return log_likelihood(model, params, one, zs), kl, _kl_initial(q, p, first, estimator)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.counts import check_count
 from jaxsde.latent.model import LatentSDE, check_model
 from jaxsde.latent.path_bound import solve_posterior
@@ -127,10 +127,10 @@ def _draws(
 
     def of_series(number: Array, one: Series, at: Array, params: PyTree) -> Any:
         context = model.posterior.encode(one.times, one.values, one.mask, params)
-        key = jax.random.fold_in(derive_key(rng, "jaxsde.latent.draws"), number)
+        key = fold_in(derive_key(rng, "jaxsde.latent.draws"), number)
 
         def of_sample(sample: Array) -> Any:
-            of_path = jax.random.fold_in(key, sample)
+            of_path = fold_in(key, sample)
             _, zs, _ = solve_posterior(model, params, one, context, of_path, method, "backprop")
             z = zs[at]
             decoded = jax.vmap(model.decoder, (0, None))(z, params)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
+from jaxsde.brownian.normals import normals
 from jaxsde.counts import check_count
 from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
 from jaxsde.latent.gaussian import gaussian_kl
@@ -50,12 +51,12 @@ def matching(
     def of_series(number: Array, one: Series) -> Any:
         context = model.posterior.encode(one.times, one.values, one.mask, params)
         start, span = one.times[0], one.end - one.times[0]
-        key = jax.random.fold_in(derive_key(rng, "jaxsde.latent.matching"), number)
+        key = fold_in(derive_key(rng, "jaxsde.latent.matching"), number)
 
         def state(t: Array, which: Array, purpose: str) -> Any:
             law = marginal(t, context, params)
-            key_of_time = jax.random.fold_in(derive_key(key, purpose), which)
-            return law.at(jax.random.normal(key_of_time, law.mean.shape, law.mean.dtype))
+            (normal,) = normals(fold_in(derive_key(key, purpose), which), (law.mean,))
+            return law.at(normal)
 
         def kl_at(t: Array, which: Array) -> Any:
             return kl_of_length(state(t, which, "kl"), t, span, None, (params, context, one.end))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxsde import loops
-from jaxsde.brownian.keys import check_key, derive_key
+from jaxsde.brownian.keys import check_key, derive_key, fold_in
 from jaxsde.counts import check_count
 from jaxsde.latent.bound import Bound
 from jaxsde.latent.model import LatentSDE, check_model
@@ -74,7 +74,7 @@ def fit(
 
     def step(state: Any, number: Any) -> Any:
         params, moments = state
-        of_step = jax.random.fold_in(key, number)
+        of_step = fold_in(key, number)
         chosen = series
         if batch is not None:
             which = jax.random.choice(derive_key(of_step, "batch"), count, (batch,), replace=False)
