@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Float, Integer, Num, PRNGKeyArray, PyTree, UInt32
 
 # A pytree of floating-point arrays, real or complex: y, and with a leading axis of times the solution.
 State: TypeAlias = PyTree
@@ -49,4 +49,4 @@ Carry: TypeAlias = PyTree
 # A number, or a symbol of a program that is exported for any.
 Size: TypeAlias = Any
 # The number of a step.
-Index = int | np.integer | Int[Array | np.ndarray, ""]
+Index = int | np.integer | Integer[Array | np.ndarray, ""]

@@ -81,20 +81,27 @@ class LatentSDE:
         return q.initial(context, params) if isinstance(q, DriftPosterior) else q.marginal(times[0], context, params)
 
     def posterior_drift(self, z: State, t: Time, context: Any, params: PyTree) -> Any:
-        """The posterior's drift.
-
-        That of a process with the marginals N(m, s^2) and the diffusion g: their flow m' + s' (z - m) / s, and of the
-        noise 1/2 g^2 times the score, and g . dg, so that Fokker and Planck's equation holds.
-        """
+        """The posterior's drift."""
         q = self.posterior
         if isinstance(q, DriftPosterior):
             return q.drift(z, t, context, params)
+        return self.drift_of_law(*law_and_slope(q, t, context, params), z, t, params)
 
-        law, slope = jax.jvp(lambda t: q.marginal(t, context, params), (t,), (jnp.ones_like(t),))
+    def drift_of_law(self, law: Gaussian, slope: Gaussian, z: State, t: Time, params: PyTree) -> Any:
+        """The drift of a process with the marginals N(m, s^2), whose slope in time is given, and the diffusion g.
+
+        It is their flow m' + s' (z - m) / s, and of the noise 1/2 g^2 times the score, and g . dg, so that Fokker and
+        Planck's equation holds.
+        """
         normal = (z - law.mean) / law.std
         g = self.diffusion(z, t, params)
         flow = slope.mean + slope.std * normal
         return flow - 0.5 * g**2 * normal / law.std + g_dg(self.diffusion, self.noise)(z, t, params)
+
+
+def law_and_slope(q: MarginalPosterior, t: Time, context: Any, params: PyTree) -> tuple[Any, Any]:
+    """The marginal law at t, and its derivative in time."""
+    return jax.jvp(lambda t: q.marginal(t, context, params), (t,), (jnp.ones_like(t),))
 
 
 class Processes(NamedTuple):

@@ -11,10 +11,10 @@ from jaxsde.brownian.normals import normals
 from jaxsde.counts import check_count
 from jaxsde.latent.bound import Bound, bound, check_weight, log_likelihood
 from jaxsde.latent.gaussian import gaussian_kl
-from jaxsde.latent.model import LatentSDE, MarginalPosterior, check_model, processes
+from jaxsde.latent.model import LatentSDE, MarginalPosterior, check_model, law_and_slope, processes
 from jaxsde.latent.series import Series
 from jaxsde.path_kl import relative_drift, running_path_kl
-from jaxsde.types import Key
+from jaxsde.types import Key, State, Time
 
 
 def matching(
@@ -45,30 +45,36 @@ def matching(
         )
     check_count("draws", draws)
     check_weight(kl_weight)
-    marginal = model.posterior.marginal
-    kl_of_length = running_path_kl(relative_drift(*processes(model)), "analytic")
+    q = model.posterior
+    _, prior, diffusion = processes(model)
 
     def of_series(number: Array, one: Series) -> Any:
-        context = model.posterior.encode(one.times, one.values, one.mask, params)
+        context = q.encode(one.times, one.values, one.mask, params)
         start, span = one.times[0], one.end - one.times[0]
         key = fold_in(derive_key(rng, "jaxsde.latent.matching"), number)
 
-        def state(t: Array, which: Array, purpose: str) -> Any:
-            law = marginal(t, context, params)
+        def draw(law: Any, which: Array, purpose: str) -> Any:
             (normal,) = normals(fold_in(derive_key(key, purpose), which), (law.mean,))
             return law.at(normal)
 
         def kl_at(t: Array, which: Array) -> Any:
-            return kl_of_length(state(t, which, "kl"), t, span, None, (params, context, one.end))
+            # One look at the law for the state and for the drift: a gradient goes through each.
+            law, slope = law_and_slope(q, t, context, params)
+
+            def posterior(z: State, t: Time, args: Any) -> Any:
+                return model.drift_of_law(law, slope, z, t, params)
+
+            kl_of_length = running_path_kl(relative_drift(posterior, prior, diffusion), "analytic")
+            return kl_of_length(draw(law, which, "kl"), t, span, None, (params, context, one.end))
 
         def observed(t: Array, which: Array) -> Any:
-            return state(jnp.minimum(t, one.end), which, "likelihood")
+            return draw(q.marginal(jnp.minimum(t, one.end), context, params), which, "likelihood")
 
         uniform = jax.random.uniform(derive_key(key, "times"), (draws,), start.dtype)
         at = start + span * (jnp.arange(draws, dtype=start.dtype) + uniform) / draws
         kl_path = jax.vmap(kl_at)(at, jnp.arange(draws)).mean()
         zs = jax.vmap(observed)(one.times, jnp.arange(one.times.size))
-        kl_initial = gaussian_kl(marginal(start, context, params), model.initial(params))
+        kl_initial = gaussian_kl(q.marginal(start, context, params), model.initial(params))
         return bound(log_likelihood(model, params, one, zs), kl_path, kl_initial, kl_weight)
 
     return jax.vmap(of_series)(jnp.arange(series.times.shape[0]), series)

@@ -1,7 +1,5 @@
 """The encoder and the networks: what does not matter to them, and what is continuous."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxsde.latent import Series, matching, neural, pathwise
-from jaxsde.latent.encoder import ahead, around
+from jaxsde.latent.encoder import ahead, around, encode, faded
 
 KEY = jax.random.key(0)
 TIMES = np.array([0.0, 0.4, 0.5, 1.2, 2.0])
@@ -25,13 +23,14 @@ def model():
 
 def features(model, series, ts):
     """At each of ts, both what is ahead and what is around."""
-    return np.asarray(read(*model, series, jnp.asarray(ts, jnp.float32)))
+    return np.asarray(read(model[1], series, jnp.asarray(ts, jnp.float32)))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def read(model, params, series, ts):
-    context = model.posterior.encode(series.times[0], series.values[0], series.mask[0], params)
-    return jax.vmap(lambda t: jnp.concatenate([ahead(context, t), around(params["log_rates"], context, t)]))(ts)
+@jax.jit
+def read(params, series, ts):
+    context = encode(params["encoder"], series.times[0], series.values[0], series.mask[0])
+    sums = faded(params["log_rates"], context)
+    return jax.vmap(lambda t: jnp.concatenate([ahead(context, t), around(sums, t)]))(ts)
 
 
 def test_times_without_observations_change_nothing(model):
@@ -47,6 +46,25 @@ def test_every_observation_matters_and_where_it_is(model):
     others = [Series.of(TIMES, values, MASK, dt=0.11) for values in changed]
     for other in (*others, Series.of(TIMES * 1.05, VALUES, MASK, dt=0.11)):
         assert np.abs(features(model, other, [0.7]) - plain).max() > 1e-3
+
+
+def test_what_is_around_is_a_sum_over_all_that_was_seen(model):
+    """Of each entry at its rate, pair by pair; and its slope, which at a kink is that of the step ahead."""
+    params = model[1]
+    series = Series.of(TIMES, VALUES, MASK, dt=0.11)
+    one = series.times[0], series.values[0], series.mask[0]
+    ts = jnp.append(series.times[0], jnp.asarray([0.03, 1.17, 1.99]))
+    sums = faded(params["log_rates"], encode(params["encoder"], *one))
+    found, slope = jax.vmap(lambda t: jax.jvp(lambda t: around(sums, t), (t,), (jnp.ones(()),)))(ts)
+
+    hidden = np.asarray(encode(params["encoder"], *one).hidden, np.float64)
+    seen, since = np.asarray(one[2])[:, 0], np.asarray(ts)[:, None] - np.asarray(one[0])[None]
+    rates = np.tile(np.exp(np.asarray(params["log_rates"], np.float64)), 2)
+    fading = np.exp(-np.abs(since[..., None]) * rates) * seen[:, None]
+    entries = np.concatenate([hidden, np.zeros((len(seen), 2)), np.ones((len(seen), 8))], 1)
+    sign = np.where(since >= 0, -1.0, 1.0)[..., None]
+    np.testing.assert_allclose(found, (fading * entries).sum(1), atol=1e-5)
+    np.testing.assert_allclose(slope, (sign * rates * fading * entries).sum(1), rtol=1e-4, atol=1e-4)
 
 
 def test_marginals_are_continuous(model):
