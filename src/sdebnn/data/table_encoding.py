@@ -34,6 +34,7 @@ from sdebnn.data.targets import (
     inputs_and_answers,
     label_names,
     numbered,
+    refuse_empty_text,
     refuse_mistaken_targets,
     remarks_of_labels,
     settled_task,
@@ -332,6 +333,7 @@ def checked_task(table: Columns, answers: Columns, task: str) -> Task:
             f"The table has {len(table.names)} columns, and at most {MOST_COLUMNS} are encoded; leave some out, or "
             "give numbers that are standardised already in an .npz file with scale=False (--scale 0)."
         )
+    refuse_empty_text(answers)
     settled = settled_task(answers, task)
     if settled == "regression":
         refuse_mistaken_targets(answers)

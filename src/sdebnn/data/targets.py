@@ -230,11 +230,24 @@ def _classes(answers: Columns) -> tuple[str, np.ndarray]:
     return "classes", several.argmax(axis=1)
 
 
+def refuse_empty_text(answers: Columns) -> None:
+    """As of what is missing. Of a run of before it may be a class.
+
+    **Raises:** `InputError` that says in how many rows.
+    """
+    for name, values in answers.by_name.items():
+        if values.dtype.kind == "O":
+            _refuse_rows(name, np.array([text is None for text in stripped(values)]))
+
+
 def _refuse_missing(name: str, values: np.ndarray) -> None:
-    missing = np.array([text is None for text in stripped(values)]) if values.dtype.kind == "O" else values != values
+    _refuse_rows(name, np.array([text is None for text in values]) if values.dtype.kind == "O" else values != values)
+
+
+def _refuse_rows(name: str, missing: np.ndarray) -> None:
     if missing.any():
         raise InputError(
-            f"The target {name!r} has no value in {int(missing.sum())} of {len(values)} rows, the first is row "
+            f"The target {name!r} has no value in {int(missing.sum())} of {len(missing)} rows, the first is row "
             f"{int(missing.argmax())}, counted from 0; leave those rows out."
         )
 

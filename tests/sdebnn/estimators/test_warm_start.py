@@ -1,5 +1,6 @@
 """A fit that goes on from the last one."""
 
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sdebnn.errors import InputError
 from sdebnn.estimators import SDEBNNClassifier, SDEBNNRegressor
 from sdebnn.training.committee import STEPS
+from sdebnn.training.task import _digest_of_table
 
 SMALL: dict[str, Any] = {
     "width": 8, "n_members": 2, "n_posterior_samples": 4, "n_solver_steps": 2, "max_iter": STEPS, "random_state": 0,
@@ -60,6 +62,26 @@ def test_steps_of_no_size_leave_every_prediction(framework: str) -> None:
     assert fitted.n_iter_ == 2 * STEPS
     anew = fitted.set_params(warm_start=False).fit(X, LABELS).predict_proba(X)
     assert np.abs(anew - expected).max() > 0.1
+
+
+def test_a_class_without_a_name_of_a_saved_estimator_stays_one(tmp_path: pathlib.Path) -> None:
+    """Empty text was a class before it was what is missing, and of a new fit it is refused."""
+    SDEBNNClassifier(framework="torch", **SMALL | EVERY_ROW).fit(X, LABELS).save(tmp_path / "run")
+    table, task = (tmp_path / "run" / f"{name}.json" for name in ("table", "task"))
+    record = json.loads(table.read_text())
+    record["labels"][record["labels"].index("down")] = ""
+    table.write_text(json.dumps(record))
+    task.write_text(json.dumps(json.loads(task.read_text()) | {"encoding": _digest_of_table(record)}))
+
+    labels = np.where(LABELS == "down", "", LABELS)
+    loaded = SDEBNNClassifier.load(tmp_path / "run")
+    assert loaded.classes_.tolist() == ["", "up"]
+    loaded.set_params(warm_start=True, learning_rate_init=1e-30, **EVERY_ROW)
+    expected = loaded.predict(X)
+    np.testing.assert_array_equal(loaded.fit(X, labels).predict(X), expected)
+    assert "" in expected
+    with pytest.raises(InputError, match="'y' has no value in"):
+        loaded.set_params(warm_start=False).fit(X, labels)
 
 
 def test_it_goes_on_in_the_units_of_the_first_rows() -> None:
