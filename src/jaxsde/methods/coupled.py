@@ -46,10 +46,11 @@ Beyond that, or where steps are longer than the coupling is stable for, y and z 
 that grows they have opposite signs: with R, the factor of a step, it grows where l > R, and then
 y / z = (R - l) / (l / R - l) < 0, so that they are further apart than the mean of their sizes. That alone proves
 nothing: a state that begins at zero, or goes through it, is for a moment no larger than the error of a step. What has
-parted stays so, segment after segment, of which each begins anew; or it grows in every step of one, where the errors of
-steps come and go. So they have parted where four segments in a row end with y and z as far apart, three in a short
-solve, or where they are within a segment, and have come there a hundredfold by eight steps and more that all went
-apart.
+parted is so again, segment after segment, of which each begins anew; or it grows in every step of one, where the errors
+of steps come and go. Noise brings y and z together now and then, and not every segment ends with them apart. So each
+that ends with two thirds of that mean between them counts, and each that does not takes one back: they have parted
+where the count comes to four, three in a short solve. Or where they are as far apart within a segment, and have come
+there a hundredfold by eight steps and more that all went apart.
 """
 
 import dataclasses
@@ -71,10 +72,10 @@ COUPLED = "coupled_"
 DIGITS = 1 / 4
 # At most, and the fewest steps of one.
 SEGMENTS, LEAST = 16, 4
-# Of y - z: a share of the state at which y and z are apart. They have parted if so many segments in a row end so, or if
-# within one y - z grew so many times in so many steps in a row.
-# In a solve of few segments a smaller number in a row has to do.
-APART, ROW, FEW, GREW, RISES = 1 / 2, 4, 3, 100, 8
+# Of y - z: a share of the state at which y and z are apart. They have parted if so many more segments end so than not,
+# or if within one y - z grew so many times in so many steps in a row.
+# In a solve of few segments a smaller number has to do.
+APART, MORE, FEW, GREW, RISES = 1 / 3, 4, 3, 100, 8
 
 
 class Carry(NamedTuple):
@@ -83,7 +84,7 @@ class Carry(NamedTuple):
     - `segment`, `step`: how many segments are behind, and how many steps of the present one.
     - `sizes`: of each leaf of y, its mean in the present segment where that was largest.
     - `gap`: y - z, in units of the state; `rises`: in how many steps in a row it grew, and `growth`: how many times.
-    - `row`: how many segments in a row have ended with y and z apart.
+    - `ends`: how many segments have ended with y and z apart, where each that has not takes one back.
     - `parted`: 1 where they have parted, or else 0.
     """
 
@@ -95,7 +96,7 @@ class Carry(NamedTuple):
     gap: Any
     rises: Any
     growth: Any
-    row: Any
+    ends: Any
     parted: Any
 
 
@@ -123,7 +124,7 @@ def _arrays(leaves: Leaves) -> tuple[Array, ...]:
 def _watched(carry: Carry, needed: int) -> Carry:
     """The carry at the start of a step: it is seen how far y and z are apart, and z is y where a segment begins.
 
-    - `needed`: segments in a row that end with y and z apart where these have parted.
+    - `needed`: of `ends`, where they have parted.
     """
     first = carry.step == 0
     y, z = map(_arrays, jax.lax.stop_gradient((carry.y, carry.z)))
@@ -139,16 +140,16 @@ def _watched(carry: Carry, needed: int) -> Carry:
     rose = (gap > carry.gap) & (carry.gap > 0)
     rises = jnp.where(rose, carry.rises + 1, 0)
     growth = jnp.where(rose, carry.growth * (gap / jnp.where(rose, carry.gap, 1)), 1)
-    row = jnp.where(gap > APART, carry.row + 1, 0)
-    row = jnp.where(first & (carry.segment > 0), row, carry.row)
-    parted = (row >= needed) | ((gap > APART) & (rises >= RISES) & (growth >= GREW))
+    ends = jnp.where(gap > APART, carry.ends + 1, jnp.maximum(carry.ends - 1, 0))
+    ends = jnp.where(first & (carry.segment > 0), ends, carry.ends)
+    parted = (ends >= needed) | ((gap > APART) & (rises >= RISES) & (growth >= GREW))
 
     def begun(of_segment: PyTree, before: PyTree) -> Any:
         return jax.tree.map(lambda a, b: jnp.where(first, a, b), of_segment, before)
 
     return carry._replace(
         z=begun(carry.y, carry.z), sizes=begun(means, sizes), gap=begun(0, gap), rises=begun(0, rises),
-        growth=begun(1, growth), row=row, parted=jnp.maximum(carry.parted, parted.astype(carry.parted.dtype)),
+        growth=begun(1, growth), ends=ends, parted=jnp.maximum(carry.parted, parted.astype(carry.parted.dtype)),
     )  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def coupled(method: Method, steps: int, in_reverse: bool, rounding: float) -> Me
         )
     each = max(LEAST, -(-steps // SEGMENTS))
     factor = rounding ** (DIGITS / each)
-    needed = max(FEW, min(ROW, -(-steps // each) - 1))
+    needed = max(FEW, min(MORE, -(-steps // each) - 1))
     corrected = not in_reverse and max(method.strong_order.values()) > 1
 
     def moved(sde: FlatSDE, y: Leaves, t: Time, h: Time, increment: Increment, args: Args) -> Leaves:

@@ -35,7 +35,8 @@ def increments(method, steps, span=1.0, seed=1):
     """With what areas the method asks for: given ones compile in a third of the time."""
     motions = 2 if "general" in method.strong_order and len(method.strong_order) == 1 else D
     draw = np.random.default_rng(seed).normal
-    dW, H = (jnp.asarray(draw(size=(steps, motions)) * (span / steps) ** 0.5) for _ in range(2))
+    deviations = (span / steps) ** 0.5, (span / steps / 12) ** 0.5
+    dW, H = (jnp.asarray(draw(size=(steps, motions)) * deviation) for deviation in deviations)
     A = jnp.asarray(draw(size=(steps, motions, motions)) * span / steps)
     given, areas = ((None, x) if method.langevin else x for x in (dW, H))
     return ReplayedPath(given, areas if method.space_time else None, A - A.swapaxes(1, 2) if method.area else None)
